@@ -1,0 +1,102 @@
+#include "models/fractal/ar_level.h"
+
+namespace {
+
+constexpr float layernorm_epsilon = 1e-6f, rmsnorm_epsilon = 1e-5f;
+
+// Hidden width of the gated feed-forward: two thirds of 4 D, rounded up to a multiple of 256.
+std::int64_t hidden_width(std::int64_t width) { return (2 * 4 * width / 3 + 255) / 256 * 256; }
+
+}  // namespace
+
+ArLevel::ArLevel(Parameters& parameters, const std::string& prefix, const FractalConfig& config, std::size_t level,
+                 Device device)
+    : length_(config.tokens(level)),
+      width_(config.embed_dim_list[level]),
+      heads_(config.num_heads_list[level]),
+      rotary_(device, config.img_size_list[level] / config.patch_size(level), width_ / heads_) {
+    const std::int64_t D = width_, hidden = hidden_width(D), p = config.patch_size(level);
+    const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, Init init, bool adjacent = false) {
+        return &parameters.add(prefix + "." + name, std::move(shape), init, adjacent);
+    };
+    positions_ = add("pos_embed_learned", {1, length_ + 1, D}, Init::normal);
+    patch_weight_ = add("patch_emb.weight", {D, config.channels * p * p}, Init::xavier);
+    patch_bias_ = add("patch_emb.bias", {D}, Init::zeros);
+    patch_norm_weight_ = add("patch_emb_ln.weight", {D}, Init::ones);
+    patch_norm_bias_ = add("patch_emb_ln.bias", {D}, Init::zeros);
+    condition_weight_ = add("cond_emb.weight", {D, config.condition_width(level)}, Init::xavier);
+    condition_bias_ = add("cond_emb.bias", {D}, Init::zeros);
+    for (std::int64_t i = 0; i < config.num_blocks_list[level]; ++i) {
+        const std::string name = "blocks." + std::to_string(i) + ".";
+        Block block;
+        block.wqkv = add(name + "attention.wqkv.weight", {3 * D, D}, Init::xavier);
+        block.wo = add(name + "attention.wo.weight", {D, D}, Init::xavier);
+        block.w1 = add(name + "feed_forward.w1.weight", {hidden, D}, Init::xavier);
+        block.w3 = add(name + "feed_forward.w3.weight", {hidden, D}, Init::xavier, true);
+        block.w2 = add(name + "feed_forward.w2.weight", {D, hidden}, Init::xavier);
+        block.attention_norm = add(name + "attention_norm.weight", {D}, Init::ones);
+        block.ffn_norm = add(name + "ffn_norm.weight", {D}, Init::ones);
+        block.attention_purpose = "dropout/" + prefix + "." + name + "attention";
+        block.feed_forward_purpose = "dropout/" + prefix + "." + name + "feed_forward";
+        blocks_.push_back(std::move(block));
+    }
+    norm_weight_ = add("norm.weight", {D}, Init::ones);
+    norm_bias_ = add("norm.bias", {D}, Init::zeros);
+}
+
+Tensor ArLevel::forward(Tape& tape, const Tensor& patches, const Tensor& condition, const Tensor& paths,
+                        const PassRule& rule) const {
+    const Tensor tokens = linear(tape, drop_last_token(tape, patches, length_), *patch_weight_, patch_bias_);
+    const Tensor first = linear(tape, condition, *condition_weight_, condition_bias_);
+    Tensor x = level_sequence(tape, first, tokens, *positions_, length_);
+    x = layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
+    for (const Block& block : blocks_) {
+        const auto run = [this, &tape, &block, paths = paths.node(), rule](const Tensor& input) {
+            return block_forward(tape, block, input, paths, rule);
+        };
+        x = rule.recompute ? recompute(tape, x, paths, run) : run(x);
+    }
+    return layernorm(tape, x, *norm_weight_, *norm_bias_, layernorm_epsilon);
+}
+
+Tensor ArLevel::block_forward(Tape& tape, const Block& block, const Tensor& x, NodeId paths, const PassRule& rule) const {
+    const auto dropout = [&](const std::string& purpose) {
+        return DropoutRule{rule.dropout, random_key(rule.seed, purpose), rule.step, paths};
+    };
+    const Tensor qkv = linear(tape, rmsnorm(tape, x, *block.attention_norm, rmsnorm_epsilon), *block.wqkv, nullptr);
+    rotary(tape, qkv, rotary_, length_, heads_, 0);
+    const Tensor attended = attention(tape, qkv, length_, heads_, true, {});
+    const Tensor h = residual(tape, x, linear(tape, attended, *block.wo, nullptr), dropout(block.attention_purpose));
+    return residual(tape, h, feed_forward(tape, block, h), dropout(block.feed_forward_purpose));
+}
+
+Tensor ArLevel::feed_forward(Tape& tape, const Block& block, const Tensor& x) const {
+    const Tensor gate_up = linear_pair(tape, rmsnorm(tape, x, *block.ffn_norm, rmsnorm_epsilon), *block.w1, *block.w3);
+    return linear(tape, gated_silu(tape, gate_up), *block.w2, nullptr);
+}
+
+ArLevel::Cache ArLevel::create_cache(Tape& tape, std::int64_t rows) const {
+    Cache cache;
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+        cache.keys.push_back(tape.create(rows, length_ * width_, false));
+        cache.values.push_back(tape.create(rows, length_ * width_, false));
+    }
+    return cache;
+}
+
+Tensor ArLevel::step(Tape& tape, std::int64_t t, const Tensor& condition, const Tensor& previous_patch,
+                     const Cache& cache) const {
+    Tensor x = t == 0 ? linear(tape, condition, *condition_weight_, condition_bias_)
+                      : linear(tape, previous_patch, *patch_weight_, patch_bias_);
+    x = add_position(tape, x, *positions_, t);
+    x = layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+        const Block& block = blocks_[i];
+        const Tensor qkv = linear(tape, rmsnorm(tape, x, *block.attention_norm, rmsnorm_epsilon), *block.wqkv, nullptr);
+        rotary(tape, qkv, rotary_, 1, heads_, t);
+        const Tensor attended = attention_decode(tape, qkv, cache.keys[i], cache.values[i], heads_, t, length_);
+        const Tensor h = residual(tape, x, linear(tape, attended, *block.wo, nullptr), {});
+        x = residual(tape, h, feed_forward(tape, block, h), {});
+    }
+    return layernorm(tape, x, *norm_weight_, *norm_bias_, layernorm_epsilon);
+}

@@ -1,0 +1,132 @@
+#include "models/fractal/config.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "runtime/error.h"
+
+namespace {
+
+constexpr std::array<float, 3> rgb_mean{0.485f, 0.456f, 0.406f}, rgb_deviation{0.229f, 0.224f, 0.225f};
+constexpr std::array<float, 1> grey_mean{0.449f}, grey_deviation{0.226f};
+
+template <class T>
+void read_key(const nlohmann::json& json, const char* key, T& value, bool required, std::string_view source) {
+    if (!json.contains(key)) {
+        if (required) fail_usage("{}: the key {} is missing", source, key);
+        return;
+    }
+    try {
+        json.at(key).get_to(value);
+    } catch (const nlohmann::json::exception&) {
+        fail_usage("{}: {} is {}, which is not of the expected type", source, key, json.at(key).dump());
+    }
+}
+
+}  // namespace
+
+std::int64_t FractalConfig::tokens(std::size_t level) const {
+    const std::int64_t side = img_size_list[level] / img_size_list[level + 1];
+    return side * side;
+}
+
+std::span<const float> FractalConfig::pixel_mean() const {
+    return channels == 1 ? std::span<const float>(grey_mean) : std::span<const float>(rgb_mean);
+}
+
+std::span<const float> FractalConfig::pixel_deviation() const {
+    return channels == 1 ? std::span<const float>(grey_deviation) : std::span<const float>(rgb_deviation);
+}
+
+void FractalConfig::validate(std::string_view source) const {
+    const std::size_t n = img_size_list.size();
+    if (n < 2) fail_usage("{}: img_size_list has {} entries, expected at least 2", source, n);
+    if (embed_dim_list.size() != n || num_blocks_list.size() != n || num_heads_list.size() != n ||
+        generator_type_list.size() != n)
+        fail_usage("{}: the lists differ in length: {} sizes, {} widths, {} blocks, {} heads, {} types", source, n,
+                   embed_dim_list.size(), num_blocks_list.size(), num_heads_list.size(), generator_type_list.size());
+    if (img_size_list.back() != 1)
+        fail_usage("{}: img_size_list ends in {}, expected 1 (the pixel level)", source, img_size_list.back());
+    for (std::size_t i = 0; i < n; ++i) {
+        if (img_size_list[i] < 1 || img_size_list[i] > 4096)
+            fail_usage("{}: img_size_list[{}] is {}, expected 1 to 4096", source, i, img_size_list[i]);
+        if (i + 1 < n && (img_size_list[i] <= img_size_list[i + 1] || img_size_list[i] % img_size_list[i + 1] != 0))
+            fail_usage("{}: image size {} is not a larger multiple of the next level's {}", source, img_size_list[i],
+                       img_size_list[i + 1]);
+        const std::int64_t width = embed_dim_list[i], heads = num_heads_list[i];
+        if (width < 1 || width > 8192) fail_usage("{}: embed_dim_list[{}] is {}, expected 1 to 8192", source, i, width);
+        if (heads < 1 || width % heads != 0)
+            fail_usage("{}: num_heads_list[{}] is {}, which does not divide the width {}", source, i, heads, width);
+        if (width / heads > 256)
+            fail_usage("{}: level {} has heads of size {}, expected at most 256", source, i, width / heads);
+        if (num_blocks_list[i] < 0 || num_blocks_list[i] > 1024)
+            fail_usage("{}: num_blocks_list[{}] is {}, expected 0 to 1024", source, i, num_blocks_list[i]);
+        if (generator_type_list[i] != "ar")
+            fail_usage("{}: generator_type_list[{}] is \"{}\", expected \"ar\"", source, i, generator_type_list[i]);
+        if (i + 1 < n && (width / heads) % 4 != 0)
+            fail_usage("{}: level {} has heads of size {}, expected a multiple of 4 (2-D rotary embedding)", source, i,
+                       width / heads);
+    }
+    if (num_conds != 1) fail_usage("{}: num_conds is {}, expected 1 for AR levels", source, num_conds);
+    if (guiding_pixel) fail_usage("{}: guiding_pixel is true, expected false for AR levels", source);
+    if (class_num < 0 || class_num > 1'000'000) fail_usage("{}: class_num is {}, expected 0 to 1000000", source, class_num);
+    if (channels != 1 && channels != 3) fail_usage("{}: channels is {}, expected 1 or 3", source, channels);
+}
+
+FractalConfig parse_fractal_config(std::string_view text, std::string_view source) {
+    const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+    if (json.is_discarded() || !json.is_object()) fail_usage("{}: not a JSON object", source);
+    static const std::set<std::string> known{"img_size_list",  "embed_dim_list",      "num_blocks_list",
+                                             "num_heads_list", "generator_type_list", "num_conds",
+                                             "guiding_pixel",  "class_num",           "channels"};
+    for (const auto& [key, value] : json.items())
+        if (!known.contains(key)) fail_usage("{}: the key {} is not known", source, key);
+    FractalConfig config;
+    read_key(json, "img_size_list", config.img_size_list, true, source);
+    read_key(json, "embed_dim_list", config.embed_dim_list, true, source);
+    read_key(json, "num_blocks_list", config.num_blocks_list, true, source);
+    read_key(json, "num_heads_list", config.num_heads_list, true, source);
+    read_key(json, "generator_type_list", config.generator_type_list, true, source);
+    read_key(json, "num_conds", config.num_conds, false, source);
+    read_key(json, "guiding_pixel", config.guiding_pixel, false, source);
+    read_key(json, "class_num", config.class_num, false, source);
+    read_key(json, "channels", config.channels, false, source);
+    config.validate(source);
+    return config;
+}
+
+std::string to_json(const FractalConfig& config) {
+    const nlohmann::ordered_json json{{"img_size_list", config.img_size_list},
+                                      {"embed_dim_list", config.embed_dim_list},
+                                      {"num_blocks_list", config.num_blocks_list},
+                                      {"num_heads_list", config.num_heads_list},
+                                      {"generator_type_list", config.generator_type_list},
+                                      {"num_conds", config.num_conds},
+                                      {"guiding_pixel", config.guiding_pixel},
+                                      {"class_num", config.class_num},
+                                      {"channels", config.channels}};
+    return json.dump();
+}
+
+std::span<const FractalPreset> fractal_presets() {
+    static const std::array<FractalPreset, 2> presets{
+        FractalPreset{"fractalar_in64",
+                      "the paper's AR model of 64x64 images, 442 million parameters",
+                      {{64, 4, 1}, {1024, 512, 128}, {32, 8, 3}, {16, 8, 4}, {"ar", "ar", "ar"}, 1, false, 1000, 3}},
+        FractalPreset{"fractalar_32",
+                      "a small AR model of 32x32 images that learns in minutes on two cores",
+                      {{32, 4, 1}, {256, 128, 64}, {6, 3, 2}, {8, 4, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3}},
+    };
+    return presets;
+}
+
+const FractalPreset& fractal_preset(std::string_view name) {
+    std::string names;
+    for (const FractalPreset& preset : fractal_presets()) {
+        if (preset.name == name) return preset;
+        names += (names.empty() ? "" : ", ") + std::string(preset.name);
+    }
+    fail_usage("--preset {}: no such preset, expected one of {}", name, names);
+}

@@ -1,0 +1,45 @@
+// What a fractal model is: the lists of the paper (Li et al. 2025, section 4) and nothing else.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct FractalConfig {
+    // One entry per level, outermost first; the last one is the pixel level (image size 1).
+    std::vector<std::int64_t> img_size_list, embed_dim_list, num_blocks_list, num_heads_list;
+    std::vector<std::string> generator_type_list;  // "ar" per level
+    std::int64_t num_conds = 1;
+    bool guiding_pixel = false;
+    std::int64_t class_num = 1000;  // 0: unlabelled
+    std::int64_t channels = 3;      // 3: RGB, 1: grey
+
+    std::size_t generators() const { return img_size_list.size() - 1; }  // levels above the pixel level
+    std::int64_t image_size() const { return img_size_list.front(); }
+    // Tokens of a level's sequences, patch size in pixels, and width of the conditions a level receives.
+    std::int64_t tokens(std::size_t level) const;
+    std::int64_t patch_size(std::size_t level) const { return img_size_list[level + 1]; }
+    std::int64_t condition_width(std::size_t level) const { return embed_dim_list[level == 0 ? 0 : level - 1]; }
+    // Normalisation of pixel values after division by 255, per channel.
+    std::span<const float> pixel_mean() const;
+    std::span<const float> pixel_deviation() const;
+
+    // Throws UsageError naming the key, what it holds and what was expected. `source` starts the message.
+    void validate(std::string_view source) const;
+
+    bool operator==(const FractalConfig&) const = default;
+};
+
+// JSON with the keys named as the members. Throws UsageError for unknown, missing or malformed keys.
+FractalConfig parse_fractal_config(std::string_view json, std::string_view source);
+std::string to_json(const FractalConfig& config);
+
+struct FractalPreset {
+    std::string_view name, description;
+    FractalConfig config;
+};
+std::span<const FractalPreset> fractal_presets();
+// Throws UsageError listing the names there are.
+const FractalPreset& fractal_preset(std::string_view name);

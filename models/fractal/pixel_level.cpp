@@ -1,0 +1,98 @@
+#include "models/fractal/pixel_level.h"
+
+namespace {
+
+constexpr float epsilon = 1e-6f;
+constexpr std::int64_t values_per_channel = 256;
+
+}  // namespace
+
+PixelLevel::PixelLevel(Parameters& parameters, const std::string& prefix, std::int64_t channels,
+                       std::int64_t condition_width, std::int64_t width, std::int64_t blocks, std::int64_t heads)
+    : channels_(channels), width_(width), heads_(heads) {
+    const std::int64_t W = width;
+    const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, Init init) {
+        return &parameters.add(prefix + "." + name, std::move(shape), init);
+    };
+    const std::vector<std::string> names =
+        channels == 1 ? std::vector<std::string>{"y"} : std::vector<std::string>{"r", "g", "b"};
+    condition_weight_ = add("cond_proj.weight", {W, condition_width}, Init::xavier);
+    condition_bias_ = add("cond_proj.bias", {W}, Init::zeros);
+    for (const std::string& name : names)
+        codebooks_.push_back(add(name + "_codebook.weight", {values_per_channel, W}, Init::normal));
+    ln_weight_ = add("ln.weight", {W}, Init::ones);
+    ln_bias_ = add("ln.bias", {W}, Init::zeros);
+    for (std::int64_t i = 0; i < blocks; ++i) {
+        const std::string name = "blocks." + std::to_string(i) + ".";
+        Block block;
+        block.norm1_weight = add(name + "norm1.weight", {W}, Init::ones);
+        block.norm1_bias = add(name + "norm1.bias", {W}, Init::zeros);
+        block.qkv_weight = add(name + "attn.qkv.weight", {3 * W, W}, Init::xavier);
+        block.qkv_bias = add(name + "attn.qkv.bias", {3 * W}, Init::zeros);
+        block.proj_weight = add(name + "attn.proj.weight", {W, W}, Init::xavier);
+        block.proj_bias = add(name + "attn.proj.bias", {W}, Init::zeros);
+        block.norm2_weight = add(name + "norm2.weight", {W}, Init::ones);
+        block.norm2_bias = add(name + "norm2.bias", {W}, Init::zeros);
+        block.fc1_weight = add(name + "mlp.fc1.weight", {4 * W, W}, Init::xavier);
+        block.fc1_bias = add(name + "mlp.fc1.bias", {4 * W}, Init::zeros);
+        block.fc2_weight = add(name + "mlp.fc2.weight", {W, 4 * W}, Init::xavier);
+        block.fc2_bias = add(name + "mlp.fc2.bias", {W}, Init::zeros);
+        blocks_.push_back(block);
+    }
+    norm_weight_ = add("norm.weight", {W}, Init::ones);
+    norm_bias_ = add("norm.bias", {W}, Init::zeros);
+    for (const std::string& name : names)
+        biases_.push_back(add(name + "_mlm.bias", {1, values_per_channel}, Init::zeros));
+}
+
+Tensor PixelLevel::forward(Tape& tape, const Tensor& condition, const Tensor& values) const {
+    const Tensor first = linear(tape, condition, *condition_weight_, condition_bias_);
+    Tensor x = layernorm(tape, pixel_sequence(tape, first, values, codebooks_), *ln_weight_, *ln_bias_, epsilon);
+    for (const Block& block : blocks_) {
+        const Tensor normed = layernorm(tape, x, *block.norm1_weight, *block.norm1_bias, epsilon);
+        const Tensor qkv = linear(tape, normed, *block.qkv_weight, block.qkv_bias);
+        const Tensor attended = attention(tape, qkv, channels_, heads_, true, {});
+        const Tensor h = residual(tape, x, linear(tape, attended, *block.proj_weight, block.proj_bias), {});
+        x = residual(tape, h, mlp(tape, block, h), {});
+    }
+    return layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
+}
+
+Tensor PixelLevel::mlp(Tape& tape, const Block& block, const Tensor& x) const {
+    const Tensor normed = layernorm(tape, x, *block.norm2_weight, *block.norm2_bias, epsilon);
+    return linear(tape, linear_gelu(tape, normed, *block.fc1_weight, *block.fc1_bias), *block.fc2_weight, block.fc2_bias);
+}
+
+void PixelLevel::loss(Tape& tape, const Tensor& condition, const Tensor& values, std::span<const float> scales,
+                      const Tensor& totals) const {
+    pixel_cross_entropy(tape, forward(tape, condition, values), values, codebooks_, biases_, scales, totals);
+}
+
+Tensor PixelLevel::logits(Tape& tape, const Tensor& condition, const Tensor& values, std::int64_t channel) const {
+    const auto c = static_cast<std::size_t>(channel);
+    return channel_logits(tape, forward(tape, condition, values), channels_, channel, *codebooks_[c], *biases_[c]);
+}
+
+PixelLevel::Cache PixelLevel::create_cache(Tape& tape, std::int64_t rows) const {
+    Cache cache;
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+        cache.keys.push_back(tape.create(rows, channels_ * width_, false));
+        cache.values.push_back(tape.create(rows, channels_ * width_, false));
+    }
+    return cache;
+}
+
+Tensor PixelLevel::step(Tape& tape, std::int64_t c, const Tensor& token, const Cache& cache) const {
+    Tensor x = layernorm(tape, token, *ln_weight_, *ln_bias_, epsilon);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+        const Block& block = blocks_[i];
+        const Tensor normed = layernorm(tape, x, *block.norm1_weight, *block.norm1_bias, epsilon);
+        const Tensor qkv = linear(tape, normed, *block.qkv_weight, block.qkv_bias);
+        const Tensor attended = attention_decode(tape, qkv, cache.keys[i], cache.values[i], heads_, c, channels_);
+        const Tensor h = residual(tape, x, linear(tape, attended, *block.proj_weight, block.proj_bias), {});
+        x = residual(tape, h, mlp(tape, block, h), {});
+    }
+    const Tensor normed = layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
+    const auto index = static_cast<std::size_t>(c);
+    return channel_logits(tape, normed, 1, 0, *codebooks_[index], *biases_[index]);
+}

@@ -1,0 +1,34 @@
+// Parameters to and from safetensors files, under their published names.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/parameters.h"
+#include "runtime/safetensors.h"
+
+// Copies every tensor of `parameters` from the file, where it is named PREFIX + its name, into the slab `values` of their layout. Names the
+// first tensor that is missing or has another shape, and what was expected (Error); checks the CRC-32 kept in the file's metadata, if any.
+void load_slab(const SafetensorsFile& file, const Parameters& parameters, std::string_view prefix, float* values);
+
+// A checkpoint while it is put together: slabs of the parameters' layout under a prefix each.
+class CheckpointWriter {
+   public:
+    void add_slab(const Parameters& parameters, std::string_view prefix, const float* values);
+    void set(std::string key, std::string value) { metadata_[std::move(key)] = std::move(value); }
+    // With a CRC-32 per tensor in the metadata ("crc32", JSON); whole or not at all.
+    void write(const std::filesystem::path& path);
+
+   private:
+    std::vector<SafetensorsTensor> tensors_;
+    std::map<std::string, std::string> metadata_;
+};
+
+// Prefixes of what else a training run keeps per parameter.
+inline constexpr std::string_view first_moment_prefix = "optimizer.exp_avg.";
+inline constexpr std::string_view second_moment_prefix = "optimizer.exp_avg_sq.";
+inline constexpr std::string_view average_prefix = "ema.";

@@ -1,0 +1,152 @@
+#include "runtime/safetensors.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "runtime/atomic_file.h"
+#include "runtime/error.h"
+
+namespace {
+
+std::size_t dtype_bytes(std::string_view dtype) {
+    if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
+    if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
+    if (dtype == "F16" || dtype == "BF16" || dtype == "I16" || dtype == "U16") return 2;
+    if (dtype == "U8" || dtype == "I8" || dtype == "BOOL" || dtype == "F8_E4M3" || dtype == "F8_E5M2") return 1;
+    return 0;
+}
+
+// Elements of `shape`, or -1 if a size is negative or the product is absurd.
+std::int64_t element_count(const std::vector<std::int64_t>& shape) {
+    std::int64_t count = 1;
+    for (const std::int64_t size : shape)
+        if (size < 0 || __builtin_mul_overflow(count, size, &count) || count > (std::int64_t{1} << 48)) return -1;
+    return count;
+}
+
+}  // namespace
+
+SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(path)) {
+    const int descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) fail("{}: cannot be opened: {}", path_.string(), std::strerror(errno));
+    struct stat status {};
+    const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+    mapped_bytes_ = regular ? static_cast<std::size_t>(status.st_size) : 0;
+    void* mapped = mapped_bytes_ >= 8 ? ::mmap(nullptr, mapped_bytes_, PROT_READ, MAP_PRIVATE, descriptor, 0) : MAP_FAILED;
+    ::close(descriptor);
+    if (mapped == MAP_FAILED) fail("{}: not a safetensors file: {} bytes, expected at least 8", path_.string(), mapped_bytes_);
+    mapped_ = static_cast<const std::byte*>(mapped);
+    try {
+        std::uint64_t header_bytes = 0;
+        std::memcpy(&header_bytes, mapped_, 8);
+        if (header_bytes > mapped_bytes_ - 8)
+            fail("{}: not a safetensors file, or cut off: its header should have {} bytes, the file has {}", path_.string(),
+                 header_bytes, mapped_bytes_);
+        data_begin_ = 8 + static_cast<std::size_t>(header_bytes);
+        parse({reinterpret_cast<const char*>(mapped_) + 8, static_cast<std::size_t>(header_bytes)},
+              mapped_bytes_ - data_begin_);
+    } catch (...) {
+        ::munmap(mapped, mapped_bytes_);
+        throw;
+    }
+}
+
+SafetensorsFile::~SafetensorsFile() { ::munmap(const_cast<std::byte*>(mapped_), mapped_bytes_); }
+
+void SafetensorsFile::parse(std::string_view header, std::size_t data_bytes) {
+    const nlohmann::json json = nlohmann::json::parse(header, nullptr, false);
+    if (json.is_discarded() || !json.is_object()) fail("{}: its header is not a JSON object", path_.string());
+    for (const auto& [name, value] : json.items()) {
+        try {
+            if (name == "__metadata__") {
+                metadata_ = value.get<std::map<std::string, std::string>>();
+                continue;
+            }
+            SafetensorsEntry entry;
+            value.at("dtype").get_to(entry.dtype);
+            value.at("shape").get_to(entry.shape);
+            const auto offsets = value.at("data_offsets").get<std::vector<std::uint64_t>>();
+            const std::int64_t count = element_count(entry.shape);
+            const std::size_t size = dtype_bytes(entry.dtype);
+            if (size == 0) fail("{}: tensor {} has the unknown dtype {}", path_.string(), name, entry.dtype);
+            if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data_bytes)
+                fail("{}: tensor {} does not lie within the file's {} bytes of data; is it cut off?", path_.string(), name,
+                     data_bytes);
+            entry.begin = offsets[0];
+            entry.bytes = offsets[1] - offsets[0];
+            if (count < 0 || static_cast<std::size_t>(count) * size != entry.bytes)
+                fail("{}: tensor {} has {} bytes, which is not what its shape and dtype say", path_.string(), name,
+                     entry.bytes);
+            entries_.emplace(name, std::move(entry));
+        } catch (const nlohmann::json::exception&) {
+            fail("{}: the header's entry {} is malformed", path_.string(), name);
+        }
+    }
+}
+
+const SafetensorsEntry& SafetensorsFile::entry(std::string_view name) const {
+    const auto found = entries_.find(std::string(name));
+    if (found == entries_.end()) fail("{}: has no tensor {}", path_.string(), name);
+    return found->second;
+}
+
+std::span<const std::byte> SafetensorsFile::bytes(std::string_view name) const {
+    const SafetensorsEntry& found = entry(name);
+    return {mapped_ + data_begin_ + found.begin, found.bytes};
+}
+
+template <class T>
+std::span<const T> SafetensorsFile::typed(std::string_view name, std::string_view dtype) const {
+    const SafetensorsEntry& found = entry(name);
+    if (found.dtype != dtype)
+        fail("{}: tensor {} has dtype {}, expected {}", path_.string(), name, found.dtype, dtype);
+    const auto data = bytes(name);
+    if (reinterpret_cast<std::uintptr_t>(data.data()) % alignof(T) != 0)
+        fail("{}: tensor {} is not aligned to {} bytes", path_.string(), name, alignof(T));
+    return {reinterpret_cast<const T*>(data.data()), data.size() / sizeof(T)};
+}
+
+template std::span<const float> SafetensorsFile::typed<float>(std::string_view, std::string_view) const;
+template std::span<const std::uint8_t> SafetensorsFile::typed<std::uint8_t>(std::string_view, std::string_view) const;
+
+std::vector<std::int64_t> SafetensorsFile::integers(std::string_view name) const {
+    if (entry(name).dtype != "I64")
+        fail("{}: tensor {} has dtype {}, expected I64", path_.string(), name, entry(name).dtype);
+    const auto data = bytes(name);
+    std::vector<std::int64_t> values(data.size() / 8);
+    std::memcpy(values.data(), data.data(), data.size());
+    return values;
+}
+
+const std::string& SafetensorsFile::metadata(std::string_view key) const {
+    const auto found = metadata_.find(std::string(key));
+    if (found == metadata_.end()) fail("{}: its metadata has no {}", path_.string(), key);
+    return found->second;
+}
+
+void write_safetensors(const std::filesystem::path& path, std::span<const SafetensorsTensor> tensors,
+                       const std::map<std::string, std::string>& metadata) {
+    nlohmann::ordered_json header;
+    header["__metadata__"] = metadata;
+    std::size_t offset = 0;
+    for (const SafetensorsTensor& tensor : tensors) {
+        header[tensor.name] = {{"dtype", tensor.dtype},
+                               {"shape", tensor.shape},
+                               {"data_offsets", {offset, offset + tensor.data.size()}}};
+        offset += tensor.data.size();
+    }
+    std::string text = header.dump();
+    text.resize((text.size() + 7) / 8 * 8, ' ');
+    const std::uint64_t header_bytes = text.size();
+    AtomicFile file(path);
+    file.write(&header_bytes, 8);
+    file.write(text);
+    for (const SafetensorsTensor& tensor : tensors) file.write(tensor.data.data(), tensor.data.size());
+    file.commit();
+}
