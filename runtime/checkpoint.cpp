@@ -2,41 +2,44 @@
 
 #include <zlib.h>
 
+#include <fmt/ranges.h>
+
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "runtime/error.h"
 
 namespace {
+
+const std::string checksum_key = "crc32/";  // + tensor name
 
 std::uint32_t checksum(std::span<const std::byte> data) {
     return static_cast<std::uint32_t>(
         crc32_z(crc32_z(0, nullptr, 0), reinterpret_cast<const Bytef*>(data.data()), data.size()));
 }
 
-nlohmann::json stored_checksums(const SafetensorsFile& file) {
-    if (!file.metadata().contains("crc32")) return nlohmann::json::object();
-    nlohmann::json json = nlohmann::json::parse(file.metadata("crc32"), nullptr, false);
-    if (!json.is_object()) fail("{}: the metadata crc32 is not a JSON object", file.path().string());
-    return json;
+void require_undamaged(const SafetensorsFile& file, const std::string& name, std::span<const std::byte> data) {
+    const auto stored = file.metadata().find(checksum_key + name);
+    if (stored != file.metadata().end() && stored->second != fmt::format("{:08x}", checksum(data)))
+        fail("{}: tensor {} is damaged: its CRC-32 is {:08x}, stored with it is {}", file.path().string(), name, checksum(data),
+             stored->second);
 }
 
 }  // namespace
 
+void load_parameter(const SafetensorsFile& file, const Parameter& parameter, std::string_view prefix, float* values) {
+    const std::string name = std::string(prefix) + parameter.name;
+    const SafetensorsEntry& entry = file.entry(name);
+    if (entry.shape != parameter.shape)
+        fail("{}: tensor {} has shape [{}], expected [{}]", file.path().string(), name, fmt::join(entry.shape, ", "),
+             fmt::join(parameter.shape, ", "));
+    if (entry.dtype != "F32") fail("{}: tensor {} has dtype {}, expected F32", file.path().string(), name, entry.dtype);
+    const auto data = file.bytes(name);
+    require_undamaged(file, name, data);
+    std::memcpy(values + parameter.offset, data.data(), data.size());
+}
+
 void load_slab(const SafetensorsFile& file, const Parameters& parameters, std::string_view prefix, float* values) {
-    const nlohmann::json checksums = stored_checksums(file);
-    for (const Parameter& parameter : parameters.all()) {
-        const std::string name = std::string(prefix) + parameter.name;
-        const SafetensorsEntry& entry = file.entry(name);
-        if (entry.shape != parameter.shape)
-            fail("{}: tensor {} has shape {}, expected {}", file.path().string(), name, nlohmann::json(entry.shape).dump(),
-                 nlohmann::json(parameter.shape).dump());
-        if (entry.dtype != "F32") fail("{}: tensor {} has dtype {}, expected F32", file.path().string(), name, entry.dtype);
-        const auto data = file.bytes(name);
-        if (checksums.contains(name) && checksums[name] != checksum(data))
-            fail("{}: tensor {} is damaged: its CRC-32 differs from the one stored with it", file.path().string(), name);
-        std::memcpy(values + parameter.offset, data.data(), data.size());
-    }
+    for (const Parameter& parameter : parameters.all()) load_parameter(file, parameter, prefix, values);
 }
 
 void CheckpointWriter::add_slab(const Parameters& parameters, std::string_view prefix, const float* values) {
@@ -46,8 +49,7 @@ void CheckpointWriter::add_slab(const Parameters& parameters, std::string_view p
 }
 
 void CheckpointWriter::write(const std::filesystem::path& path) {
-    nlohmann::json checksums;
-    for (const SafetensorsTensor& tensor : tensors_) checksums[tensor.name] = checksum(tensor.data);
-    set("crc32", checksums.dump());
+    for (const SafetensorsTensor& tensor : tensors_)
+        set(checksum_key + tensor.name, fmt::format("{:08x}", checksum(tensor.data)));
     write_safetensors(path, tensors_, metadata_);
 }

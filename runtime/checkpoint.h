@@ -11,8 +11,10 @@
 #include "runtime/parameters.h"
 #include "runtime/safetensors.h"
 
-// Copies every tensor of `parameters` from the file, where it is named PREFIX + its name, into the slab `values` of their layout. Names the
-// first tensor that is missing or has another shape, and what was expected (Error); checks the CRC-32 kept in the file's metadata, if any.
+// Copies a tensor that the file names PREFIX + the parameter's name to its place in the slab `values`. Throws Error naming the tensor if
+// it is missing, has another shape or dtype than expected, or differs from the CRC-32 kept in the file's metadata (if any).
+void load_parameter(const SafetensorsFile& file, const Parameter& parameter, std::string_view prefix, float* values);
+// The same for all of them.
 void load_slab(const SafetensorsFile& file, const Parameters& parameters, std::string_view prefix, float* values);
 
 // A checkpoint while it is put together: slabs of the parameters' layout under a prefix each.
@@ -20,7 +22,7 @@ class CheckpointWriter {
    public:
     void add_slab(const Parameters& parameters, std::string_view prefix, const float* values);
     void set(std::string key, std::string value) { metadata_[std::move(key)] = std::move(value); }
-    // With a CRC-32 per tensor in the metadata ("crc32", JSON); whole or not at all.
+    // With a CRC-32 per tensor in the metadata ("crc32/NAME", 8 hexadecimal digits); whole or not at all.
     void write(const std::filesystem::path& path);
 
    private:

@@ -58,6 +58,10 @@ void Parameters::zero_gradients() {
     for (std::int64_t i = 0; i < count; ++i) gradients()[i] = 0.0f;
 }
 
+void Parameters::use_values(float* slab) {
+    for (Parameter& parameter : parameters_) parameter.value = slab + parameter.offset;
+}
+
 Parameter& Parameters::find(std::string_view name) {
     for (Parameter& parameter : parameters_)
         if (parameter.name == name) return parameter;

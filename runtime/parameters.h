@@ -36,6 +36,8 @@ class Parameters {
     // Draws every parameter by its rule, keyed by (seed, its name).
     void initialize(std::uint64_t seed);
     void zero_gradients();
+    // Makes the parameters read from another slab of this layout (an average, say) until the next call.
+    void use_values(float* slab);
 
     // Throws Error if there is none.
     Parameter& find(std::string_view name);

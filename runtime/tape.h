@@ -57,6 +57,7 @@ class Tape {
     Tape& operator=(const Tape&) = delete;
 
     Arena& arena() { return arena_; }
+    const Arena& arena() const { return arena_; }
     bool planning() const { return arena_.planning(); }
     bool recording() const { return recording_; }
     void set_recording(bool on) { recording_ = on; }

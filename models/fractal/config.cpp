@@ -114,9 +114,11 @@ std::span<const FractalPreset> fractal_presets() {
     static const std::array<FractalPreset, 2> presets{
         FractalPreset{"fractalar_in64",
                       "the paper's AR model of 64x64 images, 442 million parameters",
+                      true,
                       {{64, 4, 1}, {1024, 512, 128}, {32, 8, 3}, {16, 8, 4}, {"ar", "ar", "ar"}, 1, false, 1000, 3}},
         FractalPreset{"fractalar_32",
                       "a small AR model of 32x32 images that learns in minutes on two cores",
+                      false,
                       {{32, 4, 1}, {256, 128, 64}, {6, 3, 2}, {8, 4, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3}},
     };
     return presets;

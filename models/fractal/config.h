@@ -38,6 +38,7 @@ std::string to_json(const FractalConfig& config);
 
 struct FractalPreset {
     std::string_view name, description;
+    bool paper_recipe;  // trained as in the paper by default, otherwise by a recipe for minutes
     FractalConfig config;
 };
 std::span<const FractalPreset> fractal_presets();

@@ -1,0 +1,145 @@
+# Every way in. `make` alone lists the targets. Variables: NAME (of the run), DATA (fractals, cifar10 or a packed file), ARGS (more flags
+# for the program), BUILD (folder for what is built), CUDA=1 (reserved for the CUDA backend).
+BUILD ?= build
+CXX ?= g++
+DATA ?= fractals
+NAME ?= $(if $(wildcard $(DATA)),$(basename $(notdir $(DATA))),$(DATA))
+ARGS ?=
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+# ---- what must be installed -------------------------------------------------------------------------------------------------------
+
+PACKAGES := g++ make libdnnl-dev libfmt-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev libwebp-dev doctest-dev
+HEADERS := dnnl.h fmt/format.h CLI/CLI.hpp nlohmann/json.hpp stb/stb_image.h zlib.h webp/encode.h doctest/doctest.h
+CAN_COMPILE = printf '\#include <%s>\n' $(HEADERS) | $(CXX) -std=c++20 -fopenmp -fsyntax-only -x c++ - 2>/dev/null
+
+deps: ## install what building needs (Debian packages), if anything is missing
+	@$(CAN_COMPILE) || { \
+	    if [ "$$(id -u)" = 0 ]; then sudo=; \
+	    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null || [ -t 0 ] && command -v sudo >/dev/null; then sudo=sudo; \
+	    else sudo=none; fi; \
+	    if [ "$$sudo" = none ] || ! command -v apt-get >/dev/null; then \
+	        echo "make deps: cannot install packages here (no root, sudo or apt-get). Please install:" >&2; \
+	        echo "  $(PACKAGES)" >&2; exit 1; fi; \
+	    $$sudo apt-get update -q && \
+	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES) && \
+	    { $(CAN_COMPILE) || { echo "make deps: still missing one of the headers $(HEADERS)" >&2; exit 1; }; }; }
+	@mkdir -p $(BUILD) && touch $(BUILD)/deps.stamp
+
+$(BUILD)/deps.stamp:
+	@$(MAKE) --no-print-directory deps
+
+# ---- compiling --------------------------------------------------------------------------------------------------------------------
+
+ifneq ($(CUDA),)
+$(error CUDA=$(CUDA): the CUDA backend is not part of this version; build without CUDA)
+endif
+
+WARNINGS := -Wall -Wextra -Wshadow -Werror -Wno-stringop-overflow  # the last one: false alarms from fmt under g++ 12
+CXXFLAGS := -std=c++20 -O3 -g1 -march=native -mprefer-vector-width=512 -fno-math-errno -fopenmp $(WARNINGS) -I.
+LDLIBS := -ldnnl -lfmt -lz -lwebp
+ifneq ($(SANITIZE),)
+CXXFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
+endif
+
+object = $(patsubst %.cpp,$(BUILD)/objects/%.o,$(1))
+LIBRARY := $(call object,$(filter-out data/main.cpp,$(wildcard kernels/*.cpp runtime/*.cpp models/*/*.cpp data/*.cpp)))
+TRAIN := $(call object,$(wildcard train/*.cpp))
+SAMPLE := $(call object,$(wildcard sample/*.cpp))
+TESTS := $(call object,tests/main.cpp $(wildcard tests/unit/*.cpp tests/gradient/*.cpp tests/golden/*.cpp tests/end_to_end/*.cpp)) \
+         $(filter-out %/main.o,$(TRAIN) $(SAMPLE))
+BENCH := $(call object,$(wildcard tests/bench/*.cpp))
+
+# -march=native and the flags are part of what an object is: another machine or another setting builds everything anew.
+STAMP := $(shell { $(CXX) -march=native -E -v -x c++ /dev/null 2>&1 | grep cc1plus; echo '$(CXXFLAGS)'; } | cksum)
+ifneq ($(STAMP),$(shell cat $(BUILD)/machine.stamp 2>/dev/null))
+$(shell mkdir -p $(BUILD) && echo '$(STAMP)' > $(BUILD)/machine.stamp)
+endif
+
+build: $(BUILD)/train $(BUILD)/sample $(BUILD)/data ## build/train, build/sample and build/data
+
+$(BUILD)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(BUILD)/deps.stamp
+	@mkdir -p $(@D)
+	@echo "compiling $<"
+	@$(CXX) $(CXXFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libfractal.a: $(LIBRARY)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(BUILD)/train: $(TRAIN) $(BUILD)/libfractal.a
+$(BUILD)/sample: $(SAMPLE) $(BUILD)/libfractal.a
+$(BUILD)/data: $(call object,data/main.cpp) $(BUILD)/libfractal.a
+$(BUILD)/tests: $(TESTS) $(BUILD)/libfractal.a
+$(BUILD)/bench: $(BENCH) $(BUILD)/libfractal.a
+$(BUILD)/train $(BUILD)/sample $(BUILD)/data $(BUILD)/tests $(BUILD)/bench:
+	@echo "linking $@"
+	@$(CXX) $(CXXFLAGS) $^ $(LDLIBS) -o $@
+
+-include $(patsubst %.o,%.d,$(LIBRARY) $(TRAIN) $(SAMPLE) $(TESTS) $(BENCH) $(call object,data/main.cpp))
+
+# ---- running ----------------------------------------------------------------------------------------------------------------------
+
+# Training and validation files of a data set by name; a packed file of your own has none unless ARGS names one.
+DATASETS := datasets
+ifneq ($(wildcard $(DATA)),)
+TRAINING_FILE := $(DATA)
+VALIDATION_FILE := $(wildcard $(basename $(DATA)).holdout$(suffix $(DATA)))
+else
+TRAINING_FILE := $(DATASETS)/$(DATA).bin
+VALIDATION_FILE := $(DATASETS)/$(DATA).holdout.bin
+endif
+
+train: build $(TRAINING_FILE) $(VALIDATION_FILE) ## train a model: on fractals drawn here, on DATA=cifar10, or on DATA=packed file
+	$(BUILD)/train fractal --preset fractalar_32 --data $(TRAINING_FILE) \
+	    $(if $(VALIDATION_FILE),--validation $(VALIDATION_FILE)) --out runs/$(NAME) $(ARGS)
+
+sample: build ## draw a sheet of samples from runs/NAME
+	$(BUILD)/sample fractal --checkpoint runs/$(NAME)/last.safetensors --out runs/$(NAME)/sheet.png $(ARGS)
+
+$(DATASETS)/fractals.bin: | build
+	@mkdir -p $(DATASETS)
+	$(BUILD)/data fractals --out $@ --count 20000
+$(DATASETS)/fractals.holdout.bin: | build
+	@mkdir -p $(DATASETS)
+	$(BUILD)/data fractals --out $@ --first 1000000 --count 1000
+
+CIFAR_URL := https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz
+CIFAR_MD5 := c32a1d4ab5d03f1284b67883e8d87530
+CIFAR := $(DATASETS)/cifar-10-batches-bin
+$(CIFAR): | build
+	@mkdir -p $(DATASETS)
+	@if [ ! -f $(DATASETS)/cifar-10-binary.tar.gz ]; then \
+	    curl -fL --retry 2 --connect-timeout 20 -o $(DATASETS)/cifar-10-binary.tar.gz.partial $(CIFAR_URL) && \
+	    mv $(DATASETS)/cifar-10-binary.tar.gz.partial $(DATASETS)/cifar-10-binary.tar.gz || { \
+	    rm -f $(DATASETS)/cifar-10-binary.tar.gz.partial; \
+	    echo "make train: CIFAR-10 could not be fetched. Fetch $(CIFAR_URL) by hand, put it into $(DATASETS)/ and run this again." >&2; exit 1; }; fi
+	@echo "$(CIFAR_MD5)  $(DATASETS)/cifar-10-binary.tar.gz" | md5sum --check --status || { \
+	    echo "make train: $(DATASETS)/cifar-10-binary.tar.gz is not the published file (MD5 $(CIFAR_MD5)): remove it and try again" >&2; exit 1; }
+	@tar -xzf $(DATASETS)/cifar-10-binary.tar.gz -C $(DATASETS)
+$(DATASETS)/cifar10.bin: | $(CIFAR)
+	$(BUILD)/data pack --cifar10 $(CIFAR) --split train --out $@
+$(DATASETS)/cifar10.holdout.bin: | $(CIFAR)
+	$(BUILD)/data pack --cifar10 $(CIFAR) --split test --out $@
+
+# ---- checking ---------------------------------------------------------------------------------------------------------------------
+
+test: build $(BUILD)/tests ## run every test; ARGS='-tc=*golden*' chooses
+	@$(BUILD)/tests $(ARGS)
+
+bench: $(BUILD)/bench ## measure the ceiling, each kernel, the training step and sampling
+	@$(BUILD)/bench $(ARGS)
+
+profile: build $(DATASETS)/fractals.bin ## time of each kernel over a few training steps
+	@rm -rf $(BUILD)/profile
+	$(BUILD)/train fractal --preset fractalar_32 --data $(DATASETS)/fractals.bin --out $(BUILD)/profile --steps 5 \
+	    --validation-images 1 --profile $(ARGS)
+
+clean: ## remove what was built; runs and data sets stay
+	rm -rf $(BUILD)
+
+.PHONY: help deps build train sample test bench profile clean

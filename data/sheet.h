@@ -1,0 +1,10 @@
+// Many small images as one picture to look at.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "data/image_file.h"
+
+// images [n, C, size, size] in rows of `columns`, on white, two pixels apart; images below 64 pixels are enlarged by a whole factor.
+Image image_sheet(std::span<const std::uint8_t> images, int channels, int size, int columns);

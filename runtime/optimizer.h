@@ -1,0 +1,47 @@
+// AdamW (Loshchilov and Hutter 2019) over all parameters, with gradient clipping by global norm, a learning-rate schedule and an
+// optional exponential moving average of the weights.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "runtime/parameters.h"
+
+struct OptimizerRule {
+    float beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f;
+    float weight_decay = 0.05f;  // of parameters that decay (Parameter::decays)
+    float max_norm = 3.0f;       // gradients are scaled down to this global norm; 0: never
+    float ema_decay = 0.0f;      // 0: no average is kept
+};
+
+class Optimizer {
+   public:
+    // `parameters` must be allocated with gradients, and stay.
+    Optimizer(Parameters& parameters, Device device, const OptimizerRule& rule);
+
+    // One update from the gradients, the `step`-th (from 0), which sets the bias corrections. Returns the gradients' global norm before
+    // clipping; if that is not finite, nothing has been changed.
+    double update(std::int64_t step, float learning_rate);
+
+    // Slabs of the parameters' layout; `average` is null without EMA.
+    float* first_moment() { return reinterpret_cast<float*>(first_moment_.data()); }
+    float* second_moment() { return reinterpret_cast<float*>(second_moment_.data()); }
+    float* average() { return reinterpret_cast<float*>(average_.data()); }
+    // The average starts from the weights as they are.
+    void start_average();
+
+   private:
+    Parameters& parameters_;
+    OptimizerRule rule_;
+    Memory first_moment_, second_moment_, average_;
+};
+
+// Linear warm-up from 0, then constant or half a cosine down to 0 at the last step.
+struct LearningRateSchedule {
+    float peak = 0;
+    std::int64_t warmup_steps = 0, steps = 0;
+    bool cosine = true;
+
+    // For the `step`-th update, from 0.
+    float at(std::int64_t step) const;
+};

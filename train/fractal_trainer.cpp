@@ -1,0 +1,133 @@
+#include "train/fractal_trainer.h"
+
+#include <cmath>
+#include <numbers>
+#include <numeric>
+
+#include "runtime/error.h"
+#include "runtime/random.h"
+
+namespace {
+
+constexpr std::string_view class_embeddings = "class_emb.weight";
+
+}  // namespace
+
+FractalTrainer::FractalTrainer(const FractalConfig& config, const TrainingSettings& settings, bool recompute,
+                               ChunkSizes chunks)
+    : settings_(settings),
+      recompute_(recompute),
+      model_(config, Device::cpu),
+      chunks_(chunks.empty() ? model_.default_chunks() : std::move(chunks)),
+      scales_(channel_scales(config.channels, static_cast<double>(settings.red_weight),
+                             static_cast<double>(settings.images_per_step() * config.image_size() * config.image_size()))),
+      tape_(Device::cpu) {
+    if (chunks_.size() != config.img_size_list.size())
+        fail_usage("--chunks: {} sizes given, expected one per level, {}", chunks_.size(), config.img_size_list.size());
+    tape_.set_recording(true);
+    Batch batch;
+    batch.labels.assign(static_cast<std::size_t>(settings.batch), -1);
+    std::vector<double> totals;
+    plan_ = plan_job(tape_, [&] { run_batch(batch, totals); });
+}
+
+std::size_t FractalTrainer::state_bytes() const {
+    const std::size_t slabs = settings_.optimizer.ema_decay > 0 ? 5 : 4;
+    return slabs * model_.parameters().slab_floats() * sizeof(float);
+}
+
+void FractalTrainer::start() {
+    Parameters& parameters = model_.parameters();
+    parameters.allocate(Device::cpu, true);
+    parameters.initialize(settings_.seed);
+    optimizer_ = std::make_unique<Optimizer>(parameters, Device::cpu, settings_.optimizer);
+    optimizer_->start_average();
+}
+
+void FractalTrainer::start_from(const SafetensorsFile& file) {
+    Parameters& parameters = model_.parameters();
+    for (const Parameter& parameter : parameters.all()) {
+        if (parameter.name == class_embeddings &&
+            (!file.contains(parameter.name) || file.entry(parameter.name).shape != parameter.shape))
+            continue;
+        load_parameter(file, parameter, "", parameters.values());
+    }
+    optimizer_->start_average();
+}
+
+void FractalTrainer::resume(const SafetensorsFile& file) {
+    Parameters& parameters = model_.parameters();
+    load_slab(file, parameters, "", parameters.values());
+    load_slab(file, parameters, first_moment_prefix, optimizer_->first_moment());
+    load_slab(file, parameters, second_moment_prefix, optimizer_->second_moment());
+    if (settings_.optimizer.ema_decay > 0) load_slab(file, parameters, average_prefix, optimizer_->average());
+    steps_done_ = read_description(file).step;
+}
+
+void FractalTrainer::save(const std::filesystem::path& path, const std::vector<std::string>& classes,
+                          std::optional<double> validation_bits_per_dim) {
+    const Parameters& parameters = model_.parameters();
+    CheckpointWriter writer;
+    writer.add_slab(parameters, "", parameters.values());
+    writer.add_slab(parameters, first_moment_prefix, optimizer_->first_moment());
+    writer.add_slab(parameters, second_moment_prefix, optimizer_->second_moment());
+    if (settings_.optimizer.ema_decay > 0) writer.add_slab(parameters, average_prefix, optimizer_->average());
+    describe(writer, {model_.config(), classes, steps_done_, settings_.optimizer.ema_decay});
+    writer.set("training", to_json(settings_));
+    writer.set("seed", std::to_string(settings_.seed));
+    writer.set("data_position", std::to_string(position()));
+    if (validation_bits_per_dim) writer.set("validation_bits_per_dim", fmt::format("{}", *validation_bits_per_dim));
+    writer.write(path);
+}
+
+StepResult FractalTrainer::step(Loader& loader) {
+    model_.parameters().zero_gradients();
+    std::vector<double> totals(scales_.size());
+    for (std::int64_t i = 0; i < settings_.accumulation; ++i) {
+        const Batch& batch = loader.next();
+        run_job(tape_, plan_, [&] { run_batch(batch, totals); });
+    }
+    StepResult result;
+    for (std::size_t c = 0; c < totals.size(); ++c) result.loss += static_cast<double>(scales_[c]) * totals[c];
+    const FractalConfig& config = model_.config();
+    const auto dims = static_cast<double>(settings_.images_per_step() * config.channels * config.image_size() *
+                                          config.image_size());
+    result.bits_per_dim = std::accumulate(totals.begin(), totals.end(), 0.0) / dims / std::numbers::ln2;
+    result.learning_rate = settings_.learning_rate.at(steps_done_);
+    result.gradient_norm = std::nan("");
+    if (!std::isfinite(result.loss)) return result;
+    result.gradient_norm = optimizer_->update(steps_done_, result.learning_rate);
+    if (std::isfinite(result.gradient_norm)) ++steps_done_;
+    return result;
+}
+
+void FractalTrainer::run_batch(const Batch& batch, std::vector<double>& totals) {
+    const FractalConfig& config = model_.config();
+    const auto count = static_cast<std::int64_t>(batch.labels.size());
+    const std::int64_t dims = config.channels * config.image_size() * config.image_size();
+    std::vector<std::int64_t> numbers(batch.labels.size());
+    std::iota(numbers.begin(), numbers.end(), batch.position);
+    const std::vector<std::int32_t> ids = condition_ids(batch);
+    const Tensor bytes = tape_.create(count, dims, false, 1), id = tape_.create(count, 1, false, sizeof(std::int32_t)),
+                 paths = tape_.create(count, 1, false, sizeof(std::int64_t)),
+                 sums = tape_.create(1, config.channels, false, sizeof(double));
+    copy_to_tensor(tape_, bytes, batch.pixels.data(), batch.pixels.size());
+    copy_to_tensor(tape_, id, ids.data(), ids.size() * sizeof(std::int32_t));
+    copy_to_tensor(tape_, paths, numbers.data(), numbers.size() * sizeof(std::int64_t));
+    copy_to_tensor(tape_, sums, totals.data(), totals.size() * sizeof(double));
+    const PassRule rule{settings_.dropout, recompute_, settings_.seed, static_cast<std::uint32_t>(steps_done_)};
+    model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), id, paths, scales_, sums,
+                rule, chunks_);
+    copy_from_tensor(tape_, totals.data(), sums, totals.size() * sizeof(double));
+}
+
+std::vector<std::int32_t> FractalTrainer::condition_ids(const Batch& batch) const {
+    const PhiloxKey key = random_key(settings_.seed, "label drop");
+    std::vector<std::int32_t> ids;
+    for (std::size_t i = 0; i < batch.labels.size(); ++i) {
+        const auto sample = static_cast<std::uint64_t>(batch.position) + i;
+        const bool dropped = random_uniform(key, sample) < settings_.label_drop;
+        ids.push_back(dropped || model_.config().class_num == 0 ? 0 : batch.labels[i] + 1);
+    }
+    return ids;
+}

@@ -1,0 +1,6 @@
+// The jobs of build/train, each a subcommand in a file of its own.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+void add_fractal_job(CLI::App& app);

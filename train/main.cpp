@@ -1,0 +1,10 @@
+// build/train: trains models, one subcommand a job.
+#include "runtime/program.h"
+#include "train/jobs.h"
+
+int main(int argument_count, char** arguments) {
+    CLI::App app("Trains generative image models. A run is a folder; starting it again continues it.");
+    app.require_subcommand(1);
+    add_fractal_job(app);
+    return run_program(app, "train", argument_count, arguments);
+}

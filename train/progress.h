@@ -1,0 +1,26 @@
+// What a person watching a run sees: one live line on a terminal, plain lines when piped.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+class Progress {
+   public:
+    Progress(std::int64_t steps_done, std::int64_t steps);
+
+    // After each step; `line` says what there is to say about it, time left is added. Shown live on a terminal, and as a line of its own
+    // when `keep` (piped: only then).
+    void show(std::int64_t step, const std::string& line, bool keep);
+    // A line of its own, whatever the live one was.
+    void say(const std::string& line);
+    // Time spent on something else (an evaluation) does not count for the time left.
+    void pause();
+    void go_on();
+
+   private:
+    bool terminal_, live_ = false;
+    std::int64_t first_step_, steps_;
+    std::chrono::steady_clock::time_point start_, paused_at_;
+    std::chrono::steady_clock::duration paused_{};
+};

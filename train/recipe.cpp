@@ -1,0 +1,102 @@
+#include "train/recipe.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "runtime/error.h"
+
+namespace {
+
+// Flag -> value, in the order in which --help lists them.
+nlohmann::ordered_json flags_of(const TrainingSettings& settings) {
+    return {{"steps", settings.steps},
+            {"batch", settings.batch},
+            {"accumulation", settings.accumulation},
+            {"lr", settings.learning_rate.peak},
+            {"warmup-steps", settings.learning_rate.warmup_steps},
+            {"schedule", settings.learning_rate.cosine ? "cosine" : "constant"},
+            {"clip", settings.optimizer.max_norm},
+            {"weight-decay", settings.optimizer.weight_decay},
+            {"beta1", settings.optimizer.beta1},
+            {"beta2", settings.optimizer.beta2},
+            {"ema", settings.optimizer.ema_decay},
+            {"dropout", settings.dropout},
+            {"label-drop", settings.label_drop},
+            {"red-weight", settings.red_weight},
+            {"flip", settings.flip},
+            {"seed", settings.seed}};
+}
+
+void require_range(const char* flag, double value, double low, double high) {
+    if (!(value >= low && value <= high)) fail_usage("--{} {}: expected {} to {}", flag, value, low, high);
+}
+
+}  // namespace
+
+TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe, std::int64_t images) {
+    TrainingSettings settings;
+    settings.seed = flags.seed;
+    settings.batch = flags.batch.value_or(paper_recipe ? 2048 : 32);
+    settings.accumulation = flags.accumulation.value_or(1);
+    if (settings.batch < 1) fail_usage("--batch {}: expected at least 1", settings.batch);
+    if (settings.accumulation < 1) fail_usage("--accumulation {}: expected at least 1", settings.accumulation);
+    const auto per_step = static_cast<double>(settings.images_per_step());
+    const auto steps_of = [&](double epochs) {
+        return std::max<std::int64_t>(1, std::llround(epochs * static_cast<double>(images) / per_step));
+    };
+    if (flags.steps && flags.epochs) fail_usage("--steps and --epochs: expected one of them");
+    if (flags.epochs) require_range("epochs", *flags.epochs, 0, 1e9);
+    settings.steps = flags.steps ? *flags.steps : flags.epochs ? steps_of(*flags.epochs) : paper_recipe ? steps_of(800) : 2000;
+    if (settings.steps < 1) fail_usage("--steps {}: expected at least 1", settings.steps);
+
+    if (flags.learning_rate && flags.base_learning_rate) fail_usage("--lr and --blr: expected one of them");
+    double rate = paper_recipe ? 5e-5 * per_step / 256 : 1.5e-3 * std::sqrt(per_step / 32);
+    if (flags.base_learning_rate) rate = *flags.base_learning_rate * per_step / 256;
+    if (flags.learning_rate) rate = *flags.learning_rate;
+    if (!(rate > 0) || !std::isfinite(rate)) fail_usage("--lr {}: expected a positive number", rate);
+    settings.learning_rate.peak = static_cast<float>(rate);
+    settings.learning_rate.steps = settings.steps;
+    if (flags.warmup_steps && flags.warmup_epochs) fail_usage("--warmup-steps and --warmup-epochs: expected one of them");
+    settings.learning_rate.warmup_steps = flags.warmup_steps    ? *flags.warmup_steps
+                                          : flags.warmup_epochs ? steps_of(*flags.warmup_epochs)
+                                          : paper_recipe        ? steps_of(40)
+                                                                : std::min<std::int64_t>(50, settings.steps / 10);
+    if (settings.learning_rate.warmup_steps < 0)
+        fail_usage("--warmup-steps {}: expected at least 0", settings.learning_rate.warmup_steps);
+    const std::string schedule = flags.schedule.value_or("cosine");
+    if (schedule != "cosine" && schedule != "constant") fail_usage("--schedule {}: expected cosine or constant", schedule);
+    settings.learning_rate.cosine = schedule == "cosine";
+
+    settings.optimizer.max_norm = flags.clip.value_or(paper_recipe ? 3.0f : 1.0f);
+    settings.optimizer.weight_decay = flags.weight_decay.value_or(0.05f);
+    settings.optimizer.ema_decay = flags.ema_decay.value_or(0.0f);
+    settings.dropout = flags.dropout.value_or(paper_recipe ? 0.1f : 0.0f);
+    settings.label_drop = flags.label_drop.value_or(0.1f);
+    settings.red_weight = flags.red_weight.value_or(5.0f);
+    settings.flip = flags.flip.value_or(true);
+    require_range("clip", static_cast<double>(settings.optimizer.max_norm), 0, 1e9);
+    require_range("weight-decay", static_cast<double>(settings.optimizer.weight_decay), 0, 1e3);
+    require_range("ema", static_cast<double>(settings.optimizer.ema_decay), 0, 0.999999);
+    require_range("dropout", static_cast<double>(settings.dropout), 0, 0.95);
+    require_range("label-drop", static_cast<double>(settings.label_drop), 0, 1);
+    require_range("red-weight", static_cast<double>(settings.red_weight), 0, 1e6);
+    return settings;
+}
+
+std::string to_json(const TrainingSettings& settings) { return flags_of(settings).dump(); }
+
+void require_same_training(std::string_view before, const TrainingSettings& now, std::string_view source) {
+    const auto old_flags = nlohmann::json::parse(before, nullptr, false);
+    if (!old_flags.is_object()) fail("{}: its training settings are not a JSON object", source);
+    // A constant rate does not look at where it ends, so such a run may be made longer or shorter.
+    const bool any_length = !now.learning_rate.cosine;
+    const auto flags = flags_of(now);  // values compared as they are written: fp32 numbers survive both ways
+    for (const auto& [flag, value] : flags.items()) {
+        if (flag == "steps" && any_length) continue;
+        if (!old_flags.contains(flag)) fail("{}: its training settings have no {}", source, flag);
+        if (old_flags[flag].dump() != value.dump())
+            fail_usage("{} was trained with --{} {}, now it is {}: give the old value, or another --out", source, flag,
+                       old_flags[flag].dump(), value.dump());
+    }
+}

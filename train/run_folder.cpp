@@ -1,0 +1,90 @@
+#include "train/run_folder.h"
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <sstream>
+
+#include "runtime/atomic_file.h"
+#include "runtime/error.h"
+
+namespace {
+
+constexpr std::string_view log_header =
+    "step,loss,bits_per_dim,learning_rate,gradient_norm,images_per_second,memory_mib,validation_bits_per_dim\n";
+constexpr std::string_view prefix = "checkpoint-", suffix = ".safetensors";
+
+// The number a text starts with, or -1.
+std::int64_t leading_number(std::string_view text) {
+    std::int64_t number = -1;
+    std::from_chars(text.data(), text.data() + text.size(), number);
+    return number;
+}
+
+}  // namespace
+
+RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
+    std::error_code error;
+    std::filesystem::create_directories(path_, error);
+    if (!std::filesystem::is_directory(path_)) fail("{}: the run's folder cannot be created: {}", path_.string(), error.message());
+}
+
+void RunFolder::write_config(std::string_view json) const {
+    AtomicFile file(path_ / "config.json");
+    file.write(json);
+    file.commit();
+}
+
+std::vector<std::int64_t> RunFolder::checkpoint_steps() const {
+    std::vector<std::int64_t> steps;
+    for (const auto& entry : std::filesystem::directory_iterator(path_)) {
+        const std::string name = entry.path().filename().string();
+        if (!name.starts_with(prefix) || !name.ends_with(suffix)) continue;
+        const std::int64_t step = leading_number(std::string_view(name).substr(prefix.size()));
+        if (step >= 0) steps.push_back(step);
+    }
+    std::ranges::sort(steps, std::greater<>());
+    return steps;
+}
+
+std::filesystem::path RunFolder::checkpoint(std::int64_t step) const {
+    return path_ / fmt::format("{}{:08}{}", prefix, step, suffix);
+}
+
+void RunFolder::save_checkpoint(std::int64_t step, std::int64_t keep,
+                                const std::function<void(const std::filesystem::path&)>& write) const {
+    write(checkpoint(step));
+    const auto link = path_ / "last.safetensors", fresh = path_ / "last.safetensors.partial";
+    std::error_code ignored;
+    std::filesystem::remove(fresh, ignored);
+    std::filesystem::create_symlink(checkpoint(step).filename(), fresh);
+    std::filesystem::rename(fresh, link);
+    const auto steps = checkpoint_steps();
+    for (std::size_t i = static_cast<std::size_t>(keep); i < steps.size(); ++i)
+        std::filesystem::remove(checkpoint(steps[i]), ignored);
+}
+
+void RunFolder::start_log(std::int64_t step) const {
+    std::string kept(log_header);
+    std::ifstream before(path_ / "log.csv");
+    for (std::string line; std::getline(before, line);) {
+        const std::int64_t row_step = leading_number(line);
+        if (row_step >= 0 && row_step <= step) kept += line + "\n";
+    }
+    AtomicFile file(path_ / "log.csv");
+    file.write(kept);
+    file.commit();
+}
+
+void RunFolder::append_log(const LogRow& row) const {
+    std::ofstream file(path_ / "log.csv", std::ios::app);
+    file << fmt::format("{},{:.6f},{:.6f},{:.6g},{:.6g},{:.2f},{:.1f},{}\n", row.step, row.loss, row.bits_per_dim,
+                        row.learning_rate, row.gradient_norm, row.images_per_second, row.memory_mib,
+                        row.validation_bits_per_dim ? fmt::format("{:.6f}", *row.validation_bits_per_dim) : "");
+    file.flush();
+    if (!file) fail("{}: cannot be written", (path_ / "log.csv").string());
+}
+
+std::filesystem::path RunFolder::sheet(std::int64_t step) const {
+    return path_ / fmt::format("samples-{:08}.png", step);
+}
