@@ -2,22 +2,39 @@
 
 #include <algorithm>
 
+namespace {
+
+// Draws one image enlarged by `factor` with its upper left corner at (left, top).
+void draw_image(Image& sheet, std::span<const std::uint8_t> image, int size, int factor, int left, int top) {
+    for (int y = 0; y < size * factor; ++y)
+        for (int x = 0; x < size * factor; ++x)
+            for (int c = 0; c < sheet.channels; ++c) {
+                const int source = (c * size + y / factor) * size + x / factor;
+                const int target = ((top + y) * sheet.width + left + x) * sheet.channels + c;
+                sheet.pixels[static_cast<std::size_t>(target)] = image[static_cast<std::size_t>(source)];
+            }
+}
+
+Image white_image(int width, int height, int channels) {
+    return {width, height, channels, std::vector<std::uint8_t>(static_cast<std::size_t>(width) * static_cast<std::size_t>(height * channels), 255)};
+}
+
+}  // namespace
+
+Image interleaved_image(std::span<const std::uint8_t> image, int channels, int size) {
+    Image result = white_image(size, size, channels);
+    draw_image(result, image, size, 1, 0, 0);
+    return result;
+}
+
 Image image_sheet(std::span<const std::uint8_t> images, int channels, int size, int columns) {
     constexpr int gap = 2;
-    const int factor = std::max(1, 64 / size), cell = size * factor, pitch = cell + gap;
-    const int plane = size * size, count = static_cast<int>(images.size()) / (channels * plane);
-    const int rows = (count + columns - 1) / columns;
-    Image sheet{columns * pitch + gap, rows * pitch + gap, channels, {}};
-    sheet.pixels.assign(static_cast<std::size_t>(sheet.width) * static_cast<std::size_t>(sheet.height * channels), 255);
-    for (int n = 0; n < count; ++n) {
-        const int left = gap + n % columns * pitch, top = gap + n / columns * pitch;
-        for (int y = 0; y < cell; ++y)
-            for (int x = 0; x < cell; ++x)
-                for (int c = 0; c < channels; ++c) {
-                    const int source = (n * channels + c) * plane + y / factor * size + x / factor;
-                    const int target = ((top + y) * sheet.width + left + x) * channels + c;
-                    sheet.pixels[static_cast<std::size_t>(target)] = images[static_cast<std::size_t>(source)];
-                }
-    }
+    const int factor = std::max(1, 64 / size), pitch = size * factor + gap;
+    const auto bytes = static_cast<std::size_t>(channels * size * size);
+    const int count = static_cast<int>(images.size() / bytes), rows = (count + columns - 1) / columns;
+    Image sheet = white_image(columns * pitch + gap, rows * pitch + gap, channels);
+    for (int n = 0; n < count; ++n)
+        draw_image(sheet, images.subspan(static_cast<std::size_t>(n) * bytes, bytes), size, factor, gap + n % columns * pitch,
+                   gap + n / columns * pitch);
     return sheet;
 }

@@ -1,10 +1,13 @@
-// Many small images as one picture to look at.
+// Images as models draw them, [C, size, size], made into pictures to look at.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
 #include "data/image_file.h"
+
+// One image as it is.
+Image interleaved_image(std::span<const std::uint8_t> image, int channels, int size);
 
 // images [n, C, size, size] in rows of `columns`, on white, two pixels apart; images below 64 pixels are enlarged by a whole factor.
 Image image_sheet(std::span<const std::uint8_t> images, int channels, int size, int columns);

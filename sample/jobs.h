@@ -1,0 +1,8 @@
+// The jobs of build/sample, each a subcommand in a file of its own.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+void add_fractal_job(CLI::App& app);
+void add_evaluate_job(CLI::App& app);
+void add_info_job(CLI::App& app);
