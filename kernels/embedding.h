@@ -1,0 +1,24 @@
+// Rows of a table by their index.
+//
+//   y_r = table[ids_r]        dtable[v] += sum over the rows r with ids_r = v of dy_r
+//
+// Ids must lie in 0..vocabulary-1: the kernels do not check. Strides are in elements, so that the outputs can
+// be every k-th token of a sequence and the ids one channel of interleaved pixels.
+#pragma once
+
+#include <cstdint>
+
+namespace cpu {
+
+// Row r of y at y + r * y_stride [width]; table [vocabulary, width]; its id is ids[r * ids_stride]. No
+// aliasing. Moves 8 bytes per element of y (the table's rows from cache where they repeat).
+void embedding_forward(float* y, std::int64_t y_stride, const float* table, const std::int32_t* ids,
+                       std::int64_t ids_stride, std::int64_t rows, std::int64_t width);
+
+// dtable [vocabulary, width] accumulates, every entry in the order of rows. dy as y above.
+// Moves 4 bytes per element of dy, and 8 more per element in cache while dtable fits there; 1 operation.
+void embedding_backward(float* dtable, const float* dy, std::int64_t dy_stride, const std::int32_t* ids,
+                        std::int64_t ids_stride, std::int64_t rows, std::int64_t vocabulary,
+                        std::int64_t width);
+
+}  // namespace cpu

@@ -1,0 +1,27 @@
+// Why so: memcpy per row already runs at memory speed; the paths are a few thousand integers.
+#include "kernels/gather.h"
+
+#include <cstring>
+
+#include "kernels/partition.h"
+
+namespace cpu {
+
+void copy_rows(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride, std::int64_t rows,
+               std::int64_t width) {
+    for_each_task(rows, rows * width, [=](std::int64_t row) {
+        std::memcpy(y + row * y_stride, x + row * x_stride, static_cast<std::size_t>(width) * sizeof(float));
+    });
+}
+
+void child_paths(std::int64_t* children, const std::int64_t* parents, std::int64_t M, std::int64_t L) {
+    for (std::int64_t m = 0; m < M; ++m)
+        for (std::int64_t t = 0; t < L; ++t) children[m * L + t] = parents[m] * L + t;
+}
+
+void child_paths_at(std::int64_t* children, const std::int64_t* parents, std::int64_t t, std::int64_t M,
+                    std::int64_t L) {
+    for (std::int64_t m = 0; m < M; ++m) children[m] = parents[m] * L + t;
+}
+
+}  // namespace cpu

@@ -1,0 +1,98 @@
+// Why so: oneDNN's sgemm runs at the machine's ceiling for these shapes from a few dozen rows on. Many rows are cut into
+// tiles, each computed by one thread with its single-threaded product, so that bias and activation find the tile in that
+// thread's cache; few rows are left to sgemm's own threads. Traded away: packing the weights once for all tiles.
+// The only file that knows oneDNN; it needs nothing newer than version 2.6.
+#include "kernels/matmul.h"
+
+#include <dnnl.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "kernels/gelu.h"
+#include "kernels/reduce.h"
+
+namespace cpu {
+namespace {
+
+constexpr std::int64_t tile_rows = 512;
+
+void sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, std::int64_t K, const float* A,
+           std::int64_t lda, const float* B, std::int64_t ldb, float beta, float* C, std::int64_t ldc) {
+    if (dnnl_sgemm(transpose_a, transpose_b, M, N, K, 1.0f, A, lda, B, ldb, beta, C, ldc) != dnnl_success)
+        throw std::runtime_error("dnnl_sgemm refused its arguments");
+}
+
+// Calls body(first row, number of rows) for tiles, in parallel if there are at least two.
+template <class Body>
+void for_row_tiles(std::int64_t rows, Body body) {
+    if (rows < 2 * tile_rows) {
+        body(std::int64_t{0}, rows);
+        return;
+    }
+    const std::int64_t tiles = (rows + tile_rows - 1) / tile_rows;
+#pragma omp parallel for schedule(static)
+    for (std::int64_t tile = 0; tile < tiles; ++tile)
+        body(tile * tile_rows, std::min(tile_rows, rows - tile * tile_rows));
+}
+
+void add_bias(float* y, std::int64_t y_stride, const float* bias, std::int64_t rows, std::int64_t N) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+        float* out = y + row * y_stride;
+#pragma omp simd
+        for (std::int64_t n = 0; n < N; ++n) out[n] += bias[n];
+    }
+}
+
+void backward_input(float* dx, std::int64_t dx_stride, const float* dy, std::int64_t dy_stride, const float* weight,
+                    std::int64_t rows, std::int64_t N, std::int64_t K, float beta) {
+    for_row_tiles(rows, [=](std::int64_t first, std::int64_t count) {
+        sgemm('N', 'N', count, K, N, dy + first * dy_stride, dy_stride, weight, K, beta, dx + first * dx_stride,
+              dx_stride);
+    });
+}
+
+}  // namespace
+
+void linear_forward(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride, const float* weight,
+                    const float* bias, std::int64_t rows, std::int64_t N, std::int64_t K) {
+    for_row_tiles(rows, [=](std::int64_t first, std::int64_t count) {
+        float* out = y + first * y_stride;
+        sgemm('N', 'T', count, N, K, x + first * x_stride, x_stride, weight, K, 0.0f, out, y_stride);
+        if (bias != nullptr) add_bias(out, y_stride, bias, count, N);
+    });
+}
+
+void linear_gelu_forward(float* activated, float* y, const float* x, const float* weight, const float* bias,
+                         std::int64_t rows, std::int64_t N, std::int64_t K) {
+    for_row_tiles(rows, [=](std::int64_t first, std::int64_t count) {
+        float* out = y + first * N;
+        sgemm('N', 'T', count, N, K, x + first * K, K, weight, K, 0.0f, out, N);
+        add_bias(out, N, bias, count, N);
+        gelu_forward(activated + first * N, out, count * N);
+    });
+}
+
+void linear_backward_input(float* dx, std::int64_t dx_stride, const float* dy, std::int64_t dy_stride,
+                           const float* weight, std::int64_t rows, std::int64_t N, std::int64_t K) {
+    backward_input(dx, dx_stride, dy, dy_stride, weight, rows, N, K, 0.0f);
+}
+
+void linear_backward_input_accumulate(float* dx, std::int64_t dx_stride, const float* dy, std::int64_t dy_stride,
+                                      const float* weight, std::int64_t rows, std::int64_t N, std::int64_t K) {
+    backward_input(dx, dx_stride, dy, dy_stride, weight, rows, N, K, 1.0f);
+}
+
+void linear_backward_weight(float* d_weight, float* d_bias, float* workspace, const float* dy, std::int64_t dy_stride,
+                            const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t N, std::int64_t K) {
+    sgemm('T', 'N', N, K, rows, dy, dy_stride, x, x_stride, 1.0f, d_weight, K);
+    if (d_bias != nullptr) column_sum_accumulate(d_bias, workspace, dy, dy_stride, rows, N);
+}
+
+std::int64_t linear_backward_weight_workspace(std::int64_t N) { return column_sum_workspace(N); }
+
+void matmul(float* C, const float* A, const float* B, std::int64_t M, std::int64_t N, std::int64_t K) {
+    sgemm('N', 'N', M, N, K, A, K, B, N, 0.0f, C, N);
+}
+
+}  // namespace cpu

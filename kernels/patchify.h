@@ -1,0 +1,24 @@
+// Pictures to square patches and back.
+//
+// images [M, C, s, s], patches [M, L, C, p, p] with L = (s / p)^2 in raster order; p must divide s. Inside a
+// patch the order is channel, row, column: the layout of an image of size p, so patches are the next level's
+// images. Each of them moves 8 bytes per element and computes nothing. No aliasing.
+#pragma once
+
+#include <cstdint>
+
+namespace cpu {
+
+void patchify(float* patches, const float* images, std::int64_t M, std::int64_t C, std::int64_t s,
+              std::int64_t p);
+
+// The inverse, and the gradient of patchify.
+void unpatchify(float* images, const float* patches, std::int64_t M, std::int64_t C, std::int64_t s,
+                std::int64_t p);
+
+// Writes patch number patch_index of every image from patch [M, C, p, p]; the rest of images is left as it
+// is.
+void unpatchify_one(float* images, const float* patch, std::int64_t patch_index, std::int64_t M,
+                    std::int64_t C, std::int64_t s, std::int64_t p);
+
+}  // namespace cpu

@@ -1,0 +1,23 @@
+// Between bytes and what the networks see: y = (x / 255 - mean_c) / deviation_c per channel.
+#pragma once
+
+#include <cstdint>
+
+namespace cpu {
+
+// y, x [N, C, plane] with plane = height * width; mean, deviation [C]. Rounds after each of the three
+// operations, as torchvision does, so that the same bytes give the same bits. Moves 5 bytes per element.
+void normalize_pixels(float* y, const std::uint8_t* x, const float* mean, const float* deviation,
+                      std::int64_t N, std::int64_t C, std::int64_t plane);
+
+// values [N, C] = (y * deviation_c + mean_c) * 255, rounded after each operation, then to the nearest integer
+// (halves to even), clamped to 0..255; a value that is not a number becomes 0. normalized [N, C]; mean,
+// deviation [C].
+void pixel_values(std::int32_t* values, const float* normalized, const float* mean, const float* deviation,
+                  std::int64_t N, std::int64_t C);
+
+// The inverse: y [N, C] from values [N, C]; the same bits as normalize_pixels.
+void normalize_values(float* y, const std::int32_t* values, const float* mean, const float* deviation,
+                      std::int64_t N, std::int64_t C);
+
+}  // namespace cpu

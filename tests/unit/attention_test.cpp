@@ -1,0 +1,355 @@
+// Attention against its definition in double precision: one loop per sum, no tiles, no recomputation.
+#include "kernels/attention.h"
+
+#include <doctest/doctest.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kernels/attention_decode.h"
+
+namespace {
+
+using cpu::AttentionDropout;
+using cpu::AttentionShape;
+
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+constexpr std::size_t guard = 32;  // floats behind every output that a kernel must leave alone
+
+std::size_t width_of(const AttentionShape& s) {
+    return static_cast<std::size_t>(s.heads * s.head_dim);
+}
+std::size_t tokens_of(const AttentionShape& s) {
+    return static_cast<std::size_t>(s.sequences * s.length);
+}
+
+std::vector<float> random_floats(std::size_t count, unsigned seed, float deviation = 1) {
+    std::mt19937 generator(seed);
+    std::normal_distribution<float> normal(0, deviation);
+    std::vector<float> values(count);
+    for (float& v : values) v = normal(generator);
+    return values;
+}
+
+struct Reference {
+    std::vector<double> out, log_sum_exp, d_qkv;
+};
+
+// The stated rule, one element at a time: 0 or 1 / (1 - p).
+double dropout_factor(const AttentionShape& shape, const AttentionDropout& dropout, std::int64_t s,
+                      std::int64_t h, std::int64_t i, std::int64_t j) {
+    if (dropout.probability == 0) return 1;
+    const auto e = static_cast<std::uint64_t>((h * shape.length + i) * shape.length + j);
+    const auto id = static_cast<std::uint64_t>(dropout.sequence_ids[s]);
+    const auto words =
+        philox({static_cast<std::uint32_t>(e / 4), static_cast<std::uint32_t>(id & 0xFFFFFFFFu),
+                static_cast<std::uint32_t>(id >> 32), dropout.step},
+               dropout.key);
+    return unit_float(words[e % 4]) >= dropout.probability
+               ? 1 / (1 - static_cast<double>(dropout.probability))
+               : 0;
+}
+
+// One query: scores, weights, output and, given d_out, the gradients that pass through its row.
+void reference_row(Reference& result, const std::vector<double>& qkv, const float* d_out,
+                   const AttentionShape& shape, const AttentionDropout& dropout, std::int64_t s,
+                   std::int64_t h, std::int64_t i) {
+    const std::int64_t L = shape.length, d = shape.head_dim, width = shape.heads * d;
+    const auto at = [&](std::int64_t token, int part, std::int64_t c) {
+        return static_cast<std::size_t>(((s * L + token) * 3 + part) * width + h * d + c);
+    };
+    const std::int64_t keys = shape.causal ? i + 1 : L;
+    const double scale = 1 / std::sqrt(static_cast<double>(d));
+    std::vector<double> p(static_cast<std::size_t>(keys)), d_p(p);
+    double maximum = -1e300, sum = 0, mean = 0;
+    for (std::int64_t j = 0; j < keys; ++j) {
+        double score = 0;
+        for (std::int64_t c = 0; c < d; ++c) score += qkv[at(i, 0, c)] * qkv[at(j, 1, c)] * scale;
+        p[static_cast<std::size_t>(j)] = score;
+        maximum = std::max(maximum, score);
+    }
+    for (double score : p) sum += std::exp(score - maximum);
+    const double lse = maximum + std::log(sum);
+    result.log_sum_exp[static_cast<std::size_t>((s * shape.heads + h) * L + i)] = lse;
+    const auto out_row = static_cast<std::size_t>((s * L + i) * width + h * d);
+    for (std::size_t j = 0; j < p.size(); ++j) {
+        const auto key = static_cast<std::int64_t>(j);
+        const double z = dropout_factor(shape, dropout, s, h, i, key);
+        p[j] = std::exp(p[j] - lse);
+        for (std::int64_t c = 0; c < d; ++c)
+            result.out[out_row + static_cast<std::size_t>(c)] += z * p[j] * qkv[at(key, 2, c)];
+        for (std::int64_t c = 0; d_out != nullptr && c < d; ++c) {
+            const double g = d_out[out_row + static_cast<std::size_t>(c)];
+            d_p[j] += z * g * qkv[at(key, 2, c)];
+            result.d_qkv[at(key, 2, c)] += z * p[j] * g;
+        }
+        mean += p[j] * d_p[j];
+    }
+    for (std::size_t j = 0; d_out != nullptr && j < p.size(); ++j) {
+        const auto key = static_cast<std::int64_t>(j);
+        const double d_score = p[j] * (d_p[j] - mean) * scale;
+        for (std::int64_t c = 0; c < d; ++c) {
+            result.d_qkv[at(i, 0, c)] += d_score * qkv[at(key, 1, c)];
+            result.d_qkv[at(key, 1, c)] += d_score * qkv[at(i, 0, c)];
+        }
+    }
+}
+
+Reference reference(const std::vector<double>& qkv, const float* d_out, const AttentionShape& shape,
+                    const AttentionDropout& dropout) {
+    Reference result;
+    result.out.assign(tokens_of(shape) * width_of(shape), 0);
+    result.log_sum_exp.assign(tokens_of(shape) * static_cast<std::size_t>(shape.heads), 0);
+    result.d_qkv.assign(qkv.size(), 0);
+    for (std::int64_t s = 0; s < shape.sequences; ++s)
+        for (std::int64_t h = 0; h < shape.heads; ++h)
+            for (std::int64_t i = 0; i < shape.length; ++i)
+                reference_row(result, qkv, d_out, shape, dropout, s, h, i);
+    return result;
+}
+
+struct Result {
+    std::vector<float> out, log_sum_exp, d_qkv;
+    bool operator==(const Result& other) const {
+        const auto same = [](const std::vector<float>& a, const std::vector<float>& b) {
+            return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+        };
+        return same(out, other.out) && same(log_sum_exp, other.log_sum_exp) && same(d_qkv, other.d_qkv);
+    }
+};
+
+// Outputs start as NaN, so that an entry left unwritten or accumulated into shows, and so does a write behind
+// the end.
+void drop_guard(std::vector<float>& values) {
+    for (std::size_t n = values.size() - guard; n < values.size(); ++n) CHECK(std::isnan(values[n]));
+    values.resize(values.size() - guard);
+}
+
+Result run_kernels(const std::vector<float>& qkv, const std::vector<float>& d_out,
+                   const AttentionShape& shape, const AttentionDropout& dropout) {
+    Result result;
+    result.out.assign(d_out.size() + guard, not_a_number);
+    result.log_sum_exp.assign(tokens_of(shape) * static_cast<std::size_t>(shape.heads) + guard, not_a_number);
+    result.d_qkv.assign(qkv.size() + guard, not_a_number);
+    cpu::attention_forward(result.out.data(), result.log_sum_exp.data(), qkv.data(), shape, dropout);
+    cpu::attention_backward(result.d_qkv.data(), d_out.data(), result.out.data(), result.log_sum_exp.data(),
+                            qkv.data(), shape, dropout);
+    drop_guard(result.out);
+    drop_guard(result.log_sum_exp);
+    drop_guard(result.d_qkv);
+    return result;
+}
+
+// Largest error relative to the largest magnitude; infinite if anything is not a number.
+double relative_error(const std::vector<float>& values, const std::vector<double>& expected) {
+    double error = 0, magnitude = 1e-3;
+    for (std::size_t n = 0; n < expected.size(); ++n) {
+        if (!std::isfinite(values[n])) return std::numeric_limits<double>::infinity();
+        error = std::max(error, std::fabs(values[n] - expected[n]));
+        magnitude = std::max(magnitude, std::fabs(expected[n]));
+    }
+    return error / magnitude;
+}
+
+void check_against_reference(const AttentionShape& shape, float probability, float deviation,
+                             double tolerance) {
+    CAPTURE(shape.length);
+    CAPTURE(shape.heads);
+    CAPTURE(shape.head_dim);
+    CAPTURE(shape.causal);
+    CAPTURE(probability);
+    const auto seed = static_cast<unsigned>(1000 * shape.length + shape.head_dim);
+    const auto qkv = random_floats(3 * tokens_of(shape) * width_of(shape), seed, deviation);
+    const auto d_out = random_floats(tokens_of(shape) * width_of(shape), seed + 1);
+    std::vector<std::int64_t> ids;
+    for (std::int64_t s = 0; s < shape.sequences; ++s) ids.push_back(0x500000007 * (s + 1) + s);
+    const AttentionDropout dropout{probability, {11, 22}, 33, ids.data()};
+    const Result result = run_kernels(qkv, d_out, shape, dropout);
+    const Reference expected =
+        reference(std::vector<double>(qkv.begin(), qkv.end()), d_out.data(), shape, dropout);
+    CHECK(relative_error(result.out, expected.out) < tolerance);
+    CHECK(relative_error(result.log_sum_exp, expected.log_sum_exp) < tolerance);
+    CHECK(relative_error(result.d_qkv, expected.d_qkv) < tolerance);
+}
+
+// A forward pass, with loss = sum(out * d_out) for the central differences.
+double loss(const std::vector<double>& qkv, const std::vector<float>& d_out, const AttentionShape& shape,
+            const AttentionDropout& dropout) {
+    const Reference result = reference(qkv, nullptr, shape, dropout);
+    double sum = 0;
+    for (std::size_t n = 0; n < d_out.size(); ++n) sum += result.out[n] * d_out[n];
+    return sum;
+}
+
+TEST_CASE("attention: the reference's gradient agrees with central differences") {
+    const std::vector<std::int64_t> ids = {5, 6};
+    const AttentionDropout dropout{0.4f, {1, 2}, 3, ids.data()};
+    for (bool causal : {false, true}) {
+        const AttentionShape shape{2, 5, 2, 3, causal};
+        const auto floats = random_floats(3 * tokens_of(shape) * width_of(shape), 1);
+        const auto d_out = random_floats(tokens_of(shape) * width_of(shape), 2);
+        std::vector<double> qkv(floats.begin(), floats.end());
+        const Reference expected = reference(qkv, d_out.data(), shape, dropout);
+        for (std::size_t n = 0; n < qkv.size(); ++n) {
+            const double x = qkv[n], step = 1e-5;
+            qkv[n] = x + step;
+            const double above = loss(qkv, d_out, shape, dropout);
+            qkv[n] = x - step;
+            const double below = loss(qkv, d_out, shape, dropout);
+            qkv[n] = x;
+            CHECK((above - below) / (2 * step) == doctest::Approx(expected.d_qkv[n]).epsilon(1e-6).scale(1));
+        }
+    }
+}
+
+TEST_CASE("attention: forward and backward agree with the definition") {
+    for (std::int64_t length : {1, 2, 3, 4, 5, 16, 17, 21, 65, 130})
+        for (std::int64_t head_dim : {1, 5, 12, 16, 32, 33, 64})
+            for (std::int64_t heads : {1, 3})
+                for (bool causal : {false, true})
+                    for (float probability : {0.0f, 0.3f})
+                        check_against_reference({2, length, heads, head_dim, causal}, probability, 1, 1e-5);
+    for (bool causal : {false, true}) {
+        check_against_reference({1, 70, 2, 256, causal}, 0.1f, 1, 1e-5);
+        check_against_reference({3, 3, 2, 128, causal}, 0, 1, 1e-5);
+        check_against_reference({1, 330, 2, 40, causal}, 0, 1, 1e-5);
+        check_against_reference({1, 260, 1, 64, causal}, 0.1f, 1, 1e-5);
+    }
+}
+
+TEST_CASE("attention: large scores neither overflow nor lose the smaller weights") {
+    // Scores q . k / sqrt(d) of deviation 9 * 9: the largest exceed 80 by far.
+    for (std::int64_t length : {3, 16, 100})
+        for (bool causal : {false, true}) {
+            const AttentionShape shape{2, length, 2, 16, causal};
+            const auto qkv = random_floats(3 * tokens_of(shape) * width_of(shape), 9, 9);
+            const Reference expected =
+                reference(std::vector<double>(qkv.begin(), qkv.end()), nullptr, shape, AttentionDropout{});
+            double largest = 0;
+            for (double lse : expected.log_sum_exp) largest = std::max(largest, std::fabs(lse));
+            CHECK(largest > 80);
+            check_against_reference(shape, 0, 9, 2e-4);
+        }
+    // All scores -80: the sum must be taken relative to the largest of them.
+    for (std::int64_t length : {3, 20}) {
+        const AttentionShape shape{1, length, 1, 16, true};
+        std::vector<float> qkv(3 * tokens_of(shape) * 16, 1.0f);
+        for (std::size_t t = 0; t < tokens_of(shape); ++t)
+            for (std::size_t c = 0; c < 16; ++c) qkv[t * 48 + c] = -20;
+        const Result result = run_kernels(qkv, random_floats(tokens_of(shape) * 16, 4), shape, {});
+        for (std::size_t i = 0; i < result.log_sum_exp.size(); ++i) {
+            CHECK(result.log_sum_exp[i] ==
+                  doctest::Approx(-80 + std::log(static_cast<double>(i + 1))).epsilon(1e-6));
+            CHECK(result.out[16 * i] == doctest::Approx(1).epsilon(1e-6));
+        }
+    }
+}
+
+TEST_CASE("attention: a token changes nothing before it, to the bit") {
+    for (std::int64_t length : {3, 16, 70, 150})
+        for (std::int64_t changed : {length / 2, length - 1}) {
+            const AttentionShape shape{2, length, 3, 16, true};
+            const auto width = width_of(shape);
+            auto qkv = random_floats(3 * tokens_of(shape) * width, 5);
+            const auto d_out = random_floats(tokens_of(shape) * width, 6);
+            const Result before = run_kernels(qkv, d_out, shape, {});
+            const auto token = static_cast<std::size_t>(changed);
+            for (std::size_t c = 0; c < 3 * width; ++c) qkv[token * 3 * width + c] += 1e3f;
+            const Result after = run_kernels(qkv, d_out, shape, {});
+            CHECK(std::memcmp(before.out.data(), after.out.data(), token * width * sizeof(float)) == 0);
+            CHECK(before.out[token * width] != after.out[token * width]);
+            for (std::size_t h = 0; h < 3; ++h) {
+                const std::size_t row = h * static_cast<std::size_t>(length);
+                CHECK(std::memcmp(&before.log_sum_exp[row], &after.log_sum_exp[row], token * sizeof(float)) ==
+                      0);
+            }
+        }
+}
+
+TEST_CASE("attention: the same bits for any number of threads and any grouping of the sequences") {
+    const int threads = omp_get_max_threads();
+    std::vector<std::int64_t> ids(150);
+    for (std::size_t s = 0; s < ids.size(); ++s) ids[s] = static_cast<std::int64_t>(s * s);
+    for (const AttentionShape& shape :
+         {AttentionShape{150, 3, 2, 32, true}, AttentionShape{20, 17, 8, 64, false},
+          AttentionShape{3, 300, 3, 33, true}})
+        for (float probability : {0.0f, 0.25f}) {
+            const auto qkv = random_floats(3 * tokens_of(shape) * width_of(shape), 7);
+            const auto d_out = random_floats(tokens_of(shape) * width_of(shape), 8);
+            const AttentionDropout dropout{probability, {3, 4}, 5, ids.data()};
+            omp_set_num_threads(1);
+            const Result one = run_kernels(qkv, d_out, shape, dropout);
+            omp_set_num_threads(2);
+            CHECK(one == run_kernels(qkv, d_out, shape, dropout));
+            omp_set_num_threads(threads);
+
+            AttentionShape last = shape;
+            last.sequences = 1;
+            const auto first_token = tokens_of(shape) - tokens_of(last);
+            const std::vector<float> last_qkv(
+                qkv.end() - static_cast<std::ptrdiff_t>(qkv.size() - first_token * 3 * width_of(shape)),
+                qkv.end());
+            const std::vector<float> last_d_out(
+                d_out.begin() + static_cast<std::ptrdiff_t>(first_token * width_of(shape)), d_out.end());
+            AttentionDropout last_dropout = dropout;
+            last_dropout.sequence_ids += shape.sequences - 1;
+            const Result alone = run_kernels(last_qkv, last_d_out, last, last_dropout);
+            CHECK(std::memcmp(&one.d_qkv[first_token * 3 * width_of(shape)], alone.d_qkv.data(),
+                              alone.d_qkv.size() * sizeof(float)) == 0);
+        }
+}
+
+// Feeds the tokens of `qkv` [S, L, 3, H, d] one by one and returns out [S, L, H*d].
+std::vector<float> decode_all(const std::vector<float>& qkv, const AttentionShape& shape,
+                              std::int64_t capacity) {
+    const auto S = static_cast<std::size_t>(shape.sequences), L = static_cast<std::size_t>(shape.length);
+    const std::size_t width = width_of(shape), cached = S * width * static_cast<std::size_t>(capacity);
+    std::vector<float> keys(cached + guard, not_a_number), values(cached + guard, not_a_number);
+    std::vector<float> out(S * L * width), row(S * 3 * width);
+    for (std::size_t t = 0; t < L; ++t) {
+        std::vector<float> row_out(S * width + guard, not_a_number);
+        for (std::size_t s = 0; s < S; ++s)
+            std::copy_n(qkv.data() + (s * L + t) * 3 * width, 3 * width, row.data() + s * 3 * width);
+        cpu::attention_decode(row_out.data(), keys.data(), values.data(), row.data(), shape.sequences,
+                              shape.heads, shape.head_dim, static_cast<std::int64_t>(t), capacity);
+        drop_guard(row_out);
+        for (std::size_t s = 0; s < S; ++s)
+            std::copy_n(row_out.data() + s * width, width, out.data() + (s * L + t) * width);
+    }
+    drop_guard(keys);
+    drop_guard(values);
+    return out;
+}
+
+TEST_CASE("attention: decoding token by token gives the rows of causal attention") {
+    for (std::int64_t length : {1, 3, 17, 65, 130})
+        for (std::int64_t head_dim : {1, 5, 12, 16, 32, 33, 64, 128, 240})
+            for (std::int64_t heads : {1, 3})
+                for (std::int64_t spare : {0, 5}) {
+                    CAPTURE(length);
+                    CAPTURE(head_dim);
+                    const AttentionShape shape{2, length, heads, head_dim, true};
+                    const auto qkv = random_floats(3 * tokens_of(shape) * width_of(shape), 10, 2);
+                    const std::vector<double> doubles(qkv.begin(), qkv.end());
+                    const Reference expected = reference(doubles, nullptr, shape, AttentionDropout{});
+                    CHECK(relative_error(decode_all(qkv, shape, length + spare), expected.out) < 1e-5);
+                }
+}
+
+TEST_CASE("attention: decoding gives the same bits for any number of threads") {
+    const int threads = omp_get_max_threads();
+    const AttentionShape shape{16, 40, 8, 64, true};
+    const auto qkv = random_floats(3 * tokens_of(shape) * width_of(shape), 11);
+    omp_set_num_threads(1);
+    const auto one = decode_all(qkv, shape, 40);
+    omp_set_num_threads(2);
+    CHECK(one == decode_all(qkv, shape, 40));
+    omp_set_num_threads(threads);
+}
+
+}  // namespace

@@ -1,0 +1,81 @@
+#include "kernels/cross_entropy.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/unit/kernel_check.h"
+
+using namespace kernel_check;
+
+namespace {
+
+double reference(const double* z, std::int64_t vocabulary, std::int64_t target) {
+    const double maximum = *std::max_element(z, z + vocabulary);
+    double sum = 0;
+    for (std::int64_t v = 0; v < vocabulary; ++v) sum += std::exp(z[v] - maximum);
+    return std::log(sum) + maximum - z[target];
+}
+
+}  // namespace
+
+TEST_CASE("cross entropy and its gradient agree with double") {
+    for (const std::int64_t rows : row_counts)
+        for (const std::int64_t vocabulary : {1, 5, 129, 256, 1000}) {
+            const std::int64_t stride = 3;
+            const float scale = 0.37f;
+            const std::vector<float> logits = uniform(rows * vocabulary, 1, -9, 9);
+            const std::vector<std::int32_t> targets =
+                integers(rows * stride, 2, static_cast<std::int32_t>(vocabulary));
+            std::vector<float> losses(static_cast<std::size_t>(rows), NAN), again = losses, gradient = logits;
+            cpu::cross_entropy_forward(losses.data(), logits.data(), targets.data(), stride, rows,
+                                       vocabulary);
+            cpu::cross_entropy_forward_backward(again.data(), gradient.data(), targets.data(), stride, rows,
+                                                vocabulary, scale);
+            const std::vector<double> z = widened(logits);
+            std::vector<double> expected(losses.size()), d_expected(z.size());
+            for (std::int64_t row = 0; row < rows; ++row) {
+                const std::int64_t target = targets[row * stride];
+                expected[row] = reference(&z[row * vocabulary], vocabulary, target);
+                for (std::int64_t v = 0; v < vocabulary;
+                     ++v)  // the softmax of v is e^-loss with v as the target
+                    d_expected[row * vocabulary + v] =
+                        static_cast<double>(scale) *
+                        (std::exp(-reference(&z[row * vocabulary], vocabulary, v)) - (v == target));
+            }
+            CAPTURE(rows);
+            CAPTURE(vocabulary);
+            CHECK(relative_error(losses, expected) < 1e-6);
+            CHECK(relative_error(again, expected) < 1e-6);
+            if (vocabulary > 1) CHECK(relative_error(gradient, d_expected) < 1e-6);
+        }
+}
+
+TEST_CASE("cross entropy's gradient agrees with central differences") {
+    const std::vector<float> logits = uniform(5, 1, -3, 3);
+    const std::int32_t target = 2;
+    std::vector<float> gradient = logits;
+    float loss = 0;
+    cpu::cross_entropy_forward_backward(&loss, gradient.data(), &target, 1, 1, 5, 2.0f);
+    const auto numeric = central_differences(
+        widened(logits), [&](const std::vector<double>& z) { return 2 * reference(z.data(), 5, target); });
+    CHECK(relative_error(gradient, numeric) < 1e-6);
+}
+
+TEST_CASE("cross entropy survives extreme logits") {
+    const std::vector<float> logits = {1e4f, -1e4f, 0.0f, 1e4f, -1e4f, 0.0f};
+    const std::vector<std::int32_t> targets = {0, 1};
+    std::vector<float> losses(2), gradient = logits;
+    cpu::cross_entropy_forward_backward(losses.data(), gradient.data(), targets.data(), 1, 2, 3, 1.0f);
+    CHECK(losses[0] == 0.0f);
+    CHECK(losses[1] == 2e4f);
+    CHECK(relative_error(gradient, {0, 0, 0, 1, -1, 0}) < 1e-7);
+}
+
+TEST_CASE("cross entropy does not depend on the number of threads") {
+    CHECK(same_for_any_threads([] {
+        std::vector<float> logits = uniform(301 * 129, 1, -9, 9), losses(301);
+        const std::vector<std::int32_t> targets = integers(301, 2, 129);
+        cpu::cross_entropy_forward_backward(losses.data(), logits.data(), targets.data(), 1, 301, 129, 1.0f);
+        logits.insert(logits.end(), losses.begin(), losses.end());
+        return logits;
+    }));
+}
