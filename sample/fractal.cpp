@@ -112,7 +112,7 @@ void run_job(const SampleJob& job) {
 
 }  // namespace
 
-void add_fractal_job(CLI::App& app) {
+void add_fractal_sampling_job(CLI::App& app) {
     CLI::App* command = app.add_subcommand("fractal", "Draw images from a fractal model");
     const auto job = std::make_shared<SampleJob>();
     command->add_option("--checkpoint", job->checkpoint, "Checkpoint of a run, RUN/last.safetensors for instance")->required();

@@ -3,6 +3,6 @@
 
 #include <CLI/CLI.hpp>
 
-void add_fractal_job(CLI::App& app);
+void add_fractal_sampling_job(CLI::App& app);
 void add_evaluate_job(CLI::App& app);
 void add_info_job(CLI::App& app);

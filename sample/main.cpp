@@ -5,7 +5,7 @@
 int main(int argument_count, char** arguments) {
     CLI::App app("Draws images from trained models, measures and describes them.");
     app.require_subcommand(1);
-    add_fractal_job(app);
+    add_fractal_sampling_job(app);
     add_evaluate_job(app);
     add_info_job(app);
     return run_program(app, "sample", argument_count, arguments);

@@ -208,8 +208,8 @@ void train(const FractalJob& job, FractalTrainer& trainer, const TrainingSetting
         const StepResult result = trainer.step(loader);
         const std::int64_t step = trainer.steps_done();
         if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm))
-            fail("step {}: the loss is {}, the gradient norm {}; the run stops, {} holds the last good checkpoint", step + 1,
-                 result.loss, result.gradient_norm, folder.path().string());
+            fail("step {}: the loss is {}, the gradient norm {}; the run stops, {} {}", step + 1, result.loss, result.gradient_norm,
+                 folder.path().string(), folder.checkpoint_steps().empty() ? "holds no checkpoint yet" : "holds the last good checkpoint");
         window.loss += result.loss;
         window.bits += result.bits_per_dim;
         ++window.steps;
@@ -252,6 +252,9 @@ void run_job(const FractalJob& job) {
     if (data) require_fitting_data(config, *data);
     if (validation) require_fitting_data(config, *validation);
     parse_device(job.device);
+    if (!std::isfinite(job.sheet_guidance)) fail_usage("--sheet-cfg {}: expected a finite number", job.sheet_guidance);
+    if (!(job.sheet_temperature > 0) || !std::isfinite(job.sheet_temperature))
+        fail_usage("--sheet-temperature {}: expected a positive number", job.sheet_temperature);
     const bool paper = !job.preset.empty() && fractal_preset(job.preset).paper_recipe;
     constexpr std::int64_t imagenet_images = 1'281'167;  // what the paper trains on; only for a plan without data
     const TrainingSettings settings = resolve_training(job.training, paper, data ? data->count() : imagenet_images);
@@ -311,14 +314,14 @@ void add_training_flags(CLI::App& app, TrainingFlags& flags) {
     app.add_option("--label-drop", flags.label_drop, "Probability that an image is trained without its class (default 0.1)");
     app.add_option("--red-weight", flags.red_weight, "Weight of the red channel's loss, the other two have 1 (default 5)");
     app.add_option("--ema", flags.ema_decay, "Decay of a moving average of the weights, 0 for none (default 0)");
-    app.add_flag("--flip,!--no-flip", flags.flip, "Mirror images at random (default on)");
+    app.add_flag_function("--flip,!--no-flip", [&flags](std::int64_t count) { flags.flip = count > 0; }, "Mirror images at random (default on)");
     app.add_option("--seed", flags.seed, "Of weights, order, flips, dropout and sample sheets")->capture_default_str();
 }
 
 void add_run_flags(CLI::App& app, FractalJob& job) {
-    app.add_option("--evaluate-every", job.evaluate_every, "Updates between evaluations (default: an eighth of the run)");
-    app.add_option("--validation-images", job.validation_images, "How many validation images an evaluation measures")->capture_default_str();
-    app.add_option("--save-every", job.save_every, "Updates between checkpoints (default: at evaluations)");
+    app.add_option("--evaluate-every", job.evaluate_every, "Updates between evaluations (default: an eighth of the run)")->check(CLI::PositiveNumber);
+    app.add_option("--validation-images", job.validation_images, "How many validation images an evaluation measures")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--save-every", job.save_every, "Updates between checkpoints (default: at evaluations)")->check(CLI::PositiveNumber);
     app.add_option("--keep", job.keep, "Checkpoints to keep, besides the best")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--log-every", job.log_every, "Updates between lines of log.csv")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--sheet-columns", job.sheet_columns, "Classes on a sample sheet")->capture_default_str()->check(CLI::PositiveNumber);
@@ -326,7 +329,7 @@ void add_run_flags(CLI::App& app, FractalJob& job) {
     app.add_option("--sheet-cfg", job.sheet_guidance, "Guidance scale of the sheet")->capture_default_str();
     app.add_option("--sheet-temperature", job.sheet_temperature, "Multiplies the sheet's logits")->capture_default_str();
     app.add_option("--chunks", job.chunks, "Sequences at once per level, outermost first (images, patches, pixels): less is less memory")
-        ->delimiter(',');
+        ->delimiter(',')->check(CLI::PositiveNumber);
     app.add_flag("--recompute", job.recompute, "Keep only each block's input and compute the rest again: less memory, a third more time");
     app.add_flag("--plan", job.plan, "Print the memory the run would take, and stop");
     app.add_flag("--profile", job.profile, "Print the time of each kernel at the end");

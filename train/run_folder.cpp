@@ -59,9 +59,10 @@ void RunFolder::save_checkpoint(std::int64_t step, std::int64_t keep,
     std::filesystem::remove(fresh, ignored);
     std::filesystem::create_symlink(checkpoint(step).filename(), fresh);
     std::filesystem::rename(fresh, link);
-    const auto steps = checkpoint_steps();
-    for (std::size_t i = static_cast<std::size_t>(keep); i < steps.size(); ++i)
-        std::filesystem::remove(checkpoint(steps[i]), ignored);
+    // Later ones stem from before a resume that could not read them; kept, they would count as the newest.
+    std::int64_t kept = 0;
+    for (const std::int64_t other : checkpoint_steps())
+        if (other > step || ++kept > keep) std::filesystem::remove(checkpoint(other), ignored);
 }
 
 void RunFolder::start_log(std::int64_t step) const {
