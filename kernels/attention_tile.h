@@ -2,25 +2,17 @@
 // transpose and the sum over the lanes of 16 vectors. All data lie in L1 or L2 when they are called, so they
 // are bound by arithmetic: one multiply-add of `product` handles 16 columns, and each value loaded is used by
 // up to 12 rows.
-//
-// `Vector` is 16 floats by the vector extension that GCC and Clang share: one register with AVX-512, several
-// elsewhere. Explicit vectors are used where a compiler left to itself does not keep the accumulators in
-// registers; functions take them by reference, since passing one by value has no fixed calling convention
-// without AVX-512.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
-#include <cstring>
 #include <utility>
 
-namespace cpu::attention {
+#include "kernels/vector.h"
 
-constexpr int lanes = 16;
-using Vector [[gnu::vector_size(lanes * sizeof(float))]] = float;
-using LaneIndex [[gnu::vector_size(lanes * sizeof(float))]] = std::int32_t;
+namespace cpu::attention {
 
 constexpr int tile_rows = 64;  // queries, or keys, of one tile
 constexpr int max_head_dim = 256;
@@ -29,17 +21,6 @@ using TileRow = float[tile_rows];
 
 constexpr int round_up_to_lanes(int n) {
     return (n + lanes - 1) / lanes * lanes;
-}
-
-// Through a type of its own rather than memcpy, which GCC may expand into halves that the next full load
-// waits for.
-using UnalignedVector
-    [[gnu::vector_size(lanes * sizeof(float)), gnu::aligned(sizeof(float)), gnu::may_alias]] = float;
-inline void load(Vector& v, const float* p) {
-    v = *reinterpret_cast<const UnalignedVector*>(p);
-}
-inline void store(float* p, const Vector& v) {
-    *reinterpret_cast<UnalignedVector*>(p) = v;
 }
 
 // Lane r of `sum` becomes the sum of all lanes of rows[r]: 30 shuffles and 15 additions for 16 sums.

@@ -6,7 +6,6 @@
 
 #include "kernels/attention.h"
 #include "kernels/attention_decode.h"
-#include "kernels/categorical.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/embedding.h"
@@ -336,30 +335,27 @@ Tensor channel_logits(Tape& tape, const Tensor& x, std::int64_t channels, std::i
     return logits;
 }
 
-void draw_channel(Tape& tape, const Tensor& values, const Tensor& margins, const Tensor& logits, const Tensor& uniforms,
-                  std::int64_t channel, const Guidance& guidance) {
-    const std::int64_t rows = uniforms.rows(), C = values.width(), V = logits.width();
-    const bool guided = logits.rows() > rows;
-    const Tensor drawn = tape.create(rows, 1, false, sizeof(std::int32_t));
-    LAUNCH(tape, categorical_sample, tape.value<std::int32_t>(drawn), tape.value(margins), tape.value(logits),
-           guided ? tape.value(logits) + rows * V : nullptr, tape.value(uniforms), rows, V,
-           guidance);
-    for (std::int64_t half = 0; half < values.rows() / rows; ++half)
-        LAUNCH(tape, copy_rows, tape.value(values) + half * rows * C + channel, C, tape.value(drawn), 1, rows, 1);
-}
-
-Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std::int64_t channel, PhiloxKey key) {
-    const Tensor y = tape.create(rows, 1, false);
-    LAUNCH(tape, uniform_by_path, tape.value(y), tape.value<std::int64_t>(paths), rows, static_cast<std::uint32_t>(channel),
-           key);
+Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std::int64_t channels, PhiloxKey key) {
+    const Tensor y = tape.create(channels, rows, false);
+    for (std::int64_t c = 0; c < channels; ++c)
+        LAUNCH(tape, uniform_by_path, tape.value(y) + c * rows, tape.value<std::int64_t>(paths), rows,
+               static_cast<std::uint32_t>(c), key);
     return y;
 }
 
-Tensor channel_embedding(Tape& tape, const Tensor& values, std::int64_t channel, const Parameter& codebook) {
-    const std::int64_t rows = values.rows(), C = values.width(), W = codebook.shape.back();
-    const Tensor y = tape.create(rows, W, false);
-    LAUNCH(tape, embedding_forward, tape.value(y), W, codebook.value, tape.value<std::int32_t>(values) + channel, C, rows, W);
-    return y;
+Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape) {
+    require(cpu::pixel_sampler_fits(shape), "pack_pixel_sampler: the pixel level is too large for its sampler");
+    const Tensor packed = tape.create(1, cpu::pixel_sampler_packed_floats(shape), false);
+    LAUNCH(tape, pixel_sampler_pack, tape.value(packed), weights, shape);
+    return packed;
+}
+
+Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
+                     const PixelSamplerShape& shape, const Guidance& guidance, const Tensor& margins) {
+    const Tensor values = tape.create(condition.rows(), shape.channels, false, sizeof(std::int32_t));
+    LAUNCH(tape, pixel_sample, tape.value<std::int32_t>(values), tape.value(margins), tape.value(condition),
+           tape.value(uniforms), tape.value(packed), shape, uniforms.width(), guidance);
+    return values;
 }
 
 void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values, std::span<const Parameter* const> codebooks,

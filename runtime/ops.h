@@ -10,6 +10,7 @@
 
 #include "kernels/categorical.h"
 #include "kernels/philox.h"
+#include "kernels/pixel_sampler.h"
 #include "runtime/parameters.h"
 #include "runtime/tape.h"
 
@@ -73,15 +74,14 @@ Tensor pixel_sequence(Tape& tape, const Tensor& condition, const Tensor& values,
 // Logits of one channel, x[:, channel] . codebook^T + bias, for x [N * C, W]: [N, 256]. Not recorded.
 Tensor channel_logits(Tape& tape, const Tensor& x, std::int64_t channels, std::int64_t channel, const Parameter& codebook,
                       const Parameter& bias);
-// Draws one value per conditional row from logits [rows, 256] with uniforms [conditional rows, 1] and stores it as
-// values[:, channel] (int32 [rows, C]) of both the conditional row and, if there are twice as many rows, its unconditional one.
-// `margins` [conditional rows, 1] receives each uniform's distance to the nearer edge of the drawn value's interval.
-void draw_channel(Tape& tape, const Tensor& values, const Tensor& margins, const Tensor& logits, const Tensor& uniforms,
-                  std::int64_t channel, const Guidance& guidance);
-// Uniform numbers [rows, 1] for the first `rows` of `paths`, for one channel.
-Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std::int64_t channel, PhiloxKey key);
-// Rows of a codebook by values[:, channel]: [rows, W]. Not recorded.
-Tensor channel_embedding(Tape& tape, const Tensor& values, std::int64_t channel, const Parameter& codebook);
+// Uniform numbers [C, rows] for the first `rows` of `paths`.
+Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std::int64_t channels, PhiloxKey key);
+// The pixel level's weights as its sampler wants them, for one sampling job: see kernels/pixel_sampler.h.
+Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape);
+// Draws pixels for `condition` [R, condition width]: values int32 [R, C]. R is the number of `uniforms`' columns, or twice that with
+// guidance, the unconditional rows last. `margins` [C, R] receives each uniform's distance to the nearer edge of its value's interval.
+Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
+                     const PixelSamplerShape& shape, const Guidance& guidance, const Tensor& margins);
 // Cross-entropy of all channels of x [N * C, W] against values int32 [N, C], tied codebooks. Adds the sum over pixels of
 // channel c to totals[c] (double [1, C]). While recording, the gradient of sum_c scales[c] * (that sum) is left in x and in the
 // parameters at once: the logits of a channel exist once, and only within this call.

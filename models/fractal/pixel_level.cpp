@@ -9,7 +9,7 @@ constexpr std::int64_t values_per_channel = 256;
 
 PixelLevel::PixelLevel(Parameters& parameters, const std::string& prefix, std::int64_t channels,
                        std::int64_t condition_width, std::int64_t width, std::int64_t blocks, std::int64_t heads)
-    : channels_(channels), width_(width), heads_(heads) {
+    : channels_(channels), condition_width_(condition_width), width_(width), heads_(heads) {
     const std::int64_t W = width;
     const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, Init init) {
         return &parameters.add(prefix + "." + name, std::move(shape), init);
@@ -73,26 +73,21 @@ Tensor PixelLevel::logits(Tape& tape, const Tensor& condition, const Tensor& val
     return channel_logits(tape, forward(tape, condition, values), channels_, channel, *codebooks_[c], *biases_[c]);
 }
 
-PixelLevel::Cache PixelLevel::create_cache(Tape& tape, std::int64_t rows) const {
-    Cache cache;
-    for (std::size_t i = 0; i < blocks_.size(); ++i) {
-        cache.keys.push_back(tape.create(rows, channels_ * width_, false));
-        cache.values.push_back(tape.create(rows, channels_ * width_, false));
-    }
-    return cache;
+PixelSamplerShape PixelLevel::sampler_shape() const {
+    return {channels_, width_, condition_width_, static_cast<std::int64_t>(blocks_.size()), heads_};
 }
 
-Tensor PixelLevel::step(Tape& tape, std::int64_t c, const Tensor& token, const Cache& cache) const {
-    Tensor x = layernorm(tape, token, *ln_weight_, *ln_bias_, epsilon);
-    for (std::size_t i = 0; i < blocks_.size(); ++i) {
-        const Block& block = blocks_[i];
-        const Tensor normed = layernorm(tape, x, *block.norm1_weight, *block.norm1_bias, epsilon);
-        const Tensor qkv = linear(tape, normed, *block.qkv_weight, block.qkv_bias);
-        const Tensor attended = attention_decode(tape, qkv, cache.keys[i], cache.values[i], heads_, c, channels_);
-        const Tensor h = residual(tape, x, linear(tape, attended, *block.proj_weight, block.proj_bias), {});
-        x = residual(tape, h, mlp(tape, block, h), {});
+Tensor PixelLevel::pack_for_sampling(Tape& tape) const {
+    std::vector<PixelSamplerBlock> blocks;
+    for (const Block& block : blocks_)
+        blocks.push_back({block.norm1_weight->value, block.norm1_bias->value, block.qkv_weight->value, block.qkv_bias->value,
+                          block.proj_weight->value, block.proj_bias->value, block.norm2_weight->value, block.norm2_bias->value,
+                          block.fc1_weight->value, block.fc1_bias->value, block.fc2_weight->value, block.fc2_bias->value});
+    PixelSamplerWeights weights{condition_weight_->value, condition_bias_->value, {},  ln_weight_->value, ln_bias_->value,
+                                norm_weight_->value,      norm_bias_->value,      {},  blocks.data()};
+    for (std::size_t c = 0; c < codebooks_.size(); ++c) {
+        weights.codebooks[c] = codebooks_[c]->value;
+        weights.biases[c] = biases_[c]->value;
     }
-    const Tensor normed = layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
-    const auto index = static_cast<std::size_t>(c);
-    return channel_logits(tape, normed, 1, 0, *codebooks_[index], *biases_[index]);
+    return pack_pixel_sampler(tape, weights, sampler_shape());
 }

@@ -26,33 +26,20 @@ class PixelLevel {
     // Logits of one channel [N, 256], given all values.
     Tensor logits(Tape& tape, const Tensor& condition, const Tensor& values, std::int64_t channel) const;
 
-    // Draws one channel after the other with `draw(channel, logits)`, which stores into values[:, channel] (int32 [rows, C]).
-    template <class Draw>
-    void sample(Tape& tape, const Tensor& condition, const Tensor& values, Draw&& draw) const {
-        const Cache cache = create_cache(tape, condition.rows());
-        for (std::int64_t c = 0; c < channels_; ++c) {
-            const Tensor token = c == 0 ? linear(tape, condition, *condition_weight_, condition_bias_)
-                                        : channel_embedding(tape, values, c - 1, *codebooks_[static_cast<std::size_t>(c - 1)]);
-            draw(c, step(tape, c, token, cache));
-        }
-    }
+    // What the sampler (runtime/ops.h, sample_pixels) needs: sizes, and the weights packed for one sampling job.
+    PixelSamplerShape sampler_shape() const;
+    Tensor pack_for_sampling(Tape& tape) const;
 
    private:
     struct Block {
         const Parameter *norm1_weight, *norm1_bias, *qkv_weight, *qkv_bias, *proj_weight, *proj_bias, *norm2_weight,
             *norm2_bias, *fc1_weight, *fc1_bias, *fc2_weight, *fc2_bias;
     };
-    struct Cache {
-        std::vector<Tensor> keys, values;
-    };
 
     Tensor forward(Tape& tape, const Tensor& condition, const Tensor& values) const;
     Tensor mlp(Tape& tape, const Block& block, const Tensor& x) const;
-    Cache create_cache(Tape& tape, std::int64_t rows) const;
-    // Logits of channel c from its token [rows, W].
-    Tensor step(Tape& tape, std::int64_t c, const Tensor& token, const Cache& cache) const;
 
-    std::int64_t channels_, width_, heads_;
+    std::int64_t channels_, condition_width_, width_, heads_;
     const Parameter *condition_weight_, *condition_bias_, *ln_weight_, *ln_bias_, *norm_weight_, *norm_bias_;
     std::vector<const Parameter*> codebooks_, biases_;
     std::vector<Block> blocks_;

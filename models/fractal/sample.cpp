@@ -5,6 +5,20 @@
 
 #include "runtime/error.h"
 
+namespace {
+
+// Normalised images to bytes, both [n, C, s, s].
+void to_bytes(const FractalConfig& config, std::span<const float> normalized, std::uint8_t* bytes) {
+    const auto plane = static_cast<std::size_t>(config.image_size() * config.image_size());
+    for (std::size_t i = 0; i < normalized.size(); ++i) {
+        const std::size_t c = i / plane % static_cast<std::size_t>(config.channels);
+        const float unit = normalized[i] * config.pixel_deviation()[c] + config.pixel_mean()[c];
+        bytes[i] = static_cast<std::uint8_t>(std::lround(unit * 255.0f));
+    }
+}
+
+}  // namespace
+
 FractalSampler::FractalSampler(const FractalModel& model, std::int64_t batch, bool guided)
     : model_(model), batch_(batch), guided_(guided), tape_(Device::cpu) {
     if (guided && model.config().class_num == 0)
@@ -30,35 +44,35 @@ std::vector<std::uint8_t> FractalSampler::sample(std::span<const std::int64_t> c
     return bytes;
 }
 
+struct FractalSampler::Job {
+    const SampleRule& rule;
+    std::int64_t draws;  // rows that draw; with guidance as many unconditional ones follow them
+    Tensor packed;       // the pixel level's weights
+};
+
 void FractalSampler::run(std::span<const std::int64_t> classes, const SampleRule& rule, std::uint8_t* bytes) {
-    const FractalConfig& config = model_.config();
-    drawn_rows_ = static_cast<std::int64_t>(classes.size());
-    const std::int64_t rows = guided_ ? 2 * drawn_rows_ : drawn_rows_;
-    std::vector<std::int32_t> ids(static_cast<std::size_t>(rows), 0);  // the unconditional rows follow the conditional ones
+    const auto draws = static_cast<std::int64_t>(classes.size()), rows = guided_ ? 2 * draws : draws;
+    std::vector<std::int32_t> ids(static_cast<std::size_t>(rows), 0);
     std::vector<std::int64_t> numbers(static_cast<std::size_t>(rows));
     for (std::size_t i = 0; i < classes.size(); ++i) ids[i] = static_cast<std::int32_t>(classes[i] + 1);
-    for (std::int64_t row = 0; row < rows; ++row)
-        numbers[static_cast<std::size_t>(row)] = rule.first_image + row % drawn_rows_;
+    for (std::int64_t row = 0; row < rows; ++row) numbers[static_cast<std::size_t>(row)] = rule.first_image + row % draws;
     const Tensor id = tape_.create(rows, 1, false, sizeof(std::int32_t));
     const Tensor paths = tape_.create(rows, 1, false, sizeof(std::int64_t));
     copy_to_tensor(tape_, id, ids.data(), ids.size() * sizeof(std::int32_t));
     copy_to_tensor(tape_, paths, numbers.data(), numbers.size() * sizeof(std::int64_t));
-    const Tensor images = sample_level(0, model_.class_condition(tape_, id), paths, rule, rule.guidance);
-    if (tape_.planning()) return;
-    std::vector<float> normalized(static_cast<std::size_t>(drawn_rows_ * images.width()));
-    copy_from_tensor(tape_, normalized.data(), images, normalized.size() * sizeof(float));
-    const auto plane = static_cast<std::size_t>(config.image_size() * config.image_size());
-    for (std::size_t i = 0; i < normalized.size(); ++i) {
-        const std::size_t c = i / plane % static_cast<std::size_t>(config.channels);
-        const float unit = normalized[i] * config.pixel_deviation()[c] + config.pixel_mean()[c];
-        bytes[i] = static_cast<std::uint8_t>(std::lround(unit * 255.0f));
+    const Job job{rule, draws, model_.pixel_level().pack_for_sampling(tape_)};
+    const Tensor images = sample_level(job, 0, model_.class_condition(tape_, id), paths, rule.guidance);
+    if (!tape_.planning()) {
+        std::vector<float> normalized(static_cast<std::size_t>(draws * images.width()));
+        copy_from_tensor(tape_, normalized.data(), images, normalized.size() * sizeof(float));
+        to_bytes(model_.config(), normalized, bytes);
     }
 }
 
-Tensor FractalSampler::sample_level(std::size_t level, const Tensor& condition, const Tensor& paths,
-                                    const SampleRule& rule, float guidance) {
+Tensor FractalSampler::sample_level(const Job& job, std::size_t level, const Tensor& condition, const Tensor& paths,
+                                    float guidance) {
     const FractalConfig& config = model_.config();
-    if (level == config.generators()) return sample_pixel(condition, paths, rule, guidance);
+    if (level == config.generators()) return sample_pixel(job, condition, paths, guidance);
     const std::int64_t rows = condition.rows(), C = config.channels, size = config.img_size_list[level],
                        patch_size = config.patch_size(level), L = config.tokens(level);
     const ArLevel& generator = model_.generator(level);
@@ -66,40 +80,45 @@ Tensor FractalSampler::sample_level(std::size_t level, const Tensor& condition, 
     const Tensor previous = tape_.create(rows, C * patch_size * patch_size, false);
     const ArLevel::Cache cache = generator.create_cache(tape_, rows);
     tape_.arena().loop(L, [&](std::int64_t t) {
-        const float step_guidance = level == 0 && rule.linear_schedule
+        const float step_guidance = level == 0 && job.rule.linear_schedule
                                         ? 1 + (guidance - 1) * static_cast<float>(t + 1) / static_cast<float>(L)
                                         : guidance;
         const Tensor patch_condition = generator.step(tape_, t, condition, previous, cache);
         const Tensor patch_paths = child_paths_at(tape_, paths, t, L);
-        const Tensor patch = sample_level(level + 1, patch_condition, patch_paths, rule, step_guidance);
+        const Tensor patch = sample_level(job, level + 1, patch_condition, patch_paths, step_guidance);
         unpatchify_one(tape_, images, patch, t, C, size, patch_size);
         copy_tensor(tape_, previous, patch);
     });
     return images;
 }
 
-Tensor FractalSampler::sample_pixel(const Tensor& condition, const Tensor& paths, const SampleRule& rule, float guidance) {
+Tensor FractalSampler::sample_pixel(const Job& job, const Tensor& condition, const Tensor& paths, float guidance) {
     const FractalConfig& config = model_.config();
-    const Tensor values = tape_.create(condition.rows(), config.channels, false, sizeof(std::int32_t));
-    const Tensor margins = tape_.create(drawn_rows_, 1, false);
-    const Guidance how{rule.temperature, guidance, rule.filter_threshold, rule.greedy};
-    model_.pixel_level().sample(tape_, condition, values, [&](std::int64_t channel, const Tensor& logits) {
-        const Tensor numbers = uniforms(paths, channel, rule);
-        draw_channel(tape_, values, margins, logits, numbers, channel, how);
-        if (!record_draws_ || tape_.planning()) return;
-        for (std::int64_t row = 0; row < drawn_rows_; ++row)
-            draws_.push_back({tape_.value<std::int32_t>(values)[row * config.channels + channel], tape_.value(numbers)[row],
-                              tape_.value(margins)[row]});
-    });
+    const Tensor margins = tape_.create(config.channels, job.draws, false);
+    const Tensor numbers = uniforms(job, paths);
+    const Guidance how{job.rule.temperature, guidance, job.rule.filter_threshold, job.rule.greedy};
+    const Tensor values =
+        sample_pixels(tape_, condition, numbers, job.packed, model_.pixel_level().sampler_shape(), how, margins);
+    if (record_draws_ && !tape_.planning()) record_draws(job, values, numbers, margins);
     return normalize_values(tape_, values, config.pixel_mean(), config.pixel_deviation());
 }
 
-Tensor FractalSampler::uniforms(const Tensor& paths, std::int64_t channel, const SampleRule& rule) {
+Tensor FractalSampler::uniforms(const Job& job, const Tensor& paths) {
+    const std::int64_t C = model_.config().channels;
     if (replay_.empty() || tape_.planning())
-        return uniforms_by_path(tape_, paths, drawn_rows_, channel, random_key(rule.seed, "draw"));
-    const Tensor numbers = tape_.create(drawn_rows_, 1, false);
-    copy_to_tensor(tape_, numbers, replay_.subspan(replayed_, static_cast<std::size_t>(drawn_rows_)).data(),
-                   static_cast<std::size_t>(drawn_rows_) * sizeof(float));
-    replayed_ += static_cast<std::size_t>(drawn_rows_);
+        return uniforms_by_path(tape_, paths, job.draws, C, random_key(job.rule.seed, "draw"));
+    const Tensor numbers = tape_.create(C, job.draws, false);
+    const auto count = static_cast<std::size_t>(C * job.draws);
+    copy_to_tensor(tape_, numbers, replay_.subspan(replayed_, count).data(), count * sizeof(float));
+    replayed_ += count;
     return numbers;
+}
+
+void FractalSampler::record_draws(const Job& job, const Tensor& values, const Tensor& numbers, const Tensor& margins) {
+    const std::int64_t C = model_.config().channels;
+    for (std::int64_t channel = 0; channel < C; ++channel)
+        for (std::int64_t row = 0; row < job.draws; ++row)
+            draws_.push_back({tape_.value<std::int32_t>(values)[row * C + channel],
+                              tape_.value(numbers)[channel * job.draws + row],
+                              tape_.value(margins)[channel * job.draws + row]});
 }

@@ -35,20 +35,21 @@ class FractalSampler {
     // For tests: numbers to use instead of our own, one per draw; and every draw as it happened.
     void replay(std::span<const float> uniforms) { replay_ = uniforms; }
     const std::vector<DrawRecord>& draws() const { return draws_; }
-    void record_draws(bool on) { record_draws_ = on; }
+    void keep_draws(bool on) { record_draws_ = on; }
 
     const Plan& plan() const { return plan_; }
 
    private:
+    struct Job;  // what holds for one call of sample()
     void run(std::span<const std::int64_t> classes, const SampleRule& rule, std::uint8_t* bytes);
     // Images [rows, C * size^2], normalised, of level `level` for its conditions.
-    Tensor sample_level(std::size_t level, const Tensor& condition, const Tensor& paths, const SampleRule& rule,
-                        float guidance);
-    Tensor sample_pixel(const Tensor& condition, const Tensor& paths, const SampleRule& rule, float guidance);
-    Tensor uniforms(const Tensor& paths, std::int64_t channel, const SampleRule& rule);
+    Tensor sample_level(const Job& job, std::size_t level, const Tensor& condition, const Tensor& paths, float guidance);
+    Tensor sample_pixel(const Job& job, const Tensor& condition, const Tensor& paths, float guidance);
+    Tensor uniforms(const Job& job, const Tensor& paths);
+    void record_draws(const Job& job, const Tensor& values, const Tensor& numbers, const Tensor& margins);
 
     const FractalModel& model_;
-    std::int64_t batch_, drawn_rows_ = 0;  // rows that draw, of twice as many when guided
+    std::int64_t batch_;
     bool guided_;
     Tape tape_;
     Plan plan_;

@@ -39,7 +39,7 @@ void check_images(const std::string& name, const std::string& which, float guida
     rule.guidance = guidance;
     rule.greedy = which == "greedy_cfg1";
     FractalSampler sampler(golden.model, static_cast<std::int64_t>(labels.size()), guidance != 1);
-    sampler.record_draws(true);
+    sampler.keep_draws(true);
     if (!rule.greedy) sampler.replay(golden.arrays.floats("sample." + which + ".uniforms"));
     const auto images = sampler.sample(labels, rule);
     const auto expected = golden.arrays.bytes_u8("sample." + which + ".image_u8");
