@@ -14,6 +14,7 @@
 #include "kernels/gelu.h"
 #include "kernels/layernorm.h"
 #include "kernels/matmul.h"
+#include "kernels/packed_linear.h"
 #include "kernels/patchify.h"
 #include "kernels/pixels.h"
 #include "kernels/reduce.h"
@@ -104,6 +105,20 @@ Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const P
                                tape.elements(y));
                         linear_backward(tape, x, before, weight, bias);
                     });
+    return y;
+}
+
+Tensor pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N) {
+    const std::int64_t K = weight.shape.back();
+    const Tensor packed = tape.create(1, cpu::packed_linear_floats(N, K), false);
+    LAUNCH(tape, pack_linear, tape.value(packed), weight.value, bias ? bias->value : nullptr, N, K);
+    return packed;
+}
+
+Tensor packed_linear(Tape& tape, const Tensor& x, const Tensor& packed, std::int64_t N) {
+    require(packed.width() == cpu::packed_linear_floats(N, x.width()), "packed_linear: x does not fit the packed weights");
+    const Tensor y = tape.create(x.rows(), N, false);
+    LAUNCH(tape, packed_linear_forward, tape.value(y), tape.value(x), tape.value(packed), x.rows(), N, x.width());
     return y;
 }
 

@@ -29,6 +29,11 @@ Tensor linear_pair(Tape& tape, const Tensor& x, const Parameter& first, const Pa
 // gelu(x W^T + b), exact.
 Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias);
 
+// For sampling, where few rows meet the same weights again and again: a linear layer's weights packed (kernels/packed_linear.h), N outputs
+// starting at `weight` (and going on in adjacent parameters), and the layer with them. Not recorded.
+Tensor pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N);
+Tensor packed_linear(Tape& tape, const Tensor& x, const Tensor& packed, std::int64_t N);
+
 Tensor layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias, float epsilon);
 Tensor rmsnorm(Tape& tape, const Tensor& x, const Parameter& weight, float epsilon);
 // silu(a) * b for rows that hold a then b: [rows, 2 H] -> [rows, H].

@@ -1,4 +1,5 @@
 // `build/train fractal`: trains a fractal model on a packed file.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -257,7 +258,8 @@ void run_job(const FractalJob& job) {
         fail_usage("--sheet-temperature {}: expected a positive number", job.sheet_temperature);
     const bool paper = !job.preset.empty() && fractal_preset(job.preset).paper_recipe;
     constexpr std::int64_t imagenet_images = 1'281'167;  // what the paper trains on; only for a plan without data
-    const TrainingSettings settings = resolve_training(job.training, paper, data ? data->count() : imagenet_images);
+    const TrainingSettings settings = resolve_training(job.training, paper, *std::ranges::max_element(config.embed_dim_list),
+                                                       data ? data->count() : imagenet_images);
     FractalTrainer trainer(config, settings, job.recompute, job.chunks);
     if (job.plan) return print_plan(trainer, trainer.model());
     if (!data) fail_usage("--data is required");
@@ -303,7 +305,7 @@ void add_training_flags(CLI::App& app, TrainingFlags& flags) {
     app.add_option("--epochs", flags.epochs, "The same in passes over the data");
     app.add_option("--batch", flags.batch, "Images at once (default 32; paper's presets: 2048)");
     app.add_option("--accumulation", flags.accumulation, "Batches per update (default 1)");
-    app.add_option("--lr", flags.learning_rate, "Peak learning rate (default 1.5e-3 sqrt(images per update / 32); paper's presets: by --blr)");
+    app.add_option("--lr", flags.learning_rate, "Peak learning rate (default 5e-3 sqrt(images per update / 32), times 128 / width for wider models; paper's presets: by --blr)");
     app.add_option("--blr", flags.base_learning_rate, "Peak learning rate per 256 images of an update (paper's presets: 5e-5)");
     app.add_option("--warmup-steps", flags.warmup_steps, "Linear warm-up in updates (default 50, at most a tenth; paper's presets: 40 epochs)");
     app.add_option("--warmup-epochs", flags.warmup_epochs, "The same in passes over the data");

@@ -34,7 +34,7 @@ void require_range(const char* flag, double value, double low, double high) {
 
 }  // namespace
 
-TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe, std::int64_t images) {
+TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe, std::int64_t widest, std::int64_t images) {
     TrainingSettings settings;
     settings.seed = flags.seed;
     settings.batch = flags.batch.value_or(paper_recipe ? 2048 : 32);
@@ -51,7 +51,8 @@ TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe,
     if (settings.steps < 1) fail_usage("--steps {}: expected at least 1", settings.steps);
 
     if (flags.learning_rate && flags.base_learning_rate) fail_usage("--lr and --blr: expected one of them");
-    double rate = paper_recipe ? 5e-5 * per_step / 256 : 1.5e-3 * std::sqrt(per_step / 32);
+    const double small_rate = 5e-3 * std::sqrt(per_step / 32) * std::min(1.0, 128.0 / static_cast<double>(widest));
+    double rate = paper_recipe ? 5e-5 * per_step / 256 : small_rate;
     if (flags.base_learning_rate) rate = *flags.base_learning_rate * per_step / 256;
     if (flags.learning_rate) rate = *flags.learning_rate;
     if (!(rate > 0) || !std::isfinite(rate)) fail_usage("--lr {}: expected a positive number", rate);

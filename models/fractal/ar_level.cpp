@@ -13,9 +13,10 @@ ArLevel::ArLevel(Parameters& parameters, const std::string& prefix, const Fracta
                  Device device)
     : length_(config.tokens(level)),
       width_(config.embed_dim_list[level]),
+      hidden_(hidden_width(width_)),
       heads_(config.num_heads_list[level]),
       rotary_(device, config.img_size_list[level] / config.patch_size(level), width_ / heads_) {
-    const std::int64_t D = width_, hidden = hidden_width(D), p = config.patch_size(level);
+    const std::int64_t D = width_, hidden = hidden_, p = config.patch_size(level);
     const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, Init init, bool adjacent = false) {
         return &parameters.add(prefix + "." + name, std::move(shape), init, adjacent);
     };
@@ -84,19 +85,33 @@ ArLevel::Cache ArLevel::create_cache(Tape& tape, std::int64_t rows) const {
     return cache;
 }
 
-Tensor ArLevel::step(Tape& tape, std::int64_t t, const Tensor& condition, const Tensor& previous_patch,
+ArLevel::Packed ArLevel::pack_for_sampling(Tape& tape) const {
+    Packed packed;
+    packed.patch = pack_linear(tape, *patch_weight_, patch_bias_, width_);
+    packed.condition = pack_linear(tape, *condition_weight_, condition_bias_, width_);
+    for (const Block& block : blocks_)
+        packed.blocks.push_back({pack_linear(tape, *block.wqkv, nullptr, 3 * width_), pack_linear(tape, *block.wo, nullptr, width_),
+                                 pack_linear(tape, *block.w1, nullptr, 2 * hidden_), pack_linear(tape, *block.w2, nullptr, width_)});
+    return packed;
+}
+
+Tensor ArLevel::step(Tape& tape, std::int64_t t, const Tensor& condition, const Tensor& previous_patch, const Packed& packed,
                      const Cache& cache) const {
-    Tensor x = t == 0 ? linear(tape, condition, *condition_weight_, condition_bias_)
-                      : linear(tape, previous_patch, *patch_weight_, patch_bias_);
+    Tensor x = t == 0 ? packed_linear(tape, condition, packed.condition, width_)
+                      : packed_linear(tape, previous_patch, packed.patch, width_);
     x = add_position(tape, x, *positions_, t);
     x = layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
         const Block& block = blocks_[i];
-        const Tensor qkv = linear(tape, rmsnorm(tape, x, *block.attention_norm, rmsnorm_epsilon), *block.wqkv, nullptr);
+        const PackedBlock& weights = packed.blocks[i];
+        const Tensor qkv =
+            packed_linear(tape, rmsnorm(tape, x, *block.attention_norm, rmsnorm_epsilon), weights.wqkv, 3 * width_);
         rotary(tape, qkv, rotary_, 1, heads_, t);
         const Tensor attended = attention_decode(tape, qkv, cache.keys[i], cache.values[i], heads_, t, length_);
-        const Tensor h = residual(tape, x, linear(tape, attended, *block.wo, nullptr), {});
-        x = residual(tape, h, feed_forward(tape, block, h), {});
+        const Tensor h = residual(tape, x, packed_linear(tape, attended, weights.wo, width_), {});
+        const Tensor gate_up =
+            packed_linear(tape, rmsnorm(tape, h, *block.ffn_norm, rmsnorm_epsilon), weights.w13, 2 * hidden_);
+        x = residual(tape, h, packed_linear(tape, gated_silu(tape, gate_up), weights.w2, width_), {});
     }
     return layernorm(tape, x, *norm_weight_, *norm_bias_, layernorm_epsilon);
 }

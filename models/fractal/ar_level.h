@@ -33,13 +33,23 @@ class ArLevel {
     Tensor forward(Tape& tape, const Tensor& patches, const Tensor& condition, const Tensor& paths,
                    const PassRule& rule) const;
 
+    // The weights laid out for step(), for one sampling job.
+    struct PackedBlock {
+        Tensor wqkv, wo, w13, w2;
+    };
+    struct Packed {
+        Tensor patch, condition;
+        std::vector<PackedBlock> blocks;
+    };
+    Packed pack_for_sampling(Tape& tape) const;
     // Keys and values of the tokens so far, per block [rows, L * D].
     struct Cache {
         std::vector<Tensor> keys, values;
     };
     Cache create_cache(Tape& tape, std::int64_t rows) const;
     // The condition for patch t [rows, D], given the patch before it [rows, C * p^2] (or, for t = 0, the condition).
-    Tensor step(Tape& tape, std::int64_t t, const Tensor& condition, const Tensor& previous_patch, const Cache& cache) const;
+    Tensor step(Tape& tape, std::int64_t t, const Tensor& condition, const Tensor& previous_patch, const Packed& packed,
+                const Cache& cache) const;
 
     std::int64_t length() const { return length_; }
 
@@ -52,7 +62,7 @@ class ArLevel {
     Tensor block_forward(Tape& tape, const Block& block, const Tensor& x, NodeId paths, const PassRule& rule) const;
     Tensor feed_forward(Tape& tape, const Block& block, const Tensor& x) const;
 
-    std::int64_t length_, width_, heads_;
+    std::int64_t length_, width_, hidden_, heads_;
     RotaryTable rotary_;
     const Parameter *positions_, *patch_weight_, *patch_bias_, *patch_norm_weight_, *patch_norm_bias_, *condition_weight_,
         *condition_bias_, *norm_weight_, *norm_bias_;

@@ -119,7 +119,7 @@ std::span<const FractalPreset> fractal_presets() {
         FractalPreset{"fractalar_32",
                       "a small AR model of 32x32 images that learns in minutes on two cores",
                       false,
-                      {{32, 4, 1}, {256, 128, 64}, {6, 3, 2}, {8, 4, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3}},
+                      {{32, 16, 1}, {128, 96, 64}, {2, 3, 2}, {4, 3, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3}},
     };
     return presets;
 }

@@ -47,7 +47,8 @@ std::vector<std::uint8_t> FractalSampler::sample(std::span<const std::int64_t> c
 struct FractalSampler::Job {
     const SampleRule& rule;
     std::int64_t draws;  // rows that draw; with guidance as many unconditional ones follow them
-    Tensor packed;       // the pixel level's weights
+    std::vector<ArLevel::Packed> generators;  // weights laid out for sampling, and the pixel level's
+    Tensor pixels;
 };
 
 void FractalSampler::run(std::span<const std::int64_t> classes, const SampleRule& rule, std::uint8_t* bytes) {
@@ -60,7 +61,9 @@ void FractalSampler::run(std::span<const std::int64_t> classes, const SampleRule
     const Tensor paths = tape_.create(rows, 1, false, sizeof(std::int64_t));
     copy_to_tensor(tape_, id, ids.data(), ids.size() * sizeof(std::int32_t));
     copy_to_tensor(tape_, paths, numbers.data(), numbers.size() * sizeof(std::int64_t));
-    const Job job{rule, draws, model_.pixel_level().pack_for_sampling(tape_)};
+    Job job{rule, draws, {}, model_.pixel_level().pack_for_sampling(tape_)};
+    for (std::size_t level = 0; level < model_.config().generators(); ++level)
+        job.generators.push_back(model_.generator(level).pack_for_sampling(tape_));
     const Tensor images = sample_level(job, 0, model_.class_condition(tape_, id), paths, rule.guidance);
     if (!tape_.planning()) {
         std::vector<float> normalized(static_cast<std::size_t>(draws * images.width()));
@@ -83,7 +86,7 @@ Tensor FractalSampler::sample_level(const Job& job, std::size_t level, const Ten
         const float step_guidance = level == 0 && job.rule.linear_schedule
                                         ? 1 + (guidance - 1) * static_cast<float>(t + 1) / static_cast<float>(L)
                                         : guidance;
-        const Tensor patch_condition = generator.step(tape_, t, condition, previous, cache);
+        const Tensor patch_condition = generator.step(tape_, t, condition, previous, job.generators[level], cache);
         const Tensor patch_paths = child_paths_at(tape_, paths, t, L);
         const Tensor patch = sample_level(job, level + 1, patch_condition, patch_paths, step_guidance);
         unpatchify_one(tape_, images, patch, t, C, size, patch_size);
@@ -98,7 +101,7 @@ Tensor FractalSampler::sample_pixel(const Job& job, const Tensor& condition, con
     const Tensor numbers = uniforms(job, paths);
     const Guidance how{job.rule.temperature, guidance, job.rule.filter_threshold, job.rule.greedy};
     const Tensor values =
-        sample_pixels(tape_, condition, numbers, job.packed, model_.pixel_level().sampler_shape(), how, margins);
+        sample_pixels(tape_, condition, numbers, job.pixels, model_.pixel_level().sampler_shape(), how, margins);
     if (record_draws_ && !tape_.planning()) record_draws(job, values, numbers, margins);
     return normalize_values(tape_, values, config.pixel_mean(), config.pixel_deviation());
 }
