@@ -10,13 +10,23 @@ void draw_image(Image& sheet, std::span<const std::uint8_t> image, int size, int
         for (int x = 0; x < size * factor; ++x)
             for (int c = 0; c < sheet.channels; ++c) {
                 const int source = (c * size + y / factor) * size + x / factor;
-                const int target = ((top + y) * sheet.width + left + x) * sheet.channels + c;
+                const std::int64_t target =
+                    (std::int64_t{top + y} * sheet.width + left + x) * sheet.channels + c;
                 sheet.pixels[static_cast<std::size_t>(target)] = image[static_cast<std::size_t>(source)];
             }
 }
 
 Image white_image(int width, int height, int channels) {
-    return {width, height, channels, std::vector<std::uint8_t>(static_cast<std::size_t>(width) * static_cast<std::size_t>(height * channels), 255)};
+    return {width, height, channels,
+            std::vector<std::uint8_t>(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) *
+                                          static_cast<std::size_t>(channels),
+                                      255)};
+}
+
+constexpr int gap = 2;
+
+int enlargement(int size) {
+    return std::max(1, 64 / size);
 }
 
 }  // namespace
@@ -28,13 +38,16 @@ Image interleaved_image(std::span<const std::uint8_t> image, int channels, int s
 }
 
 Image image_sheet(std::span<const std::uint8_t> images, int channels, int size, int columns) {
-    constexpr int gap = 2;
-    const int factor = std::max(1, 64 / size), pitch = size * factor + gap;
+    const int factor = enlargement(size), pitch = image_sheet_pitch(size);
     const auto bytes = static_cast<std::size_t>(channels * size * size);
     const int count = static_cast<int>(images.size() / bytes), rows = (count + columns - 1) / columns;
     Image sheet = white_image(columns * pitch + gap, rows * pitch + gap, channels);
     for (int n = 0; n < count; ++n)
-        draw_image(sheet, images.subspan(static_cast<std::size_t>(n) * bytes, bytes), size, factor, gap + n % columns * pitch,
-                   gap + n / columns * pitch);
+        draw_image(sheet, images.subspan(static_cast<std::size_t>(n) * bytes, bytes), size, factor,
+                   gap + n % columns * pitch, gap + n / columns * pitch);
     return sheet;
+}
+
+int image_sheet_pitch(int size) {
+    return size * enlargement(size) + gap;
 }

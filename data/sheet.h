@@ -9,5 +9,9 @@
 // One image as it is.
 Image interleaved_image(std::span<const std::uint8_t> image, int channels, int size);
 
-// images [n, C, size, size] in rows of `columns`, on white, two pixels apart; images below 64 pixels are enlarged by a whole factor.
+// images [n, C, size, size] in rows of `columns`, on white, two pixels apart; images below 64 pixels are
+// enlarged by a whole factor.
 Image image_sheet(std::span<const std::uint8_t> images, int channels, int size, int columns);
+
+// Height and width of an image's place on a sheet in pixels, the distance to the next included.
+int image_sheet_pitch(int size);

@@ -1,7 +1,8 @@
-// Why so: oneDNN's sgemm runs at the machine's ceiling for these shapes from a few dozen rows on. Many rows are cut into
-// tiles, each computed by one thread with its single-threaded product, so that bias and activation find the tile in that
-// thread's cache; few rows are left to sgemm's own threads. Traded away: packing the weights once for all tiles.
-// The only file that knows oneDNN; it needs nothing newer than version 2.6.
+// Why so: oneDNN's sgemm runs at the machine's ceiling for these shapes from a few dozen rows on. Many rows
+// are cut into tiles, each computed by one thread with its single-threaded product, so that bias and
+// activation find the tile in that thread's cache; few rows are left to sgemm's own threads. Traded away:
+// packing the weights once for all tiles. The only file that knows oneDNN; it needs nothing newer than
+// version 2.6.
 #include "kernels/matmul.h"
 
 #include <dnnl.h>
@@ -45,18 +46,19 @@ void add_bias(float* y, std::int64_t y_stride, const float* bias, std::int64_t r
     }
 }
 
-void backward_input(float* dx, std::int64_t dx_stride, const float* dy, std::int64_t dy_stride, const float* weight,
-                    std::int64_t rows, std::int64_t N, std::int64_t K, float beta) {
+void backward_input(float* dx, std::int64_t dx_stride, const float* dy, std::int64_t dy_stride,
+                    const float* weight, std::int64_t rows, std::int64_t N, std::int64_t K, float beta) {
     for_row_tiles(rows, [=](std::int64_t first, std::int64_t count) {
-        sgemm('N', 'N', count, K, N, dy + first * dy_stride, dy_stride, weight, K, beta, dx + first * dx_stride,
-              dx_stride);
+        sgemm('N', 'N', count, K, N, dy + first * dy_stride, dy_stride, weight, K, beta,
+              dx + first * dx_stride, dx_stride);
     });
 }
 
 }  // namespace
 
-void linear_forward(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride, const float* weight,
-                    const float* bias, std::int64_t rows, std::int64_t N, std::int64_t K) {
+void linear_forward(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
+                    const float* weight, const float* bias, std::int64_t rows, std::int64_t N,
+                    std::int64_t K) {
     for_row_tiles(rows, [=](std::int64_t first, std::int64_t count) {
         float* out = y + first * y_stride;
         sgemm('N', 'T', count, N, K, x + first * x_stride, x_stride, weight, K, 0.0f, out, y_stride);
@@ -79,27 +81,33 @@ void linear_backward_input(float* dx, std::int64_t dx_stride, const float* dy, s
     backward_input(dx, dx_stride, dy, dy_stride, weight, rows, N, K, 0.0f);
 }
 
-void linear_backward_input_accumulate(float* dx, std::int64_t dx_stride, const float* dy, std::int64_t dy_stride,
-                                      const float* weight, std::int64_t rows, std::int64_t N, std::int64_t K) {
+void linear_backward_input_accumulate(float* dx, std::int64_t dx_stride, const float* dy,
+                                      std::int64_t dy_stride, const float* weight, std::int64_t rows,
+                                      std::int64_t N, std::int64_t K) {
     backward_input(dx, dx_stride, dy, dy_stride, weight, rows, N, K, 1.0f);
 }
 
-// Threads share out the rows of W's gradient; within a share, pieces of `tile_rows` rows of dy and x are added one after the other, so that
-// both stay in cache for all of it (wide N gains a tenth over one product by sgemm's own threads).
-void linear_backward_weight(float* d_weight, float* d_bias, float* workspace, const float* dy, std::int64_t dy_stride,
-                            const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t N, std::int64_t K) {
+// Threads share out the rows of W's gradient; within a share, pieces of `tile_rows` rows of dy and x are
+// added one after the other, so that both stay in cache for all of it (wide N gains a tenth over one product
+// by sgemm's own threads).
+void linear_backward_weight(float* d_weight, float* d_bias, float* workspace, const float* dy,
+                            std::int64_t dy_stride, const float* x, std::int64_t x_stride, std::int64_t rows,
+                            std::int64_t N, std::int64_t K) {
     constexpr std::int64_t granule = 32;  // rows of W's gradient per thread are a multiple of this
     const std::int64_t threads = omp_get_max_threads();
     const std::int64_t share = (N + threads * granule - 1) / (threads * granule) * granule;
 #pragma omp parallel for schedule(static)
     for (std::int64_t n = 0; n < N; n += share)
         for (std::int64_t row = 0; row < rows; row += tile_rows)
-            sgemm('T', 'N', std::min(share, N - n), K, std::min(tile_rows, rows - row), dy + row * dy_stride + n, dy_stride,
-                  x + row * x_stride, x_stride, 1.0f, d_weight + n * K, K);
+            sgemm('T', 'N', std::min(share, N - n), K, std::min(tile_rows, rows - row),
+                  dy + row * dy_stride + n, dy_stride, x + row * x_stride, x_stride, 1.0f, d_weight + n * K,
+                  K);
     if (d_bias != nullptr) column_sum_accumulate(d_bias, workspace, dy, dy_stride, rows, N);
 }
 
-std::int64_t linear_backward_weight_workspace(std::int64_t N) { return column_sum_workspace(N); }
+std::int64_t linear_backward_weight_workspace(std::int64_t N) {
+    return column_sum_workspace(N);
+}
 
 void matmul(float* C, const float* A, const float* B, std::int64_t M, std::int64_t N, std::int64_t K) {
     sgemm('N', 'N', M, N, K, A, K, B, N, 0.0f, C, N);

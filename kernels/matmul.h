@@ -4,10 +4,11 @@
 //   backward, input  dx [rows, K] = dy [rows, N] . W             2 rows N K
 //   backward, weight dW [N, K]   += dy^T . x,  db [N] += column sums of dy
 //
-// Each moves 4 (rows K + rows N + N K) bytes if it reads and writes every matrix once: at width 128 that is 2 x 128 / 12 = 21
-// operations a byte, so products of a model's width are bound by arithmetic as long as their operands stay in cache.
-// Rows of x and y may lie apart (`x_stride`, `y_stride` in floats, at least K and N), so that one token of each sequence can be
-// addressed without a copy. W and its gradient are contiguous. No operand may overlap a result.
+// Each moves 4 (rows K + rows N + N K) bytes if it reads and writes every matrix once: at width 128 that is 2
+// x 128 / 12 = 21 operations a byte, so products of a model's width are bound by arithmetic as long as their
+// operands stay in cache. Rows of x and y may lie apart (`x_stride`, `y_stride` in floats, at least K and N),
+// so that one token of each sequence can be addressed without a copy. W and its gradient are contiguous. No
+// operand may overlap a result.
 #pragma once
 
 #include <cstdint>
@@ -15,22 +16,26 @@
 namespace cpu {
 
 // `bias` may be null.
-void linear_forward(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride, const float* weight,
-                    const float* bias, std::int64_t rows, std::int64_t N, std::int64_t K);
+void linear_forward(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
+                    const float* weight, const float* bias, std::int64_t rows, std::int64_t N,
+                    std::int64_t K);
 
-// As linear_forward, with contiguous rows; also `activated` [rows, N] = gelu(y). Both are one pass over a tile of rows just computed.
+// As linear_forward, with contiguous rows; also `activated` [rows, N] = gelu(y). Both are one pass over a
+// tile of rows just computed.
 void linear_gelu_forward(float* activated, float* y, const float* x, const float* weight, const float* bias,
                          std::int64_t rows, std::int64_t N, std::int64_t K);
 
 void linear_backward_input(float* dx, std::int64_t dx_stride, const float* dy, std::int64_t dy_stride,
                            const float* weight, std::int64_t rows, std::int64_t N, std::int64_t K);
 // dx += ...
-void linear_backward_input_accumulate(float* dx, std::int64_t dx_stride, const float* dy, std::int64_t dy_stride,
-                                      const float* weight, std::int64_t rows, std::int64_t N, std::int64_t K);
+void linear_backward_input_accumulate(float* dx, std::int64_t dx_stride, const float* dy,
+                                      std::int64_t dy_stride, const float* weight, std::int64_t rows,
+                                      std::int64_t N, std::int64_t K);
 
 // d_weight and d_bias (null: no bias) accumulate. `workspace`: linear_backward_weight_workspace(N) floats.
-void linear_backward_weight(float* d_weight, float* d_bias, float* workspace, const float* dy, std::int64_t dy_stride,
-                            const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t N, std::int64_t K);
+void linear_backward_weight(float* d_weight, float* d_bias, float* workspace, const float* dy,
+                            std::int64_t dy_stride, const float* x, std::int64_t x_stride, std::int64_t rows,
+                            std::int64_t N, std::int64_t K);
 std::int64_t linear_backward_weight_workspace(std::int64_t N);
 
 // C [M, N] = A [M, K] . B [K, N], contiguous: the ceiling that benchmarks compare with.

@@ -1,6 +1,6 @@
-// Why so: each step over K loads two vectors of weights and eight broadcast activations for 16 multiply-adds, which keeps both
-// multiply-add units of a core busy while weights arrive at 16 bytes a cycle, what the second-level cache delivers. Traded away: memory
-// for a second copy of the weights while sampling.
+// Why so: each step over K loads two vectors of weights and eight broadcast activations for 16 multiply-adds,
+// which keeps both multiply-add units of a core busy while weights arrive at 16 bytes a cycle, what the
+// second-level cache delivers. Traded away: memory for a second copy of the weights while sampling.
 #include "kernels/packed_linear.h"
 
 #include <algorithm>
@@ -73,7 +73,9 @@ constexpr auto multiply_rows = functions_by_rows(std::make_integer_sequence<int,
 
 }  // namespace
 
-std::int64_t packed_linear_floats(std::int64_t N, std::int64_t K) { return (N + panel - 1) / panel * panel * (K + 1); }
+std::int64_t packed_linear_floats(std::int64_t N, std::int64_t K) {
+    return (N + panel - 1) / panel * panel * (K + 1);
+}
 
 void pack_linear(float* packed, const float* weight, const float* bias, std::int64_t N, std::int64_t K) {
     const std::int64_t panels = (N + panel - 1) / panel;
@@ -89,22 +91,25 @@ void pack_linear(float* packed, const float* weight, const float* bias, std::int
     });
 }
 
-void packed_linear_tile(float* y, const float* x, const float* packed, int rows, std::int64_t N, std::int64_t K,
-                        bool accumulate) {
+void packed_linear_tile(float* y, const float* x, const float* packed, int rows, std::int64_t N,
+                        std::int64_t K, bool accumulate) {
     for (std::int64_t column = 0; column < N; column += panel)
-        multiply_rows[static_cast<std::size_t>(rows - 1)](
-            {y + column, N, x, packed + column * (K + 1), K, std::min<std::int64_t>(panel, N - column), accumulate});
+        multiply_rows[static_cast<std::size_t>(rows - 1)]({y + column, N, x, packed + column * (K + 1), K,
+                                                           std::min<std::int64_t>(panel, N - column),
+                                                           accumulate});
 }
 
-void packed_linear_forward(float* y, const float* x, const float* packed, std::int64_t rows, std::int64_t N, std::int64_t K) {
-    constexpr std::int64_t operations_per_element = 8;  // so many multiply-adds take as long as moving an element
+void packed_linear_forward(float* y, const float* x, const float* packed, std::int64_t rows, std::int64_t N,
+                           std::int64_t K) {
+    constexpr std::int64_t operations_per_element =
+        8;  // so many multiply-adds take as long as moving an element
     for_each_task((N + panel - 1) / panel, rows * N * K / operations_per_element, [=](std::int64_t index) {
         const std::int64_t column = index * panel;
         for (std::int64_t row = 0; row < rows; row += packed_rows) {
             const auto count = std::min<std::int64_t>(packed_rows, rows - row);
-            multiply_rows[static_cast<std::size_t>(count - 1)]({y + row * N + column, N, x + row * K,
-                                                                packed + column * (K + 1), K,
-                                                                std::min<std::int64_t>(panel, N - column), false});
+            multiply_rows[static_cast<std::size_t>(count - 1)](
+                {y + row * N + column, N, x + row * K, packed + column * (K + 1), K,
+                 std::min<std::int64_t>(panel, N - column), false});
         }
     });
 }

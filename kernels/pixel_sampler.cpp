@@ -260,7 +260,7 @@ std::int64_t tile_count(std::int64_t draws, std::int64_t most_draws) {
     const std::int64_t threads = omp_get_max_threads();
     const std::int64_t least = (draws + most_draws - 1) / most_draws;
     const std::int64_t even = (least + threads - 1) / threads * threads;
-    return std::clamp(even, least, std::max(least, draws / (most_draws / 2)));
+    return std::min(even, std::max(least, draws / (most_draws / 2)));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 namespace cpu {
 
 // values[r] in [0, 1): word 0 of philox({channel, low32(paths[r]), high32(paths[r]), 0}, key), 24 bits.
-void uniform_by_path(float* values, const std::int64_t* paths, std::int64_t rows, std::uint32_t channel, PhiloxKey key);
+void uniform_by_path(float* values, const std::int64_t* paths, std::int64_t rows, std::uint32_t channel,
+                     PhiloxKey key);
 
 }  // namespace cpu

@@ -13,7 +13,9 @@ namespace {
 constexpr std::size_t alignment = 64;
 constexpr std::int64_t never = INT64_MAX;
 
-std::size_t round_up(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+std::size_t round_up(std::size_t bytes) {
+    return (bytes + alignment - 1) / alignment * alignment;
+}
 
 // Largest first, each at the lowest offset where no buffer alive at the same time lies.
 void assign_offsets(Plan& plan) {
@@ -34,9 +36,9 @@ void assign_offsets(Plan& plan) {
         }
         entry.offset = offset;
         plan.bytes = std::max(plan.bytes, offset + entry.bytes);
-        const auto position = std::upper_bound(placed.begin(), placed.end(), offset, [&](std::size_t value, std::size_t p) {
-            return value < plan.entries[p].offset;
-        });
+        const auto position = std::upper_bound(
+            placed.begin(), placed.end(), offset,
+            [&](std::size_t value, std::size_t p) { return value < plan.entries[p].offset; });
         placed.insert(position, index);
     }
 }
@@ -82,7 +84,9 @@ void Arena::begin_run(const Plan& plan) {
     owners_.assign(plan.entries.size(), 0);
 }
 
-void Arena::end_run() { plan_ = nullptr; }
+void Arena::end_run() {
+    plan_ = nullptr;
+}
 
 BufferId Arena::allocate(std::size_t bytes) {
     const BufferId buffer = next_++;

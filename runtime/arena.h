@@ -1,9 +1,11 @@
-// Explicit memory. A job's buffers are planned before it runs: the job's own code is called once in planning mode,
-// in which kernels are not called and every request only records a size and a lifetime; `finish_planning` then gives
-// each buffer an offset in one slab. A run asks for the same buffers in the same order and allocates nothing.
+// Explicit memory. A job's buffers are planned before it runs: the job's own code is called once in planning
+// mode, in which kernels are not called and every request only records a size and a lifetime;
+// `finish_planning` then gives each buffer an offset in one slab. A run asks for the same buffers in the same
+// order and allocates nothing.
 //
-// Requests are matched by their number. The body of a loop is planned once: `loop` rewinds the number, so that all
-// iterations share the buffers of the first. A request may be smaller than planned (a last chunk), never larger.
+// Requests are matched by their number. The body of a loop is planned once: `loop` rewinds the number, so
+// that all iterations share the buffers of the first. A request may be smaller than planned (a last chunk),
+// never larger.
 #pragma once
 
 #include <cstddef>
@@ -18,23 +20,25 @@ inline constexpr BufferId no_buffer = -1;
 // Where each buffer of one job lies. A value: plan once, run often.
 struct Plan {
     struct Entry {
-        std::size_t bytes;    // rounded up to 64
-        std::int64_t first;   // moment of the request and of the release
+        std::size_t bytes;   // rounded up to 64
+        std::int64_t first;  // moment of the request and of the release
         std::int64_t last;
         std::size_t offset;
     };
     std::vector<Entry> entries;
-    std::size_t bytes = 0;        // size of the slab
-    std::size_t live_bytes = 0;   // largest sum of buffers alive at one moment: what no placement could undercut
+    std::size_t bytes = 0;  // size of the slab
+    std::size_t live_bytes =
+        0;  // largest sum of buffers alive at one moment: what no placement could undercut
 };
 
 class Arena {
-   public:
+  public:
     explicit Arena(Device device) : device_(device) {}
 
     void begin_planning();
     Plan finish_planning();
-    // Runs until end_run() use `plan`; the slab grows if it is too small for it. Throws Error if memory is short.
+    // Runs until end_run() use `plan`; the slab grows if it is too small for it. Throws Error if memory is
+    // short.
     void begin_run(const Plan& plan);
     void end_run();
     bool planning() const { return planning_; }
@@ -66,13 +70,13 @@ class Arena {
     // Fill every released buffer with NaN, so that a use after release shows in the results.
     void poison_released(bool on) { poison_ = on; }
 
-   private:
+  private:
     Device device_;
     Memory slab_;
     bool planning_ = false, poison_ = false;
-    Plan draft_;                 // while planning
+    Plan draft_;  // while planning
     std::int64_t clock_ = 0;
-    const Plan* plan_ = nullptr; // while running
+    const Plan* plan_ = nullptr;  // while running
     BufferId next_ = 0;
     std::vector<int> owners_;
     std::size_t used_ = 0;

@@ -47,13 +47,15 @@ void AtomicFile::write_at(std::uint64_t offset, const void* bytes, std::size_t s
 }
 
 void AtomicFile::commit() {
-    if (::fsync(descriptor_) != 0) fail("{}: cannot be written: {}", destination_.string(), std::strerror(errno));
+    if (::fsync(descriptor_) != 0)
+        fail("{}: cannot be written: {}", destination_.string(), std::strerror(errno));
     if (::rename(partial_.c_str(), destination_.c_str()) != 0)
         fail("{}: cannot be replaced: {}", destination_.string(), std::strerror(errno));
     ::close(descriptor_);
     descriptor_ = -1;
     auto folder = destination_.parent_path();
-    const int folder_descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int folder_descriptor =
+        ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder_descriptor >= 0) {
         ::fsync(folder_descriptor);
         ::close(folder_descriptor);

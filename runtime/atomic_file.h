@@ -8,7 +8,7 @@
 #include <string_view>
 
 class AtomicFile {
-   public:
+  public:
     // Opens `destination` + ".partial" for writing; throws Error if that fails.
     explicit AtomicFile(std::filesystem::path destination);
     // Removes the partial file unless commit() was reached.
@@ -24,7 +24,7 @@ class AtomicFile {
     // Syncs, renames over the destination and syncs the folder; throws Error.
     void commit();
 
-   private:
+  private:
     std::filesystem::path destination_, partial_;
     int descriptor_ = -1;
 };

@@ -11,21 +11,24 @@
 #include "runtime/parameters.h"
 #include "runtime/safetensors.h"
 
-// Copies a tensor that the file names PREFIX + the parameter's name to its place in the slab `values`. Throws Error naming the tensor if
-// it is missing, has another shape or dtype than expected, or differs from the CRC-32 kept in the file's metadata (if any).
-void load_parameter(const SafetensorsFile& file, const Parameter& parameter, std::string_view prefix, float* values);
+// Copies a tensor that the file names PREFIX + the parameter's name to its place in the slab `values`. Throws
+// Error naming the tensor if it is missing, has another shape or dtype than expected, or differs from the
+// CRC-32 kept in the file's metadata (if any).
+void load_parameter(const SafetensorsFile& file, const Parameter& parameter, std::string_view prefix,
+                    float* values);
 // The same for all of them.
-void load_slab(const SafetensorsFile& file, const Parameters& parameters, std::string_view prefix, float* values);
+void load_slab(const SafetensorsFile& file, const Parameters& parameters, std::string_view prefix,
+               float* values);
 
 // A checkpoint while it is put together: slabs of the parameters' layout under a prefix each.
 class CheckpointWriter {
-   public:
+  public:
     void add_slab(const Parameters& parameters, std::string_view prefix, const float* values);
     void set(std::string key, std::string value) { metadata_[std::move(key)] = std::move(value); }
     // With a CRC-32 per tensor in the metadata ("crc32/NAME", 8 hexadecimal digits); whole or not at all.
     void write(const std::filesystem::path& path);
 
-   private:
+  private:
     std::vector<SafetensorsTensor> tensors_;
     std::map<std::string, std::string> metadata_;
 };

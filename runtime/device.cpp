@@ -16,8 +16,10 @@ Device parse_device(std::string_view name) {
 
 Memory::Memory(Device, std::size_t bytes) : size_(bytes) {
     if (bytes == 0) return;
-    void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapped == MAP_FAILED) fail("out of memory: {:.1f} MiB cannot be reserved", static_cast<double>(bytes) / 0x1p20);
+    void* mapped =
+        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED)
+        fail("out of memory: {:.1f} MiB cannot be reserved", static_cast<double>(bytes) / 0x1p20);
     ::madvise(mapped, bytes, MADV_HUGEPAGE);
     data_ = static_cast<std::byte*>(mapped);
 }

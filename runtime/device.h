@@ -11,7 +11,7 @@ Device parse_device(std::string_view name);
 
 // One zero-initialised slab of device memory, aligned to a page. Pages cost nothing until they are touched.
 class Memory {
-   public:
+  public:
     Memory() = default;
     // Throws Error if the device has no `bytes` bytes to give.
     Memory(Device device, std::size_t bytes);
@@ -22,7 +22,7 @@ class Memory {
     std::byte* data() const { return data_; }
     std::size_t size() const { return size_; }
 
-   private:
+  private:
     std::byte* data_ = nullptr;
     std::size_t size_ = 0;
 };

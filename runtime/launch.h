@@ -1,5 +1,5 @@
-// LAUNCH(tape, kernel, arguments...) calls the backend's kernel, timed when a profile is asked for. In planning mode neither the
-// kernel runs nor are its arguments evaluated, since buffers have no addresses yet.
+// LAUNCH(tape, kernel, arguments...) calls the backend's kernel, timed when a profile is asked for. In
+// planning mode neither the kernel runs nor are its arguments evaluated, since buffers have no addresses yet.
 #pragma once
 
 #include <chrono>

@@ -5,7 +5,6 @@
 #include <stdexcept>
 
 #include "kernels/attention.h"
-#include "kernels/attention_decode.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/embedding.h"
@@ -14,15 +13,11 @@
 #include "kernels/gelu.h"
 #include "kernels/layernorm.h"
 #include "kernels/matmul.h"
-#include "kernels/packed_linear.h"
-#include "kernels/patchify.h"
-#include "kernels/pixels.h"
 #include "kernels/reduce.h"
 #include "kernels/residual.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rotary.h"
 #include "kernels/sequence.h"
-#include "kernels/uniform.h"
 #include "runtime/launch.h"
 
 namespace {
@@ -31,17 +26,20 @@ void require(bool fits, const char* what) {
     if (!fits) throw std::logic_error(what);
 }
 
-Tensor scratch(Tape& tape, std::int64_t floats) { return tape.create(1, floats, false); }
+Tensor scratch(Tape& tape, std::int64_t floats) {
+    return tape.create(1, floats, false);
+}
 
-// Opens the gradient of `node` and lets `overwrite(dx)` fill it, or a temporary one that is then added to what is there.
+// Opens the gradient of `node` and lets `overwrite(target)` fill what target() points at: the gradient
+// itself, or a temporary one that is then added to what is there.
 template <class Overwrite>
 void write_gradient(Tape& tape, NodeId node, Overwrite overwrite) {
     if (!tape.open_gradient(node)) {
-        overwrite(node, [&tape](NodeId n) { return tape.gradient(n); });
+        overwrite([&] { return tape.gradient(node); });
         return;
     }
     const Tensor part = tape.create(tape.rows(node), tape.width(node), false);
-    overwrite(part.node(), [&tape](NodeId n) { return tape.value(n); });
+    overwrite([&] { return tape.value(part); });
     LAUNCH(tape, residual_backward_accumulate, tape.gradient(node), tape.value(part), tape.elements(node));
 }
 
@@ -57,26 +55,30 @@ void linear_backward(Tape& tape, NodeId x, NodeId y, const Parameter* weight, co
     const std::int64_t rows = tape.rows(x), N = tape.width(y), K = tape.width(x);
     {
         const Tensor workspace = scratch(tape, cpu::linear_backward_weight_workspace(N));
-        LAUNCH(tape, linear_backward_weight, weight->gradient, bias ? bias->gradient : nullptr, tape.value(workspace),
-               tape.gradient(y), N, tape.value(x), K, rows, N, K);
+        LAUNCH(tape, linear_backward_weight, weight->gradient, bias ? bias->gradient : nullptr,
+               tape.value(workspace), tape.gradient(y), N, tape.value(x), K, rows, N, K);
     }
     if (!tape.differentiable(x)) return;
     if (tape.open_gradient(x))
-        LAUNCH(tape, linear_backward_input_accumulate, tape.gradient(x), K, tape.gradient(y), N, weight->value, rows, N, K);
+        LAUNCH(tape, linear_backward_input_accumulate, tape.gradient(x), K, tape.gradient(y), N,
+               weight->value, rows, N, K);
     else
-        LAUNCH(tape, linear_backward_input, tape.gradient(x), K, tape.gradient(y), N, weight->value, rows, N, K);
+        LAUNCH(tape, linear_backward_input, tape.gradient(x), K, tape.gradient(y), N, weight->value, rows, N,
+               K);
 }
 
-Tensor linear_rows(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias, std::int64_t N) {
+Tensor linear_rows(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias,
+                   std::int64_t N) {
     const std::int64_t K = x.width();
     require(weight.shape.back() == K, "linear: x is not as wide as the weight");
     const Tensor y = tape.create(x.rows(), N, true);
-    LAUNCH(tape, linear_forward, tape.value(y), N, tape.value(x), K, weight.value, bias ? bias->value : nullptr, x.rows(),
-           N, K);
+    LAUNCH(tape, linear_forward, tape.value(y), N, tape.value(x), K, weight.value,
+           bias ? bias->value : nullptr, x.rows(), N, K);
     if (tape.recording())
-        tape.record({x.node(), y.node()}, {x.node()}, [&tape, x = x.node(), y = y.node(), weight = &weight, bias] {
-            linear_backward(tape, x, y, weight, bias);
-        });
+        tape.record({x.node(), y.node()}, {x.node()},
+                    [&tape, x = x.node(), y = y.node(), weight = &weight, bias] {
+                        linear_backward(tape, x, y, weight, bias);
+                    });
     return y;
 }
 
@@ -85,70 +87,56 @@ Tensor linear_rows(Tape& tape, const Tensor& x, const Parameter& weight, const P
 Tensor linear(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias) {
     return linear_rows(tape, x, weight, bias, weight.shape[0]);
 }
-
 Tensor linear_pair(Tape& tape, const Tensor& x, const Parameter& first, const Parameter& second) {
-    require(second.offset == first.offset + static_cast<std::size_t>(first.count), "linear_pair: weights lie apart");
+    require(second.offset == first.offset + static_cast<std::size_t>(first.count),
+            "linear_pair: weights lie apart");
     return linear_rows(tape, x, first, nullptr, first.shape[0] + second.shape[0]);
 }
-
 Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias) {
     const std::int64_t N = weight.shape[0], K = x.width();
     const Tensor before = tape.create(x.rows(), N, true), y = tape.create(x.rows(), N, true);
-    LAUNCH(tape, linear_gelu_forward, tape.value(y), tape.value(before), tape.value(x), weight.value, bias.value, x.rows(),
-           N, K);
+    LAUNCH(tape, linear_gelu_forward, tape.value(y), tape.value(before), tape.value(x), weight.value,
+           bias.value, x.rows(), N, K);
     if (tape.recording())
-        tape.record({x.node(), y.node(), before.node()}, {x.node(), before.node()},
-                    [&tape, x = x.node(), y = y.node(), before = before.node(), weight = &weight, bias = &bias] {
-                        if (!tape.has_gradient(y)) return;
-                        tape.share_gradient(before, y);
-                        LAUNCH(tape, gelu_backward, tape.gradient(before), tape.gradient(y), tape.value(before),
-                               tape.elements(y));
-                        linear_backward(tape, x, before, weight, bias);
-                    });
+        tape.record(
+            {x.node(), y.node(), before.node()}, {x.node(), before.node()},
+            [&tape, x = x.node(), y = y.node(), before = before.node(), weight = &weight, bias = &bias] {
+                if (!tape.has_gradient(y)) return;
+                tape.share_gradient(before, y);
+                LAUNCH(tape, gelu_backward, tape.gradient(before), tape.gradient(y), tape.value(before),
+                       tape.elements(y));
+                linear_backward(tape, x, before, weight, bias);
+            });
     return y;
 }
-
-Tensor pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N) {
-    const std::int64_t K = weight.shape.back();
-    const Tensor packed = tape.create(1, cpu::packed_linear_floats(N, K), false);
-    LAUNCH(tape, pack_linear, tape.value(packed), weight.value, bias ? bias->value : nullptr, N, K);
-    return packed;
-}
-
-Tensor packed_linear(Tape& tape, const Tensor& x, const Tensor& packed, std::int64_t N) {
-    require(packed.width() == cpu::packed_linear_floats(N, x.width()), "packed_linear: x does not fit the packed weights");
-    const Tensor y = tape.create(x.rows(), N, false);
-    LAUNCH(tape, packed_linear_forward, tape.value(y), tape.value(x), tape.value(packed), x.rows(), N, x.width());
-    return y;
-}
-
 Tensor layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias, float epsilon) {
     const std::int64_t rows = x.rows(), width = x.width();
-    const Tensor y = tape.create(rows, width, true), mean = tape.create(rows, 1, false), rstd = tape.create(rows, 1, false);
-    LAUNCH(tape, layernorm_forward, tape.value(y), tape.value(mean), tape.value(rstd), tape.value(x), weight.value,
-           bias.value, rows, width, epsilon);
+    const Tensor y = tape.create(rows, width, true), mean = tape.create(rows, 1, false),
+                 rstd = tape.create(rows, 1, false);
+    LAUNCH(tape, layernorm_forward, tape.value(y), tape.value(mean), tape.value(rstd), tape.value(x),
+           weight.value, bias.value, rows, width, epsilon);
     if (tape.recording())
         tape.record({x.node(), y.node()}, {x.node(), mean.node(), rstd.node()},
-                    [&tape, x = x.node(), y = y.node(), mean = mean.node(), rstd = rstd.node(), weight = &weight,
-                     bias = &bias, rows, width] {
+                    [&tape, x = x.node(), y = y.node(), mean = mean.node(), rstd = rstd.node(),
+                     weight = &weight, bias = &bias, rows, width] {
                         if (!tape.has_gradient(y)) return;
                         const Tensor workspace = scratch(tape, cpu::layernorm_backward_workspace(width));
                         if (tape.open_gradient(x))
-                            LAUNCH(tape, layernorm_backward_accumulate, tape.gradient(x), weight->gradient, bias->gradient,
-                                   tape.value(workspace), tape.gradient(y), tape.value(x), weight->value, tape.value(mean),
-                                   tape.value(rstd), rows, width);
+                            LAUNCH(tape, layernorm_backward_accumulate, tape.gradient(x), weight->gradient,
+                                   bias->gradient, tape.value(workspace), tape.gradient(y), tape.value(x),
+                                   weight->value, tape.value(mean), tape.value(rstd), rows, width);
                         else
-                            LAUNCH(tape, layernorm_backward, tape.gradient(x), weight->gradient, bias->gradient,
-                                   tape.value(workspace), tape.gradient(y), tape.value(x), weight->value, tape.value(mean),
-                                   tape.value(rstd), rows, width);
+                            LAUNCH(tape, layernorm_backward, tape.gradient(x), weight->gradient,
+                                   bias->gradient, tape.value(workspace), tape.gradient(y), tape.value(x),
+                                   weight->value, tape.value(mean), tape.value(rstd), rows, width);
                     });
     return y;
 }
-
 Tensor rmsnorm(Tape& tape, const Tensor& x, const Parameter& weight, float epsilon) {
     const std::int64_t rows = x.rows(), width = x.width();
     const Tensor y = tape.create(rows, width, true), rstd = tape.create(rows, 1, false);
-    LAUNCH(tape, rmsnorm_forward, tape.value(y), tape.value(rstd), tape.value(x), weight.value, rows, width, epsilon);
+    LAUNCH(tape, rmsnorm_forward, tape.value(y), tape.value(rstd), tape.value(x), weight.value, rows, width,
+           epsilon);
     if (tape.recording())
         tape.record({x.node(), y.node()}, {x.node(), rstd.node()},
                     [&tape, x = x.node(), y = y.node(), rstd = rstd.node(), weight = &weight, rows, width] {
@@ -156,48 +144,51 @@ Tensor rmsnorm(Tape& tape, const Tensor& x, const Parameter& weight, float epsil
                         const Tensor workspace = scratch(tape, cpu::rmsnorm_backward_workspace(width));
                         if (tape.open_gradient(x))
                             LAUNCH(tape, rmsnorm_backward_accumulate, tape.gradient(x), weight->gradient,
-                                   tape.value(workspace), tape.gradient(y), tape.value(x), weight->value, tape.value(rstd),
-                                   rows, width);
+                                   tape.value(workspace), tape.gradient(y), tape.value(x), weight->value,
+                                   tape.value(rstd), rows, width);
                         else
-                            LAUNCH(tape, rmsnorm_backward, tape.gradient(x), weight->gradient, tape.value(workspace),
-                                   tape.gradient(y), tape.value(x), weight->value, tape.value(rstd), rows, width);
+                            LAUNCH(tape, rmsnorm_backward, tape.gradient(x), weight->gradient,
+                                   tape.value(workspace), tape.gradient(y), tape.value(x), weight->value,
+                                   tape.value(rstd), rows, width);
                     });
     return y;
 }
-
 Tensor gated_silu(Tape& tape, const Tensor& gate_up) {
     const std::int64_t rows = gate_up.rows(), hidden = gate_up.width() / 2;
     const Tensor y = tape.create(rows, hidden, true);
     LAUNCH(tape, gated_silu_forward, tape.value(y), tape.value(gate_up), rows, hidden);
     if (tape.recording())
-        tape.record({gate_up.node(), y.node()}, {gate_up.node()}, [&tape, x = gate_up.node(), y = y.node(), rows, hidden] {
-            if (!tape.has_gradient(y)) return;
-            write_gradient(tape, x, [&](NodeId target, auto address) {
-                LAUNCH(tape, gated_silu_backward, address(target), tape.gradient(y), tape.value(x), rows, hidden);
-            });
-        });
+        tape.record({gate_up.node(), y.node()}, {gate_up.node()},
+                    [&tape, x = gate_up.node(), y = y.node(), rows, hidden] {
+                        if (!tape.has_gradient(y)) return;
+                        write_gradient(tape, x, [&](auto target) {
+                            LAUNCH(tape, gated_silu_backward, target(), tape.gradient(y), tape.value(x), rows,
+                                   hidden);
+                        });
+                    });
     return y;
 }
-
 Tensor residual(Tape& tape, const Tensor& x, const Tensor& branch, const DropoutRule& dropout) {
     const bool drops = dropout.probability > 0;
     const Tensor y = tape.create(x.rows(), x.width(), true);
     if (drops)
-        LAUNCH(tape, residual_dropout_forward, tape.value(y), tape.value(x), tape.value(branch), tape.rows(dropout.paths),
-               element_dropout(tape, dropout, y.node()));
+        LAUNCH(tape, residual_dropout_forward, tape.value(y), tape.value(x), tape.value(branch),
+               tape.rows(dropout.paths), element_dropout(tape, dropout, y.node()));
     else
-        LAUNCH(tape, residual_forward, tape.value(y), tape.value(x), tape.value(branch), tape.elements(y.node()));
+        LAUNCH(tape, residual_forward, tape.value(y), tape.value(x), tape.value(branch),
+               tape.elements(y.node()));
     if (!tape.recording()) return y;
     const auto backward = [&tape, x = x.node(), branch = branch.node(), y = y.node(), dropout, drops] {
         if (!tape.has_gradient(y)) return;
         if (drops) {
-            write_gradient(tape, branch, [&](NodeId target, auto address) {
-                LAUNCH(tape, dropout_backward, address(target), tape.gradient(y), tape.rows(dropout.paths),
+            write_gradient(tape, branch, [&](auto target) {
+                LAUNCH(tape, dropout_backward, target(), tape.gradient(y), tape.rows(dropout.paths),
                        element_dropout(tape, dropout, y));
             });
         } else if (!tape.share_gradient(branch, y)) {
             tape.open_gradient(branch);
-            LAUNCH(tape, residual_backward_accumulate, tape.gradient(branch), tape.gradient(y), tape.elements(y));
+            LAUNCH(tape, residual_backward_accumulate, tape.gradient(branch), tape.gradient(y),
+                   tape.elements(y));
         }
         if (!tape.share_gradient(x, y)) {
             tape.open_gradient(x);
@@ -210,7 +201,6 @@ Tensor residual(Tape& tape, const Tensor& x, const Tensor& branch, const Dropout
         tape.record({x.node(), branch.node(), y.node()}, {}, backward);
     return y;
 }
-
 RotaryTable::RotaryTable(Device device, std::int64_t grid, std::int64_t head_dim)
     : rows_(1 + grid * grid),
       half_(head_dim / 2),
@@ -218,21 +208,20 @@ RotaryTable::RotaryTable(Device device, std::int64_t grid, std::int64_t head_dim
     auto* table = reinterpret_cast<float*>(memory_.data());
     cpu::rotary_table(table, table + rows_ * half_, grid, head_dim);
 }
-
 void rotary(Tape& tape, const Tensor& qkv, const RotaryTable& table, std::int64_t length, std::int64_t heads,
             std::int64_t first_position) {
     const std::int64_t sequences = qkv.rows() / length, head_dim = qkv.width() / (3 * heads);
-    LAUNCH(tape, rotary_forward, tape.value(qkv), table.cosine(), table.sine(), sequences, length, heads, head_dim,
-           first_position);
+    LAUNCH(tape, rotary_forward, tape.value(qkv), table.cosine(), table.sine(), sequences, length, heads,
+           head_dim, first_position);
     if (tape.recording())
-        tape.record({qkv.node()}, {}, [&tape, qkv = qkv.node(), table = &table, sequences, length, heads, head_dim,
-                                       first_position] {
-            if (!tape.has_gradient(qkv)) return;
-            LAUNCH(tape, rotary_backward, tape.gradient(qkv), table->cosine(), table->sine(), sequences, length, heads,
-                   head_dim, first_position);
-        });
+        tape.record(
+            {qkv.node()}, {},
+            [&tape, qkv = qkv.node(), table = &table, sequences, length, heads, head_dim, first_position] {
+                if (!tape.has_gradient(qkv)) return;
+                LAUNCH(tape, rotary_backward, tape.gradient(qkv), table->cosine(), table->sine(), sequences,
+                       length, heads, head_dim, first_position);
+            });
 }
-
 Tensor attention(Tape& tape, const Tensor& qkv, std::int64_t length, std::int64_t heads, bool causal,
                  const DropoutRule& dropout) {
     const std::int64_t width = qkv.width() / 3;
@@ -241,45 +230,40 @@ Tensor attention(Tape& tape, const Tensor& qkv, std::int64_t length, std::int64_
         return cpu::AttentionDropout{d.probability, d.key, d.step,
                                      d.probability > 0 ? tape.value<std::int64_t>(d.paths) : nullptr};
     };
-    const Tensor y = tape.create(qkv.rows(), width, true), log_sum_exp = tape.create(qkv.rows(), heads, false);
-    LAUNCH(tape, attention_forward, tape.value(y), tape.value(log_sum_exp), tape.value(qkv), shape, rule(dropout));
+    const Tensor y = tape.create(qkv.rows(), width, true),
+                 log_sum_exp = tape.create(qkv.rows(), heads, false);
+    LAUNCH(tape, attention_forward, tape.value(y), tape.value(log_sum_exp), tape.value(qkv), shape,
+           rule(dropout));
     if (!tape.recording()) return y;
-    const auto backward = [&tape, qkv = qkv.node(), y = y.node(), log_sum_exp = log_sum_exp.node(), shape, dropout, rule] {
+    const auto backward = [&tape, qkv = qkv.node(), y = y.node(), log_sum_exp = log_sum_exp.node(), shape,
+                           dropout, rule] {
         if (!tape.has_gradient(y)) return;
-        write_gradient(tape, qkv, [&](NodeId target, auto address) {
-            LAUNCH(tape, attention_backward, address(target), tape.gradient(y), tape.value(y), tape.value(log_sum_exp),
-                   tape.value(qkv), shape, rule(dropout));
+        write_gradient(tape, qkv, [&](auto target) {
+            LAUNCH(tape, attention_backward, target(), tape.gradient(y), tape.value(y),
+                   tape.value(log_sum_exp), tape.value(qkv), shape, rule(dropout));
         });
     };
     if (dropout.probability > 0)
-        tape.record({qkv.node(), y.node()}, {qkv.node(), y.node(), log_sum_exp.node(), dropout.paths}, backward);
+        tape.record({qkv.node(), y.node()}, {qkv.node(), y.node(), log_sum_exp.node(), dropout.paths},
+                    backward);
     else
         tape.record({qkv.node(), y.node()}, {qkv.node(), y.node(), log_sum_exp.node()}, backward);
     return y;
 }
-
-Tensor attention_decode(Tape& tape, const Tensor& qkv, const Tensor& key_cache, const Tensor& value_cache,
-                        std::int64_t heads, std::int64_t position, std::int64_t capacity) {
-    const std::int64_t width = qkv.width() / 3;
-    const Tensor y = tape.create(qkv.rows(), width, false);
-    LAUNCH(tape, attention_decode, tape.value(y), tape.value(key_cache), tape.value(value_cache), tape.value(qkv),
-           qkv.rows(), heads, width / heads, position, capacity);
-    return y;
-}
-
 Tensor embedding(Tape& tape, const Tensor& ids, const Parameter& table, std::int64_t vocabulary) {
     const std::int64_t rows = ids.rows(), width = table.shape.back();
     const Tensor y = tape.create(rows, width, true);
-    LAUNCH(tape, embedding_forward, tape.value(y), width, table.value, tape.value<std::int32_t>(ids), 1, rows, width);
+    LAUNCH(tape, embedding_forward, tape.value(y), width, table.value, tape.value<std::int32_t>(ids), 1, rows,
+           width);
     if (tape.recording())
-        tape.record({y.node()}, {ids.node()}, [&tape, y = y.node(), ids = ids.node(), table = &table, rows, width, vocabulary] {
-            if (!tape.has_gradient(y)) return;
-            LAUNCH(tape, embedding_backward, table->gradient, tape.gradient(y), width, tape.value<std::int32_t>(ids), 1,
-                   rows, vocabulary, width);
-        });
+        tape.record({y.node()}, {ids.node()},
+                    [&tape, y = y.node(), ids = ids.node(), table = &table, rows, width, vocabulary] {
+                        if (!tape.has_gradient(y)) return;
+                        LAUNCH(tape, embedding_backward, table->gradient, tape.gradient(y), width,
+                               tape.value<std::int32_t>(ids), 1, rows, vocabulary, width);
+                    });
     return y;
 }
-
 Tensor drop_last_token(Tape& tape, const Tensor& x, std::int64_t length) {
     const std::int64_t sequences = x.rows() / length, width = x.width();
     const Tensor y = tape.create(sequences * (length - 1), width, false);
@@ -287,35 +271,28 @@ Tensor drop_last_token(Tape& tape, const Tensor& x, std::int64_t length) {
            (length - 1) * width);
     return y;
 }
-
 Tensor level_sequence(Tape& tape, const Tensor& condition, const Tensor& tokens, const Parameter& positions,
                       std::int64_t length) {
     const std::int64_t M = condition.rows(), D = condition.width();
-    require(tokens.rows() == M * (length - 1) && tokens.width() == D, "level_sequence: tokens do not fit the condition");
+    require(tokens.rows() == M * (length - 1) && tokens.width() == D,
+            "level_sequence: tokens do not fit the condition");
     const Tensor y = tape.create(M * length, D, true);
-    LAUNCH(tape, level_sequence_forward, tape.value(y), tape.value(condition), tape.value(tokens), positions.value, M,
-           length, D);
+    LAUNCH(tape, level_sequence_forward, tape.value(y), tape.value(condition), tape.value(tokens),
+           positions.value, M, length, D);
     if (tape.recording())
         tape.record({condition.node(), tokens.node(), y.node()}, {},
-                    [&tape, condition = condition.node(), tokens = tokens.node(), y = y.node(), positions = &positions, M,
-                     length, D] {
+                    [&tape, condition = condition.node(), tokens = tokens.node(), y = y.node(),
+                     positions = &positions, M, length, D] {
                         if (!tape.has_gradient(y)) return;
                         const bool shared = tape.open_gradient(condition) | tape.open_gradient(tokens);
                         require(!shared, "level_sequence: its inputs feed nothing else");
-                        const Tensor workspace = scratch(tape, cpu::level_sequence_backward_workspace(M, length, D));
+                        const Tensor workspace =
+                            scratch(tape, cpu::level_sequence_backward_workspace(M, length, D));
                         LAUNCH(tape, level_sequence_backward, tape.gradient(condition), tape.gradient(tokens),
                                positions->gradient, tape.value(workspace), tape.gradient(y), M, length, D);
                     });
     return y;
 }
-
-Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std::int64_t t) {
-    const Tensor y = tape.create(x.rows(), x.width(), false);
-    LAUNCH(tape, level_sequence_forward, tape.value(y), tape.value(x), nullptr, positions.value + t * x.width(), x.rows(), 1,
-           x.width());
-    return y;
-}
-
 Tensor pixel_sequence(Tape& tape, const Tensor& condition, const Tensor& values,
                       std::span<const Parameter* const> codebooks) {
     const std::int64_t N = condition.rows(), W = condition.width();
@@ -328,53 +305,31 @@ Tensor pixel_sequence(Tape& tape, const Tensor& condition, const Tensor& values,
                tape.value<std::int32_t>(values) + c, C, N, W);
     }
     if (tape.recording())
-        tape.record({condition.node(), y.node()}, {values.node()},
-                    [&tape, condition = condition.node(), y = y.node(), values = values.node(),
-                     codebooks = codebooks.data(), N, W, C] {
-                        if (!tape.has_gradient(y)) return;
-                        require(!tape.open_gradient(condition), "pixel_sequence: its condition feeds nothing else");
-                        LAUNCH(tape, copy_rows, tape.gradient(condition), W, tape.gradient(y), C * W, N, W);
-                        for (std::int64_t c = 0; c + 1 < C; ++c)
-                            LAUNCH(tape, embedding_backward, codebooks[c]->gradient, tape.gradient(y) + (c + 1) * W, C * W,
-                                   tape.value<std::int32_t>(values) + c, C, N, codebooks[c]->shape[0], W);
-                    });
+        tape.record(
+            {condition.node(), y.node()}, {values.node()},
+            [&tape, condition = condition.node(), y = y.node(), values = values.node(),
+             codebooks = codebooks.data(), N, W, C] {
+                if (!tape.has_gradient(y)) return;
+                require(!tape.open_gradient(condition), "pixel_sequence: its condition feeds nothing else");
+                LAUNCH(tape, copy_rows, tape.gradient(condition), W, tape.gradient(y), C * W, N, W);
+                for (std::int64_t c = 0; c + 1 < C; ++c)
+                    LAUNCH(tape, embedding_backward, codebooks[c]->gradient, tape.gradient(y) + (c + 1) * W,
+                           C * W, tape.value<std::int32_t>(values) + c, C, N, codebooks[c]->shape[0], W);
+            });
     return y;
 }
-
-Tensor channel_logits(Tape& tape, const Tensor& x, std::int64_t channels, std::int64_t channel, const Parameter& codebook,
-                      const Parameter& bias) {
+Tensor channel_logits(Tape& tape, const Tensor& x, std::int64_t channels, std::int64_t channel,
+                      const Parameter& codebook, const Parameter& bias) {
     const std::int64_t W = x.width(), N = x.rows() / channels, V = codebook.shape[0];
     const Tensor logits = tape.create(N, V, false);
-    LAUNCH(tape, linear_forward, tape.value(logits), V, tape.value(x) + channel * W, channels * W, codebook.value,
-           bias.value, N, V, W);
+    LAUNCH(tape, linear_forward, tape.value(logits), V, tape.value(x) + channel * W, channels * W,
+           codebook.value, bias.value, N, V, W);
     return logits;
 }
-
-Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std::int64_t channels, PhiloxKey key) {
-    const Tensor y = tape.create(channels, rows, false);
-    for (std::int64_t c = 0; c < channels; ++c)
-        LAUNCH(tape, uniform_by_path, tape.value(y) + c * rows, tape.value<std::int64_t>(paths), rows,
-               static_cast<std::uint32_t>(c), key);
-    return y;
-}
-
-Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape) {
-    require(cpu::pixel_sampler_fits(shape), "pack_pixel_sampler: the pixel level is too large for its sampler");
-    const Tensor packed = tape.create(1, cpu::pixel_sampler_packed_floats(shape), false);
-    LAUNCH(tape, pixel_sampler_pack, tape.value(packed), weights, shape);
-    return packed;
-}
-
-Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
-                     const PixelSamplerShape& shape, const Guidance& guidance, const Tensor& margins) {
-    const Tensor values = tape.create(condition.rows(), shape.channels, false, sizeof(std::int32_t));
-    LAUNCH(tape, pixel_sample, tape.value<std::int32_t>(values), tape.value(margins), tape.value(condition),
-           tape.value(uniforms), tape.value(packed), shape, uniforms.width(), guidance);
-    return values;
-}
-
-void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values, std::span<const Parameter* const> codebooks,
-                         std::span<const Parameter* const> biases, std::span<const float> scales, const Tensor& totals) {
+void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
+                         std::span<const Parameter* const> codebooks,
+                         std::span<const Parameter* const> biases, std::span<const float> scales,
+                         const Tensor& totals) {
     const auto C = static_cast<std::int64_t>(codebooks.size());
     const std::int64_t N = x.rows() / C, W = x.width();
     if (tape.recording()) require(!tape.open_gradient(x.node()), "pixel_cross_entropy: x feeds nothing else");
@@ -382,7 +337,8 @@ void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values, std:
         const Parameter& codebook = *codebooks[static_cast<std::size_t>(c)];
         const Parameter& bias = *biases[static_cast<std::size_t>(c)];
         const std::int64_t V = codebook.shape[0];
-        const Tensor logits = channel_logits(tape, x, C, c, codebook, bias), losses = tape.create(N, 1, false);
+        const Tensor logits = channel_logits(tape, x, C, c, codebook, bias),
+                     losses = tape.create(N, 1, false);
         if (tape.recording()) {
             const Tensor workspace = scratch(tape, cpu::linear_backward_weight_workspace(V));
             LAUNCH(tape, cross_entropy_forward_backward, tape.value(losses), tape.value(logits),
@@ -397,52 +353,6 @@ void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values, std:
         }
         LAUNCH(tape, sum_accumulate, tape.value<double>(totals) + c, tape.value(losses), N, 1.0);
     }
-}
-
-Tensor normalize_pixels(Tape& tape, const Tensor& bytes, std::span<const float> mean, std::span<const float> deviation) {
-    const auto C = static_cast<std::int64_t>(mean.size());
-    const Tensor y = tape.create(bytes.rows(), bytes.width(), false);
-    LAUNCH(tape, normalize_pixels, tape.value(y), tape.value<std::uint8_t>(bytes), mean.data(), deviation.data(),
-           bytes.rows(), C, bytes.width() / C);
-    return y;
-}
-
-Tensor pixel_values(Tape& tape, const Tensor& normalized, std::span<const float> mean, std::span<const float> deviation) {
-    const Tensor y = tape.create(normalized.rows(), normalized.width(), false, sizeof(std::int32_t));
-    LAUNCH(tape, pixel_values, tape.value<std::int32_t>(y), tape.value(normalized), mean.data(), deviation.data(),
-           normalized.rows(), normalized.width());
-    return y;
-}
-
-Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float> mean, std::span<const float> deviation) {
-    const Tensor y = tape.create(values.rows(), values.width(), false);
-    LAUNCH(tape, normalize_values, tape.value(y), tape.value<std::int32_t>(values), mean.data(), deviation.data(),
-           values.rows(), values.width());
-    return y;
-}
-
-Tensor patchify(Tape& tape, const Tensor& images, std::int64_t channels, std::int64_t size, std::int64_t patch) {
-    const std::int64_t L = (size / patch) * (size / patch);
-    const Tensor y = tape.create(images.rows() * L, channels * patch * patch, false);
-    LAUNCH(tape, patchify, tape.value(y), tape.value(images), images.rows(), channels, size, patch);
-    return y;
-}
-
-void unpatchify_one(Tape& tape, const Tensor& images, const Tensor& patches, std::int64_t t, std::int64_t channels,
-                    std::int64_t size, std::int64_t patch) {
-    LAUNCH(tape, unpatchify_one, tape.value(images), tape.value(patches), t, images.rows(), channels, size, patch);
-}
-
-Tensor child_paths(Tape& tape, const Tensor& paths, std::int64_t L) {
-    const Tensor y = tape.create(paths.rows() * L, 1, false, sizeof(std::int64_t));
-    LAUNCH(tape, child_paths, tape.value<std::int64_t>(y), tape.value<std::int64_t>(paths), paths.rows(), L);
-    return y;
-}
-
-Tensor child_paths_at(Tape& tape, const Tensor& paths, std::int64_t t, std::int64_t L) {
-    const Tensor y = tape.create(paths.rows(), 1, false, sizeof(std::int64_t));
-    LAUNCH(tape, child_paths_at, tape.value<std::int64_t>(y), tape.value<std::int64_t>(paths), t, paths.rows(), L);
-    return y;
 }
 
 void copy_tensor(Tape& tape, const Tensor& destination, const Tensor& source) {

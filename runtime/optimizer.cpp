@@ -25,7 +25,8 @@ double Optimizer::update(std::int64_t step, float learning_rate) {
         cpu::squared_norm_accumulate(&squared_norm, parameter.gradient, parameter.count);
     if (!std::isfinite(squared_norm)) return squared_norm;
     const auto t = static_cast<double>(step + 1);
-    AdamW adamw{learning_rate, rule_.beta1, rule_.beta2, rule_.epsilon, 0, 0, 0, rule_.max_norm, &squared_norm};
+    AdamW adamw{learning_rate,  rule_.beta1,  rule_.beta2, rule_.epsilon, 0, 0, 0,
+                rule_.max_norm, &squared_norm};
     adamw.correction1 = static_cast<float>(1 - std::pow(static_cast<double>(rule_.beta1), t));
     adamw.correction2 = static_cast<float>(1 - std::pow(static_cast<double>(rule_.beta2), t));
     for (const Parameter& parameter : parameters_.all()) {

@@ -1,5 +1,5 @@
-// AdamW (Loshchilov and Hutter 2019) over all parameters, with gradient clipping by global norm, a learning-rate schedule and an
-// optional exponential moving average of the weights.
+// AdamW (Loshchilov and Hutter 2019) over all parameters, with gradient clipping by global norm, a
+// learning-rate schedule and an optional exponential moving average of the weights.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +15,12 @@ struct OptimizerRule {
 };
 
 class Optimizer {
-   public:
+  public:
     // `parameters` must be allocated with gradients, and stay.
     Optimizer(Parameters& parameters, Device device, const OptimizerRule& rule);
 
-    // One update from the gradients, the `step`-th (from 0), which sets the bias corrections. Returns the gradients' global norm before
-    // clipping; if that is not finite, nothing has been changed.
+    // One update from the gradients, the `step`-th (from 0), which sets the bias corrections. Returns the
+    // gradients' global norm before clipping; if that is not finite, nothing has been changed.
     double update(std::int64_t step, float learning_rate);
 
     // Slabs of the parameters' layout; `average` is null without EMA.
@@ -30,7 +30,7 @@ class Optimizer {
     // The average starts from the weights as they are.
     void start_average();
 
-   private:
+  private:
     Parameters& parameters_;
     OptimizerRule rule_;
     Memory first_moment_, second_moment_, average_;

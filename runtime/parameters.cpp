@@ -40,9 +40,15 @@ void Parameters::initialize(std::uint64_t seed) {
     for (Parameter& parameter : parameters_) {
         const PhiloxKey key = random_key(seed, "init/" + parameter.name);
         switch (parameter.init) {
-            case Init::zeros: std::fill_n(parameter.value, parameter.count, 0.0f); break;
-            case Init::ones: std::fill_n(parameter.value, parameter.count, 1.0f); break;
-            case Init::normal: random_normal(parameter.value, parameter.count, key, 0.02f); break;
+            case Init::zeros:
+                std::fill_n(parameter.value, parameter.count, 0.0f);
+                break;
+            case Init::ones:
+                std::fill_n(parameter.value, parameter.count, 1.0f);
+                break;
+            case Init::normal:
+                random_normal(parameter.value, parameter.count, key, 0.02f);
+                break;
             case Init::xavier: {
                 const auto fans = static_cast<float>(parameter.shape[0] + parameter.shape[1]);
                 random_symmetric(parameter.value, parameter.count, key, std::sqrt(6.0f / fans));
@@ -69,6 +75,7 @@ Parameter& Parameters::find(std::string_view name) {
 }
 
 std::int64_t Parameters::count() const {
-    return std::accumulate(parameters_.begin(), parameters_.end(), std::int64_t{0},
-                           [](std::int64_t sum, const Parameter& parameter) { return sum + parameter.count; });
+    return std::accumulate(
+        parameters_.begin(), parameters_.end(), std::int64_t{0},
+        [](std::int64_t sum, const Parameter& parameter) { return sum + parameter.count; });
 }

@@ -1,5 +1,5 @@
-// A model's parameters: named tensors in one slab, their gradients in a second one of the same layout. Names are the
-// published ones, so that a checkpoint of ours loads elsewhere and theirs here.
+// A model's parameters: named tensors in one slab, their gradients in a second one of the same layout. Names
+// are the published ones, so that a checkpoint of ours loads elsewhere and theirs here.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +26,10 @@ struct Parameter {
 };
 
 class Parameters {
-   public:
-    // Registers a parameter; the reference stays valid. `adjacent`: lies directly behind the one before it, so that both
-    // read as one matrix; otherwise it starts at a multiple of 64 bytes. Throws std::logic_error for a name used twice.
+  public:
+    // Registers a parameter; the reference stays valid. `adjacent`: lies directly behind the one before it,
+    // so that both read as one matrix; otherwise it starts at a multiple of 64 bytes. Throws std::logic_error
+    // for a name used twice.
     Parameter& add(std::string name, std::vector<std::int64_t> shape, Init init, bool adjacent = false);
 
     // Reserves the slabs; values and gradients are zero.
@@ -49,7 +50,7 @@ class Parameters {
     float* values() const { return reinterpret_cast<float*>(values_.data()); }
     float* gradients() const { return reinterpret_cast<float*>(gradients_.data()); }
 
-   private:
+  private:
     std::deque<Parameter> parameters_;
     std::size_t slab_floats_ = 0;
     Memory values_, gradients_;

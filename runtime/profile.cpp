@@ -25,7 +25,9 @@ void start_profile() {
     rows.clear();
 }
 
-bool profiling() { return active; }
+bool profiling() {
+    return active;
+}
 
 void add_to_profile(const char* kernel, double seconds) {
     Row& row = rows[kernel];

@@ -1,4 +1,5 @@
-// The frame of a command-line program: parses, runs the chosen job (a CLI11 callback), reports what went wrong in one line on stderr.
+// The frame of a command-line program: parses, runs the chosen job (a CLI11 callback), reports what went
+// wrong in one line on stderr.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -8,7 +9,9 @@
 
 // Exit code: 0, 2 for a wrong command line (UsageError), 1 for every other exception.
 inline int run_program(CLI::App& app, const char* name, int argument_count, char** arguments) {
-    const auto report = [name](const std::exception& error) { fmt::print(stderr, "{}: {}\n", name, error.what()); };
+    const auto report = [name](const std::exception& error) {
+        fmt::print(stderr, "{}: {}\n", name, error.what());
+    };
     try {
         app.parse(argument_count, arguments);
         return 0;

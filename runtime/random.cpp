@@ -5,19 +5,23 @@
 
 PhiloxKey random_key(std::uint64_t seed, std::string_view purpose) {
     std::uint64_t hash = 0xCBF29CE484222325u;  // FNV-1a, 64 bits
-    for (const char character : purpose) hash = (hash ^ static_cast<unsigned char>(character)) * 0x100000001B3u;
-    const auto words = philox({static_cast<std::uint32_t>(hash), static_cast<std::uint32_t>(hash >> 32), 0, 0},
-                              {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
+    for (const char character : purpose)
+        hash = (hash ^ static_cast<unsigned char>(character)) * 0x100000001B3u;
+    const auto words =
+        philox({static_cast<std::uint32_t>(hash), static_cast<std::uint32_t>(hash >> 32), 0, 0},
+               {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
     return {words[0], words[1]};
 }
 
 float random_uniform(PhiloxKey key, std::uint64_t index, std::uint32_t step) {
-    return unit_float(philox({0, static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32), step}, key)[0]);
+    return unit_float(philox(
+        {0, static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32), step}, key)[0]);
 }
 
 void random_normal(float* values, std::int64_t count, PhiloxKey key, float deviation) {
     for (std::int64_t i = 0; i < count; ++i) {
-        const auto words = philox({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i >> 32), 0, 0}, key);
+        const auto words =
+            philox({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i >> 32), 0, 0}, key);
         const double radius = std::sqrt(-2.0 * std::log(1.0 - static_cast<double>(unit_float(words[0]))));
         const double angle = 2.0 * std::numbers::pi * static_cast<double>(unit_float(words[1]));
         values[i] = static_cast<float>(radius * std::cos(angle)) * deviation;
@@ -26,7 +30,8 @@ void random_normal(float* values, std::int64_t count, PhiloxKey key, float devia
 
 void random_symmetric(float* values, std::int64_t count, PhiloxKey key, float limit) {
     for (std::int64_t i = 0; i < count; ++i) {
-        const auto words = philox({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i >> 32), 0, 0}, key);
+        const auto words =
+            philox({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i >> 32), 0, 0}, key);
         values[i] = (2.0f * unit_float(words[0]) - 1.0f) * limit;
     }
 }

@@ -1,5 +1,6 @@
-// Random numbers keyed by names, never by running counters: the number for (seed, purpose, step, sequence, element) is the
-// same on every device, for any number of threads, chunks or ranks, and when an activation is computed again.
+// Random numbers keyed by names, never by running counters: the number for (seed, purpose, step, sequence,
+// element) is the same on every device, for any number of threads, chunks or ranks, and when an activation is
+// computed again.
 #pragma once
 
 #include <cstdint>

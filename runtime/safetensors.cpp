@@ -18,7 +18,8 @@ std::size_t dtype_bytes(std::string_view dtype) {
     if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
     if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
     if (dtype == "F16" || dtype == "BF16" || dtype == "I16" || dtype == "U16") return 2;
-    if (dtype == "U8" || dtype == "I8" || dtype == "BOOL" || dtype == "F8_E4M3" || dtype == "F8_E5M2") return 1;
+    if (dtype == "U8" || dtype == "I8" || dtype == "BOOL" || dtype == "F8_E4M3" || dtype == "F8_E5M2")
+        return 1;
     return 0;
 }
 
@@ -26,7 +27,8 @@ std::size_t dtype_bytes(std::string_view dtype) {
 std::int64_t element_count(const std::vector<std::int64_t>& shape) {
     std::int64_t count = 1;
     for (const std::int64_t size : shape)
-        if (size < 0 || __builtin_mul_overflow(count, size, &count) || count > (std::int64_t{1} << 48)) return -1;
+        if (size < 0 || __builtin_mul_overflow(count, size, &count) || count > (std::int64_t{1} << 48))
+            return -1;
     return count;
 }
 
@@ -38,16 +40,18 @@ SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(p
     struct stat status {};
     const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
     mapped_bytes_ = regular ? static_cast<std::size_t>(status.st_size) : 0;
-    void* mapped = mapped_bytes_ >= 8 ? ::mmap(nullptr, mapped_bytes_, PROT_READ, MAP_PRIVATE, descriptor, 0) : MAP_FAILED;
+    void* mapped = mapped_bytes_ >= 8 ? ::mmap(nullptr, mapped_bytes_, PROT_READ, MAP_PRIVATE, descriptor, 0)
+                                      : MAP_FAILED;
     ::close(descriptor);
-    if (mapped == MAP_FAILED) fail("{}: not a safetensors file: {} bytes, expected at least 8", path_.string(), mapped_bytes_);
+    if (mapped == MAP_FAILED)
+        fail("{}: not a safetensors file: {} bytes, expected at least 8", path_.string(), mapped_bytes_);
     mapped_ = static_cast<const std::byte*>(mapped);
     try {
         std::uint64_t header_bytes = 0;
         std::memcpy(&header_bytes, mapped_, 8);
         if (header_bytes > mapped_bytes_ - 8)
-            fail("{}: not a safetensors file, or cut off: its header should have {} bytes, the file has {}", path_.string(),
-                 header_bytes, mapped_bytes_);
+            fail("{}: not a safetensors file, or cut off: its header should have {} bytes, the file has {}",
+                 path_.string(), header_bytes, mapped_bytes_);
         data_begin_ = 8 + static_cast<std::size_t>(header_bytes);
         parse({reinterpret_cast<const char*>(mapped_) + 8, static_cast<std::size_t>(header_bytes)},
               mapped_bytes_ - data_begin_);
@@ -57,7 +61,9 @@ SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(p
     }
 }
 
-SafetensorsFile::~SafetensorsFile() { ::munmap(const_cast<std::byte*>(mapped_), mapped_bytes_); }
+SafetensorsFile::~SafetensorsFile() {
+    ::munmap(const_cast<std::byte*>(mapped_), mapped_bytes_);
+}
 
 void SafetensorsFile::parse(std::string_view header, std::size_t data_bytes) {
     const nlohmann::json json = nlohmann::json::parse(header, nullptr, false);
@@ -76,13 +82,13 @@ void SafetensorsFile::parse(std::string_view header, std::size_t data_bytes) {
             const std::size_t size = dtype_bytes(entry.dtype);
             if (size == 0) fail("{}: tensor {} has the unknown dtype {}", path_.string(), name, entry.dtype);
             if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data_bytes)
-                fail("{}: tensor {} does not lie within the file's {} bytes of data; is it cut off?", path_.string(), name,
-                     data_bytes);
+                fail("{}: tensor {} does not lie within the file's {} bytes of data; is it cut off?",
+                     path_.string(), name, data_bytes);
             entry.begin = offsets[0];
             entry.bytes = offsets[1] - offsets[0];
             if (count < 0 || static_cast<std::size_t>(count) * size != entry.bytes)
-                fail("{}: tensor {} has {} bytes, which is not what its shape and dtype say", path_.string(), name,
-                     entry.bytes);
+                fail("{}: tensor {} has {} bytes, which is not what its shape and dtype say", path_.string(),
+                     name, entry.bytes);
             entries_.emplace(name, std::move(entry));
         } catch (const nlohmann::json::exception&) {
             fail("{}: the header's entry {} is malformed", path_.string(), name);
@@ -113,7 +119,8 @@ std::span<const T> SafetensorsFile::typed(std::string_view name, std::string_vie
 }
 
 template std::span<const float> SafetensorsFile::typed<float>(std::string_view, std::string_view) const;
-template std::span<const std::uint8_t> SafetensorsFile::typed<std::uint8_t>(std::string_view, std::string_view) const;
+template std::span<const std::uint8_t> SafetensorsFile::typed<std::uint8_t>(std::string_view,
+                                                                            std::string_view) const;
 
 std::vector<std::int64_t> SafetensorsFile::integers(std::string_view name) const {
     if (entry(name).dtype != "I64")

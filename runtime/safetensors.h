@@ -1,5 +1,6 @@
-// The safetensors container: 8 bytes of header length, a JSON header (name -> dtype, shape, offsets; "__metadata__" with strings),
-// then the tensors' bytes. A file from here loads in Python and the other way round.
+// The safetensors container: 8 bytes of header length, a JSON header (name -> dtype, shape, offsets;
+// "__metadata__" with strings), then the tensors' bytes. A file from here loads in Python and the other way
+// round.
 #pragma once
 
 #include <cstddef>
@@ -17,9 +18,10 @@ struct SafetensorsEntry {
     std::size_t begin = 0, bytes = 0;  // inside the data
 };
 
-// A file mapped into memory. The constructor checks that every tensor lies within the file and that shapes and sizes agree.
+// A file mapped into memory. The constructor checks that every tensor lies within the file and that shapes
+// and sizes agree.
 class SafetensorsFile {
-   public:
+  public:
     // Throws Error naming the file and what is wrong.
     explicit SafetensorsFile(std::filesystem::path path);
     ~SafetensorsFile();
@@ -35,13 +37,15 @@ class SafetensorsFile {
     std::span<const std::byte> bytes(std::string_view name) const;
     // The elements of a tensor of this dtype. Throws Error for another one.
     std::span<const float> floats(std::string_view name) const { return typed<float>(name, "F32"); }
-    std::span<const std::uint8_t> bytes_u8(std::string_view name) const { return typed<std::uint8_t>(name, "U8"); }
+    std::span<const std::uint8_t> bytes_u8(std::string_view name) const {
+        return typed<std::uint8_t>(name, "U8");
+    }
     // Copied, since the format promises no alignment for 8-byte types.
     std::vector<std::int64_t> integers(std::string_view name) const;
     // Throws Error if there is no such metadata.
     const std::string& metadata(std::string_view key) const;
 
-   private:
+  private:
     template <class T>
     std::span<const T> typed(std::string_view name, std::string_view dtype) const;
     void parse(std::string_view header, std::size_t data_bytes);

@@ -46,7 +46,8 @@ Tensor Tape::slice(const Tensor& source, std::int64_t begin, std::int64_t count)
 void Tape::reserve_gradient(const Tensor& tensor) {
     Node& node = at(tensor.node());
     if (node.differentiable && node.gradient.buffer == no_buffer)
-        node.gradient = {arena_.allocate(static_cast<std::size_t>(node.rows * node.width) * sizeof(float)), 0};
+        node.gradient = {arena_.allocate(static_cast<std::size_t>(node.rows * node.width) * sizeof(float)),
+                         0};
 }
 
 bool Tape::open_gradient(NodeId id) {

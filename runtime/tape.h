@@ -1,9 +1,10 @@
 // Tensors and reverse-mode differentiation over the arena.
 //
-// A `Tensor` is an owning handle to a node: [rows, width] values in an arena buffer and, while a backward pass is under
-// way, the gradient of the loss with respect to them. An op runs its forward kernel and, when the tape is recording,
-// pushes a closure that runs its backward kernel. `backward` walks back and drops what each closure kept, so every
-// buffer lives exactly as long as something needs it. In planning mode the same happens without kernels.
+// A `Tensor` is an owning handle to a node: [rows, width] values in an arena buffer and, while a backward
+// pass is under way, the gradient of the loss with respect to them. An op runs its forward kernel and, when
+// the tape is recording, pushes a closure that runs its backward kernel. `backward` walks back and drops what
+// each closure kept, so every buffer lives exactly as long as something needs it. In planning mode the same
+// happens without kernels.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +28,7 @@ struct Place {
 };
 
 class Tensor {
-   public:
+  public:
     Tensor() = default;
     Tensor(Tape& tape, NodeId node) : tape_(&tape), node_(node) {}  // takes over one ownership of the node
     Tensor(const Tensor& other);
@@ -45,13 +46,13 @@ class Tensor {
     std::int64_t width() const;
     explicit operator bool() const { return tape_ != nullptr; }
 
-   private:
+  private:
     Tape* tape_ = nullptr;
     NodeId node_ = -1;
 };
 
 class Tape {
-   public:
+  public:
     explicit Tape(Device device) : arena_(device) {}
     Tape(const Tape&) = delete;
     Tape& operator=(const Tape&) = delete;
@@ -87,8 +88,8 @@ class Tape {
     bool differentiable(NodeId node) const { return at(node).differentiable; }
     bool has_gradient(NodeId node) const { return at(node).gradient_written; }
 
-    // Makes `node`'s gradient writable and marks it written. True: it already holds a sum, and the caller adds to it;
-    // false: the caller overwrites it. A gradient that other nodes share is copied first.
+    // Makes `node`'s gradient writable and marks it written. True: it already holds a sum, and the caller
+    // adds to it; false: the caller overwrites it. A gradient that other nodes share is copied first.
     bool open_gradient(NodeId node);
     // Lets `target` take the gradient of `source` as its own, without a copy; false if it already has one.
     bool share_gradient(NodeId target, NodeId source);
@@ -96,8 +97,8 @@ class Tape {
     void reserve_gradient(const Tensor& tensor);
     void mark_gradient_written(const Tensor& tensor) { at(tensor.node()).gradient_written = true; }
 
-    // Records `backward` (a closure over numbers, node ids and parameters). Until it has run, the gradients of `linked`
-    // nodes and the values of `saved` nodes stay. Call only while recording.
+    // Records `backward` (a closure over numbers, node ids and parameters). Until it has run, the gradients
+    // of `linked` nodes and the values of `saved` nodes stay. Call only while recording.
     template <class Backward>
     void record(std::initializer_list<NodeId> linked, std::initializer_list<NodeId> saved, Backward backward);
     // Number of closures recorded: a mark to walk back to.
@@ -116,7 +117,7 @@ class Tape {
     void release(NodeId node);
     std::size_t live_nodes() const { return nodes_.size() - free_nodes_.size(); }
 
-   private:
+  private:
     struct Node {
         Place value, gradient;
         std::int64_t rows = 0, width = 0;
@@ -140,13 +141,14 @@ class Tape {
     bool recording_ = false;
     std::vector<Node> nodes_;
     std::vector<NodeId> free_nodes_;
-    std::vector<Record> records_;      // these four grow while planning and keep their capacity for the runs
+    std::vector<Record> records_;  // these four grow while planning and keep their capacity for the runs
     std::vector<std::byte> closures_;
     std::vector<NodeId> linked_, saved_;
 };
 
 template <class Backward>
-void Tape::record(std::initializer_list<NodeId> linked, std::initializer_list<NodeId> saved, Backward backward) {
+void Tape::record(std::initializer_list<NodeId> linked, std::initializer_list<NodeId> saved,
+                  Backward backward) {
     static_assert(std::is_trivially_copyable_v<Backward> && std::is_trivially_destructible_v<Backward>);
     static_assert(alignof(Backward) <= alignof(std::max_align_t));
     const std::size_t begin = closures_.size();
@@ -178,8 +180,12 @@ inline Tensor::~Tensor() {
     if (tape_ != nullptr) tape_->release(node_);
 }
 
-inline std::int64_t Tensor::rows() const { return tape_->rows(node_); }
-inline std::int64_t Tensor::width() const { return tape_->width(node_); }
+inline std::int64_t Tensor::rows() const {
+    return tape_->rows(node_);
+}
+inline std::int64_t Tensor::width() const {
+    return tape_->width(node_);
+}
 
 // The memory map of `job`: calls it once without kernels.
 template <class Job>
@@ -200,10 +206,10 @@ void run_job(Tape& tape, const Plan& plan, Job&& job) {
     job();
 }
 
-// Runs `body(begin, count, condition rows)` for chunks of at most `chunk` rows of `condition`. While recording, each
-// chunk goes forward and backward at once: its activations are gone before the next begins, the gradients of its
-// conditions are left in `condition`'s gradient, and nothing remains on the tape. The memory of a level is therefore
-// that of one chunk, however many sequences there are.
+// Runs `body(begin, count, condition rows)` for chunks of at most `chunk` rows of `condition`. While
+// recording, each chunk goes forward and backward at once: its activations are gone before the next begins,
+// the gradients of its conditions are left in `condition`'s gradient, and nothing remains on the tape. The
+// memory of a level is therefore that of one chunk, however many sequences there are.
 template <class Body>
 void run_in_chunks(Tape& tape, const Tensor& condition, std::int64_t chunk, Body&& body) {
     const std::int64_t rows = condition.rows();
@@ -217,8 +223,9 @@ void run_in_chunks(Tape& tape, const Tensor& condition, std::int64_t chunk, Body
     if (tape.recording()) tape.mark_gradient_written(condition);
 }
 
-// y = block(x), keeping only x and `paths`: the activations inside are computed again when the backward pass arrives. `block`
-// is a closure over numbers, node ids and pointers, and draws its random numbers by name, so that both times agree.
+// y = block(x), keeping only x and `paths`: the activations inside are computed again when the backward pass
+// arrives. `block` is a closure over numbers, node ids and pointers, and draws its random numbers by name, so
+// that both times agree.
 template <class Block>
 Tensor recompute(Tape& tape, const Tensor& x, const Tensor& paths, Block block) {
     if (!tape.recording()) return block(x);

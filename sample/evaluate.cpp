@@ -20,8 +20,8 @@ struct EvaluateJob {
 
 void require_fitting_data(const EvaluateJob& job, const FractalConfig& config, const PackedFile& data) {
     if (data.size() != config.image_size() || data.channels() != config.channels)
-        fail_usage("{}: images of size {} with {} channels, the model takes size {} and {} channels", job.data, data.size(),
-                   data.channels(), config.image_size(), config.channels);
+        fail_usage("{}: images of size {} with {} channels, the model takes size {} and {} channels",
+                   job.data, data.size(), data.channels(), config.image_size(), config.channels);
     if (job.conditional && static_cast<std::int64_t>(data.classes().size()) != config.class_num)
         fail_usage("{}: {} classes, the model has {}", job.data, data.classes().size(), config.class_num);
 }
@@ -38,8 +38,8 @@ void report(const EvaluateJob& job, const Likelihood& likelihood) {
         fmt::print("{}\n", json.dump());
         return;
     }
-    fmt::print("{:.4f} bits/dim, {}, exact, over {} images (standard error over batches {:.4f})\n", likelihood.bits_per_dim(),
-               kind, likelihood.images(), likelihood.standard_error());
+    fmt::print("{:.4f} bits/dim, {}, exact, over {} images (standard error over batches {:.4f})\n",
+               likelihood.bits_per_dim(), kind, likelihood.images(), likelihood.standard_error());
 }
 
 void run_nll(const EvaluateJob& job) {
@@ -66,15 +66,20 @@ void run_nll(const EvaluateJob& job) {
 void add_evaluate_job(CLI::App& app) {
     CLI::App* evaluate = app.add_subcommand("evaluate", "Measure a model");
     evaluate->require_subcommand(1);
-    CLI::App* command = evaluate->add_subcommand("nll", "Negative log likelihood of packed images in bits per dimension");
+    CLI::App* command =
+        evaluate->add_subcommand("nll", "Negative log likelihood of packed images in bits per dimension");
     const auto job = std::make_shared<EvaluateJob>();
     command->add_option("--checkpoint", job->checkpoint, "Checkpoint of a run")->required();
     command->add_option("--data", job->data, "Packed images (build/data pack)")->required();
     command->add_flag("--conditional", job->conditional, "Given each image's class (default: unconditional)");
-    command->add_option("--images", job->images, "Only so many images, the first ones (default: all)")->check(CLI::PositiveNumber);
-    command->add_option("--batch", job->batch, "Images at once")->capture_default_str()->check(CLI::PositiveNumber);
+    command->add_option("--images", job->images, "Only so many images, the first ones (default: all)")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--batch", job->batch, "Images at once")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
     command->add_flag("--json", job->json, "One JSON object instead of a sentence");
-    command->add_option("--weights", job->weights, "newest or average (default: the average if the checkpoint has one)");
+    command->add_option("--weights", job->weights,
+                        "newest or average (default: the average if the checkpoint has one)");
     command->add_option("--device", job->device, "cpu")->capture_default_str();
     command->callback([job] { run_nll(*job); });
 }

@@ -40,22 +40,26 @@ void check_flags(const SampleJob& job, const FractalConfig& config) {
         if (label < 0 || label >= config.class_num)
             fail_usage("--classes {}: the model has the classes 0 to {}", label, config.class_num - 1);
     if (!job.iterations.empty() && job.iterations.size() != config.generators())
-        fail_usage("--iters: {} numbers, expected one per level above the pixels, {}", job.iterations.size(), config.generators());
+        fail_usage("--iters: {} numbers, expected one per level above the pixels, {}", job.iterations.size(),
+                   config.generators());
 }
 
 // The class of every image: the asked ones in turn, by default all of them (the first ten).
 std::vector<std::int64_t> image_classes(const SampleJob& job, const FractalConfig& config) {
     std::vector<std::int64_t> chosen = job.classes;
     if (chosen.empty() && config.class_num == 0) chosen = {-1};
-    for (std::int64_t label = 0; chosen.size() < 10 && job.classes.empty() && label < config.class_num; ++label)
+    for (std::int64_t label = 0; chosen.size() < 10 && job.classes.empty() && label < config.class_num;
+         ++label)
         chosen.push_back(label);
-    const auto count = job.count > 0 ? static_cast<std::size_t>(job.count) : std::max<std::size_t>(chosen.size(), 16);
+    const auto count =
+        job.count > 0 ? static_cast<std::size_t>(job.count) : std::max<std::size_t>(chosen.size(), 16);
     std::vector<std::int64_t> classes;
     for (std::size_t i = 0; i < count; ++i) classes.push_back(chosen[i % chosen.size()]);
     return classes;
 }
 
-std::vector<std::uint8_t> draw(const SampleJob& job, const FractalModel& model, const std::vector<std::int64_t>& classes) {
+std::vector<std::uint8_t> draw(const SampleJob& job, const FractalModel& model,
+                               const std::vector<std::int64_t>& classes) {
     SampleRule rule;
     rule.temperature = static_cast<float>(job.temperature);
     rule.guidance = static_cast<float>(job.guidance);
@@ -67,7 +71,8 @@ std::vector<std::uint8_t> draw(const SampleJob& job, const FractalModel& model, 
     FractalSampler sampler(model, static_cast<std::int64_t>(batch), rule.guidance != 1);
     std::vector<std::uint8_t> images;
     for (std::size_t first = 0; first < classes.size(); first += batch) {
-        const std::span<const std::int64_t> part(classes.data() + first, std::min(batch, classes.size() - first));
+        const std::span<const std::int64_t> part(classes.data() + first,
+                                                 std::min(batch, classes.size() - first));
         rule.first_image = static_cast<std::int64_t>(first);
         const auto drawn = sampler.sample(part, rule);
         images.insert(images.end(), drawn.begin(), drawn.end());
@@ -97,17 +102,19 @@ void run_job(const SampleJob& job) {
     const auto start = std::chrono::steady_clock::now();
     const auto images = draw(job, *model, classes);
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    const std::size_t distinct = job.classes.empty() ? std::min<std::size_t>(10, static_cast<std::size_t>(config.class_num))
-                                                     : job.classes.size();
+    const std::size_t distinct = job.classes.empty()
+                                     ? std::min<std::size_t>(10, static_cast<std::size_t>(config.class_num))
+                                     : job.classes.size();
     const auto columns = job.columns > 0 ? job.columns
-                         : distinct > 1  ? static_cast<std::int64_t>(std::min(distinct, classes.size()))
-                                         : std::llround(std::ceil(std::sqrt(static_cast<double>(classes.size()))));
+                         : distinct > 1
+                             ? static_cast<std::int64_t>(std::min(distinct, classes.size()))
+                             : std::llround(std::ceil(std::sqrt(static_cast<double>(classes.size()))));
     if (!job.each.empty()) write_each(job, config, classes, images);
     if (!job.out.empty())
-        write_png(job.out, image_sheet(images, static_cast<int>(config.channels), static_cast<int>(config.image_size()),
-                                       static_cast<int>(columns)));
-    fmt::print("{} images in {:.2f} s{}{}\n", classes.size(), spent.count(), job.out.empty() ? "" : ": " + job.out,
-               job.each.empty() ? "" : ", one by one in " + job.each);
+        write_png(job.out, image_sheet(images, static_cast<int>(config.channels),
+                                       static_cast<int>(config.image_size()), static_cast<int>(columns)));
+    fmt::print("{} images in {:.2f} s{}{}\n", classes.size(), spent.count(),
+               job.out.empty() ? "" : ": " + job.out, job.each.empty() ? "" : ", one by one in " + job.each);
 }
 
 }  // namespace
@@ -115,28 +122,48 @@ void run_job(const SampleJob& job) {
 void add_fractal_sampling_job(CLI::App& app) {
     CLI::App* command = app.add_subcommand("fractal", "Draw images from a fractal model");
     const auto job = std::make_shared<SampleJob>();
-    command->add_option("--checkpoint", job->checkpoint, "Checkpoint of a run, RUN/last.safetensors for instance")->required();
-    command->add_option("--classes", job->classes, "Classes to draw in turn, by number (default: the first ten)")->delimiter(',');
-    command->add_option("--count", job->count, "Images (default: one per class, at least 16)")->check(CLI::PositiveNumber);
-    command->add_option("--cfg", job->guidance, "Classifier-free guidance scale; 1 draws from the class alone in half the time")
-        ->capture_default_str();
-    command->add_option("--cfg-schedule", job->schedule, "linear: the scale grows to --cfg over the patches; constant")
-        ->capture_default_str();
-    command->add_option("--temperature", job->temperature,
-                        "Multiplies the logits, as in the authors' release: above 1 is more certain, below 1 more varied")
-        ->capture_default_str();
-    command->add_option("--filter-threshold", job->filter_threshold,
-                        "With --cfg: values less probable than this given the class are not raised by guidance")
-        ->capture_default_str();
-    command->add_option("--iters", job->iterations, "Steps per level, outermost first; AR levels take one step a patch, whatever it says")
+    command
+        ->add_option("--checkpoint", job->checkpoint,
+                     "Checkpoint of a run, RUN/last.safetensors for instance")
+        ->required();
+    command
+        ->add_option("--classes", job->classes, "Classes to draw in turn, by number (default: the first ten)")
         ->delimiter(',');
-    command->add_option("--seed", job->seed, "An image depends on the seed and its number, not on the batch")->capture_default_str();
+    command->add_option("--count", job->count, "Images (default: one per class, at least 16)")
+        ->check(CLI::PositiveNumber);
+    command
+        ->add_option("--cfg", job->guidance,
+                     "Classifier-free guidance scale; 1 draws from the class alone in half the time")
+        ->capture_default_str();
+    command
+        ->add_option("--cfg-schedule", job->schedule,
+                     "linear: the scale grows to --cfg over the patches; constant")
+        ->capture_default_str();
+    command
+        ->add_option(
+            "--temperature", job->temperature,
+            "Multiplies the logits, as in the authors' release: above 1 is more certain, below 1 more varied")
+        ->capture_default_str();
+    command
+        ->add_option("--filter-threshold", job->filter_threshold,
+                     "With --cfg: values less probable than this given the class are not raised by guidance")
+        ->capture_default_str();
+    command
+        ->add_option("--iters", job->iterations,
+                     "Steps per level, outermost first; AR levels take one step a patch, whatever it says")
+        ->delimiter(',');
+    command->add_option("--seed", job->seed, "An image depends on the seed and its number, not on the batch")
+        ->capture_default_str();
     command->add_flag("--greedy", job->greedy, "Take the most probable value instead of drawing");
-    command->add_option("--batch", job->batch, "Images at once")->capture_default_str()->check(CLI::PositiveNumber);
-    command->add_option("--columns", job->columns, "Images in a row of the sheet (default: one per class)")->check(CLI::PositiveNumber);
+    command->add_option("--batch", job->batch, "Images at once")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    command->add_option("--columns", job->columns, "Images in a row of the sheet (default: one per class)")
+        ->check(CLI::PositiveNumber);
     command->add_option("--out", job->out, "PNG file for the sheet of all images");
     command->add_option("--each", job->each, "Folder for the images one by one");
-    command->add_option("--weights", job->weights, "newest or average (default: the average if the checkpoint has one)");
+    command->add_option("--weights", job->weights,
+                        "newest or average (default: the average if the checkpoint has one)");
     command->add_option("--device", job->device, "cpu")->capture_default_str();
     command->callback([job] { run_job(*job); });
 }

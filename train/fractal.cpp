@@ -27,8 +27,8 @@ std::atomic<bool> stop_requested{false};
 struct FractalJob {
     std::string preset, config, data, validation, out, initial, device = "cpu";
     TrainingFlags training;
-    std::int64_t evaluate_every = 0, save_every = 0, log_every = 10, validation_images = 512, sheet_columns = 10,
-                 sheet_rows = 2, keep = 2;
+    std::int64_t evaluate_every = 0, save_every = 0, log_every = 10, validation_images = 512,
+                 sheet_columns = 10, sheet_rows = 2, keep = 2;
     double sheet_guidance = 1, sheet_temperature = 1;
     bool recompute = false, plan = false, profile = false;
     std::vector<std::int64_t> chunks;
@@ -68,26 +68,33 @@ void require_fitting_data(const FractalConfig& config, const PackedFile& data) {
 void print_plan(const FractalTrainer& trainer, const FractalModel& model) {
     const auto mebibytes = [](std::size_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
     fmt::print("{:<28}{:>14}\n", "parameters", model.parameters().count());
-    fmt::print("{:<28}{:>10.1f} MiB  values, gradients, two moments, average if kept\n", "model and optimizer",
-               mebibytes(trainer.state_bytes()));
+    fmt::print("{:<28}{:>10.1f} MiB  values, gradients, two moments, average if kept\n",
+               "model and optimizer", mebibytes(trainer.state_bytes()));
     fmt::print("{:<28}{:>10.1f} MiB  {} buffers, {:.1f} MiB alive at once\n", "activations and workspace",
-               mebibytes(trainer.plan().bytes), trainer.plan().entries.size(), mebibytes(trainer.plan().live_bytes));
+               mebibytes(trainer.plan().bytes), trainer.plan().entries.size(),
+               mebibytes(trainer.plan().live_bytes));
     for (std::size_t level = 0; level < trainer.chunks().size(); ++level)
         fmt::print("  level {} in chunks of {:>8} {}\n", level, trainer.chunks()[level],
-                   level == 0 ? "images" : level + 1 == trainer.chunks().size() ? "pixels" : "patches");
+                   level == 0                             ? "images"
+                   : level + 1 == trainer.chunks().size() ? "pixels"
+                                                          : "patches");
     fmt::print("{:<28}{:>10.1f} MiB\n", "together", mebibytes(trainer.state_bytes() + trainer.plan().bytes));
 }
 
 void require_memory(const FractalTrainer& trainer) {
-    const std::size_t needed = trainer.state_bytes() + trainer.plan().bytes, there = available_memory(Device::cpu);
+    const std::size_t needed = trainer.state_bytes() + trainer.plan().bytes,
+                      there = available_memory(Device::cpu);
     if (needed > there)
-        fail("the run needs {:.0f} MiB ({:.0f} for the model and its optimizer, {:.0f} for activations), {:.0f} MiB are free; "
-             "--recompute or smaller --chunks lower the activations",
-             static_cast<double>(needed) / 0x1p20, static_cast<double>(trainer.state_bytes()) / 0x1p20,
-             static_cast<double>(trainer.plan().bytes) / 0x1p20, static_cast<double>(there) / 0x1p20);
+        fail(
+            "the run needs {:.0f} MiB ({:.0f} for the model and its optimizer, {:.0f} for activations), "
+            "{:.0f} MiB are free; "
+            "--recompute or smaller --chunks lower the activations",
+            static_cast<double>(needed) / 0x1p20, static_cast<double>(trainer.state_bytes()) / 0x1p20,
+            static_cast<double>(trainer.plan().bytes) / 0x1p20, static_cast<double>(there) / 0x1p20);
 }
 
-std::string config_json(const FractalConfig& config, const TrainingSettings& settings, const PackedFile& data) {
+std::string config_json(const FractalConfig& config, const TrainingSettings& settings,
+                        const PackedFile& data) {
     const nlohmann::ordered_json json{{"model", nlohmann::ordered_json::parse(to_json(config))},
                                       {"training", nlohmann::ordered_json::parse(to_json(settings))},
                                       {"data", {{"images", data.count()}, {"size", data.size()}}}};
@@ -103,7 +110,8 @@ bool resume_newest(FractalTrainer& trainer, const RunFolder& folder, const Fract
         try {
             const SafetensorsFile file(path);
             if (read_description(file).config != config)
-                fail_usage("{} is of another model: give its --preset or --config, or another --out", path.string());
+                fail_usage("{} is of another model: give its --preset or --config, or another --out",
+                           path.string());
             require_same_training(file.metadata("training"), settings, path.string());
             trainer.resume(file);
             return true;
@@ -113,14 +121,16 @@ bool resume_newest(FractalTrainer& trainer, const RunFolder& folder, const Fract
             fmt::print(stderr, "train: {}; trying the checkpoint before it\n", error.what());
         }
     }
-    if (!steps.empty()) fail("{}: none of its {} checkpoints can be read", folder.path().string(), steps.size());
+    if (!steps.empty())
+        fail("{}: none of its {} checkpoints can be read", folder.path().string(), steps.size());
     return false;
 }
 
 // Measures validation bits/dim and draws a sample sheet.
 class Evaluation {
-   public:
-    Evaluation(const FractalJob& job, FractalTrainer& trainer, const RunFolder& folder, const PackedFile* validation)
+  public:
+    Evaluation(const FractalJob& job, FractalTrainer& trainer, const RunFolder& folder,
+               const PackedFile* validation)
         : job_(job), trainer_(trainer), folder_(folder), validation_(validation) {}
 
     std::optional<double> run(Progress& progress) {
@@ -131,14 +141,15 @@ class Evaluation {
         });
         const auto sheet = folder_.sheet(trainer_.steps_done()).string();
         if (bits)
-            progress.say(fmt::format("step {}: validation {:.4f} bits/dim (entropy {:.2f}, PNG {:.2f}, WebP {:.2f})  {}",
-                                     trainer_.steps_done(), *bits, baselines().entropy, baselines().png, baselines().webp, sheet));
+            progress.say(fmt::format(
+                "step {}: validation {:.4f} bits/dim (entropy {:.2f}, PNG {:.2f}, WebP {:.2f})  {}",
+                trainer_.steps_done(), *bits, baselines().entropy, baselines().png, baselines().webp, sheet));
         else
             progress.say(fmt::format("step {}: {}", trainer_.steps_done(), sheet));
         return bits;
     }
 
-   private:
+  private:
     const Baselines& baselines() {
         if (baselines_.images == 0) baselines_ = measure_baselines(*validation_, job_.validation_images);
         return baselines_;
@@ -160,7 +171,8 @@ class Evaluation {
 
     void write_sheet() {
         const FractalConfig& config = trainer_.model().config();
-        const std::int64_t columns = config.class_num > 0 ? std::min(job_.sheet_columns, config.class_num) : job_.sheet_columns;
+        const std::int64_t columns =
+            config.class_num > 0 ? std::min(job_.sheet_columns, config.class_num) : job_.sheet_columns;
         std::vector<std::int64_t> classes;
         for (std::int64_t i = 0; i < columns * job_.sheet_rows; ++i)
             classes.push_back(config.class_num > 0 ? i % columns : -1);
@@ -170,12 +182,12 @@ class Evaluation {
         rule.filter_threshold = 1e-4f;
         rule.seed = job_.training.seed;
         if (!sampler_)
-            sampler_ = std::make_unique<FractalSampler>(trainer_.model(), static_cast<std::int64_t>(classes.size()),
-                                                        rule.guidance != 1);
+            sampler_ = std::make_unique<FractalSampler>(
+                trainer_.model(), static_cast<std::int64_t>(classes.size()), rule.guidance != 1);
         const auto images = sampler_->sample(classes, rule);
         write_png(folder_.sheet(trainer_.steps_done()),
-                  image_sheet(images, static_cast<int>(config.channels), static_cast<int>(config.image_size()),
-                              static_cast<int>(columns)));
+                  image_sheet(images, static_cast<int>(config.channels),
+                              static_cast<int>(config.image_size()), static_cast<int>(columns)));
     }
 
     const FractalJob& job_;
@@ -194,10 +206,11 @@ struct Window {
     std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
 };
 
-void train(const FractalJob& job, FractalTrainer& trainer, const TrainingSettings& settings, const PackedFile& data,
-           const PackedFile* validation, const RunFolder& folder) {
+void train(const FractalJob& job, FractalTrainer& trainer, const TrainingSettings& settings,
+           const PackedFile& data, const PackedFile* validation, const RunFolder& folder) {
     Evaluation evaluation(job, trainer, folder, validation);
-    const std::int64_t every = job.evaluate_every > 0 ? job.evaluate_every : std::max<std::int64_t>(1, settings.steps / 8);
+    const std::int64_t every =
+        job.evaluate_every > 0 ? job.evaluate_every : std::max<std::int64_t>(1, settings.steps / 8);
     const std::int64_t save_every = job.save_every > 0 ? job.save_every : every;
     double best = INFINITY;
     if (std::filesystem::exists(folder.best_checkpoint()))
@@ -209,19 +222,29 @@ void train(const FractalJob& job, FractalTrainer& trainer, const TrainingSetting
         const StepResult result = trainer.step(loader);
         const std::int64_t step = trainer.steps_done();
         if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm))
-            fail("step {}: the loss is {}, the gradient norm {}; the run stops, {} {}", step + 1, result.loss, result.gradient_norm,
-                 folder.path().string(), folder.checkpoint_steps().empty() ? "holds no checkpoint yet" : "holds the last good checkpoint");
+            fail("step {}: the loss is {}, the gradient norm {}; the run stops, {} {}", step + 1, result.loss,
+                 result.gradient_norm, folder.path().string(),
+                 folder.checkpoint_steps().empty() ? "holds no checkpoint yet"
+                                                   : "holds the last good checkpoint");
         window.loss += result.loss;
         window.bits += result.bits_per_dim;
         ++window.steps;
-        const bool last = step == settings.steps, logs = step % job.log_every == 0 || last, evaluates = step % every == 0 || last;
+        const bool last = step == settings.steps, logs = step % job.log_every == 0 || last,
+                   evaluates = step % every == 0 || last;
         const auto count = static_cast<double>(window.steps);
         const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - window.start;
-        LogRow row{step, window.loss / count, window.bits / count, static_cast<double>(result.learning_rate),
-                   result.gradient_norm, count * static_cast<double>(settings.images_per_step()) / spent.count(),
-                   static_cast<double>(peak_resident_memory()) / 0x1p20, std::nullopt};
-        progress.show(step, fmt::format("step {}/{}  loss {:.4f}  {:.3f} bits/dim  {:.1f} images/s ", step, settings.steps, row.loss,
-                                        row.bits_per_dim, row.images_per_second), logs);
+        LogRow row{step,
+                   window.loss / count,
+                   window.bits / count,
+                   static_cast<double>(result.learning_rate),
+                   result.gradient_norm,
+                   count * static_cast<double>(settings.images_per_step()) / spent.count(),
+                   static_cast<double>(peak_resident_memory()) / 0x1p20,
+                   std::nullopt};
+        progress.show(step,
+                      fmt::format("step {}/{}  loss {:.4f}  {:.3f} bits/dim  {:.1f} images/s ", step,
+                                  settings.steps, row.loss, row.bits_per_dim, row.images_per_second),
+                      logs);
         progress.pause();
         if (evaluates) {
             row.validation_bits_per_dim = evaluation.run(progress);
@@ -235,7 +258,9 @@ void train(const FractalJob& job, FractalTrainer& trainer, const TrainingSetting
             window = {};
         }
         if (step % save_every == 0 || last)
-            folder.save_checkpoint(step, job.keep, [&](const auto& path) { trainer.save(path, data.classes(), row.validation_bits_per_dim); });
+            folder.save_checkpoint(step, job.keep, [&](const auto& path) {
+                trainer.save(path, data.classes(), row.validation_bits_per_dim);
+            });
         progress.go_on();
     }
     if (stop_requested && trainer.steps_done() < settings.steps) {
@@ -253,13 +278,16 @@ void run_job(const FractalJob& job) {
     if (data) require_fitting_data(config, *data);
     if (validation) require_fitting_data(config, *validation);
     parse_device(job.device);
-    if (!std::isfinite(job.sheet_guidance)) fail_usage("--sheet-cfg {}: expected a finite number", job.sheet_guidance);
+    if (!std::isfinite(job.sheet_guidance))
+        fail_usage("--sheet-cfg {}: expected a finite number", job.sheet_guidance);
     if (!(job.sheet_temperature > 0) || !std::isfinite(job.sheet_temperature))
         fail_usage("--sheet-temperature {}: expected a positive number", job.sheet_temperature);
     const bool paper = !job.preset.empty() && fractal_preset(job.preset).paper_recipe;
-    constexpr std::int64_t imagenet_images = 1'281'167;  // what the paper trains on; only for a plan without data
-    const TrainingSettings settings = resolve_training(job.training, paper, *std::ranges::max_element(config.embed_dim_list),
-                                                       data ? data->count() : imagenet_images);
+    constexpr std::int64_t imagenet_images =
+        1'281'167;  // what the paper trains on; only for a plan without data
+    const TrainingSettings settings =
+        resolve_training(job.training, paper, *std::ranges::max_element(config.embed_dim_list),
+                         data ? data->count() : imagenet_images);
     FractalTrainer trainer(config, settings, job.recompute, job.chunks);
     if (job.plan) return print_plan(trainer, trainer.model());
     if (!data) fail_usage("--data is required");
@@ -277,8 +305,9 @@ void run_job(const FractalJob& job) {
         fmt::print("continuing {} after step {}\n", job.out, trainer.steps_done());
     }
     folder.start_log(trainer.steps_done());
-    fmt::print("{} parameters, {} images, {} steps of {} images, {:.0f} MiB planned\n", trainer.model().parameters().count(),
-               data->count(), settings.steps, settings.images_per_step(),
+    fmt::print("{} parameters, {} images, {} steps of {} images, {:.0f} MiB planned\n",
+               trainer.model().parameters().count(), data->count(), settings.steps,
+               settings.images_per_step(),
                static_cast<double>(trainer.state_bytes() + trainer.plan().bytes) / 0x1p20);
     for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { stop_requested = true; });
     if (job.profile) start_profile();
@@ -291,48 +320,82 @@ void add_model_flags(CLI::App& app, FractalJob& job) {
     for (const FractalPreset& preset : fractal_presets())
         presets += fmt::format("{}{}: {}", presets.empty() ? "" : "; ", preset.name, preset.description);
     app.add_option("--preset", job.preset, "Model by name; classes and channels follow the data. " + presets);
-    app.add_option("--config", job.config, "Model from a JSON file with the keys img_size_list, embed_dim_list, num_blocks_list, "
-                                           "num_heads_list, generator_type_list, num_conds, guiding_pixel, class_num, channels");
+    app.add_option("--config", job.config,
+                   "Model from a JSON file with the keys img_size_list, embed_dim_list, num_blocks_list, "
+                   "num_heads_list, generator_type_list, num_conds, guiding_pixel, class_num, channels");
     app.add_option("--data", job.data, "Packed training images (build/data pack)");
     app.add_option("--validation", job.validation, "Packed validation images");
     app.add_option("--out", job.out, "Folder of the run; if it holds checkpoints, the run continues");
-    app.add_option("--init-from", job.initial, "Start from the weights of this checkpoint; another number of classes is fine");
+    app.add_option("--init-from", job.initial,
+                   "Start from the weights of this checkpoint; another number of classes is fine");
     app.add_option("--device", job.device, "cpu")->capture_default_str();
 }
 
 void add_training_flags(CLI::App& app, TrainingFlags& flags) {
-    app.add_option("--steps", flags.steps, "Updates of the weights (default 2000; paper's presets: 800 epochs)");
+    app.add_option("--steps", flags.steps,
+                   "Updates of the weights (default 2000; paper's presets: 800 epochs)");
     app.add_option("--epochs", flags.epochs, "The same in passes over the data");
     app.add_option("--batch", flags.batch, "Images at once (default 32; paper's presets: 2048)");
     app.add_option("--accumulation", flags.accumulation, "Batches per update (default 1)");
-    app.add_option("--lr", flags.learning_rate, "Peak learning rate (default 5e-3 sqrt(images per update / 32), times 128 / width for wider models; paper's presets: by --blr)");
-    app.add_option("--blr", flags.base_learning_rate, "Peak learning rate per 256 images of an update (paper's presets: 5e-5)");
-    app.add_option("--warmup-steps", flags.warmup_steps, "Linear warm-up in updates (default 50, at most a tenth; paper's presets: 40 epochs)");
+    app.add_option("--lr", flags.learning_rate,
+                   "Peak learning rate (default 5e-3 sqrt(images per update / 32), times 128 / width for "
+                   "wider models; paper's presets: by --blr)");
+    app.add_option("--blr", flags.base_learning_rate,
+                   "Peak learning rate per 256 images of an update (paper's presets: 5e-5)");
+    app.add_option("--warmup-steps", flags.warmup_steps,
+                   "Linear warm-up in updates (default 50, at most a tenth; paper's presets: 40 epochs)");
     app.add_option("--warmup-epochs", flags.warmup_epochs, "The same in passes over the data");
     app.add_option("--schedule", flags.schedule, "cosine (to 0 at the end) or constant (default cosine)");
-    app.add_option("--clip", flags.clip, "Largest global gradient norm, 0 for none (default 1; paper's presets: 3)");
+    app.add_option("--clip", flags.clip,
+                   "Largest global gradient norm, 0 for none (default 1; paper's presets: 3)");
     app.add_option("--weight-decay", flags.weight_decay, "Of matrices (default 0.05)");
-    app.add_option("--dropout", flags.dropout, "Probability in the generators' blocks (default 0; paper's presets: 0.1)");
-    app.add_option("--label-drop", flags.label_drop, "Probability that an image is trained without its class (default 0.1)");
-    app.add_option("--red-weight", flags.red_weight, "Weight of the red channel's loss, the other two have 1 (default 5)");
-    app.add_option("--ema", flags.ema_decay, "Decay of a moving average of the weights, 0 for none (default 0)");
-    app.add_flag_function("--flip,!--no-flip", [&flags](std::int64_t count) { flags.flip = count > 0; }, "Mirror images at random (default on)");
-    app.add_option("--seed", flags.seed, "Of weights, order, flips, dropout and sample sheets")->capture_default_str();
+    app.add_option("--dropout", flags.dropout,
+                   "Probability in the generators' blocks (default 0; paper's presets: 0.1)");
+    app.add_option("--label-drop", flags.label_drop,
+                   "Probability that an image is trained without its class (default 0.1)");
+    app.add_option("--red-weight", flags.red_weight,
+                   "Weight of the red channel's loss, the other two have 1 (default 5)");
+    app.add_option("--ema", flags.ema_decay,
+                   "Decay of a moving average of the weights, 0 for none (default 0)");
+    app.add_flag_function(
+        "--flip,!--no-flip", [&flags](std::int64_t count) { flags.flip = count > 0; },
+        "Mirror images at random (default on)");
+    app.add_option("--seed", flags.seed, "Of weights, order, flips, dropout and sample sheets")
+        ->capture_default_str();
 }
 
 void add_run_flags(CLI::App& app, FractalJob& job) {
-    app.add_option("--evaluate-every", job.evaluate_every, "Updates between evaluations (default: an eighth of the run)")->check(CLI::PositiveNumber);
-    app.add_option("--validation-images", job.validation_images, "How many validation images an evaluation measures")->capture_default_str()->check(CLI::PositiveNumber);
-    app.add_option("--save-every", job.save_every, "Updates between checkpoints (default: at evaluations)")->check(CLI::PositiveNumber);
-    app.add_option("--keep", job.keep, "Checkpoints to keep, besides the best")->capture_default_str()->check(CLI::PositiveNumber);
-    app.add_option("--log-every", job.log_every, "Updates between lines of log.csv")->capture_default_str()->check(CLI::PositiveNumber);
-    app.add_option("--sheet-columns", job.sheet_columns, "Classes on a sample sheet")->capture_default_str()->check(CLI::PositiveNumber);
-    app.add_option("--sheet-rows", job.sheet_rows, "Samples per class on a sheet")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--evaluate-every", job.evaluate_every,
+                   "Updates between evaluations (default: an eighth of the run)")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--validation-images", job.validation_images,
+                   "How many validation images an evaluation measures")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    app.add_option("--save-every", job.save_every, "Updates between checkpoints (default: at evaluations)")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--keep", job.keep, "Checkpoints to keep, besides the best")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    app.add_option("--log-every", job.log_every, "Updates between lines of log.csv")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    app.add_option("--sheet-columns", job.sheet_columns, "Classes on a sample sheet")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    app.add_option("--sheet-rows", job.sheet_rows, "Samples per class on a sheet")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
     app.add_option("--sheet-cfg", job.sheet_guidance, "Guidance scale of the sheet")->capture_default_str();
-    app.add_option("--sheet-temperature", job.sheet_temperature, "Multiplies the sheet's logits")->capture_default_str();
-    app.add_option("--chunks", job.chunks, "Sequences at once per level, outermost first (images, patches, pixels): less is less memory")
-        ->delimiter(',')->check(CLI::PositiveNumber);
-    app.add_flag("--recompute", job.recompute, "Keep only each block's input and compute the rest again: less memory, a third more time");
+    app.add_option("--sheet-temperature", job.sheet_temperature, "Multiplies the sheet's logits")
+        ->capture_default_str();
+    app.add_option(
+           "--chunks", job.chunks,
+           "Sequences at once per level, outermost first (images, patches, pixels): less is less memory")
+        ->delimiter(',')
+        ->check(CLI::PositiveNumber);
+    app.add_flag("--recompute", job.recompute,
+                 "Keep only each block's input and compute the rest again: less memory, a third more time");
     app.add_flag("--plan", job.plan, "Print the memory the run would take, and stop");
     app.add_flag("--profile", job.profile, "Print the time of each kernel at the end");
 }

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "runtime/error.h"
+#include "runtime/image_ops.h"
 #include "runtime/random.h"
 
 namespace {
@@ -19,11 +20,13 @@ FractalTrainer::FractalTrainer(const FractalConfig& config, const TrainingSettin
       recompute_(recompute),
       model_(config, Device::cpu),
       chunks_(chunks.empty() ? model_.default_chunks() : std::move(chunks)),
-      scales_(channel_scales(config.channels, static_cast<double>(settings.red_weight),
-                             static_cast<double>(settings.images_per_step() * config.image_size() * config.image_size()))),
+      scales_(channel_scales(
+          config.channels, static_cast<double>(settings.red_weight),
+          static_cast<double>(settings.images_per_step() * config.image_size() * config.image_size()))),
       tape_(Device::cpu) {
     if (chunks_.size() != config.img_size_list.size())
-        fail_usage("--chunks: {} sizes given, expected one per level, {}", chunks_.size(), config.img_size_list.size());
+        fail_usage("--chunks: {} sizes given, expected one per level, {}", chunks_.size(),
+                   config.img_size_list.size());
     tape_.set_recording(true);
     Batch batch;
     batch.labels.assign(static_cast<std::size_t>(settings.batch), -1);
@@ -76,7 +79,8 @@ void FractalTrainer::save(const std::filesystem::path& path, const std::vector<s
     writer.set("training", to_json(settings_));
     writer.set("seed", std::to_string(settings_.seed));
     writer.set("data_position", std::to_string(position()));
-    if (validation_bits_per_dim) writer.set("validation_bits_per_dim", fmt::format("{}", *validation_bits_per_dim));
+    if (validation_bits_per_dim)
+        writer.set("validation_bits_per_dim", fmt::format("{}", *validation_bits_per_dim));
     writer.write(path);
 }
 
@@ -88,10 +92,11 @@ StepResult FractalTrainer::step(Loader& loader) {
         run_job(tape_, plan_, [&] { run_batch(batch, totals); });
     }
     StepResult result;
-    for (std::size_t c = 0; c < totals.size(); ++c) result.loss += static_cast<double>(scales_[c]) * totals[c];
+    for (std::size_t c = 0; c < totals.size(); ++c)
+        result.loss += static_cast<double>(scales_[c]) * totals[c];
     const FractalConfig& config = model_.config();
-    const auto dims = static_cast<double>(settings_.images_per_step() * config.channels * config.image_size() *
-                                          config.image_size());
+    const auto dims = static_cast<double>(settings_.images_per_step() * config.channels *
+                                          config.image_size() * config.image_size());
     result.bits_per_dim = std::accumulate(totals.begin(), totals.end(), 0.0) / dims / std::numbers::ln2;
     result.learning_rate = settings_.learning_rate.at(steps_done_);
     result.gradient_norm = std::nan("");
@@ -108,16 +113,18 @@ void FractalTrainer::run_batch(const Batch& batch, std::vector<double>& totals) 
     std::vector<std::int64_t> numbers(batch.labels.size());
     std::iota(numbers.begin(), numbers.end(), batch.position);
     const std::vector<std::int32_t> ids = condition_ids(batch);
-    const Tensor bytes = tape_.create(count, dims, false, 1), id = tape_.create(count, 1, false, sizeof(std::int32_t)),
+    const Tensor bytes = tape_.create(count, dims, false, 1),
+                 id = tape_.create(count, 1, false, sizeof(std::int32_t)),
                  paths = tape_.create(count, 1, false, sizeof(std::int64_t)),
                  sums = tape_.create(1, config.channels, false, sizeof(double));
     copy_to_tensor(tape_, bytes, batch.pixels.data(), batch.pixels.size());
     copy_to_tensor(tape_, id, ids.data(), ids.size() * sizeof(std::int32_t));
     copy_to_tensor(tape_, paths, numbers.data(), numbers.size() * sizeof(std::int64_t));
     copy_to_tensor(tape_, sums, totals.data(), totals.size() * sizeof(double));
-    const PassRule rule{settings_.dropout, recompute_, settings_.seed, static_cast<std::uint32_t>(steps_done_)};
-    model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), id, paths, scales_, sums,
-                rule, chunks_);
+    const PassRule rule{settings_.dropout, recompute_, settings_.seed,
+                        static_cast<std::uint32_t>(steps_done_)};
+    model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), id,
+                paths, scales_, sums, rule, chunks_);
     copy_from_tensor(tape_, totals.data(), sums, totals.size() * sizeof(double));
 }
 

@@ -22,11 +22,13 @@ struct StepResult {
 };
 
 class FractalTrainer {
-   public:
+  public:
     // Plans a step; takes no memory yet. Empty `chunks`: the model's defaults.
-    FractalTrainer(const FractalConfig& config, const TrainingSettings& settings, bool recompute, ChunkSizes chunks);
+    FractalTrainer(const FractalConfig& config, const TrainingSettings& settings, bool recompute,
+                   ChunkSizes chunks);
 
-    // What allocate() and the first step will take: parameters, gradients and optimizer state, then activations.
+    // What allocate() and the first step will take: parameters, gradients and optimizer state, then
+    // activations.
     std::size_t state_bytes() const;
     const Plan& plan() const { return plan_; }
     const ChunkSizes& chunks() const { return chunks_; }
@@ -34,15 +36,16 @@ class FractalTrainer {
 
     // Reserves memory and draws the initial weights.
     void start();
-    // Takes the weights of another checkpoint; the class embeddings stay as drawn if their number differs. Throws Error naming the first
-    // tensor that does not fit.
+    // Takes the weights of another checkpoint; the class embeddings stay as drawn if their number differs.
+    // Throws Error naming the first tensor that does not fit.
     void start_from(const SafetensorsFile& file);
     // Continues exactly where the checkpoint stands. Throws Error.
     void resume(const SafetensorsFile& file);
     void save(const std::filesystem::path& path, const std::vector<std::string>& classes,
               std::optional<double> validation_bits_per_dim);
 
-    // One update over `accumulation` batches. A loss or gradient that is not finite leaves the weights as they were.
+    // One update over `accumulation` batches. A loss or gradient that is not finite leaves the weights as
+    // they were.
     StepResult step(Loader& loader);
 
     std::int64_t steps_done() const { return steps_done_; }
@@ -56,7 +59,7 @@ class FractalTrainer {
         model_.parameters().use_values(model_.parameters().values());
     }
 
-   private:
+  private:
     void run_batch(const Batch& batch, std::vector<double>& totals);
     std::vector<std::int32_t> condition_ids(const Batch& batch) const;
 

@@ -17,12 +17,16 @@ std::string duration_text(double seconds) {
 }  // namespace
 
 Progress::Progress(std::int64_t steps_done, std::int64_t steps)
-    : terminal_(isatty(STDOUT_FILENO) != 0), first_step_(steps_done), steps_(steps), start_(std::chrono::steady_clock::now()) {}
+    : terminal_(isatty(STDOUT_FILENO) != 0),
+      first_step_(steps_done),
+      steps_(steps),
+      start_(std::chrono::steady_clock::now()) {}
 
 void Progress::show(std::int64_t step, const std::string& line, bool keep) {
     if (!terminal_ && !keep) return;
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start_ - paused_;
-    const double left = spent.count() / static_cast<double>(step - first_step_) * static_cast<double>(steps_ - step);
+    const double left =
+        spent.count() / static_cast<double>(step - first_step_) * static_cast<double>(steps_ - step);
     fmt::print("{}{}  {} left{}", terminal_ ? "\r\033[K" : "", line, duration_text(left), keep ? "\n" : "");
     std::fflush(stdout);
     live_ = !keep;
@@ -34,6 +38,10 @@ void Progress::say(const std::string& line) {
     live_ = false;
 }
 
-void Progress::pause() { paused_at_ = std::chrono::steady_clock::now(); }
+void Progress::pause() {
+    paused_at_ = std::chrono::steady_clock::now();
+}
 
-void Progress::go_on() { paused_ += std::chrono::steady_clock::now() - paused_at_; }
+void Progress::go_on() {
+    paused_ += std::chrono::steady_clock::now() - paused_at_;
+}

@@ -6,11 +6,11 @@
 #include <string>
 
 class Progress {
-   public:
+  public:
     Progress(std::int64_t steps_done, std::int64_t steps);
 
-    // After each step; `line` says what there is to say about it, time left is added. Shown live on a terminal, and as a line of its own
-    // when `keep` (piped: only then).
+    // After each step; `line` says what there is to say about it, time left is added. Shown live on a
+    // terminal, and as a line of its own when `keep` (piped: only then).
     void show(std::int64_t step, const std::string& line, bool keep);
     // A line of its own, whatever the live one was.
     void say(const std::string& line);
@@ -18,7 +18,7 @@ class Progress {
     void pause();
     void go_on();
 
-   private:
+  private:
     bool terminal_, live_ = false;
     std::int64_t first_step_, steps_;
     std::chrono::steady_clock::time_point start_, paused_at_;

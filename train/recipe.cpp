@@ -34,39 +34,47 @@ void require_range(const char* flag, double value, double low, double high) {
 
 }  // namespace
 
-TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe, std::int64_t widest, std::int64_t images) {
+TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe, std::int64_t widest,
+                                  std::int64_t images) {
     TrainingSettings settings;
     settings.seed = flags.seed;
     settings.batch = flags.batch.value_or(paper_recipe ? 2048 : 32);
     settings.accumulation = flags.accumulation.value_or(1);
     if (settings.batch < 1) fail_usage("--batch {}: expected at least 1", settings.batch);
-    if (settings.accumulation < 1) fail_usage("--accumulation {}: expected at least 1", settings.accumulation);
+    if (settings.accumulation < 1)
+        fail_usage("--accumulation {}: expected at least 1", settings.accumulation);
     const auto per_step = static_cast<double>(settings.images_per_step());
     const auto steps_of = [&](double epochs) {
         return std::max<std::int64_t>(1, std::llround(epochs * static_cast<double>(images) / per_step));
     };
     if (flags.steps && flags.epochs) fail_usage("--steps and --epochs: expected one of them");
     if (flags.epochs) require_range("epochs", *flags.epochs, 0, 1e9);
-    settings.steps = flags.steps ? *flags.steps : flags.epochs ? steps_of(*flags.epochs) : paper_recipe ? steps_of(800) : 2000;
+    settings.steps = flags.steps    ? *flags.steps
+                     : flags.epochs ? steps_of(*flags.epochs)
+                     : paper_recipe ? steps_of(800)
+                                    : 2000;
     if (settings.steps < 1) fail_usage("--steps {}: expected at least 1", settings.steps);
 
     if (flags.learning_rate && flags.base_learning_rate) fail_usage("--lr and --blr: expected one of them");
-    const double small_rate = 5e-3 * std::sqrt(per_step / 32) * std::min(1.0, 128.0 / static_cast<double>(widest));
+    const double small_rate =
+        5e-3 * std::sqrt(per_step / 32) * std::min(1.0, 128.0 / static_cast<double>(widest));
     double rate = paper_recipe ? 5e-5 * per_step / 256 : small_rate;
     if (flags.base_learning_rate) rate = *flags.base_learning_rate * per_step / 256;
     if (flags.learning_rate) rate = *flags.learning_rate;
     if (!(rate > 0) || !std::isfinite(rate)) fail_usage("--lr {}: expected a positive number", rate);
     settings.learning_rate.peak = static_cast<float>(rate);
     settings.learning_rate.steps = settings.steps;
-    if (flags.warmup_steps && flags.warmup_epochs) fail_usage("--warmup-steps and --warmup-epochs: expected one of them");
+    if (flags.warmup_steps && flags.warmup_epochs)
+        fail_usage("--warmup-steps and --warmup-epochs: expected one of them");
     settings.learning_rate.warmup_steps = flags.warmup_steps    ? *flags.warmup_steps
                                           : flags.warmup_epochs ? steps_of(*flags.warmup_epochs)
                                           : paper_recipe        ? steps_of(40)
-                                                                : std::min<std::int64_t>(50, settings.steps / 10);
+                                                         : std::min<std::int64_t>(50, settings.steps / 10);
     if (settings.learning_rate.warmup_steps < 0)
         fail_usage("--warmup-steps {}: expected at least 0", settings.learning_rate.warmup_steps);
     const std::string schedule = flags.schedule.value_or("cosine");
-    if (schedule != "cosine" && schedule != "constant") fail_usage("--schedule {}: expected cosine or constant", schedule);
+    if (schedule != "cosine" && schedule != "constant")
+        fail_usage("--schedule {}: expected cosine or constant", schedule);
     settings.learning_rate.cosine = schedule == "cosine";
 
     settings.optimizer.max_norm = flags.clip.value_or(paper_recipe ? 3.0f : 1.0f);
@@ -85,7 +93,9 @@ TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe,
     return settings;
 }
 
-std::string to_json(const TrainingSettings& settings) { return flags_of(settings).dump(); }
+std::string to_json(const TrainingSettings& settings) {
+    return flags_of(settings).dump();
+}
 
 void require_same_training(std::string_view before, const TrainingSettings& now, std::string_view source) {
     const auto old_flags = nlohmann::json::parse(before, nullptr, false);
@@ -97,7 +107,7 @@ void require_same_training(std::string_view before, const TrainingSettings& now,
         if (flag == "steps" && any_length) continue;
         if (!old_flags.contains(flag)) fail("{}: its training settings have no {}", source, flag);
         if (old_flags[flag].dump() != value.dump())
-            fail_usage("{} was trained with --{} {}, now it is {}: give the old value, or another --out", source, flag,
-                       old_flags[flag].dump(), value.dump());
+            fail_usage("{} was trained with --{} {}, now it is {}: give the old value, or another --out",
+                       source, flag, old_flags[flag].dump(), value.dump());
     }
 }

@@ -32,13 +32,14 @@ struct TrainingSettings {
     std::int64_t images_per_step() const { return batch * accumulation; }
 };
 
-// The flags over the preset's recipe. Presets of the paper carry the paper's (section 5: 800 epochs, AdamW, 5e-5 per 256 images, 40 epochs of
-// warm-up); other models one that learns at batch 32 within minutes. `widest`: the model's largest width, which
-// bounds the learning rate of the latter; `images`: records in the training file, for epochs.
-// Throws UsageError naming the flag.
-TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe, std::int64_t widest, std::int64_t images);
+// The flags over the preset's recipe. Presets of the paper carry the paper's (section 5: 800 epochs, AdamW,
+// 5e-5 per 256 images, 40 epochs of warm-up); other models one that learns at batch 32 within minutes.
+// `widest`: the model's largest width, which bounds the learning rate of the latter; `images`: records in the
+// training file, for epochs. Throws UsageError naming the flag.
+TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe, std::int64_t widest,
+                                  std::int64_t images);
 
 std::string to_json(const TrainingSettings& settings);
-// Throws UsageError if `before` (JSON of the settings a run was started with) differs from `now` in what changes the mathematics; names the first
-// flag, its old and its new value.
+// Throws UsageError if `before` (JSON of the settings a run was started with) differs from `now` in what
+// changes the mathematics; names the first flag, its old and its new value.
 void require_same_training(std::string_view before, const TrainingSettings& now, std::string_view source);

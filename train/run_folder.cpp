@@ -11,7 +11,8 @@
 namespace {
 
 constexpr std::string_view log_header =
-    "step,loss,bits_per_dim,learning_rate,gradient_norm,images_per_second,memory_mib,validation_bits_per_dim\n";
+    "step,loss,bits_per_dim,learning_rate,gradient_norm,images_per_second,memory_mib,validation_bits_per_"
+    "dim\n";
 constexpr std::string_view prefix = "checkpoint-", suffix = ".safetensors";
 
 // The number a text starts with, or -1.
@@ -26,7 +27,8 @@ std::int64_t leading_number(std::string_view text) {
 RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
     std::error_code error;
     std::filesystem::create_directories(path_, error);
-    if (!std::filesystem::is_directory(path_)) fail("{}: the run's folder cannot be created: {}", path_.string(), error.message());
+    if (!std::filesystem::is_directory(path_))
+        fail("{}: the run's folder cannot be created: {}", path_.string(), error.message());
 }
 
 void RunFolder::write_config(std::string_view json) const {
@@ -79,9 +81,10 @@ void RunFolder::start_log(std::int64_t step) const {
 
 void RunFolder::append_log(const LogRow& row) const {
     std::ofstream file(path_ / "log.csv", std::ios::app);
-    file << fmt::format("{},{:.6f},{:.6f},{:.6g},{:.6g},{:.2f},{:.1f},{}\n", row.step, row.loss, row.bits_per_dim,
-                        row.learning_rate, row.gradient_norm, row.images_per_second, row.memory_mib,
-                        row.validation_bits_per_dim ? fmt::format("{:.6f}", *row.validation_bits_per_dim) : "");
+    file << fmt::format(
+        "{},{:.6f},{:.6f},{:.6g},{:.6g},{:.2f},{:.1f},{}\n", row.step, row.loss, row.bits_per_dim,
+        row.learning_rate, row.gradient_norm, row.images_per_second, row.memory_mib,
+        row.validation_bits_per_dim ? fmt::format("{:.6f}", *row.validation_bits_per_dim) : "");
     file.flush();
     if (!file) fail("{}: cannot be written", (path_ / "log.csv").string());
 }

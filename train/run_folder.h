@@ -1,5 +1,6 @@
-// A run is a folder: config.json (what was asked for), log.csv (one line per logged step), sample sheets as PNG and checkpoints:
-// checkpoint-STEP.safetensors (the last few), best.safetensors (lowest validation bits/dim) and last.safetensors, a link to the newest.
+// A run is a folder: config.json (what was asked for), log.csv (one line per logged step), sample sheets as
+// PNG and checkpoints: checkpoint-STEP.safetensors (the last few), best.safetensors (lowest validation
+// bits/dim) and last.safetensors, a link to the newest.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +13,13 @@
 
 struct LogRow {
     std::int64_t step = 0;  // updates done
-    double loss = 0, bits_per_dim = 0, learning_rate = 0, gradient_norm = 0, images_per_second = 0, memory_mib = 0;
+    double loss = 0, bits_per_dim = 0, learning_rate = 0, gradient_norm = 0, images_per_second = 0,
+           memory_mib = 0;
     std::optional<double> validation_bits_per_dim;
 };
 
 class RunFolder {
-   public:
+  public:
     // Creates the folder if need be; throws Error if that fails.
     explicit RunFolder(std::filesystem::path path);
 
@@ -28,7 +30,8 @@ class RunFolder {
     std::vector<std::int64_t> checkpoint_steps() const;
     std::filesystem::path checkpoint(std::int64_t step) const;
     std::filesystem::path best_checkpoint() const { return path_ / "best.safetensors"; }
-    // Writes checkpoint-STEP through `write(path)`, points last.safetensors at it and removes all but the newest `keep`.
+    // Writes checkpoint-STEP through `write(path)`, points last.safetensors at it and removes all but the
+    // newest `keep`.
     void save_checkpoint(std::int64_t step, std::int64_t keep,
                          const std::function<void(const std::filesystem::path&)>& write) const;
 
@@ -38,6 +41,6 @@ class RunFolder {
 
     std::filesystem::path sheet(std::int64_t step) const;
 
-   private:
+  private:
     std::filesystem::path path_;
 };

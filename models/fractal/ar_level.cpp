@@ -1,23 +1,27 @@
 #include "models/fractal/ar_level.h"
+#include "runtime/sampling_ops.h"
 
 namespace {
 
 constexpr float layernorm_epsilon = 1e-6f, rmsnorm_epsilon = 1e-5f;
 
 // Hidden width of the gated feed-forward: two thirds of 4 D, rounded up to a multiple of 256.
-std::int64_t hidden_width(std::int64_t width) { return (2 * 4 * width / 3 + 255) / 256 * 256; }
+std::int64_t hidden_width(std::int64_t width) {
+    return (2 * 4 * width / 3 + 255) / 256 * 256;
+}
 
 }  // namespace
 
-ArLevel::ArLevel(Parameters& parameters, const std::string& prefix, const FractalConfig& config, std::size_t level,
-                 Device device)
+ArLevel::ArLevel(Parameters& parameters, const std::string& prefix, const FractalConfig& config,
+                 std::size_t level, Device device)
     : length_(config.tokens(level)),
       width_(config.embed_dim_list[level]),
       hidden_(hidden_width(width_)),
       heads_(config.num_heads_list[level]),
       rotary_(device, config.img_size_list[level] / config.patch_size(level), width_ / heads_) {
     const std::int64_t D = width_, hidden = hidden_, p = config.patch_size(level);
-    const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, Init init, bool adjacent = false) {
+    const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, Init init,
+                         bool adjacent = false) {
         return &parameters.add(prefix + "." + name, std::move(shape), init, adjacent);
     };
     positions_ = add("pos_embed_learned", {1, length_ + 1, D}, Init::normal);
@@ -60,19 +64,23 @@ Tensor ArLevel::forward(Tape& tape, const Tensor& patches, const Tensor& conditi
     return layernorm(tape, x, *norm_weight_, *norm_bias_, layernorm_epsilon);
 }
 
-Tensor ArLevel::block_forward(Tape& tape, const Block& block, const Tensor& x, NodeId paths, const PassRule& rule) const {
+Tensor ArLevel::block_forward(Tape& tape, const Block& block, const Tensor& x, NodeId paths,
+                              const PassRule& rule) const {
     const auto dropout = [&](const std::string& purpose) {
         return DropoutRule{rule.dropout, random_key(rule.seed, purpose), rule.step, paths};
     };
-    const Tensor qkv = linear(tape, rmsnorm(tape, x, *block.attention_norm, rmsnorm_epsilon), *block.wqkv, nullptr);
+    const Tensor qkv =
+        linear(tape, rmsnorm(tape, x, *block.attention_norm, rmsnorm_epsilon), *block.wqkv, nullptr);
     rotary(tape, qkv, rotary_, length_, heads_, 0);
     const Tensor attended = attention(tape, qkv, length_, heads_, true, {});
-    const Tensor h = residual(tape, x, linear(tape, attended, *block.wo, nullptr), dropout(block.attention_purpose));
+    const Tensor h =
+        residual(tape, x, linear(tape, attended, *block.wo, nullptr), dropout(block.attention_purpose));
     return residual(tape, h, feed_forward(tape, block, h), dropout(block.feed_forward_purpose));
 }
 
 Tensor ArLevel::feed_forward(Tape& tape, const Block& block, const Tensor& x) const {
-    const Tensor gate_up = linear_pair(tape, rmsnorm(tape, x, *block.ffn_norm, rmsnorm_epsilon), *block.w1, *block.w3);
+    const Tensor gate_up =
+        linear_pair(tape, rmsnorm(tape, x, *block.ffn_norm, rmsnorm_epsilon), *block.w1, *block.w3);
     return linear(tape, gated_silu(tape, gate_up), *block.w2, nullptr);
 }
 
@@ -90,13 +98,15 @@ ArLevel::Packed ArLevel::pack_for_sampling(Tape& tape) const {
     packed.patch = pack_linear(tape, *patch_weight_, patch_bias_, width_);
     packed.condition = pack_linear(tape, *condition_weight_, condition_bias_, width_);
     for (const Block& block : blocks_)
-        packed.blocks.push_back({pack_linear(tape, *block.wqkv, nullptr, 3 * width_), pack_linear(tape, *block.wo, nullptr, width_),
-                                 pack_linear(tape, *block.w1, nullptr, 2 * hidden_), pack_linear(tape, *block.w2, nullptr, width_)});
+        packed.blocks.push_back({pack_linear(tape, *block.wqkv, nullptr, 3 * width_),
+                                 pack_linear(tape, *block.wo, nullptr, width_),
+                                 pack_linear(tape, *block.w1, nullptr, 2 * hidden_),
+                                 pack_linear(tape, *block.w2, nullptr, width_)});
     return packed;
 }
 
-Tensor ArLevel::step(Tape& tape, std::int64_t t, const Tensor& condition, const Tensor& previous_patch, const Packed& packed,
-                     const Cache& cache) const {
+Tensor ArLevel::step(Tape& tape, std::int64_t t, const Tensor& condition, const Tensor& previous_patch,
+                     const Packed& packed, const Cache& cache) const {
     Tensor x = t == 0 ? packed_linear(tape, condition, packed.condition, width_)
                       : packed_linear(tape, previous_patch, packed.patch, width_);
     x = add_position(tape, x, *positions_, t);
@@ -104,10 +114,11 @@ Tensor ArLevel::step(Tape& tape, std::int64_t t, const Tensor& condition, const 
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
         const Block& block = blocks_[i];
         const PackedBlock& weights = packed.blocks[i];
-        const Tensor qkv =
-            packed_linear(tape, rmsnorm(tape, x, *block.attention_norm, rmsnorm_epsilon), weights.wqkv, 3 * width_);
+        const Tensor qkv = packed_linear(tape, rmsnorm(tape, x, *block.attention_norm, rmsnorm_epsilon),
+                                         weights.wqkv, 3 * width_);
         rotary(tape, qkv, rotary_, 1, heads_, t);
-        const Tensor attended = attention_decode(tape, qkv, cache.keys[i], cache.values[i], heads_, t, length_);
+        const Tensor attended =
+            attention_decode(tape, qkv, cache.keys[i], cache.values[i], heads_, t, length_);
         const Tensor h = residual(tape, x, packed_linear(tape, attended, weights.wo, width_), {});
         const Tensor gate_up =
             packed_linear(tape, rmsnorm(tape, h, *block.ffn_norm, rmsnorm_epsilon), weights.w13, 2 * hidden_);

@@ -1,8 +1,10 @@
-// The AR level (paper, section 4.2): a causal transformer over the patches of an image in raster order, whose output at each
-// position conditions the next level's model of that patch. Blocks as in Llama: RMSNorm, 2-D rotary embedding, gated SiLU.
+// The AR level (paper, section 4.2): a causal transformer over the patches of an image in raster order, whose
+// output at each position conditions the next level's model of that patch. Blocks as in Llama: RMSNorm, 2-D
+// rotary embedding, gated SiLU.
 //
-// The published model embeds L patches behind one condition token and drops the last output. Nothing that is kept looks at the
-// last patch (causality), so sequences here have L tokens: the condition and the first L - 1 patches.
+// The published model embeds L patches behind one condition token and drops the last output. Nothing that is
+// kept looks at the last patch (causality), so sequences here have L tokens: the condition and the first L -
+// 1 patches.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +26,13 @@ struct PassRule {
 };
 
 class ArLevel {
-   public:
+  public:
     // Registers the parameters PREFIX.patch_emb.weight, ... of level `level`.
-    ArLevel(Parameters& parameters, const std::string& prefix, const FractalConfig& config, std::size_t level, Device device);
+    ArLevel(Parameters& parameters, const std::string& prefix, const FractalConfig& config, std::size_t level,
+            Device device);
 
-    // patches [M * L, C * p^2] and one condition per sequence [M, condition width] -> a condition per patch [M * L, D].
-    // `paths` int64 [M, 1] names the sequences for dropout.
+    // patches [M * L, C * p^2] and one condition per sequence [M, condition width] -> a condition per patch
+    // [M * L, D]. `paths` int64 [M, 1] names the sequences for dropout.
     Tensor forward(Tape& tape, const Tensor& patches, const Tensor& condition, const Tensor& paths,
                    const PassRule& rule) const;
 
@@ -47,24 +50,26 @@ class ArLevel {
         std::vector<Tensor> keys, values;
     };
     Cache create_cache(Tape& tape, std::int64_t rows) const;
-    // The condition for patch t [rows, D], given the patch before it [rows, C * p^2] (or, for t = 0, the condition).
-    Tensor step(Tape& tape, std::int64_t t, const Tensor& condition, const Tensor& previous_patch, const Packed& packed,
-                const Cache& cache) const;
+    // The condition for patch t [rows, D], given the patch before it [rows, C * p^2] (or, for t = 0, the
+    // condition).
+    Tensor step(Tape& tape, std::int64_t t, const Tensor& condition, const Tensor& previous_patch,
+                const Packed& packed, const Cache& cache) const;
 
     std::int64_t length() const { return length_; }
 
-   private:
+  private:
     struct Block {
         const Parameter *wqkv, *wo, *w1, *w3, *w2, *attention_norm, *ffn_norm;
         std::string attention_purpose, feed_forward_purpose;  // of the random numbers of its dropouts
     };
 
-    Tensor block_forward(Tape& tape, const Block& block, const Tensor& x, NodeId paths, const PassRule& rule) const;
+    Tensor block_forward(Tape& tape, const Block& block, const Tensor& x, NodeId paths,
+                         const PassRule& rule) const;
     Tensor feed_forward(Tape& tape, const Block& block, const Tensor& x) const;
 
     std::int64_t length_, width_, hidden_, heads_;
     RotaryTable rotary_;
-    const Parameter *positions_, *patch_weight_, *patch_bias_, *patch_norm_weight_, *patch_norm_bias_, *condition_weight_,
-        *condition_bias_, *norm_weight_, *norm_bias_;
+    const Parameter *positions_, *patch_weight_, *patch_bias_, *patch_norm_weight_, *patch_norm_bias_,
+        *condition_weight_, *condition_bias_, *norm_weight_, *norm_bias_;
     std::vector<Block> blocks_;
 };

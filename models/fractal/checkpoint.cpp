@@ -37,7 +37,8 @@ FractalDescription read_description(const SafetensorsFile& file) {
     return description;
 }
 
-std::unique_ptr<FractalModel> load_fractal(const SafetensorsFile& file, Device device, std::optional<WeightChoice> choice) {
+std::unique_ptr<FractalModel> load_fractal(const SafetensorsFile& file, Device device,
+                                           std::optional<WeightChoice> choice) {
     const FractalDescription description = read_description(file);
     const bool has_average = description.ema_decay > 0;
     if (choice == WeightChoice::average && !has_average)

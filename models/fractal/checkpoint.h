@@ -23,6 +23,7 @@ void describe(CheckpointWriter& writer, const FractalDescription& description);
 FractalDescription read_description(const SafetensorsFile& file);
 
 enum class WeightChoice { newest, average };  // the weights as trained, or their moving average
-// A model for sampling and evaluation (no gradients). Without a choice the average is taken if there is one. Throws Error.
+// A model for sampling and evaluation (no gradients). Without a choice the average is taken if there is one.
+// Throws Error.
 std::unique_ptr<FractalModel> load_fractal(const SafetensorsFile& file, Device device,
                                            std::optional<WeightChoice> choice = std::nullopt);

@@ -45,33 +45,40 @@ void FractalConfig::validate(std::string_view source) const {
     if (n < 2) fail_usage("{}: img_size_list has {} entries, expected at least 2", source, n);
     if (embed_dim_list.size() != n || num_blocks_list.size() != n || num_heads_list.size() != n ||
         generator_type_list.size() != n)
-        fail_usage("{}: the lists differ in length: {} sizes, {} widths, {} blocks, {} heads, {} types", source, n,
-                   embed_dim_list.size(), num_blocks_list.size(), num_heads_list.size(), generator_type_list.size());
+        fail_usage("{}: the lists differ in length: {} sizes, {} widths, {} blocks, {} heads, {} types",
+                   source, n, embed_dim_list.size(), num_blocks_list.size(), num_heads_list.size(),
+                   generator_type_list.size());
     if (img_size_list.back() != 1)
-        fail_usage("{}: img_size_list ends in {}, expected 1 (the pixel level)", source, img_size_list.back());
+        fail_usage("{}: img_size_list ends in {}, expected 1 (the pixel level)", source,
+                   img_size_list.back());
     for (std::size_t i = 0; i < n; ++i) {
         if (img_size_list[i] < 1 || img_size_list[i] > 4096)
             fail_usage("{}: img_size_list[{}] is {}, expected 1 to 4096", source, i, img_size_list[i]);
-        if (i + 1 < n && (img_size_list[i] <= img_size_list[i + 1] || img_size_list[i] % img_size_list[i + 1] != 0))
-            fail_usage("{}: image size {} is not a larger multiple of the next level's {}", source, img_size_list[i],
-                       img_size_list[i + 1]);
+        if (i + 1 < n &&
+            (img_size_list[i] <= img_size_list[i + 1] || img_size_list[i] % img_size_list[i + 1] != 0))
+            fail_usage("{}: image size {} is not a larger multiple of the next level's {}", source,
+                       img_size_list[i], img_size_list[i + 1]);
         const std::int64_t width = embed_dim_list[i], heads = num_heads_list[i];
-        if (width < 1 || width > 8192) fail_usage("{}: embed_dim_list[{}] is {}, expected 1 to 8192", source, i, width);
+        if (width < 1 || width > 8192)
+            fail_usage("{}: embed_dim_list[{}] is {}, expected 1 to 8192", source, i, width);
         if (heads < 1 || width % heads != 0)
-            fail_usage("{}: num_heads_list[{}] is {}, which does not divide the width {}", source, i, heads, width);
+            fail_usage("{}: num_heads_list[{}] is {}, which does not divide the width {}", source, i, heads,
+                       width);
         if (width / heads > 256)
             fail_usage("{}: level {} has heads of size {}, expected at most 256", source, i, width / heads);
         if (num_blocks_list[i] < 0 || num_blocks_list[i] > 1024)
             fail_usage("{}: num_blocks_list[{}] is {}, expected 0 to 1024", source, i, num_blocks_list[i]);
         if (generator_type_list[i] != "ar")
-            fail_usage("{}: generator_type_list[{}] is \"{}\", expected \"ar\"", source, i, generator_type_list[i]);
+            fail_usage("{}: generator_type_list[{}] is \"{}\", expected \"ar\"", source, i,
+                       generator_type_list[i]);
         if (i + 1 < n && (width / heads) % 4 != 0)
-            fail_usage("{}: level {} has heads of size {}, expected a multiple of 4 (2-D rotary embedding)", source, i,
-                       width / heads);
+            fail_usage("{}: level {} has heads of size {}, expected a multiple of 4 (2-D rotary embedding)",
+                       source, i, width / heads);
     }
     if (num_conds != 1) fail_usage("{}: num_conds is {}, expected 1 for AR levels", source, num_conds);
     if (guiding_pixel) fail_usage("{}: guiding_pixel is true, expected false for AR levels", source);
-    if (class_num < 0 || class_num > 1'000'000) fail_usage("{}: class_num is {}, expected 0 to 1000000", source, class_num);
+    if (class_num < 0 || class_num > 1'000'000)
+        fail_usage("{}: class_num is {}, expected 0 to 1000000", source, class_num);
     if (channels != 1 && channels != 3) fail_usage("{}: channels is {}, expected 1 or 3", source, channels);
 }
 
@@ -112,14 +119,16 @@ std::string to_json(const FractalConfig& config) {
 
 std::span<const FractalPreset> fractal_presets() {
     static const std::array<FractalPreset, 2> presets{
-        FractalPreset{"fractalar_in64",
-                      "the paper's AR model of 64x64 images, 442 million parameters",
-                      true,
-                      {{64, 4, 1}, {1024, 512, 128}, {32, 8, 3}, {16, 8, 4}, {"ar", "ar", "ar"}, 1, false, 1000, 3}},
-        FractalPreset{"fractalar_32",
-                      "a small AR model of 32x32 images that learns in minutes on two cores",
-                      false,
-                      {{32, 16, 1}, {128, 96, 64}, {2, 3, 2}, {4, 3, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3}},
+        FractalPreset{
+            "fractalar_in64",
+            "the paper's AR model of 64x64 images, 442 million parameters",
+            true,
+            {{64, 4, 1}, {1024, 512, 128}, {32, 8, 3}, {16, 8, 4}, {"ar", "ar", "ar"}, 1, false, 1000, 3}},
+        FractalPreset{
+            "fractalar_32",
+            "a small AR model of 32x32 images that learns in minutes on two cores",
+            false,
+            {{32, 16, 1}, {128, 96, 64}, {2, 3, 2}, {4, 3, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3}},
     };
     return presets;
 }

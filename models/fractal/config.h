@@ -21,7 +21,9 @@ struct FractalConfig {
     // Tokens of a level's sequences, patch size in pixels, and width of the conditions a level receives.
     std::int64_t tokens(std::size_t level) const;
     std::int64_t patch_size(std::size_t level) const { return img_size_list[level + 1]; }
-    std::int64_t condition_width(std::size_t level) const { return embed_dim_list[level == 0 ? 0 : level - 1]; }
+    std::int64_t condition_width(std::size_t level) const {
+        return embed_dim_list[level == 0 ? 0 : level - 1];
+    }
     // Normalisation of pixel values after division by 255, per channel.
     std::span<const float> pixel_mean() const;
     std::span<const float> pixel_deviation() const;

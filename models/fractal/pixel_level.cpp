@@ -8,7 +8,8 @@ constexpr std::int64_t values_per_channel = 256;
 }  // namespace
 
 PixelLevel::PixelLevel(Parameters& parameters, const std::string& prefix, std::int64_t channels,
-                       std::int64_t condition_width, std::int64_t width, std::int64_t blocks, std::int64_t heads)
+                       std::int64_t condition_width, std::int64_t width, std::int64_t blocks,
+                       std::int64_t heads)
     : channels_(channels), condition_width_(condition_width), width_(width), heads_(heads) {
     const std::int64_t W = width;
     const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, Init init) {
@@ -47,7 +48,8 @@ PixelLevel::PixelLevel(Parameters& parameters, const std::string& prefix, std::i
 
 Tensor PixelLevel::forward(Tape& tape, const Tensor& condition, const Tensor& values) const {
     const Tensor first = linear(tape, condition, *condition_weight_, condition_bias_);
-    Tensor x = layernorm(tape, pixel_sequence(tape, first, values, codebooks_), *ln_weight_, *ln_bias_, epsilon);
+    Tensor x =
+        layernorm(tape, pixel_sequence(tape, first, values, codebooks_), *ln_weight_, *ln_bias_, epsilon);
     for (const Block& block : blocks_) {
         const Tensor normed = layernorm(tape, x, *block.norm1_weight, *block.norm1_bias, epsilon);
         const Tensor qkv = linear(tape, normed, *block.qkv_weight, block.qkv_bias);
@@ -60,17 +62,20 @@ Tensor PixelLevel::forward(Tape& tape, const Tensor& condition, const Tensor& va
 
 Tensor PixelLevel::mlp(Tape& tape, const Block& block, const Tensor& x) const {
     const Tensor normed = layernorm(tape, x, *block.norm2_weight, *block.norm2_bias, epsilon);
-    return linear(tape, linear_gelu(tape, normed, *block.fc1_weight, *block.fc1_bias), *block.fc2_weight, block.fc2_bias);
+    return linear(tape, linear_gelu(tape, normed, *block.fc1_weight, *block.fc1_bias), *block.fc2_weight,
+                  block.fc2_bias);
 }
 
-void PixelLevel::loss(Tape& tape, const Tensor& condition, const Tensor& values, std::span<const float> scales,
-                      const Tensor& totals) const {
+void PixelLevel::loss(Tape& tape, const Tensor& condition, const Tensor& values,
+                      std::span<const float> scales, const Tensor& totals) const {
     pixel_cross_entropy(tape, forward(tape, condition, values), values, codebooks_, biases_, scales, totals);
 }
 
-Tensor PixelLevel::logits(Tape& tape, const Tensor& condition, const Tensor& values, std::int64_t channel) const {
+Tensor PixelLevel::logits(Tape& tape, const Tensor& condition, const Tensor& values,
+                          std::int64_t channel) const {
     const auto c = static_cast<std::size_t>(channel);
-    return channel_logits(tape, forward(tape, condition, values), channels_, channel, *codebooks_[c], *biases_[c]);
+    return channel_logits(tape, forward(tape, condition, values), channels_, channel, *codebooks_[c],
+                          *biases_[c]);
 }
 
 PixelSamplerShape PixelLevel::sampler_shape() const {
@@ -80,11 +85,13 @@ PixelSamplerShape PixelLevel::sampler_shape() const {
 Tensor PixelLevel::pack_for_sampling(Tape& tape) const {
     std::vector<PixelSamplerBlock> blocks;
     for (const Block& block : blocks_)
-        blocks.push_back({block.norm1_weight->value, block.norm1_bias->value, block.qkv_weight->value, block.qkv_bias->value,
-                          block.proj_weight->value, block.proj_bias->value, block.norm2_weight->value, block.norm2_bias->value,
-                          block.fc1_weight->value, block.fc1_bias->value, block.fc2_weight->value, block.fc2_bias->value});
-    PixelSamplerWeights weights{condition_weight_->value, condition_bias_->value, {},  ln_weight_->value, ln_bias_->value,
-                                norm_weight_->value,      norm_bias_->value,      {},  blocks.data()};
+        blocks.push_back({block.norm1_weight->value, block.norm1_bias->value, block.qkv_weight->value,
+                          block.qkv_bias->value, block.proj_weight->value, block.proj_bias->value,
+                          block.norm2_weight->value, block.norm2_bias->value, block.fc1_weight->value,
+                          block.fc1_bias->value, block.fc2_weight->value, block.fc2_bias->value});
+    PixelSamplerWeights weights{
+        condition_weight_->value, condition_bias_->value, {}, ln_weight_->value, ln_bias_->value,
+        norm_weight_->value,      norm_bias_->value,      {}, blocks.data()};
     for (std::size_t c = 0; c < codebooks_.size(); ++c) {
         weights.codebooks[c] = codebooks_[c]->value;
         weights.biases[c] = biases_[c]->value;

@@ -1,5 +1,6 @@
-// The pixel level (paper, section 4.3): the innermost model, a causal transformer over the channels of one pixel. Its tokens are the
-// condition and the values drawn so far; channel c is predicted at position c with logits tied to that channel's codebook.
+// The pixel level (paper, section 4.3): the innermost model, a causal transformer over the channels of one
+// pixel. Its tokens are the condition and the values drawn so far; channel c is predicted at position c with
+// logits tied to that channel's codebook.
 #pragma once
 
 #include <cstdint>
@@ -10,30 +11,33 @@
 #include "models/fractal/config.h"
 #include "runtime/ops.h"
 #include "runtime/parameters.h"
+#include "runtime/sampling_ops.h"
 #include "runtime/tape.h"
 
 class PixelLevel {
-   public:
+  public:
     // Registers PREFIX.cond_proj.weight, ...: `channels` channels, conditions of width `condition_width`.
-    PixelLevel(Parameters& parameters, const std::string& prefix, std::int64_t channels, std::int64_t condition_width,
-               std::int64_t width, std::int64_t blocks, std::int64_t heads);
+    PixelLevel(Parameters& parameters, const std::string& prefix, std::int64_t channels,
+               std::int64_t condition_width, std::int64_t width, std::int64_t blocks, std::int64_t heads);
     PixelLevel(const PixelLevel&) = delete;
 
-    // Adds the summed cross-entropy of values int32 [N, C], given conditions [N, condition width], to totals (double [1, C]); while
-    // recording, scales[c] is the weight of channel c's sum in the loss that is differentiated.
+    // Adds the summed cross-entropy of values int32 [N, C], given conditions [N, condition width], to totals
+    // (double [1, C]); while recording, scales[c] is the weight of channel c's sum in the loss that is
+    // differentiated.
     void loss(Tape& tape, const Tensor& condition, const Tensor& values, std::span<const float> scales,
               const Tensor& totals) const;
     // Logits of one channel [N, 256], given all values.
     Tensor logits(Tape& tape, const Tensor& condition, const Tensor& values, std::int64_t channel) const;
 
-    // What the sampler (runtime/ops.h, sample_pixels) needs: sizes, and the weights packed for one sampling job.
+    // What the sampler (runtime/ops.h, sample_pixels) needs: sizes, and the weights packed for one sampling
+    // job.
     PixelSamplerShape sampler_shape() const;
     Tensor pack_for_sampling(Tape& tape) const;
 
-   private:
+  private:
     struct Block {
-        const Parameter *norm1_weight, *norm1_bias, *qkv_weight, *qkv_bias, *proj_weight, *proj_bias, *norm2_weight,
-            *norm2_bias, *fc1_weight, *fc1_bias, *fc2_weight, *fc2_bias;
+        const Parameter *norm1_weight, *norm1_bias, *qkv_weight, *qkv_bias, *proj_weight, *proj_bias,
+            *norm2_weight, *norm2_bias, *fc1_weight, *fc1_bias, *fc2_weight, *fc2_bias;
     };
 
     Tensor forward(Tape& tape, const Tensor& condition, const Tensor& values) const;

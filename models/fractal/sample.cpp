@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "runtime/error.h"
+#include "runtime/image_ops.h"
 
 namespace {
 
@@ -29,15 +30,19 @@ FractalSampler::FractalSampler(const FractalModel& model, std::int64_t batch, bo
     plan_ = plan_job(tape_, [&] { run(classes, rule, nullptr); });
 }
 
-std::vector<std::uint8_t> FractalSampler::sample(std::span<const std::int64_t> classes, const SampleRule& rule) {
-    if (static_cast<std::int64_t>(classes.size()) > batch_ || classes.empty() || guided_ != (rule.guidance != 1))
+std::vector<std::uint8_t> FractalSampler::sample(std::span<const std::int64_t> classes,
+                                                 const SampleRule& rule) {
+    if (static_cast<std::int64_t>(classes.size()) > batch_ || classes.empty() ||
+        guided_ != (rule.guidance != 1))
         throw std::logic_error("sampler: asked for what it was not planned for");
     const FractalConfig& config = model_.config();
     for (const std::int64_t label : classes)
         if (label < -1 || label >= config.class_num)
-            fail_usage("class {} is out of range: the model has classes 0 to {}", label, config.class_num - 1);
-    std::vector<std::uint8_t> bytes(classes.size() * static_cast<std::size_t>(config.channels * config.image_size() *
-                                                                              config.image_size()));
+            fail_usage("class {} is out of range: the model has classes 0 to {}", label,
+                       config.class_num - 1);
+    std::vector<std::uint8_t> bytes(
+        classes.size() *
+        static_cast<std::size_t>(config.channels * config.image_size() * config.image_size()));
     draws_.clear();
     replayed_ = 0;
     run_job(tape_, plan_, [&] { run(classes, rule, bytes.data()); });
@@ -56,7 +61,8 @@ void FractalSampler::run(std::span<const std::int64_t> classes, const SampleRule
     std::vector<std::int32_t> ids(static_cast<std::size_t>(rows), 0);
     std::vector<std::int64_t> numbers(static_cast<std::size_t>(rows));
     for (std::size_t i = 0; i < classes.size(); ++i) ids[i] = static_cast<std::int32_t>(classes[i] + 1);
-    for (std::int64_t row = 0; row < rows; ++row) numbers[static_cast<std::size_t>(row)] = rule.first_image + row % draws;
+    for (std::int64_t row = 0; row < rows; ++row)
+        numbers[static_cast<std::size_t>(row)] = rule.first_image + row % draws;
     const Tensor id = tape_.create(rows, 1, false, sizeof(std::int32_t));
     const Tensor paths = tape_.create(rows, 1, false, sizeof(std::int64_t));
     copy_to_tensor(tape_, id, ids.data(), ids.size() * sizeof(std::int32_t));
@@ -72,8 +78,8 @@ void FractalSampler::run(std::span<const std::int64_t> classes, const SampleRule
     }
 }
 
-Tensor FractalSampler::sample_level(const Job& job, std::size_t level, const Tensor& condition, const Tensor& paths,
-                                    float guidance) {
+Tensor FractalSampler::sample_level(const Job& job, std::size_t level, const Tensor& condition,
+                                    const Tensor& paths, float guidance) {
     const FractalConfig& config = model_.config();
     if (level == config.generators()) return sample_pixel(job, condition, paths, guidance);
     const std::int64_t rows = condition.rows(), C = config.channels, size = config.img_size_list[level],
@@ -83,10 +89,12 @@ Tensor FractalSampler::sample_level(const Job& job, std::size_t level, const Ten
     const Tensor previous = tape_.create(rows, C * patch_size * patch_size, false);
     const ArLevel::Cache cache = generator.create_cache(tape_, rows);
     tape_.arena().loop(L, [&](std::int64_t t) {
-        const float step_guidance = level == 0 && job.rule.linear_schedule
-                                        ? 1 + (guidance - 1) * static_cast<float>(t + 1) / static_cast<float>(L)
-                                        : guidance;
-        const Tensor patch_condition = generator.step(tape_, t, condition, previous, job.generators[level], cache);
+        const float step_guidance =
+            level == 0 && job.rule.linear_schedule
+                ? 1 + (guidance - 1) * static_cast<float>(t + 1) / static_cast<float>(L)
+                : guidance;
+        const Tensor patch_condition =
+            generator.step(tape_, t, condition, previous, job.generators[level], cache);
         const Tensor patch_paths = child_paths_at(tape_, paths, t, L);
         const Tensor patch = sample_level(job, level + 1, patch_condition, patch_paths, step_guidance);
         unpatchify_one(tape_, images, patch, t, C, size, patch_size);
@@ -95,13 +103,14 @@ Tensor FractalSampler::sample_level(const Job& job, std::size_t level, const Ten
     return images;
 }
 
-Tensor FractalSampler::sample_pixel(const Job& job, const Tensor& condition, const Tensor& paths, float guidance) {
+Tensor FractalSampler::sample_pixel(const Job& job, const Tensor& condition, const Tensor& paths,
+                                    float guidance) {
     const FractalConfig& config = model_.config();
     const Tensor margins = tape_.create(config.channels, job.draws, false);
     const Tensor numbers = uniforms(job, paths);
     const Guidance how{job.rule.temperature, guidance, job.rule.filter_threshold, job.rule.greedy};
-    const Tensor values =
-        sample_pixels(tape_, condition, numbers, job.pixels, model_.pixel_level().sampler_shape(), how, margins);
+    const Tensor values = sample_pixels(tape_, condition, numbers, job.pixels,
+                                        model_.pixel_level().sampler_shape(), how, margins);
     if (record_draws_ && !tape_.planning()) record_draws(job, values, numbers, margins);
     return normalize_values(tape_, values, config.pixel_mean(), config.pixel_deviation());
 }
@@ -117,7 +126,8 @@ Tensor FractalSampler::uniforms(const Job& job, const Tensor& paths) {
     return numbers;
 }
 
-void FractalSampler::record_draws(const Job& job, const Tensor& values, const Tensor& numbers, const Tensor& margins) {
+void FractalSampler::record_draws(const Job& job, const Tensor& values, const Tensor& numbers,
+                                  const Tensor& margins) {
     const std::int64_t C = model_.config().channels;
     for (std::int64_t channel = 0; channel < C; ++channel)
         for (std::int64_t row = 0; row < job.draws; ++row)

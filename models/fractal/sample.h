@@ -1,5 +1,5 @@
-// Drawing images: the recursion run forward, one patch after the other at AR levels with their keys and values cached, one channel
-// after the other at the pixel level.
+// Drawing images: the recursion run forward, one patch after the other at AR levels with their keys and
+// values cached, one channel after the other at the pixel level.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +11,13 @@
 struct SampleRule {
     float temperature = 1;  // multiplies the logits
     float guidance = 1;     // classifier-free guidance scale ("cfg"); 1: conditional only
-    bool linear_schedule = true;  // guidance grows linearly over the steps of level 0; otherwise it is constant
+    bool linear_schedule =
+        true;  // guidance grows linearly over the steps of level 0; otherwise it is constant
     float filter_threshold = 0;
     bool greedy = false;
     std::uint64_t seed = 0;
-    std::int64_t first_image = 0;  // number of the first image: an image depends on its number and the seed, not on the batch
+    std::int64_t first_image =
+        0;  // number of the first image: an image depends on its number and the seed, not on the batch
 };
 
 // What one draw saw, in the order of the draws.
@@ -25,7 +27,7 @@ struct DrawRecord {
 };
 
 class FractalSampler {
-   public:
+  public:
     // Images of up to `batch` per call, guided or not. The model must stay.
     FractalSampler(const FractalModel& model, std::int64_t batch, bool guided);
 
@@ -39,11 +41,12 @@ class FractalSampler {
 
     const Plan& plan() const { return plan_; }
 
-   private:
+  private:
     struct Job;  // what holds for one call of sample()
     void run(std::span<const std::int64_t> classes, const SampleRule& rule, std::uint8_t* bytes);
     // Images [rows, C * size^2], normalised, of level `level` for its conditions.
-    Tensor sample_level(const Job& job, std::size_t level, const Tensor& condition, const Tensor& paths, float guidance);
+    Tensor sample_level(const Job& job, std::size_t level, const Tensor& condition, const Tensor& paths,
+                        float guidance);
     Tensor sample_pixel(const Job& job, const Tensor& condition, const Tensor& paths, float guidance);
     Tensor uniforms(const Job& job, const Tensor& paths);
     void record_draws(const Job& job, const Tensor& values, const Tensor& numbers, const Tensor& margins);

@@ -1,4 +1,5 @@
 #include "models/metrics/likelihood.h"
+#include "runtime/image_ops.h"
 
 #include <cmath>
 #include <numbers>
@@ -6,30 +7,37 @@
 #include <stdexcept>
 
 Likelihood::Likelihood(const FractalModel& model, std::int64_t batch)
-    : model_(model), batch_(batch), tape_(Device::cpu), totals_(static_cast<std::size_t>(model.config().channels)) {
+    : model_(model),
+      batch_(batch),
+      tape_(Device::cpu),
+      totals_(static_cast<std::size_t>(model.config().channels)) {
     const std::vector<std::int32_t> ids(static_cast<std::size_t>(batch));
     std::vector<double> totals;
     plan_ = plan_job(tape_, [&] { run({}, ids, totals); });
 }
 
-void Likelihood::run(std::span<const std::uint8_t> images, std::span<const std::int32_t> ids, std::vector<double>& totals) {
+void Likelihood::run(std::span<const std::uint8_t> images, std::span<const std::int32_t> ids,
+                     std::vector<double>& totals) {
     const FractalConfig& config = model_.config();
     const std::int64_t C = config.channels, dims = C * config.image_size() * config.image_size();
     const auto batch = static_cast<std::int64_t>(ids.size());
-    const Tensor bytes = tape_.create(batch, dims, false, 1), id = tape_.create(batch, 1, false, sizeof(std::int32_t)),
-                 paths = tape_.create(batch, 1, false, sizeof(std::int64_t)), sums = tape_.create(1, C, false, sizeof(double));
+    const Tensor bytes = tape_.create(batch, dims, false, 1),
+                 id = tape_.create(batch, 1, false, sizeof(std::int32_t)),
+                 paths = tape_.create(batch, 1, false, sizeof(std::int64_t)),
+                 sums = tape_.create(1, C, false, sizeof(double));
     copy_to_tensor(tape_, bytes, images.data(), images.size());
     copy_to_tensor(tape_, id, ids.data(), ids.size_bytes());
     zero_tensor(tape_, paths);
     zero_tensor(tape_, sums);
     const std::vector<float> scales(static_cast<std::size_t>(C), 0.0f);
-    model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), id, paths, scales, sums,
-                {}, model_.default_chunks());
+    model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), id,
+                paths, scales, sums, {}, model_.default_chunks());
     copy_from_tensor(tape_, totals.data(), sums, totals.size() * sizeof(double));
 }
 
 void Likelihood::add(std::span<const std::uint8_t> images, std::span<const std::int64_t> classes) {
-    if (static_cast<std::int64_t>(classes.size()) > batch_) throw std::logic_error("likelihood: batch larger than planned");
+    if (static_cast<std::int64_t>(classes.size()) > batch_)
+        throw std::logic_error("likelihood: batch larger than planned");
     std::vector<std::int32_t> ids;
     for (const std::int64_t label : classes) ids.push_back(static_cast<std::int32_t>(label + 1));
     std::vector<double> totals(totals_.size());
@@ -47,7 +55,8 @@ void Likelihood::restart() {
 }
 
 std::vector<double> Likelihood::channel_bits_per_dim() const {
-    const auto pixels = static_cast<double>(images_ * model_.config().image_size() * model_.config().image_size());
+    const auto pixels =
+        static_cast<double>(images_ * model_.config().image_size() * model_.config().image_size());
     std::vector<double> bits;
     for (const double nats : totals_) bits.push_back(nats / pixels / std::numbers::ln2);
     return bits;

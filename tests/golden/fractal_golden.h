@@ -1,4 +1,5 @@
-// The arrays that the authors' release computed for a small random model, and our model with the same weights.
+// The arrays that the authors' release computed for a small random model, and our model with the same
+// weights.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -23,7 +24,7 @@ struct FractalGolden {
     SafetensorsFile arrays;
     FractalModel model;
 
-   private:
+  private:
     FractalConfig read_config() const {
         const auto list = [this](const char* key) {
             std::string text = arrays.metadata(key);
@@ -50,7 +51,8 @@ inline double relative_difference(std::span<const float> actual, std::span<const
     double largest = 0, difference = 0;
     for (std::size_t i = 0; i < actual.size(); ++i) {
         largest = std::max(largest, std::fabs(static_cast<double>(expected[i])));
-        difference = std::max(difference, std::fabs(static_cast<double>(actual[i]) - static_cast<double>(expected[i])));
+        difference = std::max(difference,
+                              std::fabs(static_cast<double>(actual[i]) - static_cast<double>(expected[i])));
     }
     return largest > 0 ? difference / largest : difference;
 }

@@ -1,4 +1,5 @@
 // Losses, conditions, logits and every gradient against the authors' release.
+#include "runtime/image_ops.h"
 #include "tests/golden/fractal_golden.h"
 
 namespace {
@@ -19,7 +20,8 @@ LossResult run_loss(FractalGolden& golden, bool training, const ChunkSizes& chun
     const std::int64_t C = config.channels, dims = C * config.image_size() * config.image_size();
     const double pixels = static_cast<double>(batch * dims / C);
     std::vector<std::int32_t> ids;
-    for (const std::int64_t label : labels) ids.push_back(training ? static_cast<std::int32_t>(label) + 1 : 0);
+    for (const std::int64_t label : labels)
+        ids.push_back(training ? static_cast<std::int32_t>(label) + 1 : 0);
     const std::vector<float> scales = channel_scales(C, training ? 5.0 : 1.0, pixels);
     LossResult result{std::vector<double>(static_cast<std::size_t>(C)), pixels};
     Tape tape(Device::cpu);
@@ -35,8 +37,8 @@ LossResult run_loss(FractalGolden& golden, bool training, const ChunkSizes& chun
         zero_tensor(tape, totals);
         PassRule rule;
         rule.recompute = recomputed;
-        golden.model.loss(tape, normalize_pixels(tape, bytes, config.pixel_mean(), config.pixel_deviation()), id, paths,
-                          scales, totals, rule, chunks);
+        golden.model.loss(tape, normalize_pixels(tape, bytes, config.pixel_mean(), config.pixel_deviation()),
+                          id, paths, scales, totals, rule, chunks);
         copy_from_tensor(tape, result.totals.data(), totals, result.totals.size() * 8);
     };
     const Plan plan = plan_job(tape, job);
@@ -67,14 +69,24 @@ void check_training(const std::string& name, const ChunkSizes& chunks, bool reco
 }  // namespace
 
 TEST_CASE("golden fractalar_tiny: training loss and every gradient") {
-    SUBCASE("one chunk a level") { check_training("fractalar_tiny", {4, 64, 1024}, false); }
-    SUBCASE("odd chunks") { check_training("fractalar_tiny", {3, 7, 13}, false); }
-    SUBCASE("recomputed") { check_training("fractalar_tiny", {4, 10, 16}, true); }
+    SUBCASE("one chunk a level") {
+        check_training("fractalar_tiny", {4, 64, 1024}, false);
+    }
+    SUBCASE("odd chunks") {
+        check_training("fractalar_tiny", {3, 7, 13}, false);
+    }
+    SUBCASE("recomputed") {
+        check_training("fractalar_tiny", {4, 10, 16}, true);
+    }
 }
 
 TEST_CASE("golden fractalar_two_level_tiny: training loss and every gradient") {
-    SUBCASE("one chunk a level") { check_training("fractalar_two_level_tiny", {4, 256}, false); }
-    SUBCASE("odd chunks") { check_training("fractalar_two_level_tiny", {3, 31}, true); }
+    SUBCASE("one chunk a level") {
+        check_training("fractalar_two_level_tiny", {4, 256}, false);
+    }
+    SUBCASE("odd chunks") {
+        check_training("fractalar_two_level_tiny", {3, 31}, true);
+    }
 }
 
 TEST_CASE("golden: unconditional likelihood") {
@@ -82,7 +94,8 @@ TEST_CASE("golden: unconditional likelihood") {
         CAPTURE(name);
         FractalGolden golden(name);
         const LossResult result = run_loss(golden, false, golden.model.default_chunks(), false);
-        CHECK(mean_loss(result, 1) == doctest::Approx(golden.arrays.floats("eval.loss")[0]).epsilon(tolerance));
+        CHECK(mean_loss(result, 1) ==
+              doctest::Approx(golden.arrays.floats("eval.loss")[0]).epsilon(tolerance));
     }
 }
 
@@ -97,13 +110,15 @@ TEST_CASE("golden: conditions of every level and pixel logits") {
         Tape tape(Device::cpu);
         std::vector<std::vector<float>> conditions(config.generators()), patches(config.generators());
         const auto job = [&] {
-            Tensor image = tape.create(batch, config.channels * config.image_size() * config.image_size(), false);
+            Tensor image =
+                tape.create(batch, config.channels * config.image_size() * config.image_size(), false);
             copy_to_tensor(tape, image, images.data(), images.size() * 4);
             const Tensor ids = tape.create(batch, 1, false, 4);
             zero_tensor(tape, ids);
             Tensor condition = golden.model.class_condition(tape, ids);
             for (std::size_t level = 0; level <= last; ++level) {
-                image = patchify(tape, image, config.channels, config.img_size_list[level], config.patch_size(level));
+                image = patchify(tape, image, config.channels, config.img_size_list[level],
+                                 config.patch_size(level));
                 condition = golden.model.generator(level).forward(tape, image, condition, Tensor(), {});
                 conditions[level].resize(static_cast<std::size_t>(condition.rows() * condition.width()));
                 patches[level].resize(static_cast<std::size_t>(image.rows() * image.width()));
@@ -112,14 +127,17 @@ TEST_CASE("golden: conditions of every level and pixel logits") {
             }
             const auto expected = golden.arrays.floats("eval.pixel.logits");
             const auto pixels = static_cast<std::int64_t>(expected.size()) / (config.channels * 256);
-            const Tensor values = pixel_values(tape, tape.slice(image, 0, pixels), config.pixel_mean(), config.pixel_deviation());
+            const Tensor values = pixel_values(tape, tape.slice(image, 0, pixels), config.pixel_mean(),
+                                               config.pixel_deviation());
             const Tensor chosen = tape.slice(condition, 0, pixels);
             for (std::int64_t channel = 0; channel < config.channels; ++channel) {
                 std::vector<float> logits(static_cast<std::size_t>(pixels * 256)), reference;
-                copy_from_tensor(tape, logits.data(), golden.model.pixel_level().logits(tape, chosen, values, channel),
+                copy_from_tensor(tape, logits.data(),
+                                 golden.model.pixel_level().logits(tape, chosen, values, channel),
                                  logits.size() * 4);
                 for (std::int64_t n = 0; n < pixels; ++n) {
-                    const auto row = expected.subspan(static_cast<std::size_t>((n * config.channels + channel) * 256), 256);
+                    const auto row = expected.subspan(
+                        static_cast<std::size_t>((n * config.channels + channel) * 256), 256);
                     reference.insert(reference.end(), row.begin(), row.end());
                 }
                 if (!tape.planning()) CHECK(relative_difference(logits, reference) < tolerance);
@@ -134,7 +152,8 @@ TEST_CASE("golden: conditions of every level and pixel logits") {
             CAPTURE(level);
             const std::string prefix = "eval.level" + std::to_string(level) + ".";
             CHECK(relative_difference(patches[level], golden.arrays.floats(prefix + "patches")) < tolerance);
-            CHECK(relative_difference(conditions[level], golden.arrays.floats(prefix + "cond.0")) < tolerance);
+            CHECK(relative_difference(conditions[level], golden.arrays.floats(prefix + "cond.0")) <
+                  tolerance);
         }
     }
 }

@@ -11,11 +11,13 @@ std::string first_difference(const FractalConfig& config, const std::vector<Draw
                              std::span<const std::uint8_t> expected, std::int64_t rows) {
     const std::int64_t size = config.image_size(), C = config.channels;
     for (std::size_t d = 0; d < draws.size(); ++d) {
-        const std::int64_t row = static_cast<std::int64_t>(d) % rows, channel = static_cast<std::int64_t>(d) / rows % C;
+        const std::int64_t row = static_cast<std::int64_t>(d) % rows,
+                           channel = static_cast<std::int64_t>(d) / rows % C;
         std::int64_t pixel = static_cast<std::int64_t>(d) / (rows * C), y = 0, x = 0;
         // The pixel's place: its path read from the innermost level outwards.
         for (std::size_t level = config.generators(); level-- > 0;) {
-            const std::int64_t L = config.tokens(level), p = config.patch_size(level), side = config.img_size_list[level] / p;
+            const std::int64_t L = config.tokens(level), p = config.patch_size(level),
+                               side = config.img_size_list[level] / p;
             const std::int64_t t = pixel % L;
             y += t / side * p;
             x += t % side * p;
@@ -23,9 +25,11 @@ std::string first_difference(const FractalConfig& config, const std::vector<Draw
         }
         const int wanted = expected[static_cast<std::size_t>(((row * C + channel) * size + y) * size + x)];
         if (draws[d].value != wanted)
-            return fmt::format("draw {} (image {}, row {}, column {}, channel {}): value {}, expected {}; uniform {} is {} from the "
-                               "edge of what was drawn",
-                               d, row, y, x, channel, draws[d].value, wanted, draws[d].uniform, draws[d].margin);
+            return fmt::format(
+                "draw {} (image {}, row {}, column {}, channel {}): value {}, expected {}; uniform {} is {} "
+                "from the "
+                "edge of what was drawn",
+                d, row, y, x, channel, draws[d].value, wanted, draws[d].uniform, draws[d].margin);
     }
     return "no draw differs";
 }
@@ -45,7 +49,8 @@ void check_images(const std::string& name, const std::string& which, float guida
     const auto expected = golden.arrays.bytes_u8("sample." + which + ".image_u8");
     const bool equal = std::ranges::equal(images, expected);
     CHECK_MESSAGE(equal, name, " ", which, ": ",
-                  first_difference(golden.model.config(), sampler.draws(), expected, static_cast<std::int64_t>(labels.size())));
+                  first_difference(golden.model.config(), sampler.draws(), expected,
+                                   static_cast<std::int64_t>(labels.size())));
 }
 
 }  // namespace

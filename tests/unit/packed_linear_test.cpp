@@ -6,8 +6,9 @@
 
 namespace {
 
-std::vector<double> reference(const std::vector<float>& x, const std::vector<float>& weight, const std::vector<float>& bias,
-                              std::int64_t rows, std::int64_t N, std::int64_t K) {
+std::vector<double> reference(const std::vector<float>& x, const std::vector<float>& weight,
+                              const std::vector<float>& bias, std::int64_t rows, std::int64_t N,
+                              std::int64_t K) {
     std::vector<double> y;
     for (std::int64_t r = 0; r < rows; ++r)
         for (std::int64_t n = 0; n < N; ++n) {
@@ -20,8 +21,9 @@ std::vector<double> reference(const std::vector<float>& x, const std::vector<flo
     return y;
 }
 
-std::vector<float> packed_forward(const std::vector<float>& x, const std::vector<float>& weight, const std::vector<float>& bias,
-                                  std::int64_t rows, std::int64_t N, std::int64_t K) {
+std::vector<float> packed_forward(const std::vector<float>& x, const std::vector<float>& weight,
+                                  const std::vector<float>& bias, std::int64_t rows, std::int64_t N,
+                                  std::int64_t K) {
     std::vector<float> packed(static_cast<std::size_t>(cpu::packed_linear_floats(N, K)), NAN);
     cpu::pack_linear(packed.data(), weight.data(), bias.empty() ? nullptr : bias.data(), N, K);
     std::vector<float> y(static_cast<std::size_t>(rows * N), NAN);
@@ -48,7 +50,8 @@ TEST_CASE("packed_linear: every number of rows, odd sizes, with and without bias
 
 TEST_CASE("packed_linear: a row's bits do not depend on the rows beside it") {
     const std::int64_t rows = 13, N = 100, K = 70;
-    const auto x = kernel_check::uniform(rows * K, 4), weight = kernel_check::uniform(N * K, 5), bias = kernel_check::uniform(N, 6);
+    const auto x = kernel_check::uniform(rows * K, 4), weight = kernel_check::uniform(N * K, 5),
+               bias = kernel_check::uniform(N, 6);
     const auto together = packed_forward(x, weight, bias, rows, N, K);
     for (std::int64_t r = 0; r < rows; ++r) {
         const std::vector<float> alone =
@@ -59,8 +62,8 @@ TEST_CASE("packed_linear: a row's bits do not depend on the rows beside it") {
 
 TEST_CASE("packed_linear_tile: accumulates on request") {
     const std::int64_t rows = 7, N = 40, K = 33;
-    const auto x = kernel_check::uniform(rows * K, 7), weight = kernel_check::uniform(N * K, 8), bias = kernel_check::uniform(N, 9),
-               before = kernel_check::uniform(rows * N, 10);
+    const auto x = kernel_check::uniform(rows * K, 7), weight = kernel_check::uniform(N * K, 8),
+               bias = kernel_check::uniform(N, 9), before = kernel_check::uniform(rows * N, 10);
     std::vector<float> packed(static_cast<std::size_t>(cpu::packed_linear_floats(N, K)));
     cpu::pack_linear(packed.data(), weight.data(), bias.data(), N, K);
     auto expected = reference(x, weight, bias, rows, N, K);

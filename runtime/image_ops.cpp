@@ -1,0 +1,58 @@
+#include "runtime/image_ops.h"
+
+#include "kernels/gather.h"
+#include "kernels/patchify.h"
+#include "kernels/pixels.h"
+#include "runtime/launch.h"
+
+Tensor normalize_pixels(Tape& tape, const Tensor& bytes, std::span<const float> mean,
+                        std::span<const float> deviation) {
+    const auto C = static_cast<std::int64_t>(mean.size());
+    const Tensor y = tape.create(bytes.rows(), bytes.width(), false);
+    LAUNCH(tape, normalize_pixels, tape.value(y), tape.value<std::uint8_t>(bytes), mean.data(),
+           deviation.data(), bytes.rows(), C, bytes.width() / C);
+    return y;
+}
+
+Tensor pixel_values(Tape& tape, const Tensor& normalized, std::span<const float> mean,
+                    std::span<const float> deviation) {
+    const Tensor y = tape.create(normalized.rows(), normalized.width(), false, sizeof(std::int32_t));
+    LAUNCH(tape, pixel_values, tape.value<std::int32_t>(y), tape.value(normalized), mean.data(),
+           deviation.data(), normalized.rows(), normalized.width());
+    return y;
+}
+
+Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float> mean,
+                        std::span<const float> deviation) {
+    const Tensor y = tape.create(values.rows(), values.width(), false);
+    LAUNCH(tape, normalize_values, tape.value(y), tape.value<std::int32_t>(values), mean.data(),
+           deviation.data(), values.rows(), values.width());
+    return y;
+}
+
+Tensor patchify(Tape& tape, const Tensor& images, std::int64_t channels, std::int64_t size,
+                std::int64_t patch) {
+    const std::int64_t L = (size / patch) * (size / patch);
+    const Tensor y = tape.create(images.rows() * L, channels * patch * patch, false);
+    LAUNCH(tape, patchify, tape.value(y), tape.value(images), images.rows(), channels, size, patch);
+    return y;
+}
+
+void unpatchify_one(Tape& tape, const Tensor& images, const Tensor& patches, std::int64_t t,
+                    std::int64_t channels, std::int64_t size, std::int64_t patch) {
+    LAUNCH(tape, unpatchify_one, tape.value(images), tape.value(patches), t, images.rows(), channels, size,
+           patch);
+}
+
+Tensor child_paths(Tape& tape, const Tensor& paths, std::int64_t L) {
+    const Tensor y = tape.create(paths.rows() * L, 1, false, sizeof(std::int64_t));
+    LAUNCH(tape, child_paths, tape.value<std::int64_t>(y), tape.value<std::int64_t>(paths), paths.rows(), L);
+    return y;
+}
+
+Tensor child_paths_at(Tape& tape, const Tensor& paths, std::int64_t t, std::int64_t L) {
+    const Tensor y = tape.create(paths.rows(), 1, false, sizeof(std::int64_t));
+    LAUNCH(tape, child_paths_at, tape.value<std::int64_t>(y), tape.value<std::int64_t>(paths), t,
+           paths.rows(), L);
+    return y;
+}

@@ -1,0 +1,66 @@
+#include "runtime/sampling_ops.h"
+
+#include <stdexcept>
+
+#include "kernels/attention_decode.h"
+#include "kernels/packed_linear.h"
+#include "kernels/sequence.h"
+#include "kernels/uniform.h"
+#include "runtime/launch.h"
+
+Tensor pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N) {
+    const std::int64_t K = weight.shape.back();
+    const Tensor packed = tape.create(1, cpu::packed_linear_floats(N, K), false);
+    LAUNCH(tape, pack_linear, tape.value(packed), weight.value, bias ? bias->value : nullptr, N, K);
+    return packed;
+}
+
+Tensor packed_linear(Tape& tape, const Tensor& x, const Tensor& packed, std::int64_t N) {
+    if (packed.width() != cpu::packed_linear_floats(N, x.width()))
+        throw std::logic_error("packed_linear: x does not fit the packed weights");
+    const Tensor y = tape.create(x.rows(), N, false);
+    LAUNCH(tape, packed_linear_forward, tape.value(y), tape.value(x), tape.value(packed), x.rows(), N,
+           x.width());
+    return y;
+}
+
+Tensor attention_decode(Tape& tape, const Tensor& qkv, const Tensor& key_cache, const Tensor& value_cache,
+                        std::int64_t heads, std::int64_t position, std::int64_t capacity) {
+    const std::int64_t width = qkv.width() / 3;
+    const Tensor y = tape.create(qkv.rows(), width, false);
+    LAUNCH(tape, attention_decode, tape.value(y), tape.value(key_cache), tape.value(value_cache),
+           tape.value(qkv), qkv.rows(), heads, width / heads, position, capacity);
+    return y;
+}
+
+Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std::int64_t t) {
+    const Tensor y = tape.create(x.rows(), x.width(), false);
+    LAUNCH(tape, level_sequence_forward, tape.value(y), tape.value(x), nullptr,
+           positions.value + t * x.width(), x.rows(), 1, x.width());
+    return y;
+}
+
+Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std::int64_t channels,
+                        PhiloxKey key) {
+    const Tensor y = tape.create(channels, rows, false);
+    for (std::int64_t c = 0; c < channels; ++c)
+        LAUNCH(tape, uniform_by_path, tape.value(y) + c * rows, tape.value<std::int64_t>(paths), rows,
+               static_cast<std::uint32_t>(c), key);
+    return y;
+}
+
+Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape) {
+    if (!cpu::pixel_sampler_fits(shape))
+        throw std::logic_error("pack_pixel_sampler: the pixel level is too large for its sampler");
+    const Tensor packed = tape.create(1, cpu::pixel_sampler_packed_floats(shape), false);
+    LAUNCH(tape, pixel_sampler_pack, tape.value(packed), weights, shape);
+    return packed;
+}
+
+Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
+                     const PixelSamplerShape& shape, const Guidance& guidance, const Tensor& margins) {
+    const Tensor values = tape.create(condition.rows(), shape.channels, false, sizeof(std::int32_t));
+    LAUNCH(tape, pixel_sample, tape.value<std::int32_t>(values), tape.value(margins), tape.value(condition),
+           tape.value(uniforms), tape.value(packed), shape, uniforms.width(), guidance);
+    return values;
+}
