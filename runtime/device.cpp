@@ -1,5 +1,8 @@
 #include "runtime/device.h"
 
+#ifdef __SSE__
+#include <immintrin.h>
+#endif
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -35,6 +38,13 @@ Memory& Memory::operator=(Memory&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
     return *this;
+}
+
+void flush_denormals() {
+#ifdef __SSE__
+    constexpr unsigned flush_results = 0x8000, flush_operands = 0x0040;
+    _mm_setcsr(_mm_getcsr() | flush_results | flush_operands);
+#endif
 }
 
 std::size_t available_memory(Device) {

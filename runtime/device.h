@@ -27,6 +27,10 @@ class Memory {
     std::size_t size_ = 0;
 };
 
+// Makes this thread, and every thread it starts from now on, treat floats below 1.2e-38 as zero. Trained softmaxes are
+// full of them, and the processor takes a hundred times as long for each.
+void flush_denormals();
+
 // Bytes a new slab could take now without swapping.
 std::size_t available_memory(Device device);
 

@@ -5,10 +5,12 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "runtime/device.h"
 #include "runtime/error.h"
 
 // Exit code: 0, 2 for a wrong command line (UsageError), 1 for every other exception.
 inline int run_program(CLI::App& app, const char* name, int argument_count, char** arguments) {
+    flush_denormals();
     const auto report = [name](const std::exception& error) {
         fmt::print(stderr, "{}: {}\n", name, error.what());
     };
