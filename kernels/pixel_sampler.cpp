@@ -1,43 +1,30 @@
-// The products are the work, so they are written here: 8 rows times 32 outputs are 16 sums that stay in
-// registers, each step over K loads two vectors of weights and eight broadcast activations for 16
-// multiply-adds. That keeps both multiply-add units of a core busy while the weights arrive at 16 bytes a
-// cycle, which the second-level cache delivers. Weights are packed beforehand because [N, K] rows would have
-// to be transposed at every call. All else is called from its own kernel, on the few rows of a tile, where it
-// finds its input in the first-level cache and starts no threads.
+// A tile of rows goes through everything on one thread: the products through packed_linear_tile, which keeps
+// both multiply-add units busy while the weights stream from the second-level cache, all else through its own
+// kernel, which finds its few rows in the first-level cache and starts no threads.
 #include "kernels/pixel_sampler.h"
 
 #include <omp.h>
 
 #include <algorithm>
-#include <array>
 #include <cassert>
-#include <utility>
 
 #include "kernels/attention_decode.h"
 #include "kernels/embedding.h"
 #include "kernels/gelu.h"
 #include "kernels/layernorm.h"
+#include "kernels/packed_linear.h"
 #include "kernels/partition.h"
-#include "kernels/vector.h"
 
 namespace cpu {
 namespace {
 
 constexpr std::int64_t vocabulary = 256;
 constexpr float epsilon = 1e-6f;
-constexpr int tile_rows = 8;
-constexpr int panel = 2 * lanes;  // outputs
+constexpr int tile_rows = packed_rows;
 constexpr std::int64_t stack_floats = (512 << 10) / sizeof(float);
 
-std::int64_t round_up_to_panel(std::int64_t n) {
-    return (n + panel - 1) / panel * panel;
-}
-std::int64_t linear_floats(std::int64_t N, std::int64_t K) {
-    return round_up_to_panel(N) * (K + 1);
-}
-
 std::int64_t norm_floats(std::int64_t W) {
-    return round_up_to_panel(2 * W);
+    return (2 * W + packed_panel - 1) / packed_panel * packed_panel;
 }
 
 // Where the parts of the packed weights begin. A norm is [weight, bias] of W each.
@@ -55,23 +42,23 @@ BlockLayout block_layout(std::int64_t W) {
     BlockLayout block;
     block.norm1 = 0;
     block.qkv = block.norm1 + norm_floats(W);
-    block.proj = block.qkv + linear_floats(3 * W, W);
-    block.norm2 = block.proj + linear_floats(W, W);
+    block.proj = block.qkv + packed_linear_floats(3 * W, W);
+    block.norm2 = block.proj + packed_linear_floats(W, W);
     block.fc1 = block.norm2 + norm_floats(W);
-    block.fc2 = block.fc1 + linear_floats(4 * W, W);
-    block.floats = block.fc2 + linear_floats(W, 4 * W);
+    block.fc2 = block.fc1 + packed_linear_floats(4 * W, W);
+    block.floats = block.fc2 + packed_linear_floats(W, 4 * W);
     return block;
 }
 
 Layout packed_layout(const PixelSamplerShape& shape) {
     const std::int64_t W = shape.width;
     Layout layout{};
-    layout.ln = layout.condition + linear_floats(W, shape.condition_width);
+    layout.ln = layout.condition + packed_linear_floats(W, shape.condition_width);
     layout.norm = layout.ln + norm_floats(W);
     std::int64_t next = layout.norm + norm_floats(W);
     for (std::int64_t c = 0; c < shape.channels; ++c) {
         layout.logits[c] = next;
-        next += linear_floats(vocabulary, W);
+        next += packed_linear_floats(vocabulary, W);
         if (c + 1 == shape.channels) break;
         layout.codebooks[c] = next;
         next += vocabulary * W;
@@ -87,74 +74,6 @@ void pack_norm(float* packed, const float* weight, const float* bias, std::int64
     std::copy_n(bias, W, packed + W);
 }
 
-void pack_linear(float* packed, const float* weight, const float* bias, std::int64_t N, std::int64_t K) {
-    for (std::int64_t first = 0; first < N; first += panel, packed += (K + 1) * panel) {
-        std::fill_n(packed, (K + 1) * panel, 0.0f);
-        for (std::int64_t n = first; n < std::min(N, first + panel); ++n) {
-            float* column = packed + (n - first);
-            column[0] = bias[n];
-            for (std::int64_t k = 0; k < K; ++k) column[(k + 1) * panel] = weight[n * K + k];
-        }
-    }
-}
-
-struct Product {
-    float* y;        // [rows, N]
-    const float* x;  // [rows, K]
-    const float* panels;
-    std::int64_t N, K;
-    bool accumulate = false;  // y += ... instead of y = ...
-};
-
-template <int Rows>
-void store_panel(const Product& p, std::int64_t column, const Vector (&sum)[Rows][2]) {
-    float* y = p.y + column;
-    const std::int64_t columns = std::min<std::int64_t>(panel, p.N - column);
-    if (columns == panel) {
-        for (int r = 0; r < Rows; ++r, y += p.N) {
-            for (int v = 0; v < 2; ++v) {
-                Vector old = {};
-                if (p.accumulate) load(old, y + v * lanes);
-                store(y + v * lanes, old + sum[r][v]);
-            }
-        }
-        return;
-    }
-    float values[Rows][panel];
-    for (int r = 0; r < Rows; ++r)
-        for (int v = 0; v < 2; ++v) store(&values[r][v * lanes], sum[r][v]);
-    for (int r = 0; r < Rows; ++r, y += p.N)
-        for (int n = 0; n < columns; ++n) y[n] = (p.accumulate ? y[n] : 0.0f) + values[r][n];
-}
-
-// The sum over k runs in one order for every number of rows, so a row's bits do not depend on it.
-template <int Rows>
-void multiply(const Product& p) {
-    const float* weight = p.panels;
-    for (std::int64_t column = 0; column < p.N; column += panel) {
-        Vector sum[Rows][2], b[2];
-        for (int v = 0; v < 2; ++v) {
-            load(b[v], weight + v * lanes);
-            for (int r = 0; r < Rows; ++r) sum[r][v] = b[v];
-        }
-        weight += panel;
-        for (std::int64_t k = 0; k < p.K; ++k, weight += panel) {
-            for (int v = 0; v < 2; ++v) load(b[v], weight + v * lanes);
-            for (int r = 0; r < Rows; ++r) {
-                const float a = p.x[r * p.K + k];
-                for (int v = 0; v < 2; ++v) sum[r][v] += a * b[v];
-            }
-        }
-        store_panel<Rows>(p, column, sum);
-    }
-}
-
-template <int... Index>
-constexpr auto multiply_functions(std::integer_sequence<int, Index...>) {
-    return std::array{multiply<Index + 1>...};
-}
-constexpr auto multiply_rows = multiply_functions(std::make_integer_sequence<int, tile_rows>{});
-
 std::int64_t activation_floats(const PixelSamplerShape& shape) {
     return tile_rows * (2 * shape.width + std::max(4 * shape.width, vocabulary) +
                         2 * shape.blocks * shape.channels * shape.width);
@@ -169,10 +88,6 @@ struct Tile {
     float* caches;      // per block keys, then values [rows, heads, channels, head_dim]
 };
 
-void product(const Tile& tile, const Product& p) {
-    multiply_rows[static_cast<std::size_t>(tile.rows - 1)](p);
-}
-
 void normalize(const Tile& tile, float* y, const float* norm) {
     const std::int64_t W = tile.shape.width;
     float mean[tile_rows], rstd[tile_rows];
@@ -183,15 +98,15 @@ void run_block(const Tile& tile, const float* packed, const BlockLayout& block, 
                std::int64_t channel) {
     const std::int64_t W = tile.shape.width, heads = tile.shape.heads;
     normalize(tile, tile.normed, packed + block.norm1);
-    product(tile, {tile.wide, tile.normed, packed + block.qkv, 3 * W, W});
+    packed_linear_tile(tile.wide, tile.normed, packed + block.qkv, tile.rows, 3 * W, W, false);
     attention_decode(tile.normed, keys, values, tile.wide, tile.rows, heads, W / heads, channel,
                      tile.shape.channels);
-    product(tile, {tile.x, tile.normed, packed + block.proj, W, W, true});
+    packed_linear_tile(tile.x, tile.normed, packed + block.proj, tile.rows, W, W, true);
     normalize(tile, tile.normed, packed + block.norm2);
-    product(tile, {tile.wide, tile.normed, packed + block.fc1, 4 * W, W});
+    packed_linear_tile(tile.wide, tile.normed, packed + block.fc1, tile.rows, 4 * W, W, false);
     // Row by row: within a longer run an element's place among vectors would depend on its row.
     for (int r = 0; r < tile.rows; ++r) gelu_forward(tile.wide + r * 4 * W, tile.wide + r * 4 * W, 4 * W);
-    product(tile, {tile.x, tile.wide, packed + block.fc2, W, 4 * W, true});
+    packed_linear_tile(tile.x, tile.wide, packed + block.fc2, tile.rows, W, 4 * W, true);
 }
 
 // tile.x holds the tokens of `channel`; leaves its logits in tile.wide [rows, 256].
@@ -204,7 +119,8 @@ void predict(const Tile& tile, const float* packed, const Layout& layout, std::i
                   channel);
     }
     normalize(tile, tile.normed, packed + layout.norm);
-    product(tile, {tile.wide, tile.normed, packed + layout.logits[channel], vocabulary, W});
+    packed_linear_tile(tile.wide, tile.normed, packed + layout.logits[channel], tile.rows, vocabulary, W,
+                       false);
 }
 
 // What all tiles share: the arguments of pixel_sample.
@@ -223,9 +139,8 @@ void project_conditions(const Job& job, const Layout& layout, const Tile& tile, 
     const std::int64_t K = job.shape.condition_width, W = job.shape.width;
     const int drawn = tile.rows / halves;
     for (int half = 0; half < halves; ++half)
-        multiply_rows[static_cast<std::size_t>(drawn - 1)]({tile.x + half * drawn * W,
-                                                            job.conditions + (half * job.draws + first) * K,
-                                                            job.packed + layout.condition, W, K});
+        packed_linear_tile(tile.x + half * drawn * W, job.conditions + (half * job.draws + first) * K,
+                           job.packed + layout.condition, drawn, W, K, false);
 }
 
 // All channels of the draws first .. first + drawn - 1.

@@ -49,9 +49,11 @@ Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std:
     return y;
 }
 
+bool pixel_sampler_fits(const PixelSamplerShape& shape) {
+    return cpu::pixel_sampler_fits(shape);
+}
+
 Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape) {
-    if (!cpu::pixel_sampler_fits(shape))
-        throw std::logic_error("pack_pixel_sampler: the pixel level is too large for its sampler");
     const Tensor packed = tape.create(1, cpu::pixel_sampler_packed_floats(shape), false);
     LAUNCH(tape, pixel_sampler_pack, tape.value(packed), weights, shape);
     return packed;

@@ -26,6 +26,8 @@ Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std
 // Uniform numbers [C, rows] for the first `rows` of `paths`.
 Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std::int64_t channels,
                         PhiloxKey key);
+// Whether a pixel level of this shape can be sampled: see kernels/pixel_sampler.h.
+bool pixel_sampler_fits(const PixelSamplerShape& shape);
 // The pixel level's weights as its sampler wants them, for one sampling job: see kernels/pixel_sampler.h.
 Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape);
 // Draws pixels for `condition` [R, condition width]: values int32 [R, C]. R is the number of `uniforms`'

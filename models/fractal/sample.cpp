@@ -24,6 +24,10 @@ FractalSampler::FractalSampler(const FractalModel& model, std::int64_t batch, bo
     : model_(model), batch_(batch), guided_(guided), tape_(Device::cpu) {
     if (guided && model.config().class_num == 0)
         fail_usage("the model is unlabelled: a guidance scale other than 1 needs classes");
+    const PixelSamplerShape pixels = model.pixel_level().sampler_shape();
+    if (!pixel_sampler_fits(pixels))
+        fail("the pixel level, width {} with {} blocks, is too large for its sampler", pixels.width,
+             pixels.blocks);
     const std::vector<std::int64_t> classes(static_cast<std::size_t>(batch), -1);
     SampleRule rule;
     rule.guidance = guided ? 2.0f : 1.0f;
