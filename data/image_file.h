@@ -1,0 +1,26 @@
+// JPEG and PNG files in, PNG files out.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+struct Image {
+    int width = 0, height = 0, channels = 0;
+    std::vector<std::uint8_t> pixels;  // [height, width, channels], rows from the top
+};
+
+// Larger images are refused from their header, before memory is taken for them.
+constexpr int maximum_image_side = 20'000;
+constexpr std::int64_t maximum_image_pixels = 400'000'000;
+
+// Reads a JPEG or PNG file, told by its first bytes and not by its name, as 1 (grey) or 3 (RGB) channels.
+// Alpha is dropped, 16-bit samples keep their upper byte, CMYK becomes RGB. Throws Error with the path and
+// the reason: not an image, too large, truncated, or a PNG chunk that differs from its checksum.
+Image read_image(const std::filesystem::path& path, int channels);
+
+// An 8-bit PNG file: rows filtered adaptively, compressed by zlib at its best. 1 or 3 channels. Throws Error.
+std::vector<std::uint8_t> encode_png(const Image& image);
+
+// The same into a file, which appears whole or not at all. Throws Error.
+void write_png(const std::filesystem::path& path, const Image& image);

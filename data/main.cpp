@@ -1,0 +1,238 @@
+// build/data: makes packed files, and shows what is in one.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/baselines.h"
+#include "data/fractals.h"
+#include "data/image_file.h"
+#include "data/pack.h"
+#include "data/packed.h"
+#include "data/sheet.h"
+#include "runtime/error.h"
+#include "runtime/program.h"
+
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+
+// One live line on a terminal, nothing when piped; ends the job after Ctrl-C or SIGTERM, so that no partial
+// file is left.
+PackProgress show_progress(std::string what) {
+    for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { interrupted = 1; });
+    const bool terminal = isatty(STDERR_FILENO) != 0;
+    auto shown = std::chrono::steady_clock::time_point{};
+    return [=](std::int64_t done, std::int64_t total) mutable {
+        if (interrupted != 0)
+            fail("{}interrupted after {} of {} images, nothing written", terminal ? "\n" : "", done, total);
+        const auto now = std::chrono::steady_clock::now();
+        if (!terminal || (done < total && now - shown < std::chrono::milliseconds(100))) return;
+        shown = now;
+        fmt::print(stderr, "\r{} {} of {} images{}", what, done, total, done == total ? "\n" : "");
+        std::fflush(stderr);
+    };
+}
+
+struct PackArguments {
+    std::string images, cifar10, split, out;
+    int size = 0;
+    double holdout = 0.0;
+    bool grey = false;
+};
+
+void run_pack(const PackArguments& arguments) {
+    if (arguments.images.empty() == arguments.cifar10.empty())
+        fail_usage("give either --images or --cifar10");
+    if (!(arguments.holdout >= 0.0 && arguments.holdout < 1.0))
+        fail_usage("--holdout {}: expected a fraction from 0 to below 1", arguments.holdout);
+    const PackOptions options{arguments.out, arguments.holdout, show_progress("packed")};
+    PackReport report;
+    if (!arguments.images.empty()) {
+        if (arguments.size == 0) fail_usage("--images needs --size, the side of the packed images in pixels");
+        report = pack_folder(arguments.images, arguments.size, arguments.grey, options);
+    } else {
+        if (arguments.split.empty()) fail_usage("--cifar10 needs --split train or --split test");
+        report = pack_cifar10(arguments.cifar10, arguments.split, options);
+    }
+    if (report.skipped > 0) {
+        fmt::print(stderr, "skipped {} {}:\n", report.skipped, report.skipped == 1 ? "file" : "files");
+        for (const std::string& what : report.first_skipped) fmt::print(stderr, "  {}\n", what);
+        if (report.skipped > static_cast<std::int64_t>(report.first_skipped.size()))
+            fmt::print(stderr, "  ...\n");
+    }
+    fmt::print("{}: {} images\n", arguments.out, report.packed);
+    if (arguments.holdout > 0.0)
+        fmt::print("{}: {} images\n", holdout_path(arguments.out).string(), report.held_out);
+}
+
+void add_pack(CLI::App& app) {
+    CLI::App* job = app.add_subcommand("pack", "Pack a folder of images or CIFAR-10's binary files");
+    auto arguments = std::make_shared<PackArguments>();
+    CLI::Option* images =
+        job->add_option("--images", arguments->images,
+                        "Folder with one folder of JPEG and PNG files per class (the folders' names, sorted, "
+                        "are the classes), "
+                        "or with the files themselves (no labels); names starting with a dot are ignored");
+    CLI::Option* size =
+        job->add_option("--size", arguments->size,
+                        "Side of the packed images in pixels: each is shrunk or enlarged to this "
+                        "short side, and its centre is cut out")
+            ->check(CLI::Range(1, packed_maximum_size));
+    CLI::Option* grey =
+        job->add_flag("--grey", arguments->grey, "One channel instead of red, green and blue");
+    CLI::Option* cifar10 =
+        job->add_option("--cifar10", arguments->cifar10,
+                        "Folder with CIFAR-10's data_batch_1.bin to data_batch_5.bin and test_batch.bin");
+    CLI::Option* split =
+        job->add_option("--split", arguments->split, "Which of CIFAR-10's splits: train or test")
+            ->check(CLI::IsMember({"train", "test"}));
+    job->add_option("--out", arguments->out, "Packed file to write")->required()->type_name("FILE");
+    job->add_option(
+        "--holdout", arguments->holdout,
+        "Fraction of each class, from 0 to below 1, that goes into a second file instead: every so many-th "
+        "image, the same ones each time. That file is named like --out with .holdout before the "
+        "extension: cifar.bin and cifar.holdout.bin");
+    for (CLI::Option* folder : {images, cifar10}) folder->type_name("DIR");
+    for (CLI::Option* option : {size, grey}) option->needs(images);
+    split->needs(cifar10);
+    images->excludes(cifar10);
+    job->callback([arguments] { run_pack(*arguments); });
+}
+
+struct FractalArguments {
+    std::string out;
+    int size = 32;
+    std::int64_t count = 50'000;
+    std::uint64_t seed = 0, first = 0;
+};
+
+void run_fractals(const FractalArguments& arguments) {
+    const auto& names = fractal_class_names();
+    PackedWriter writer(arguments.out, arguments.size, 3, {names.begin(), names.end()});
+    const PackProgress progress = show_progress("drew");
+    const std::int64_t record_bytes = std::int64_t{3} * arguments.size * arguments.size;
+    const std::int64_t pictures_at_once =
+        std::clamp<std::int64_t>((std::int64_t{64} << 20) / record_bytes, 16, 256);
+    std::vector<std::uint8_t> pictures(static_cast<std::size_t>(pictures_at_once * record_bytes));
+    const auto class_of = [&](std::int64_t i) {
+        return static_cast<int>((arguments.first + static_cast<std::uint64_t>(i)) % fractal_classes);
+    };
+    for (std::int64_t first = 0; first < arguments.count; first += pictures_at_once) {
+        const std::int64_t end = std::min(first + pictures_at_once, arguments.count);
+#pragma omp parallel for schedule(dynamic)
+        for (std::int64_t i = first; i < end; ++i)
+            draw_fractal(pictures.data() + (i - first) * record_bytes, arguments.size, class_of(i),
+                         arguments.seed, arguments.first + static_cast<std::uint64_t>(i));
+        for (std::int64_t i = first; i < end; ++i)
+            writer.add(pictures.data() + (i - first) * record_bytes, class_of(i));
+        progress(end, arguments.count);
+    }
+    writer.commit();
+    fmt::print("{}: {} images\n", arguments.out, arguments.count);
+}
+
+void add_fractals(CLI::App& app) {
+    CLI::App* job = app.add_subcommand("fractals", "Draw the built-in data set: ten classes of fractals");
+    auto arguments = std::make_shared<FractalArguments>();
+    job->add_option("--out", arguments->out, "Packed file to write")->required()->type_name("FILE");
+    job->add_option("--size", arguments->size, "Side of the images in pixels")
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
+    job->add_option("--count", arguments->count, "Number of images")
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{std::numeric_limits<std::int32_t>::max()}))
+        ->capture_default_str();
+    job->add_option("--seed", arguments->seed, "Another seed, another data set")->capture_default_str();
+    job->add_option(
+           "--first", arguments->first,
+           "Index of the first image; image i has class i modulo 10. A test set that shares no image with "
+           "the training set starts where that one ends")
+        ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 62))
+        ->capture_default_str();
+    job->callback([arguments] { run_fractals(*arguments); });
+}
+
+struct InfoArguments {
+    std::string file, sheet;
+    bool baselines = false;
+    std::int64_t limit = std::numeric_limits<std::int64_t>::max();
+};
+
+// One class a row, ten of its first images side by side, white where a class has fewer; without labels the
+// first images in reading order.
+Image sheet_of(const PackedFile& file) {
+    constexpr int columns = 10, unlabelled_rows = 10, maximum_height = 16'384;
+    const bool labelled = !file.classes().empty();
+    const std::int64_t wanted =
+        labelled ? static_cast<std::int64_t>(file.classes().size())
+                 : std::min<std::int64_t>(unlabelled_rows, (file.count() + columns - 1) / columns);
+    const std::int64_t rows =
+        std::clamp<std::int64_t>(maximum_height / image_sheet_pitch(file.size()), 1, wanted);
+
+    constexpr std::uint8_t white = 255;
+    std::vector<std::uint8_t> images(static_cast<std::size_t>(rows * columns * file.record_bytes()), white);
+    std::vector<std::int64_t> placed(static_cast<std::size_t>(rows));
+    for (std::int64_t i = 0; i < file.count(); ++i) {
+        const std::int64_t row = labelled ? file.label(i) : i / columns;
+        if (row < 0 || row >= rows || placed[static_cast<std::size_t>(row)] == columns) continue;
+        const std::int64_t place = row * columns + placed[static_cast<std::size_t>(row)]++;
+        std::copy_n(file.pixels(i), file.record_bytes(), images.data() + place * file.record_bytes());
+    }
+    return image_sheet(images, file.channels(), file.size(), columns);
+}
+
+void run_info(const InfoArguments& arguments) {
+    const PackedFile file(arguments.file);
+    file.verify();
+    fmt::print("{}: {} images, {} x {} x {} bytes (channels, height, width), {} classes, checksums hold\n",
+               arguments.file, file.count(), file.channels(), file.size(), file.size(),
+               file.classes().size());
+    std::vector<std::int64_t> counts(file.classes().size() + 1);
+    for (std::int64_t i = 0; i < file.count(); ++i) ++counts[static_cast<std::size_t>(file.label(i) + 1)];
+    for (std::size_t i = 0; i < file.classes().size(); ++i)
+        fmt::print("{:6} {:10} images  {}\n", i, counts[i + 1], file.classes()[i]);
+    if (counts[0] > 0) fmt::print("{:6} {:10} images  without label\n", "", counts[0]);
+    if (arguments.baselines) {
+        const Baselines baselines = measure_baselines(file, arguments.limit);
+        fmt::print("bits per dimension over {} images: entropy {:.3f}, PNG {:.3f}, lossless WebP {:.3f}\n",
+                   baselines.images, baselines.entropy, baselines.png, baselines.webp);
+    }
+    if (!arguments.sheet.empty()) write_png(arguments.sheet, sheet_of(file));
+}
+
+void add_info(CLI::App& app) {
+    CLI::App* job = app.add_subcommand("info", "Check a packed file and show what is in it");
+    auto arguments = std::make_shared<InfoArguments>();
+    job->add_option("FILE", arguments->file, "Packed file")->required()->type_name("");
+    CLI::Option* baselines = job->add_flag(
+        "--baselines", arguments->baselines,
+        "Bits per dimension of simple codes: entropy of the bytes channel by channel, PNG, lossless WebP");
+    job->add_option("--limit", arguments->limit,
+                    "Measure the baselines of the first so many images (default: all)")
+        ->check(CLI::Range(std::int64_t{1}, std::numeric_limits<std::int64_t>::max()))
+        ->needs(baselines);
+    job->add_option(
+           "--sheet", arguments->sheet,
+           "PNG file to write: ten images of each class, one class a row, as many rows as fit 16,384 "
+           "pixels")
+        ->type_name("FILE");
+    job->callback([arguments] { run_info(*arguments); });
+}
+
+}  // namespace
+
+int main(int argument_count, char** arguments) {
+    CLI::App app("Packed image files for training: from folders, from CIFAR-10, or drawn");
+    app.require_subcommand(1);
+    add_pack(app);
+    add_fractals(app);
+    add_info(app);
+    return run_program(app, "data", argument_count, arguments);
+}

@@ -1,0 +1,43 @@
+// Image folders and CIFAR-10's binary files into packed files.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+// Called now and then with the number of images done and in all, from the calling thread. May throw to give
+// up; nothing is written then.
+using PackProgress = std::function<void(std::int64_t done, std::int64_t total)>;
+
+struct PackOptions {
+    std::filesystem::path out;
+    // Fraction of every class, evenly spread over its images in their order, that goes into holdout_path(out)
+    // instead.
+    double holdout = 0.0;
+    PackProgress progress;
+};
+
+struct PackReport {
+    std::int64_t packed = 0, held_out = 0, skipped = 0;
+    std::vector<std::string> first_skipped;  // "path: reason", at most maximum_skipped_named
+};
+
+constexpr std::size_t maximum_skipped_named = 10;
+
+// "dir/name.bin" -> "dir/name.holdout.bin".
+std::filesystem::path holdout_path(const std::filesystem::path& out);
+
+// Packs the JPEG and PNG files of a folder, each cropped to [C, size, size], C = 1 if grey, else 3.
+// With folders inside, these are the classes, labelled in the order of their names (byte order), each with
+// its files in the order of theirs; a folder in a class folder is not entered. Without, the files have no
+// label. What is not a sound image is skipped; names that start with a dot are ignored. Throws Error if no
+// image remains.
+PackReport pack_folder(const std::filesystem::path& images, int size, bool grey, const PackOptions& options);
+
+// Packs CIFAR-10's binary files: records of one label byte and [3, 32, 32] pixels. split "train" takes
+// data_batch_1.bin to data_batch_5.bin, "test" test_batch.bin; each may hold any number of records. Class
+// names are the published ones unless batches.meta.txt is there. Throws Error naming the file and the record.
+PackReport pack_cifar10(const std::filesystem::path& folder, const std::string& split,
+                        const PackOptions& options);
