@@ -1,0 +1,171 @@
+// A whole training step and whole images, against the ceiling.
+//
+// Operations are counted for the arithmetic that the mathematics needs, 2 for a multiplication with its
+// addition. Forward, of an AR level that runs S sequences of L tokens, width D, n blocks, feed-forward width
+// F, patches of P values, conditions of width E:
+//
+//   S [ n (L (8 D^2 + 6 D F) + 4 D L (L + 1) / 2) + 2 (L - 1) P D + 2 E D ]
+//
+// (projections of a block: 4 D^2 + 3 D F multiply-adds a token; attention: L (L + 1) / 2 causal pairs, 2 D
+// each for scores and for values; L tokens, since the last patch predicts nothing) and of the pixel level, N
+// pixels of C tokens, width W:
+//
+//   N [ n (C 24 W^2 + 4 W C (C + 1) / 2) + C 2 W V + 2 E W ],  V = 256 values.
+//
+// Backward costs twice the forward (the gradients of inputs and of weights), but patches need no gradient, so
+// theirs costs once. What is computed again to save memory, norms, activations, softmax and the optimizer are
+// not counted: they are what the share of the ceiling loses to.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <numeric>
+
+#include "data/fractals.h"
+#include "models/fractal/fractal.h"
+#include "models/fractal/sample.h"
+#include "runtime/image_ops.h"
+#include "runtime/optimizer.h"
+#include "tests/bench/benchmarks.h"
+
+namespace {
+
+// Three levels, so that every part of the recursion is there; 6.2 million parameters.
+FractalConfig benchmark_model() {
+    return {{32, 4, 1}, {256, 128, 64}, {6, 3, 2}, {8, 4, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3};
+}
+
+constexpr std::int64_t values_per_channel = 256;
+
+struct Operations {
+    double forward = 0, patch_embedding = 0;  // the latter is part of the former
+
+    double training() const { return 3 * forward - patch_embedding; }
+};
+
+// `gated_width`: F of an AR level, two thirds of 4 D rounded up to a multiple of 256.
+double gated_width(std::int64_t D) {
+    return static_cast<double>((8 * D / 3 + 255) / 256 * 256);
+}
+
+Operations count_operations(const FractalConfig& config, std::int64_t images) {
+    Operations sum;
+    auto S = static_cast<double>(images);
+    const auto C = static_cast<double>(config.channels);
+    for (std::size_t level = 0; level < config.generators(); ++level) {
+        const auto L = static_cast<double>(config.tokens(level)),
+                   D = static_cast<double>(config.embed_dim_list[level]),
+                   n = static_cast<double>(config.num_blocks_list[level]),
+                   E = static_cast<double>(config.condition_width(level)),
+                   p = static_cast<double>(config.patch_size(level)),
+                   F = gated_width(config.embed_dim_list[level]);
+        const double patches = S * 2 * (L - 1) * C * p * p * D;
+        sum.forward += S * (n * (L * (8 * D * D + 6 * D * F) + 2 * D * L * (L + 1)) + 2 * E * D) + patches;
+        sum.patch_embedding += patches;
+        S *= L;
+    }
+    const std::size_t last = config.generators();
+    const auto W = static_cast<double>(config.embed_dim_list[last]),
+               n = static_cast<double>(config.num_blocks_list[last]),
+               E = static_cast<double>(config.condition_width(last));
+    sum.forward +=
+        S * (n * (C * 24 * W * W + 2 * W * C * (C + 1)) + C * 2 * W * values_per_channel + 2 * E * W);
+    return sum;
+}
+
+// One update as build/train makes it: batch 32, no dropout, clipping, AdamW.
+class TrainingStep {
+  public:
+    TrainingStep() : model_(benchmark_model(), Device::cpu), tape_(Device::cpu) {
+        const FractalConfig& config = model_.config();
+        dims_ = config.channels * config.image_size() * config.image_size();
+        scales_ = channel_scales(config.channels, 5,
+                                 static_cast<double>(batch * config.image_size() * config.image_size()));
+        pixels_.resize(static_cast<std::size_t>(batch * dims_));
+        for (std::int64_t i = 0; i < batch; ++i) {
+            const int label = static_cast<int>(i % fractal_classes);
+            draw_fractal(pixels_.data() + i * dims_, static_cast<int>(config.image_size()), label, 0,
+                         static_cast<std::uint64_t>(i));
+            ids_.push_back(label + 1);
+        }
+        tape_.set_recording(true);
+        plan_ = plan_job(tape_, [&] { loss(); });
+        model_.parameters().allocate(Device::cpu, true);
+        model_.parameters().initialize(0);
+        optimizer_ = std::make_unique<Optimizer>(model_.parameters(), Device::cpu, OptimizerRule{});
+    }
+
+    void run() {
+        model_.parameters().zero_gradients();
+        run_job(tape_, plan_, [&] { loss(); });
+        optimizer_->update(steps_++, 1e-3f);
+    }
+
+    double operations() const { return count_operations(model_.config(), batch).training(); }
+    const Plan& plan() const { return plan_; }
+
+    static constexpr std::int64_t batch = 32;
+
+  private:
+    void loss() {
+        const FractalConfig& config = model_.config();
+        const Tensor bytes = tape_.create(batch, dims_, false, 1),
+                     ids = tape_.create(batch, 1, false, sizeof(std::int32_t)),
+                     paths = tape_.create(batch, 1, false, sizeof(std::int64_t)),
+                     totals = tape_.create(1, config.channels, false, sizeof(double));
+        copy_to_tensor(tape_, bytes, pixels_.data(), pixels_.size());
+        copy_to_tensor(tape_, ids, ids_.data(), ids_.size() * sizeof(std::int32_t));
+        zero_tensor(tape_, paths);
+        zero_tensor(tape_, totals);
+        model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), ids,
+                    paths, scales_, totals, {}, model_.default_chunks());
+    }
+
+    FractalModel model_;
+    Tape tape_;
+    Plan plan_;
+    std::unique_ptr<Optimizer> optimizer_;
+    std::int64_t dims_ = 0, steps_ = 0;
+    std::vector<std::uint8_t> pixels_;
+    std::vector<std::int32_t> ids_;
+    std::vector<float> scales_;
+};
+
+// Measures the ceiling right before and right after the job and takes the larger: a noisy neighbour then
+// lowers the share, never lifts it.
+void report(const Table& table, std::string_view name, double operations, double goal,
+            const std::function<void()>& job) {
+    const double before = measure_product(table.repeats());
+    job();
+    const Timing timing = measure(table.repeats(), job);
+    const double ceiling = std::max(before, measure_product(table.repeats())),
+                 rate = operations / timing.best;
+    fmt::print(
+        "{:<44}{:8.3f} s best, {:.3f} s median  {:8.1f} GFLOP {:8.1f} GFLOP/s  {:.2f} of {:.1f} (goal "
+        "{:.2f})\n",
+        name, timing.best, timing.median, operations / 1e9, rate / 1e9, rate / ceiling, ceiling / 1e9, goal);
+    std::fflush(stdout);
+}
+
+}  // namespace
+
+void bench_training_step(const Table& table) {
+    if (!table.wants("training_step")) return;
+    TrainingStep step;
+    report(table, fmt::format("training_step, batch {}", TrainingStep::batch), step.operations(), 0.60,
+           [&] { step.run(); });
+}
+
+void bench_sampling(const Table& table) {
+    if (!table.wants("sampling")) return;
+    constexpr std::int64_t images = 16;
+    FractalModel model(benchmark_model(), Device::cpu);
+    model.parameters().allocate(Device::cpu, false);
+    model.parameters().initialize(0);
+    FractalSampler sampler(model, images, false);
+    std::vector<std::int64_t> classes(images);
+    for (std::int64_t i = 0; i < images; ++i)
+        classes[static_cast<std::size_t>(i)] = i % model.config().class_num;
+    report(table, fmt::format("sampling of {} images, cfg 1", images),
+           count_operations(model.config(), images).forward, 0.25, [&] { sampler.sample(classes, {}); });
+}

@@ -1,0 +1,50 @@
+// The one table the benchmark prints: a line per measurement, with the share of what the machine could do at
+// best.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// Seconds of one call.
+struct Timing {
+    double best = 0, median = 0;
+};
+
+// `repeats` samples of `call`. A call shorter than a few milliseconds is repeated within a sample, so that
+// the clock's steps and the first touch of the caches do not count.
+Timing measure(int repeats, const std::function<void()>& call);
+
+// What the machine reaches at best, measured here and now: no data sheet knows the clock under load or the
+// neighbours of a virtual machine.
+struct Ceiling {
+    double operations = 0;  // per second, of a product of two 2,048 x 2,048 matrices (oneDNN, fp32)
+    double bytes = 0;       // per second, of a[i] = b[i] + s * c[i] over 64 MiB each: far beyond the caches
+};
+double measure_product(int repeats);
+double measure_bandwidth(int repeats);
+
+enum class Bound { arithmetic, memory };
+
+class Table {
+  public:
+    // `only`: names that contain it; "" for all.
+    Table(int repeats, std::string only) : repeats_(repeats), only_(std::move(only)) {}
+
+    int repeats() const { return repeats_; }
+    bool wants(std::string_view name) const { return name.find(only_) != std::string_view::npos; }
+    void begin(const Ceiling& ceiling);
+    // A kernel: `amount` is its operations if it is bound by arithmetic, otherwise the bytes it moves by its
+    // header's formula.
+    void kernel(std::string_view name, std::string_view shape, Bound bound, double amount,
+                const std::function<void()>& call);
+
+  private:
+    int repeats_;
+    std::string only_;
+    Ceiling ceiling_;
+};
+
+std::string processor_name();

@@ -1,0 +1,49 @@
+// A program as a user runs it: started with arguments, watched, signalled, and judged by its exit code and by
+// what it printed.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct Outcome {
+    int exit_code = 0;  // of a program that a signal ended: minus the signal's number
+    bool timed_out = false;
+    std::string output, errors;  // stdout and stderr
+};
+
+class Command {
+  public:
+    static constexpr std::chrono::seconds patience{120};  // far above what any run here takes
+
+    // Starts the program, its output going to nameless temporary files, so that it never waits for a reader.
+    // Throws std::system_error if that fails.
+    Command(const std::filesystem::path& program, const std::vector<std::string>& arguments);
+    // Kills the program if it still runs.
+    ~Command();
+    Command(const Command&) = delete;
+    Command& operator=(const Command&) = delete;
+
+    void send(int signal);
+    // False if the program ended or the time passed without stdout containing `text`.
+    bool wait_for_output(std::string_view text, std::chrono::seconds timeout = patience);
+    // Waits for the end; kills a program that takes longer.
+    Outcome finish(std::chrono::seconds timeout = patience);
+
+  private:
+    using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+    // Takes the exit status if the program has ended.
+    bool ended();
+
+    File output_, errors_;
+    pid_t process_ = 0;
+    bool running_ = false;
+    int status_ = 0;
+};

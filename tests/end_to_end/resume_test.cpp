@@ -1,0 +1,251 @@
+// A run that was stopped, killed or damaged and started again ends as the run that was left alone: the same
+// bits.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <csignal>
+#include <fstream>
+#include <string>
+
+#include "tests/end_to_end/workplace.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Bench {
+    Bench() {
+        work.make_config("model.json", 10);
+        work.make_fractals("data.bin", 40);
+    }
+
+    std::string checkpoint(const std::string& run, std::int64_t step) const {
+        return work.path(fmt::format("{}/checkpoint-{:08}.safetensors", run, step));
+    }
+
+    // Step of the checkpoint that last.safetensors points at.
+    std::int64_t newest_step(const std::string& run) const {
+        const std::string target = fs::read_symlink(work.at(run) / "last.safetensors").string();
+        return std::stoll(target.substr(target.find('-') + 1));
+    }
+
+    void train(const std::string& run, std::int64_t steps, const Words& more = {}) const {
+        const Outcome outcome = work.run("train", work.training(run, steps, more));
+        REQUIRE_MESSAGE(outcome.exit_code == 0, outcome.errors);
+    }
+
+    // A run without end, given `signal` once it has logged `step`.
+    Outcome interrupt(const std::string& run, int signal, int step, const Words& more = {}) const {
+        constexpr std::int64_t no_end = 100'000;
+        Command command = work.start("train", work.training(run, no_end, more));
+        REQUIRE(command.wait_for_output(fmt::format("step {}/", step)));
+        command.send(signal);
+        return command.finish();
+    }
+
+    void check_same(const std::string& run, const std::string& reference, std::int64_t step) const {
+        CHECK(differences(checkpoint(run, step), checkpoint(reference, step)) == "");
+        CHECK(read_reproducible_log(work.at(run)) == read_reproducible_log(work.at(reference)));
+        CHECK(newest_step(run) == step);
+    }
+
+    // Flips one bit of the checkpoint's last tensor.
+    void damage(const std::string& file) const {
+        std::string bytes = read_file(file);
+        bytes[bytes.size() - 5] = static_cast<char>(bytes[bytes.size() - 5] ^ 16);
+        overwrite(file, bytes);
+    }
+
+    void truncate(const std::string& file) const { fs::resize_file(file, fs::file_size(file) / 2); }
+
+    Workplace work;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Bench,
+                  "end to end: Ctrl-C and SIGTERM finish the step and save; continuing gives the same bits") {
+    int number = SIGINT;
+    SUBCASE("Ctrl-C") {
+        number = SIGINT;
+    }
+    SUBCASE("SIGTERM") {
+        number = SIGTERM;
+    }
+    const Words more{"--ema", "0.9", "--dropout", "0.1"};
+    const Outcome stopped = interrupt("run", number, 3, more);
+    CHECK(stopped.exit_code == 0);
+    CHECK(stopped.errors.empty());
+    const std::int64_t step = newest_step("run");
+    CHECK(step >= 3);
+    CHECK(stopped.output.find(fmt::format("stopped after step {};", step)) != std::string::npos);
+    CHECK(read_log(work.at("run")).size() == static_cast<std::size_t>(step));
+
+    const Outcome continued = work.run("train", work.training("run", step + 3, more));
+    REQUIRE(continued.exit_code == 0);
+    CHECK(continued.output.find(fmt::format("after step {}\n", step)) != std::string::npos);
+    train("reference", step + 3, more);
+    check_same("run", "reference", step + 3);
+}
+
+TEST_CASE_FIXTURE(
+    Bench, "end to end: a killed run continues from its newest checkpoint, and its log is cut back to it") {
+    const Outcome killed = interrupt("run", SIGKILL, 5, {"--save-every", "2"});
+    CHECK(killed.exit_code == -SIGKILL);
+    const std::int64_t step = newest_step("run");
+    CHECK(step >= 4);
+    std::ofstream(work.at("run/log.csv"), std::ios::app) << fmt::format("{},1,1,1,1,1,1,\n", step + 1);
+    overwrite(work.at("run") / fmt::format("checkpoint-{:08}.safetensors.partial", step + 1), "half a file");
+
+    train("run", step + 3, {"--save-every", "2"});
+    train("reference", step + 3, {"--save-every", "2"});
+    check_same("run", "reference", step + 3);
+    CHECK(read_log(work.at("run")).size() == static_cast<std::size_t>(step + 3));
+}
+
+TEST_CASE_FIXTURE(Bench, "end to end: everything that carries state continues bit for bit") {
+    work.make_fractals("holdout.bin", 9, 1000);
+    const Words more{"--schedule",       "cosine", "--ema",          "0.9",
+                     "--dropout",        "0.2",    "--accumulation", "3",
+                     "--batch",          "5",      "--save-every",   "1",
+                     "--evaluate-every", "3",      "--keep",         "100",
+                     "--seed",           "11",     "--validation",   work.path("holdout.bin")};
+    train("reference", 9, more);
+    fs::copy(work.at("reference"), work.at("run"), fs::copy_options::copy_symlinks);
+    for (std::int64_t step = 5; step <= 9; ++step) fs::remove(checkpoint("run", step));
+
+    train("run", 9, more);
+    check_same("run", "reference", 9);
+    CHECK(differences(work.at("run/best.safetensors"), work.at("reference/best.safetensors")) == "");
+    CHECK(read_file(work.at("run/samples-00000009.png")) ==
+          read_file(work.at("reference/samples-00000009.png")));
+}
+
+TEST_CASE_FIXTURE(Bench, "end to end: a finished run that is started again stays as it is") {
+    train("run", 3);
+    const std::string log = read_file(work.at("run/log.csv")), bytes = read_file(checkpoint("run", 3));
+    train("run", 3);
+    CHECK(read_file(work.at("run/log.csv")) == log);
+    CHECK(read_file(checkpoint("run", 3)) == bytes);
+}
+
+TEST_CASE_FIXTURE(Bench, "end to end: a run does not continue with flags that change its mathematics") {
+    train("run", 3, {"--schedule", "cosine"});
+    const auto before = work.listing();
+    const std::string log = read_file(work.at("run/log.csv"));
+    for (const Words& change : std::vector<Words>{{"--lr", "2e-2"},
+                                                  {"--batch", "8"},
+                                                  {"--accumulation", "2"},
+                                                  {"--warmup-steps", "1"},
+                                                  {"--clip", "2"},
+                                                  {"--weight-decay", "0"},
+                                                  {"--dropout", "0.1"},
+                                                  {"--label-drop", "0"},
+                                                  {"--red-weight", "1"},
+                                                  {"--ema", "0.9"},
+                                                  {"--seed", "1"},
+                                                  {"--steps", "4"},
+                                                  {"--schedule", "constant"},
+                                                  {"--no-flip"}}) {
+        CAPTURE(change[0]);
+        const Words schedule = change[0] == "--schedule" ? Words{} : Words{"--schedule", "cosine"};
+        const Outcome outcome = work.run("train", work.training("run", 3, change + schedule));
+        CHECK(outcome.exit_code == 2);
+        CHECK(is_one_line(outcome.errors));
+        CHECK(outcome.errors.find(change[0] == "--no-flip" ? "--flip" : change[0]) != std::string::npos);
+        CHECK(outcome.errors.find("checkpoint-00000003") != std::string::npos);
+    }
+    overwrite(work.at("other.json"),
+              R"({"img_size_list": [8, 2, 1], "embed_dim_list": [16, 16, 16], "num_blocks_list": [1, 1, 1],
+        "num_heads_list": [2, 2, 2], "generator_type_list": ["ar", "ar", "ar"], "class_num": 10})");
+    const Outcome other = work.run(
+        "train", work.training("run", 3, {"--schedule", "cosine", "--config", work.path("other.json")}));
+    CHECK(other.exit_code == 2);
+    CHECK(is_one_line(other.errors));
+    fs::remove(work.at("other.json"));
+    CHECK(work.listing() == before);
+    CHECK(read_file(work.at("run/log.csv")) == log);
+}
+
+TEST_CASE_FIXTURE(Bench,
+                  "end to end: a run continues with other flags, and with a constant rate for longer") {
+    work.make_fractals("holdout.bin", 5, 1000);
+    train("run", 3);
+    const Outcome outcome = work.run("train", work.training("run", 6,
+                                                            {"--log-every",
+                                                             "2",
+                                                             "--keep",
+                                                             "1",
+                                                             "--save-every",
+                                                             "1",
+                                                             "--evaluate-every",
+                                                             "2",
+                                                             "--validation",
+                                                             work.path("holdout.bin"),
+                                                             "--validation-images",
+                                                             "4",
+                                                             "--recompute",
+                                                             "--chunks",
+                                                             "1,2,3",
+                                                             "--sheet-rows",
+                                                             "2",
+                                                             "--sheet-cfg",
+                                                             "2",
+                                                             "--profile"}));
+    REQUIRE_MESSAGE(outcome.exit_code == 0, outcome.errors);
+    CHECK(outcome.output.find("after step 3\n") != std::string::npos);
+    CHECK(outcome.output.find("linear_forward") != std::string::npos);
+    const LogTable log = read_log(work.at("run"));
+    REQUIRE(log.size() == 5);
+    CHECK(log[3].at("step") == "4");
+    CHECK(log[4].at("step") == "6");
+    CHECK_FALSE(fs::exists(checkpoint("run", 5)));
+    CHECK(fs::exists(checkpoint("run", 6)));
+}
+
+TEST_CASE_FIXTURE(Bench, "end to end: a damaged newest checkpoint gives way to the one before it") {
+    train("run", 6, {"--save-every", "2"});
+    train("reference", 8, {"--save-every", "2"});
+    SUBCASE("one bit of a tensor") {
+        damage(checkpoint("run", 6));
+    }
+    SUBCASE("cut off") {
+        truncate(checkpoint("run", 6));
+    }
+    SUBCASE("empty") {
+        overwrite(checkpoint("run", 6), "");
+    }
+    const Outcome outcome = work.run("train", work.training("run", 8, {"--save-every", "2"}));
+    REQUIRE(outcome.exit_code == 0);
+    CHECK(is_one_line(outcome.errors));
+    CHECK(outcome.errors.find(checkpoint("run", 6)) != std::string::npos);
+    CHECK(outcome.errors.find("trying the checkpoint before it") != std::string::npos);
+    CHECK(outcome.output.find("after step 4\n") != std::string::npos);
+    check_same("run", "reference", 8);
+    CHECK(differences(checkpoint("run", 6), checkpoint("reference", 6)) == "");
+}
+
+TEST_CASE_FIXTURE(
+    Bench, "end to end: a checkpoint that could not be read does not displace what is saved after it") {
+    train("run", 6, {"--save-every", "2"});
+    damage(checkpoint("run", 6));
+    const Outcome outcome = work.run("train", work.training("run", 5, {"--keep", "1"}));
+    REQUIRE(outcome.exit_code == 0);
+    CHECK(newest_step("run") == 5);
+    CHECK(fs::exists(checkpoint("run", 5)));
+    CHECK_FALSE(fs::exists(checkpoint("run", 6)));
+    CHECK(work.run("sample", {"info", work.path("run/last.safetensors")}).exit_code == 0);
+}
+
+TEST_CASE_FIXTURE(Bench, "end to end: a run none of whose checkpoints can be read stops and keeps them") {
+    train("run", 4, {"--save-every", "2"});
+    damage(checkpoint("run", 2));
+    truncate(checkpoint("run", 4));
+    const auto before = work.listing();
+    const Outcome outcome = work.run("train", work.training("run", 6));
+    CHECK(outcome.exit_code == 1);
+    CHECK(std::ranges::count(outcome.errors, '\n') == 3);
+    CHECK(outcome.errors.find("none of its 2 checkpoints can be read") != std::string::npos);
+    CHECK(work.listing() == before);
+}

@@ -1,0 +1,65 @@
+// A fresh folder with the programs at hand: what every end-to-end test starts from.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/end_to_end/command.h"
+
+using Words = std::vector<std::string>;
+
+class Workplace {
+  public:
+    // A new temporary folder; gone with the object.
+    Workplace();
+    ~Workplace();
+    Workplace(const Workplace&) = delete;
+    Workplace& operator=(const Workplace&) = delete;
+
+    std::filesystem::path at(std::string_view name) const { return folder_ / name; }
+    std::string path(std::string_view name) const { return at(name).string(); }
+
+    // Runs one of the programs that were built beside this one: "train", "sample" or "data".
+    Outcome run(std::string_view program, const Words& arguments) const;
+    Command start(std::string_view program, const Words& arguments) const;
+
+    // `count` built-in fractals of 8 x 8 pixels in NAME, from picture number `first` on. Returns the path.
+    std::string make_fractals(std::string_view name, int count, int first = 0) const;
+    // A model of 8 x 8 images, small enough for hundreds of steps a second. Returns the path.
+    std::string make_config(std::string_view name, int class_num, int channels = 3,
+                            std::string_view more_keys = "") const;
+    void write(std::string_view name, std::string_view text) const;
+
+    // Arguments that train model.json on data.bin into RUN. Flags that `more` does not name get values for a
+    // test: batch 4, a constant learning rate of 0.01, every step logged, the smallest sample sheet,
+    // evaluation and checkpoint at the end only.
+    Words training(std::string_view run, std::int64_t steps, const Words& more = {}) const;
+
+    // Every file below the folder with its size: what a failing command must leave as it is.
+    std::map<std::string, std::uintmax_t> listing() const;
+
+  private:
+    std::filesystem::path folder_;
+};
+
+std::string read_file(const std::filesystem::path& path);
+void overwrite(const std::filesystem::path& path, std::string_view bytes);
+Words operator+(Words first, const Words& second);
+
+// The rows of a log.csv by column name; cells as text.
+using LogTable = std::vector<std::map<std::string, std::string>>;
+LogTable read_log(const std::filesystem::path& run);
+// The same without what depends on the machine: speed and memory.
+LogTable read_reproducible_log(const std::filesystem::path& run);
+
+// Names of the tensors and metadata in which two checkpoints differ, bit for bit, "" if none; also those that
+// only one of them has.
+std::string differences(const std::filesystem::path& first, const std::filesystem::path& second);
+
+// One complete line.
+bool is_one_line(std::string_view text);

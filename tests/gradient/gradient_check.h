@@ -1,0 +1,197 @@
+// Gradients of operations against central differences of the loss.
+//
+// The loss is a weighted sum of an operation's outputs, summed in double. Its slope is taken with four values
+// of the loss (steps -2h, -h, h, 2h), whose error falls with h^4: the step can be large, so that the rounding
+// of float outputs, divided by it, stays below the tolerance.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/ops.h"
+#include "runtime/random.h"
+
+namespace gradient_check {
+
+// A differentiable input [rows, width].
+struct Input {
+    std::int64_t rows, width;
+    std::vector<float> values;
+
+    Input(std::int64_t row_count, std::int64_t columns, std::uint64_t seed, float deviation = 1)
+        : rows(row_count), width(columns), values(static_cast<std::size_t>(row_count * columns)) {
+        random_normal(values.data(), rows * width, random_key(seed, "input"), deviation);
+    }
+};
+
+// Builds the operation on its inputs and adds to `loss`; while the tape records, also leaves the loss's
+// gradient at its end.
+using Loss = std::function<void(Tape&, std::span<const Tensor> inputs, double& loss)>;
+using Operation = std::function<Tensor(Tape&, std::span<const Tensor> inputs)>;
+
+// sum of w * y over the elements of y = operation(inputs), w random.
+inline Loss weighted_sum(Operation operation) {
+    return [operation = std::move(operation)](Tape& tape, std::span<const Tensor> inputs, double& loss) {
+        const Tensor y = operation(tape, inputs);
+        const std::int64_t count = tape.elements(y.node());
+        std::vector<float> weights(static_cast<std::size_t>(count));
+        random_normal(weights.data(), count, random_key(99, "weights"), 1);
+        if (tape.recording()) {
+            REQUIRE_FALSE(tape.open_gradient(y.node()));
+            if (!tape.planning()) std::copy(weights.begin(), weights.end(), tape.gradient(y.node()));
+        }
+        if (tape.planning()) return;
+        for (std::int64_t i = 0; i < count; ++i)
+            loss += static_cast<double>(weights[static_cast<std::size_t>(i)]) *
+                    static_cast<double>(tape.value(y)[i]);
+    };
+}
+
+// Whether the inputs' gradients already hold something when the backward pass begins: the operation must then
+// add to it.
+enum class Before { nothing, a_sum };
+
+class Check {
+  public:
+    // `parameters` (allocated with gradients, initialized) may be null. Gradients must agree within
+    // `tolerance` of the largest element of each tensor's gradient.
+    Check(std::vector<Input> inputs, Parameters* parameters, Loss loss, double tolerance = 3e-3)
+        : inputs_(std::move(inputs)),
+          parameters_(parameters),
+          loss_(std::move(loss)),
+          tolerance_(tolerance) {}
+
+    void run(std::initializer_list<Before> cases = {Before::nothing, Before::a_sum}) {
+        const std::vector<std::vector<double>> slopes = measure_slopes();
+        for (const Before before : cases) {
+            CAPTURE(static_cast<int>(before));
+            compare(before, slopes);
+        }
+    }
+
+  private:
+    static constexpr float input_sum_before = 0.75f, parameter_sum_before = -0.5f;
+
+    // Runs the operation twice on the same memory, so that the second run finds NaN wherever the first
+    // released a buffer. Returns the loss; when recording, leaves the gradients in `gradients_`.
+    double evaluate(bool recording, Before before) {
+        double loss = 0;
+        Tape tape(Device::cpu);
+        tape.arena().poison_released(true);
+        tape.set_recording(recording);
+        const auto job = [&] {
+            loss = 0;
+            std::vector<Tensor> tensors;
+            for (const Input& input : inputs_) {
+                tensors.push_back(tape.create(input.rows, input.width, true));
+                copy_to_tensor(tape, tensors.back(), input.values.data(),
+                               input.values.size() * sizeof(float));
+            }
+            if (recording && before == Before::a_sum) open_inputs(tape, tensors);
+            loss_(tape, tensors, loss);
+            if (!recording) return;
+            tape.backward(0);
+            read_gradients(tape, tensors);
+        };
+        const Plan plan = plan_job(tape, job);
+        for (int repetition = 0; repetition < (recording ? 2 : 1); ++repetition) {
+            if (recording && parameters_ != nullptr)
+                std::fill_n(parameters_->gradients(), parameters_->slab_floats(), parameter_sum_before);
+            run_job(tape, plan, job);
+        }
+        CHECK(tape.live_nodes() == 0);
+        return loss;
+    }
+
+    void open_inputs(Tape& tape, const std::vector<Tensor>& tensors) {
+        for (const Tensor& tensor : tensors) {
+            tape.open_gradient(tensor.node());
+            if (!tape.planning())
+                std::fill_n(tape.gradient(tensor.node()), tape.elements(tensor.node()), input_sum_before);
+        }
+    }
+
+    void read_gradients(const Tape& tape, const std::vector<Tensor>& tensors) {
+        gradients_.assign(tensors.size(), {});
+        if (tape.planning()) return;
+        for (std::size_t i = 0; i < tensors.size(); ++i) {
+            const NodeId node = tensors[i].node();
+            REQUIRE(tape.has_gradient(node));
+            gradients_[i].assign(tape.gradient(node), tape.gradient(node) + tape.elements(node));
+        }
+    }
+
+    double slope(float& value) {
+        constexpr float step = 0x1p-6f;
+        const float middle = value;
+        const auto at = [&](float offset) {
+            value = middle + offset;
+            return evaluate(false, Before::nothing);
+        };
+        const double near = at(step) - at(-step), far = at(2 * step) - at(-2 * step);
+        value = middle;
+        return (8 * near - far) / (12 * static_cast<double>(step));
+    }
+
+    std::vector<std::vector<double>> measure_slopes() {
+        std::vector<std::vector<double>> slopes;
+        for (Input& input : inputs_) {
+            slopes.emplace_back();
+            for (float& value : input.values) slopes.back().push_back(slope(value));
+        }
+        if (parameters_ == nullptr) return slopes;
+        for (const Parameter& parameter : parameters_->all()) {
+            slopes.emplace_back();
+            for (std::int64_t i = 0; i < parameter.count; ++i)
+                slopes.back().push_back(slope(parameter.value[i]));
+        }
+        return slopes;
+    }
+
+    void compare(Before before, const std::vector<std::vector<double>>& slopes) {
+        evaluate(true, before);
+        std::size_t tensor = 0;
+        for (; tensor < inputs_.size(); ++tensor) {
+            CAPTURE(tensor);
+            const double start = before == Before::a_sum ? static_cast<double>(input_sum_before) : 0.0;
+            CHECK(difference(gradients_[tensor], slopes[tensor], start) < tolerance_);
+        }
+        if (parameters_ == nullptr) return;
+        for (const Parameter& parameter : parameters_->all()) {
+            CAPTURE(parameter.name);
+            const std::span<const float> gradient(parameter.gradient,
+                                                  static_cast<std::size_t>(parameter.count));
+            CHECK(difference(gradient, slopes[tensor++], static_cast<double>(parameter_sum_before)) <
+                  tolerance_);
+        }
+    }
+
+    // Largest |gradient - start - slope| relative to the largest slope; infinite for what is not a number or
+    // has no slope at all.
+    static double difference(std::span<const float> gradient, std::span<const double> slopes, double start) {
+        double largest = 0, worst = 0;
+        for (std::size_t i = 0; i < slopes.size(); ++i) {
+            const double d = std::abs(static_cast<double>(gradient[i]) - start - slopes[i]);
+            if (!std::isfinite(d)) return std::numeric_limits<double>::infinity();
+            worst = std::max(worst, d);
+            largest = std::max(largest, std::abs(slopes[i]));
+        }
+        return largest > 0 ? worst / largest : std::numeric_limits<double>::infinity();
+    }
+
+    std::vector<Input> inputs_;
+    Parameters* parameters_;
+    Loss loss_;
+    double tolerance_;
+    std::vector<std::vector<float>> gradients_;
+};
+
+}  // namespace gradient_check

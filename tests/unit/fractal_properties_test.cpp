@@ -1,0 +1,460 @@
+// What must hold for a fractal model of any configuration, whatever its weights.
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <numeric>
+
+#include "models/fractal/fractal.h"
+#include "models/fractal/sample.h"
+#include "runtime/error.h"
+#include "runtime/image_ops.h"
+#include "runtime/optimizer.h"
+#include "tests/unit/kernel_check.h"
+
+using namespace kernel_check;
+
+namespace {
+
+FractalConfig make_config(std::vector<std::int64_t> sizes, std::int64_t channels, std::int64_t class_num) {
+    const std::size_t n = sizes.size();
+    FractalConfig config{std::move(sizes), {}, {}, {}, {}, 1, false, class_num, channels};
+    const std::int64_t widths[] = {16, 12, 8, 8}, heads[] = {2, 1, 2, 1};
+    for (std::size_t i = 0; i < n; ++i) {
+        config.embed_dim_list.push_back(i + 1 == n ? 12 : widths[i]);
+        config.num_heads_list.push_back(i + 1 == n ? 2 : heads[i]);
+        config.num_blocks_list.push_back(i == 1 ? 1 : 2);
+        config.generator_type_list.push_back("ar");
+    }
+    config.validate("test");
+    return config;
+}
+
+const std::vector<FractalConfig> configs = {make_config({8, 4, 1}, 3, 5), make_config({8, 2, 1}, 1, 5),
+                                            make_config({8, 1}, 3, 0), make_config({16, 8, 4, 1}, 3, 5)};
+
+// A model whose random weights are large enough that its predictions are far from even.
+std::unique_ptr<FractalModel> random_model(const FractalConfig& config) {
+    auto model = std::make_unique<FractalModel>(config, Device::cpu);
+    model->parameters().allocate(Device::cpu, true);
+    model->parameters().initialize(1);
+    for (const Parameter& parameter : model->parameters().all())
+        if (parameter.init == Init::normal || parameter.init == Init::zeros)
+            random_normal(parameter.value, parameter.count, random_key(2, parameter.name), 0.4f);
+    return model;
+}
+
+// Samples with consecutive numbers.
+struct Samples {
+    std::vector<std::uint8_t> pixels;
+    std::vector<std::int32_t> ids;
+    std::int64_t first = 0;
+
+    std::int64_t count() const { return static_cast<std::int64_t>(ids.size()); }
+    Samples part(std::int64_t begin, std::int64_t length) const {
+        const std::int64_t dims = static_cast<std::int64_t>(pixels.size()) / count();
+        return {{pixels.begin() + begin * dims, pixels.begin() + (begin + length) * dims},
+                {ids.begin() + begin, ids.begin() + begin + length},
+                first + begin};
+    }
+};
+
+Samples random_samples(const FractalConfig& config, std::int64_t count) {
+    Samples samples;
+    const std::int64_t dims = config.channels * config.image_size() * config.image_size();
+    for (const std::int32_t value : integers(count * dims, 3, 256))
+        samples.pixels.push_back(static_cast<std::uint8_t>(value));
+    for (const std::int32_t id : integers(count, 4, static_cast<std::int32_t>(config.class_num) + 1))
+        samples.ids.push_back(id);
+    samples.first = 40;
+    return samples;
+}
+
+// The samples as the model takes them.
+struct Inputs {
+    Tensor images, ids, paths;
+};
+
+Inputs inputs(Tape& tape, const FractalConfig& config, const Samples& samples) {
+    const std::int64_t count = samples.count();
+    std::vector<std::int64_t> numbers(samples.ids.size());
+    std::iota(numbers.begin(), numbers.end(), samples.first);
+    const Tensor bytes = tape.create(count, config.channels * config.image_size() * config.image_size(),
+                                     false, 1),
+                 ids = tape.create(count, 1, false, 4), paths = tape.create(count, 1, false, 8);
+    copy_to_tensor(tape, bytes, samples.pixels.data(), samples.pixels.size());
+    copy_to_tensor(tape, ids, samples.ids.data(), samples.ids.size() * 4);
+    copy_to_tensor(tape, paths, numbers.data(), numbers.size() * 8);
+    return {normalize_pixels(tape, bytes, config.pixel_mean(), config.pixel_deviation()), ids, paths};
+}
+
+struct PassResult {
+    std::vector<double> totals;
+    std::vector<float> gradients;
+    std::size_t used = 0, planned = 0;
+};
+
+ChunkSizes whole(const FractalConfig& config, std::int64_t count) {
+    ChunkSizes chunks{count};
+    for (std::size_t level = 0; level < config.generators(); ++level)
+        chunks.push_back(chunks.back() * config.tokens(level));
+    return chunks;
+}
+
+// Losses and gradients of the parts of a batch, one after the other, with scales for `count` images.
+PassResult run_pass(FractalModel& model, const std::vector<Samples>& parts, std::int64_t count,
+                    const PassRule& rule, const ChunkSizes& chunks) {
+    const FractalConfig& config = model.config();
+    const std::vector<float> scales = channel_scales(
+        config.channels, 5, static_cast<double>(count * config.image_size() * config.image_size()));
+    PassResult result;
+    result.totals.resize(scales.size());
+    model.parameters().zero_gradients();
+    for (const Samples& samples : parts) {
+        Tape tape(Device::cpu);
+        tape.arena().poison_released(true);
+        tape.set_recording(true);
+        const auto job = [&] {
+            const Inputs in = inputs(tape, config, samples);
+            const Tensor totals = tape.create(1, config.channels, false, 8);
+            copy_to_tensor(tape, totals, result.totals.data(), result.totals.size() * 8);
+            model.loss(tape, in.images, in.ids, in.paths, scales, totals, rule, chunks);
+            copy_from_tensor(tape, result.totals.data(), totals, result.totals.size() * 8);
+        };
+        const Plan plan = plan_job(tape, job);
+        run_job(tape, plan, job);
+        CHECK(tape.live_nodes() == 0);
+        result.used = tape.arena().used_bytes();
+        result.planned = plan.bytes;
+    }
+    const Parameters& parameters = model.parameters();
+    result.gradients.assign(parameters.gradients(), parameters.gradients() + parameters.slab_floats());
+    return result;
+}
+
+PassResult run_pass(FractalModel& model, const Samples& samples, const PassRule& rule,
+                    const ChunkSizes& chunks) {
+    return run_pass(model, {samples}, samples.count(), rule, chunks);
+}
+
+// Largest difference of any parameter's gradient relative to that gradient's largest element.
+double gradient_difference(const FractalModel& model, const PassResult& a, const PassResult& b) {
+    double worst = 0;
+    for (const Parameter& parameter : model.parameters().all()) {
+        const auto slice = [&](const PassResult& result) {
+            const auto begin = result.gradients.begin() + static_cast<std::ptrdiff_t>(parameter.offset);
+            return std::vector<float>(begin, begin + parameter.count);
+        };
+        worst = std::max(worst, relative_error(slice(a), widened(slice(b))));
+    }
+    return worst;
+}
+
+void check_close(const FractalModel& model, const PassResult& a, const PassResult& b) {
+    for (std::size_t c = 0; c < a.totals.size(); ++c)
+        CHECK(a.totals[c] == doctest::Approx(b.totals[c]).epsilon(1e-5));
+    CHECK(gradient_difference(model, a, b) < 1e-5);
+}
+
+PassRule dropping(std::uint64_t seed, std::uint32_t step) {
+    return {0.2f, false, seed, step};
+}
+
+// Logits of every pixel and channel, given all pixels before: [pixels of all samples in the order of patches,
+// C, 256].
+std::vector<float> all_logits(const FractalModel& model, const Samples& samples) {
+    const FractalConfig& config = model.config();
+    Tape tape(Device::cpu);
+    std::vector<float> logits;
+    const auto job = [&] {
+        const Inputs in = inputs(tape, config, samples);
+        Tensor condition = model.class_condition(tape, in.ids), image = in.images, paths = in.paths;
+        for (std::size_t level = 0; level < config.generators(); ++level) {
+            image =
+                patchify(tape, image, config.channels, config.img_size_list[level], config.patch_size(level));
+            condition = model.generator(level).forward(tape, image, condition, paths, {});
+            paths = child_paths(tape, paths, config.tokens(level));
+        }
+        const Tensor values = pixel_values(tape, image, config.pixel_mean(), config.pixel_deviation());
+        const std::int64_t C = config.channels;
+        logits.resize(static_cast<std::size_t>(image.rows() * C * 256));
+        for (std::int64_t c = 0; c < C; ++c) {
+            const Tensor row = model.pixel_level().logits(tape, condition, values, c);
+            if (tape.planning()) continue;
+            for (std::int64_t n = 0; n < image.rows(); ++n)
+                std::copy_n(tape.value(row) + n * 256, 256, logits.begin() + (n * C + c) * 256);
+        }
+    };
+    run_job(tape, plan_job(tape, job), job);
+    return logits;
+}
+
+// Where pixel n in the order of patches lies in an image: row * size + column.
+std::int64_t place_of(const FractalConfig& config, std::int64_t n) {
+    std::int64_t row = 0, column = 0;
+    for (std::size_t level = config.generators(); level-- > 0;) {
+        const std::int64_t L = config.tokens(level), p = config.patch_size(level),
+                           side = config.img_size_list[level] / p;
+        row += n % L / side * p;
+        column += n % L % side * p;
+        n /= L;
+    }
+    return row * config.image_size() + column;
+}
+
+std::size_t resident_bytes() {
+    std::size_t total = 0, resident = 0;
+    std::ifstream("/proc/self/statm") >> total >> resident;
+    return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+TEST_CASE("fractal: a value influences only what follows it") {
+    for (const FractalConfig& config : configs) {
+        const auto model = random_model(config);
+        const Samples samples = random_samples(config, 1);
+        const std::vector<float> before = all_logits(*model, samples);
+        const std::int64_t C = config.channels, pixels = config.image_size() * config.image_size();
+        std::int64_t early = 0, late = 0;
+        for (std::int64_t n = 0; n < pixels; n += 5)
+            for (std::int64_t c = 0; c < C; ++c) {
+                Samples changed = samples;
+                auto& value = changed.pixels[static_cast<std::size_t>(c * pixels + place_of(config, n))];
+                value = static_cast<std::uint8_t>(value ^ 0x80);
+                const std::vector<float> after = all_logits(*model, changed);
+                const auto mismatch = std::ranges::mismatch(before, after).in1 - before.begin();
+                if (mismatch < (n * C + c + 1) * 256) ++early;
+                if (mismatch == (n * C + c + 1) * 256) ++late;
+            }
+        CAPTURE(config.img_size_list.size());
+        CHECK(early == 0);
+        CHECK(late > pixels / 5 * C / 2);  // most often the very next logits change
+    }
+}
+
+TEST_CASE("fractal: losses and gradients do not depend on the chunks") {
+    for (const FractalConfig& config : configs) {
+        const auto model = random_model(config);
+        const std::size_t n = config.img_size_list.size();
+        CAPTURE(n);
+        const Samples samples = random_samples(config, 4);
+        const ChunkSizes all = whole(config, 4);
+        const PassResult reference = run_pass(*model, samples, dropping(1, 3), all);
+        CHECK(reference.used == reference.planned);
+        ChunkSizes even, odd;
+        for (std::size_t level = 0; level < n; ++level) {
+            even.push_back(all[level] / (level == 0 ? 4 : 8));
+            odd.push_back(2 * static_cast<std::int64_t>(level) + 3);
+        }
+        const PassResult in_even = run_pass(*model, samples, dropping(1, 3), even);
+        CHECK(in_even.used == in_even.planned);
+        CHECK(in_even.planned < reference.planned);
+        check_close(*model, in_even, reference);
+        const PassResult in_odd = run_pass(*model, samples, dropping(1, 3), odd);
+        CHECK(in_odd.used <= in_odd.planned);
+        check_close(*model, in_odd, reference);
+        check_close(*model, run_pass(*model, samples, dropping(1, 3), model->default_chunks()), reference);
+    }
+}
+
+TEST_CASE("fractal: recomputed blocks give the same bits in less memory") {
+    for (const FractalConfig& config : configs) {
+        const auto model = random_model(config);
+        const Samples samples = random_samples(config, 3);
+        const ChunkSizes chunks = whole(config, 1);
+        PassRule rule = dropping(1, 3);
+        const PassResult stored = run_pass(*model, samples, rule, chunks);
+        rule.recompute = true;
+        const PassResult recomputed = run_pass(*model, samples, rule, chunks);
+        CHECK(recomputed.totals == stored.totals);
+        CHECK(same_bits(recomputed.gradients, stored.gradients));
+        CHECK(recomputed.planned <= stored.planned);
+    }
+}
+
+TEST_CASE("fractal: dropout is a function of seed, step and sample") {
+    const auto model = random_model(configs[0]);
+    const Samples samples = random_samples(configs[0], 2);
+    const ChunkSizes chunks = model->default_chunks();
+    const PassResult reference = run_pass(*model, samples, dropping(1, 3), chunks);
+    const PassResult again = run_pass(*model, samples, dropping(1, 3), chunks);
+    CHECK(again.totals == reference.totals);
+    CHECK(same_bits(again.gradients, reference.gradients));
+    Samples renamed = samples;
+    renamed.first += 1;
+    CHECK(run_pass(*model, samples, dropping(1, 4), chunks).totals != reference.totals);
+    CHECK(run_pass(*model, samples, dropping(2, 3), chunks).totals != reference.totals);
+    CHECK(run_pass(*model, renamed, dropping(1, 3), chunks).totals != reference.totals);
+    CHECK(run_pass(*model, samples, {}, chunks).totals != reference.totals);
+    CHECK(run_pass(*model, renamed, {}, chunks).totals == run_pass(*model, samples, {}, chunks).totals);
+}
+
+TEST_CASE("fractal: accumulated batches equal the large one") {
+    for (const FractalConfig& config : configs) {
+        const auto model = random_model(config);
+        const Samples samples = random_samples(config, 5);
+        const PassResult large = run_pass(*model, samples, dropping(1, 3), model->default_chunks());
+        check_close(*model,
+                    run_pass(*model, {samples.part(0, 2), samples.part(2, 1), samples.part(3, 2)}, 5,
+                             dropping(1, 3), model->default_chunks()),
+                    large);
+    }
+}
+
+TEST_CASE("fractal: every parameter has a gradient") {
+    for (const FractalConfig& config : configs) {
+        const auto model = random_model(config);
+        Samples samples = random_samples(config, 6);
+        samples.ids[0] = 0;
+        run_pass(*model, samples, {}, model->default_chunks());
+        for (const Parameter& parameter : model->parameters().all()) {
+            CAPTURE(parameter.name);
+            const bool moved = std::any_of(parameter.gradient, parameter.gradient + parameter.count,
+                                           [](float value) { return value != 0.0f && std::isfinite(value); });
+            CHECK(moved);
+        }
+    }
+}
+
+TEST_CASE("fractal: one batch can be learned by heart") {
+    for (const FractalConfig& config : {configs[0], configs[1]}) {
+        FractalModel model(config, Device::cpu);
+        model.parameters().allocate(Device::cpu, true);
+        model.parameters().initialize(1);
+        Optimizer optimizer(model.parameters(), Device::cpu, {});
+        Samples samples = random_samples(config, 3);
+        for (std::uint8_t& value : samples.pixels) value = static_cast<std::uint8_t>(value / 64 * 70);
+        const auto loss = [&](const PassResult& result) {
+            return std::accumulate(result.totals.begin(), result.totals.end(), 0.0) /
+                   static_cast<double>(samples.pixels.size());
+        };
+        const double first = loss(run_pass(model, samples, {}, model.default_chunks()));
+        CHECK(first == doctest::Approx(std::log(256.0)).epsilon(0.05));
+        for (std::int64_t step = 0; step < 150; ++step) {
+            run_pass(model, samples, {}, model.default_chunks());
+            optimizer.update(step, 1e-2f);
+        }
+        CHECK(loss(run_pass(model, samples, {}, model.default_chunks())) < first / 3);
+    }
+}
+
+TEST_CASE("sampler: an image depends on its number, class and seed alone") {
+    for (const FractalConfig& config : configs)
+        for (const float guidance : {1.0f, 2.5f}) {
+            if (config.class_num == 0 && guidance != 1) continue;
+            const auto model = random_model(config);
+            SampleRule rule;
+            rule.guidance = guidance;
+            rule.filter_threshold = 1e-4f;
+            rule.first_image = 7;
+            FractalSampler four(*model, 4, guidance != 1), one(*model, 1, guidance != 1);
+            const std::vector<std::int64_t> classes = config.class_num > 0
+                                                          ? std::vector<std::int64_t>{0, 4, 2, -1}
+                                                          : std::vector<std::int64_t>(4, -1);
+            const std::vector<std::uint8_t> images = four.sample(classes, rule);
+            CHECK(four.sample(classes, rule) == images);
+            const std::size_t dims = images.size() / 4;
+            for (std::size_t i = 0; i < 4; ++i) {
+                SampleRule alone = rule;
+                alone.first_image += static_cast<std::int64_t>(i);
+                const std::vector<std::uint8_t> image = one.sample(std::span(classes).subspan(i, 1), alone);
+                CHECK(std::equal(image.begin(), image.end(),
+                                 images.begin() + static_cast<std::ptrdiff_t>(i * dims)));
+            }
+            rule.seed = 1;
+            CHECK(four.sample(classes, rule) != images);
+        }
+}
+
+TEST_CASE("sampler: a greedy image is the most likely continuation at every value") {
+    for (const FractalConfig& config : configs) {
+        const auto model = random_model(config);
+        const std::vector<std::int64_t> classes =
+            config.class_num > 0 ? std::vector<std::int64_t>{3, -1} : std::vector<std::int64_t>{-1, -1};
+        SampleRule rule;
+        rule.greedy = true;
+        Samples samples;
+        samples.pixels = FractalSampler(*model, 2, false).sample(classes, rule);
+        for (const std::int64_t label : classes) samples.ids.push_back(static_cast<std::int32_t>(label + 1));
+        const std::vector<float> logits = all_logits(*model, samples);
+        const std::int64_t C = config.channels, pixels = config.image_size() * config.image_size();
+        std::int64_t different = 0;
+        for (std::int64_t i = 0; i < 2 * pixels; ++i)
+            for (std::int64_t c = 0; c < C; ++c) {
+                const float* row = logits.data() + (i * C + c) * 256;
+                const std::int64_t place = (i / pixels * C + c) * pixels + place_of(config, i % pixels);
+                if (std::max_element(row, row + 256) - row != samples.pixels[static_cast<std::size_t>(place)])
+                    ++different;
+            }
+        CHECK(different == 0);
+        CHECK(std::ranges::count(samples.pixels, samples.pixels[0]) <
+              static_cast<std::int64_t>(samples.pixels.size()));
+    }
+}
+
+TEST_CASE("sampler: guidance") {
+    const auto model = random_model(configs[0]);
+    const std::vector<std::int64_t> classes = {1, 2};
+    SampleRule rule;
+    const std::vector<std::uint8_t> plain = FractalSampler(*model, 2, false).sample(classes, rule);
+    FractalSampler guided(*model, 2, true);
+    rule.guidance = std::nextafter(1.0f, 2.0f);
+    CHECK(guided.sample(classes, rule) == plain);
+    rule.guidance = 4;
+    const std::vector<std::uint8_t> linear = guided.sample(classes, rule);
+    CHECK(linear != plain);
+    rule.linear_schedule = false;
+    CHECK(guided.sample(classes, rule) != linear);
+    const std::vector<std::int64_t> unconditional = {-1, -1};
+    const std::vector<std::uint8_t> strong = guided.sample(unconditional, rule);
+    rule.guidance = 1;
+    CHECK(FractalSampler(*model, 2, false).sample(unconditional, rule) == strong);
+}
+
+TEST_CASE("sampler: what it refuses") {
+    const auto model = random_model(configs[0]);
+    FractalSampler sampler(*model, 2, false);
+    for (const std::int64_t label : {-2, 5, 1000}) {
+        const std::vector<std::int64_t> classes = {0, label};
+        CHECK_THROWS_WITH_AS(sampler.sample(classes, {}), doctest::Contains(std::to_string(label).c_str()),
+                             UsageError);
+    }
+    CHECK_THROWS_AS(sampler.sample(std::vector<std::int64_t>(3, 0), {}), std::logic_error);
+    CHECK_THROWS_AS(sampler.sample({}, {}), std::logic_error);
+    SampleRule rule;
+    rule.guidance = 2;
+    CHECK_THROWS_AS(sampler.sample(std::vector<std::int64_t>{0}, rule), std::logic_error);
+    const auto unlabelled = random_model(configs[2]);
+    CHECK_THROWS_AS(FractalSampler(*unlabelled, 1, true), UsageError);
+    CHECK_THROWS_AS(FractalSampler(*unlabelled, 1, false).sample(std::vector<std::int64_t>{0}, {}),
+                    UsageError);
+}
+
+TEST_CASE("fractal: planning a large model takes no memory") {
+    const FractalConfig config{{256, 16, 4, 1},
+                               {1280, 640, 320, 64},
+                               {40, 10, 5, 1},
+                               {16, 8, 4, 4},
+                               {"ar", "ar", "ar", "ar"},
+                               1,
+                               false,
+                               1000,
+                               3};
+    config.validate("test");
+    const FractalModel model(config, Device::cpu);
+    const std::size_t before = resident_bytes();
+    Tape tape(Device::cpu);
+    tape.set_recording(true);
+    const std::vector<float> scales = channel_scales(3, 5, 1);
+    const Plan plan = plan_job(tape, [&] {
+        const Tensor images = tape.create(32, 3 * 256 * 256, false), ids = tape.create(32, 1, false, 4),
+                     paths = tape.create(32, 1, false, 8), totals = tape.create(1, 3, false, 8);
+        model.loss(tape, images, ids, paths, scales, totals, {0.1f, false, 1, 1}, whole(config, 32));
+    });
+    CHECK(plan.bytes > std::size_t{100} << 30);
+    CHECK(tape.arena().slab_bytes() == 0);
+    CHECK(tape.live_nodes() == 0);
+    CHECK(resident_bytes() < before + (std::size_t{32} << 20));
+}

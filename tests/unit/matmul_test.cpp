@@ -1,0 +1,240 @@
+#include "kernels/matmul.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/unit/kernel_check.h"
+
+using namespace kernel_check;
+
+namespace {
+
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+
+struct Shape {
+    std::int64_t rows, N, K;
+};
+
+// From 1,024 rows on, the products are cut into tiles of 512 rows.
+const std::vector<Shape> shapes = {{1, 1, 1},      {3, 5, 7},     {2, 256, 64},   {17, 33, 20},  {63, 130, 5},
+                                   {1023, 12, 17}, {1024, 9, 11}, {1100, 17, 13}, {2051, 40, 24}};
+
+// [rows, width] with rows `stride` apart; what lies between them is NaN, so that reading it shows.
+std::vector<float> strided(std::int64_t rows, std::int64_t width, std::int64_t stride, unsigned seed) {
+    const std::vector<float> dense = uniform(rows * width, seed);
+    std::vector<float> values(static_cast<std::size_t>(rows * stride), not_a_number);
+    for (std::int64_t row = 0; row < rows; ++row)
+        std::copy_n(dense.begin() + row * width, width, values.begin() + row * stride);
+    return values;
+}
+
+// The rows without what lies between them, which must still be NaN.
+std::vector<float> packed(const std::vector<float>& values, std::int64_t rows, std::int64_t width,
+                          std::int64_t stride) {
+    std::vector<float> dense;
+    bool untouched = true;
+    for (std::int64_t row = 0; row < rows; ++row)
+        for (std::int64_t i = 0; i < stride; ++i) {
+            const float value = values[static_cast<std::size_t>(row * stride + i)];
+            if (i < width)
+                dense.push_back(value);
+            else
+                untouched = untouched && std::isnan(value);
+        }
+    CHECK(untouched);
+    return dense;
+}
+
+// Operands of one layer; x and dy with gaps between their rows.
+struct Layer {
+    Shape shape;
+    std::int64_t x_stride, y_stride;
+    std::vector<float> x, dy, weight, bias;
+
+    explicit Layer(const Shape& s, std::int64_t gap = 3)
+        : shape(s),
+          x_stride(s.K + gap),
+          y_stride(s.N + (gap > 0 ? gap + 2 : 0)),
+          x(strided(s.rows, s.K, x_stride, 1)),
+          dy(strided(s.rows, s.N, y_stride, 2)),
+          weight(uniform(s.N * s.K, 3)),
+          bias(uniform(s.N, 4)) {}
+
+    double x_at(std::int64_t row, std::int64_t k) const {
+        return x[static_cast<std::size_t>(row * x_stride + k)];
+    }
+    double dy_at(std::int64_t row, std::int64_t n) const {
+        return dy[static_cast<std::size_t>(row * y_stride + n)];
+    }
+    double weight_at(std::int64_t n, std::int64_t k) const {
+        return weight[static_cast<std::size_t>(n * shape.K + k)];
+    }
+
+    std::vector<double> forward(bool with_bias) const {
+        std::vector<double> y;
+        for (std::int64_t row = 0; row < shape.rows; ++row)
+            for (std::int64_t n = 0; n < shape.N; ++n) {
+                double sum = with_bias ? bias[static_cast<std::size_t>(n)] : 0.0f;
+                for (std::int64_t k = 0; k < shape.K; ++k) sum += x_at(row, k) * weight_at(n, k);
+                y.push_back(sum);
+            }
+        return y;
+    }
+
+    std::vector<double> input_gradient(double initial) const {
+        std::vector<double> dx;
+        for (std::int64_t row = 0; row < shape.rows; ++row)
+            for (std::int64_t k = 0; k < shape.K; ++k) {
+                double sum = initial;
+                for (std::int64_t n = 0; n < shape.N; ++n) sum += dy_at(row, n) * weight_at(n, k);
+                dx.push_back(sum);
+            }
+        return dx;
+    }
+
+    std::vector<double> weight_gradient(double initial) const {
+        std::vector<double> d_weight(weight.size(), initial);
+        for (std::int64_t row = 0; row < shape.rows; ++row)
+            for (std::int64_t n = 0; n < shape.N; ++n)
+                for (std::int64_t k = 0; k < shape.K; ++k)
+                    d_weight[static_cast<std::size_t>(n * shape.K + k)] += dy_at(row, n) * x_at(row, k);
+        return d_weight;
+    }
+
+    std::vector<double> bias_gradient(double initial) const {
+        std::vector<double> d_bias(bias.size(), initial);
+        for (std::int64_t row = 0; row < shape.rows; ++row)
+            for (std::int64_t n = 0; n < shape.N; ++n) d_bias[static_cast<std::size_t>(n)] += dy_at(row, n);
+        return d_bias;
+    }
+};
+
+// Everything a layer computes on its operands, one result after the other; outputs start as NaN where they
+// are overwritten.
+std::vector<float> all_results(const Layer& layer) {
+    const auto [rows, N, K] = layer.shape;
+    std::vector<float> y(layer.dy.size(), not_a_number), dx(layer.x.size(), not_a_number);
+    std::vector<float> d_weight(layer.weight.size(), 0.5f), d_bias(layer.bias.size(), 0.5f);
+    std::vector<float> workspace(static_cast<std::size_t>(cpu::linear_backward_weight_workspace(N)),
+                                 not_a_number);
+    cpu::linear_forward(y.data(), layer.y_stride, layer.x.data(), layer.x_stride, layer.weight.data(),
+                        layer.bias.data(), rows, N, K);
+    cpu::linear_backward_input(dx.data(), layer.x_stride, layer.dy.data(), layer.y_stride,
+                               layer.weight.data(), rows, N, K);
+    cpu::linear_backward_weight(d_weight.data(), d_bias.data(), workspace.data(), layer.dy.data(),
+                                layer.y_stride, layer.x.data(), layer.x_stride, rows, N, K);
+    std::vector<float> all = packed(y, rows, N, layer.y_stride);
+    for (const std::vector<float>& part : {packed(dx, rows, K, layer.x_stride), d_weight, d_bias})
+        all.insert(all.end(), part.begin(), part.end());
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("linear_forward overwrites strided rows, with and without bias") {
+    for (const Shape& shape : shapes)
+        for (const std::int64_t gap : {0, 3}) {
+            const auto [rows, N, K] = shape;
+            CAPTURE(rows);
+            CAPTURE(N);
+            CAPTURE(K);
+            const Layer layer(shape, gap);
+            for (const bool with_bias : {false, true}) {
+                std::vector<float> y(layer.dy.size(), not_a_number);
+                cpu::linear_forward(y.data(), layer.y_stride, layer.x.data(), layer.x_stride,
+                                    layer.weight.data(), with_bias ? layer.bias.data() : nullptr, rows, N, K);
+                CHECK(relative_error(packed(y, rows, N, layer.y_stride), layer.forward(with_bias)) < 2e-6);
+            }
+        }
+}
+
+TEST_CASE("linear_gelu_forward gives the product and its gelu") {
+    for (const Shape& shape : shapes) {
+        const auto [rows, N, K] = shape;
+        CAPTURE(rows);
+        CAPTURE(N);
+        const Layer layer(shape, 0);
+        std::vector<float> y(layer.dy.size(), not_a_number), activated = y;
+        cpu::linear_gelu_forward(activated.data(), y.data(), layer.x.data(), layer.weight.data(),
+                                 layer.bias.data(), rows, N, K);
+        std::vector<double> expected = layer.forward(true);
+        CHECK(relative_error(y, expected) < 2e-6);
+        for (double& value : expected) value *= 0.5 * (1 + std::erf(value / std::sqrt(2.0)));
+        CHECK(relative_error(activated, expected) < 3e-6);
+    }
+}
+
+TEST_CASE("linear_backward_input overwrites, its accumulating form adds") {
+    for (const Shape& shape : shapes)
+        for (const std::int64_t gap : {0, 3}) {
+            const auto [rows, N, K] = shape;
+            CAPTURE(rows);
+            CAPTURE(N);
+            CAPTURE(K);
+            const Layer layer(shape, gap);
+            std::vector<float> dx(layer.x.size(), not_a_number);
+            cpu::linear_backward_input(dx.data(), layer.x_stride, layer.dy.data(), layer.y_stride,
+                                       layer.weight.data(), rows, N, K);
+            CHECK(relative_error(packed(dx, rows, K, layer.x_stride), layer.input_gradient(0)) < 2e-6);
+            for (std::int64_t row = 0; row < rows; ++row)
+                std::fill_n(dx.begin() + row * layer.x_stride, K, 1.5f);
+            cpu::linear_backward_input_accumulate(dx.data(), layer.x_stride, layer.dy.data(), layer.y_stride,
+                                                  layer.weight.data(), rows, N, K);
+            CHECK(relative_error(packed(dx, rows, K, layer.x_stride), layer.input_gradient(1.5)) < 2e-6);
+        }
+}
+
+TEST_CASE("linear_backward_weight adds to the gradients of weight and bias") {
+    for (const Shape& shape : shapes)
+        for (const std::int64_t gap : {0, 3}) {
+            const auto [rows, N, K] = shape;
+            CAPTURE(rows);
+            CAPTURE(N);
+            CAPTURE(K);
+            const Layer layer(shape, gap);
+            std::vector<float> workspace(static_cast<std::size_t>(cpu::linear_backward_weight_workspace(N)),
+                                         not_a_number);
+            for (const bool with_bias : {false, true}) {
+                std::vector<float> d_weight(layer.weight.size(), 0.5f), d_bias(layer.bias.size(), -0.25f);
+                cpu::linear_backward_weight(d_weight.data(), with_bias ? d_bias.data() : nullptr,
+                                            workspace.data(), layer.dy.data(), layer.y_stride, layer.x.data(),
+                                            layer.x_stride, rows, N, K);
+                CHECK(relative_error(d_weight, layer.weight_gradient(0.5)) < 5e-6);
+                const std::vector<double> untouched(layer.bias.size(), -0.25);
+                CHECK(relative_error(d_bias, with_bias ? layer.bias_gradient(-0.25) : untouched) < 5e-6);
+            }
+        }
+}
+
+TEST_CASE("matmul is the plain product") {
+    for (const auto& [M, N, K] : shapes) {
+        const std::vector<float> A = uniform(M * K, 5), B = uniform(K * N, 6);
+        std::vector<float> C(static_cast<std::size_t>(M * N), not_a_number);
+        cpu::matmul(C.data(), A.data(), B.data(), M, N, K);
+        std::vector<double> expected(C.size());
+        for (std::int64_t m = 0; m < M; ++m)
+            for (std::int64_t k = 0; k < K; ++k)
+                for (std::int64_t n = 0; n < N; ++n)
+                    expected[static_cast<std::size_t>(m * N + n)] +=
+                        static_cast<double>(A[static_cast<std::size_t>(m * K + k)]) *
+                        static_cast<double>(B[static_cast<std::size_t>(k * N + n)]);
+        CHECK(relative_error(C, expected) < 2e-6);
+    }
+}
+
+TEST_CASE("linear: the same operands give the same bits") {
+    for (const Shape& shape : shapes) {
+        const Layer layer(shape);
+        CHECK(same_bits(all_results(layer), all_results(layer)));
+    }
+}
+
+TEST_CASE("linear: tiled rows do not depend on the number of threads") {
+    const Layer layer({2051, 40, 24}, 0);
+    const auto [rows, N, K] = layer.shape;
+    CHECK(same_for_any_threads([&] {
+        std::vector<float> y(layer.dy.size(), not_a_number);
+        cpu::linear_forward(y.data(), N, layer.x.data(), K, layer.weight.data(), layer.bias.data(), rows, N,
+                            K);
+        return y;
+    }));
+}
