@@ -102,7 +102,7 @@ Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const P
             {x.node(), y.node(), before.node()}, {x.node(), before.node()},
             [&tape, x = x.node(), y = y.node(), before = before.node(), weight = &weight, bias = &bias] {
                 if (!tape.has_gradient(y)) return;
-                tape.share_gradient(before, y);
+                tape.inherit_gradient(before, y);
                 LAUNCH(tape, gelu_backward, tape.gradient(before), tape.gradient(y), tape.value(before),
                        tape.elements(y));
                 linear_backward(tape, x, before, weight, bias);
@@ -218,6 +218,7 @@ void rotary(Tape& tape, const Tensor& qkv, const RotaryTable& table, std::int64_
             {qkv.node()}, {},
             [&tape, qkv = qkv.node(), table = &table, sequences, length, heads, head_dim, first_position] {
                 if (!tape.has_gradient(qkv)) return;
+                tape.open_gradient(qkv);  // turned in place: in a copy, if it is another node's as well
                 LAUNCH(tape, rotary_backward, tape.gradient(qkv), table->cosine(), table->sine(), sequences,
                        length, heads, head_dim, first_position);
             });

@@ -76,6 +76,11 @@ bool Tape::share_gradient(NodeId target, NodeId source) {
     return true;
 }
 
+void Tape::inherit_gradient(NodeId target, NodeId source) {
+    const bool shared = arena_.owners(at(source).gradient.buffer) > 1;
+    if (shared || !share_gradient(target, source)) open_gradient(target);
+}
+
 void Tape::backward(std::size_t mark) {
     while (records_.size() > mark) {
         const Record record = records_.back();

@@ -93,6 +93,9 @@ class Tape {
     bool open_gradient(NodeId node);
     // Lets `target` take the gradient of `source` as its own, without a copy; false if it already has one.
     bool share_gradient(NodeId target, NodeId source);
+    // Gives `target`, which has no gradient yet, one to overwrite: the memory of `source`'s, which is not
+    // needed any longer, unless other nodes share it.
+    void inherit_gradient(NodeId target, NodeId source);
     // Reserves the gradient's memory now, before a loop writes it in parts.
     void reserve_gradient(const Tensor& tensor);
     void mark_gradient_written(const Tensor& tensor) { at(tensor.node()).gradient_written = true; }
@@ -233,6 +236,7 @@ Tensor recompute(Tape& tape, const Tensor& x, const Tensor& paths, Block block) 
     Tensor y = block(x);
     tape.set_recording(true);
     tape.record({y.node()}, {x.node(), paths.node()}, [&tape, block, x_node = x.node(), y_node = y.node()] {
+        if (!tape.has_gradient(y_node)) return;
         const std::size_t mark = tape.mark();
         {
             const Tensor again = block(tape.handle(x_node));

@@ -1,16 +1,17 @@
 // build/bench: what this machine could do, and what each kernel, a training step and sampling make of it.
 //
-// Every figure is the best of seven: the least disturbed run. The first share is of the ceiling, the rate of
-// a product of two 2,048 x 2,048 matrices; the second of the memory's bandwidth. A kernel's bytes are those
-// its header states; where its operands fit the caches, as a chunk's do on purpose, it may move them faster
-// than the memory could. Kernels run at the shapes of the model fractalar_32 (benchmarks.h); how the
-// operations of the last two lines are counted stands in model.cpp.
+// Every figure is the best of seven: the least disturbed run. Of the shares, the first is of the ceiling, the
+// rate of a product of two 2,048 x 2,048 matrices, the second of the memory's bandwidth. A kernel's bytes are
+// those its header states; where its operands fit the caches, as a chunk's do on purpose, it may move them
+// faster than the memory could. Which shapes: benchmarks.h; how the operations of the training step and of
+// sampling are counted: model.cpp.
 #include <fmt/format.h>
 #include <omp.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "runtime/device.h"
 #include "tests/bench/benchmarks.h"
 
 int main(int argument_count, char** arguments) {
@@ -21,6 +22,7 @@ int main(int argument_count, char** arguments) {
     app.add_option("--only", only,
                    "Only kernels and jobs (training_step, sampling) whose name contains this");
     CLI11_PARSE(app, argument_count, arguments);
+    flush_denormals();  // as the programs do
     Table table(quick ? 3 : 7, only);
 
     fmt::print("{}, {} threads, best of {}\n", processor_name(), omp_get_max_threads(), table.repeats());

@@ -1,7 +1,9 @@
-// Matrix products of every linear layer of the model: bound by arithmetic.
+// Matrix products of every linear layer of the model, in training and in sampling: bound by arithmetic.
 #include <fmt/format.h>
 
 #include "kernels/matmul.h"
+#include "kernels/packed_linear.h"
+#include "kernels/pixel_sampler.h"
 #include "tests/bench/benchmarks.h"
 #include "tests/bench/numbers.h"
 
@@ -45,6 +47,34 @@ void bench_linear_gelu(Table& table, const LinearShape& shape) {
     });
 }
 
+// A sampling step of 16 images: one row each.
+void bench_packed_linear(Table& table, const LinearShape& shape) {
+    const auto [rows, N, K] = shape;
+    const auto x = random_floats(rows * K), weight = random_floats(N * K);
+    auto y = zero_floats(rows * N), packed = zero_floats(cpu::packed_linear_floats(N, K));
+    cpu::pack_linear(packed.data(), weight.data(), nullptr, N, K);
+    table.kernel("packed_linear_forward", shape.text(), Bound::arithmetic, shape.operations(),
+                 [&] { cpu::packed_linear_forward(y.data(), x.data(), packed.data(), rows, N, K); });
+}
+
+// All channels of one pixel of 16 images.
+void bench_pixel_sampler(Table& table) {
+    constexpr std::int64_t draws = 16, C = 3, W = 64, K = 128, B = 2;
+    const PixelSamplerShape shape{C, W, K, B, 2};
+    const auto weights = random_floats(256 * W), conditions = random_floats(draws * K);
+    const float* w = weights.data();
+    const PixelSamplerBlock block{w, w, w, w, w, w, w, w, w, w, w, w};
+    const std::vector<PixelSamplerBlock> blocks(B, block);
+    auto packed = zero_floats(cpu::pixel_sampler_packed_floats(shape)), uniforms = zero_floats(C * draws);
+    cpu::pixel_sampler_pack(packed.data(), {w, w, {w, w, w}, w, w, w, w, {w, w, w}, blocks.data()}, shape);
+    std::vector<std::int32_t> values(draws * C);
+    table.kernel("pixel_sample", fmt::format("{} x {} channels", draws, C), Bound::arithmetic,
+                 2.0 * draws * W * (K + C * (12 * W * B + 256)), [&] {
+                     cpu::pixel_sample(values.data(), nullptr, conditions.data(), uniforms.data(),
+                                       packed.data(), shape, draws, {});
+                 });
+}
+
 }  // namespace
 
 void bench_products(Table& table) {
@@ -64,4 +94,8 @@ void bench_products(Table& table) {
         bench_linear(table, shape);
     bench_linear_gelu(table, {2046, 256, 64});
     bench_linear(table, {682, 256, 64});  // logits of one channel
+    for (const LinearShape& shape :
+         {LinearShape{16, 768, 256}, {16, 1536, 256}, {16, 256, 768}, {16, 384, 128}, {16, 1024, 128}})
+        bench_packed_linear(table, shape);
+    bench_pixel_sampler(table);
 }
