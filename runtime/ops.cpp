@@ -43,6 +43,16 @@ void write_gradient(Tape& tape, NodeId node, Overwrite overwrite) {
     LAUNCH(tape, residual_backward_accumulate, tape.gradient(node), tape.value(part), tape.elements(node));
 }
 
+// The gradient of `to` takes all of that of `from`, without a copy where that can be.
+void pass_gradient(Tape& tape, NodeId to, NodeId from) {
+    if (tape.share_gradient(to, from)) return;
+    const std::int64_t count = tape.elements(from);
+    if (tape.open_gradient(to))
+        LAUNCH(tape, residual_backward_accumulate, tape.gradient(to), tape.gradient(from), count);
+    else
+        LAUNCH(tape, copy_rows, tape.gradient(to), count, tape.gradient(from), count, 1, count);
+}
+
 Dropout element_dropout(const Tape& tape, const DropoutRule& rule, NodeId x) {
     if (rule.probability == 0) return {0, {}, 0, nullptr, tape.elements(x)};
     return {rule.probability, rule.key, rule.step, tape.value<std::int64_t>(rule.paths),
@@ -185,15 +195,10 @@ Tensor residual(Tape& tape, const Tensor& x, const Tensor& branch, const Dropout
                 LAUNCH(tape, dropout_backward, target(), tape.gradient(y), tape.rows(dropout.paths),
                        element_dropout(tape, dropout, y));
             });
-        } else if (!tape.share_gradient(branch, y)) {
-            tape.open_gradient(branch);
-            LAUNCH(tape, residual_backward_accumulate, tape.gradient(branch), tape.gradient(y),
-                   tape.elements(y));
+        } else {
+            pass_gradient(tape, branch, y);
         }
-        if (!tape.share_gradient(x, y)) {
-            tape.open_gradient(x);
-            LAUNCH(tape, residual_backward_accumulate, tape.gradient(x), tape.gradient(y), tape.elements(y));
-        }
+        pass_gradient(tape, x, y);
     };
     if (drops)
         tape.record({x.node(), branch.node(), y.node()}, {dropout.paths}, backward);
