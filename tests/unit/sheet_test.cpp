@@ -1,0 +1,36 @@
+#include "data/sheet.h"
+
+#include <doctest/doctest.h>
+
+#include "runtime/error.h"
+#include "tests/unit/temporary_folder.h"
+
+TEST_CASE("sheet: images in rows, enlarged, two pixels apart on white") {
+    std::vector<std::uint8_t> images(3 * 3 * 32 * 32);
+    for (std::size_t n = 0; n < 3; ++n)
+        std::fill_n(images.begin() + static_cast<std::ptrdiff_t>(n * 3072), 3072, 50 * (n + 1));
+    const Image sheet = image_sheet(images, 3, 32, 2);
+    REQUIRE(sheet.width == 2 + 2 * 66);
+    REQUIRE(sheet.height == 2 + 2 * 66);
+    const auto at = [&](int x, int y) {
+        return sheet.pixels[static_cast<std::size_t>((y * sheet.width + x) * 3)];
+    };
+    CHECK(at(0, 0) == 255);
+    CHECK(at(2, 2) == 50);
+    CHECK(at(65, 65) == 50);
+    CHECK(at(66, 2) == 255);
+    CHECK(at(68, 2) == 100);
+    CHECK(at(2, 68) == 150);
+    CHECK(at(68, 68) == 255);
+}
+
+TEST_CASE("sheet: an image keeps its pixels through a PNG file") {
+    const TemporaryFolder folder;
+    std::vector<std::uint8_t> pixels(3 * 6 * 6);
+    for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::uint8_t>(37 * i);
+    const Image image = interleaved_image(pixels, 3, 6);
+    CHECK(image.pixels[3 * 7 + 1] == pixels[36 + 7]);
+    write_png(folder / "a picture.png", image);
+    CHECK(read_image(folder / "a picture.png", 3).pixels == image.pixels);
+    CHECK_THROWS_AS(read_image(folder / "none.png", 3), Error);
+}
