@@ -1,5 +1,5 @@
-# Every way in. `make` alone lists the targets. Variables: NAME (of the run), DATA (fractals, cifar10 or a packed file), ARGS (more flags
-# for the program), BUILD (folder for what is built), CUDA=1 (reserved for the CUDA backend).
+# Every way in. `make` alone lists the targets. Variables: NAME (of the run), DATA (fractals, cifar10 or a packed file), PRESET (of the model),
+# ARGS (more flags for the program), BUILD (folder for what is built), CUDA=1 (reserved for the CUDA backend).
 BUILD ?= build
 CXX ?= g++
 DATA ?= fractals
@@ -94,22 +94,28 @@ TRAINING_FILE := $(DATASETS)/$(DATA).bin
 VALIDATION_FILE := $(DATASETS)/$(DATA).holdout.bin
 endif
 
-# The fractals are learned within minutes; other data take the preset's length unless ARGS says otherwise.
-LENGTH := $(if $(filter fractals,$(DATA)),--batch 16 --steps 700 --validation-images 256 --evaluate-every 175)
+# The built-in fractals are small and endless, and learned within minutes; other data take the preset's recipe and length.
+ifeq ($(DATA),fractals)
+PRESET ?= fractalar_16
+RECIPE := --batch 8 --steps 6000 --lr 3e-3 --no-flip --evaluate-every 1500 --validation-images 256 --log-every 50 \
+          --sheet-cfg 1.5 --sheet-temperature 1.05 --sheet-rows 3
+else
+PRESET ?= fractalar_32
+endif
 
 train: build $(TRAINING_FILE) $(VALIDATION_FILE) ## train a model: on fractals drawn here, on DATA=cifar10, or on DATA=packed file
-	$(BUILD)/train fractal --preset fractalar_32 --data $(TRAINING_FILE) \
-	    $(if $(VALIDATION_FILE),--validation $(VALIDATION_FILE)) --out runs/$(NAME) $(LENGTH) $(ARGS)
+	$(BUILD)/train fractal --preset $(PRESET) --data $(TRAINING_FILE) \
+	    $(if $(VALIDATION_FILE),--validation $(VALIDATION_FILE)) --out runs/$(NAME) $(RECIPE) $(ARGS)
 
 sample: build ## draw a sheet of samples from runs/NAME
 	$(BUILD)/sample fractal --checkpoint runs/$(NAME)/last.safetensors --out runs/$(NAME)/sheet.png $(ARGS)
 
 $(DATASETS)/fractals.bin: | build
 	@mkdir -p $(DATASETS)
-	$(BUILD)/data fractals --out $@ --count 20000
+	$(BUILD)/data fractals --out $@ --size 16 --count 40000
 $(DATASETS)/fractals.holdout.bin: | build
 	@mkdir -p $(DATASETS)
-	$(BUILD)/data fractals --out $@ --first 1000000 --count 1000
+	$(BUILD)/data fractals --out $@ --size 16 --first 1000000 --count 1000
 
 CIFAR_URL := https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz
 CIFAR_MD5 := c32a1d4ab5d03f1284b67883e8d87530
@@ -139,7 +145,7 @@ bench: $(BUILD)/bench ## measure the ceiling, each kernel, the training step and
 
 profile: build $(DATASETS)/fractals.bin ## time of each kernel over a few training steps
 	@rm -rf $(BUILD)/profile
-	$(BUILD)/train fractal --preset fractalar_32 --data $(DATASETS)/fractals.bin --out $(BUILD)/profile --steps 5 \
+	$(BUILD)/train fractal --preset fractalar_16 --data $(DATASETS)/fractals.bin --out $(BUILD)/profile --steps 5 \
 	    --validation-images 1 --profile $(ARGS)
 
 clean: ## remove what was built; runs and data sets stay
