@@ -13,7 +13,7 @@ help: ## list the targets
 
 # ---- what must be installed -------------------------------------------------------------------------------------------------------
 
-PACKAGES := g++ make libdnnl-dev libfmt-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev libwebp-dev doctest-dev
+PACKAGES := g++ make curl libdnnl-dev libfmt-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev libwebp-dev doctest-dev
 HEADERS := dnnl.h fmt/format.h CLI/CLI.hpp nlohmann/json.hpp stb/stb_image.h zlib.h webp/encode.h doctest/doctest.h
 CAN_COMPILE = printf '\#include <%s>\n' $(HEADERS) | $(CXX) -std=c++20 -fopenmp -fsyntax-only -x c++ - 2>/dev/null
 
