@@ -98,7 +98,7 @@ endif
 ifeq ($(DATA),fractals)
 PRESET ?= fractalar_16
 RECIPE := --batch 8 --steps 6000 --lr 3e-3 --no-flip --evaluate-every 1500 --validation-images 256 --log-every 50 \
-          --sheet-temperature 1.1 --sheet-rows 3
+          --sheet-cfg 2 --sheet-temperature 1.1 --sheet-rows 3
 else
 PRESET ?= fractalar_32
 endif

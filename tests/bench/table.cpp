@@ -59,7 +59,7 @@ double measure_bandwidth(int repeats) {
 
 void Table::begin(const Ceiling& ceiling) {
     ceiling_ = ceiling;
-    fmt::print("{:<32}{:<34}{:>11}{:>12}{:>9}{:>10}{:>9}\n", "kernel", "shape", "time", "GFLOP/s", "share",
+    fmt::print("{:<34}{:<34}{:>11}{:>12}{:>9}{:>10}{:>9}\n", "kernel", "shape", "time", "GFLOP/s", "share",
                "GB/s", "share");
 }
 
@@ -67,7 +67,7 @@ void Table::kernel(std::string_view name, std::string_view shape, Bound bound, d
                    const std::function<void()>& call) {
     if (!wants(name)) return;
     const double seconds = measure(repeats_, call).best, rate = amount / seconds;
-    fmt::print("{:<32}{:<34}{:>11}", name, shape, duration_text(seconds));
+    fmt::print("{:<34}{:<34}{:>11}", name, shape, duration_text(seconds));
     if (bound == Bound::arithmetic)
         fmt::print("{:>12.1f}{:>9.2f}\n", rate / 1e9, rate / ceiling_.operations);
     else
