@@ -21,7 +21,8 @@ Timing measure(int repeats, const std::function<void()>& call);
 // neighbours of a virtual machine.
 struct Ceiling {
     double operations = 0;  // per second, of a product of two 2,048 x 2,048 matrices (oneDNN, fp32)
-    double bytes = 0;       // per second, of a[i] = b[i] + s * c[i] over 64 MiB each: far beyond the caches
+    double bytes = 0;  // per second, of copying 64 MiB or of a[i] = b[i] + s * c[i], whichever is more: far
+                       // beyond the caches
 };
 double measure_product(int repeats);
 double measure_bandwidth(int repeats);
