@@ -41,6 +41,11 @@ std::int64_t FractalConfig::tokens(std::size_t level) const {
     return side * side;
 }
 
+std::int64_t FractalConfig::conditions(std::size_t level) const {
+    const bool several = level < generators() && is_mar(level) && (level == 0 || is_mar(level - 1));
+    return several ? num_conds : 1;
+}
+
 std::span<const float> FractalConfig::pixel_mean() const {
     return channels == 1 ? std::span<const float>(grey_mean) : std::span<const float>(rgb_mean);
 }
@@ -79,15 +84,21 @@ void FractalConfig::validate(std::string_view source) const {
             fail_usage("{}: level {} has heads of size {}, expected at most 256", source, i, width / heads);
         if (num_blocks_list[i] < 0 || num_blocks_list[i] > 1024)
             fail_usage("{}: num_blocks_list[{}] is {}, expected 0 to 1024", source, i, num_blocks_list[i]);
-        if (generator_type_list[i] != "ar")
-            fail_usage("{}: generator_type_list[{}] is \"{}\", expected \"ar\"", source, i,
-                       generator_type_list[i]);
-        if (i + 1 < n && (width / heads) % 4 != 0)
+        const std::string& type = generator_type_list[i];
+        if (type != "ar" && type != "mar")
+            fail_usage("{}: generator_type_list[{}] is \"{}\", expected \"ar\" or \"mar\"", source, i, type);
+        if (i + 1 == n && type != "ar")
+            fail_usage("{}: generator_type_list[{}] is \"{}\", expected \"ar\" for the pixel level", source,
+                       i, type);
+        if (i + 1 < n && type == "ar" && (width / heads) % 4 != 0)
             fail_usage("{}: level {} has heads of size {}, expected a multiple of 4 (2-D rotary embedding)",
                        source, i, width / heads);
+        if (guiding_pixel && i > 0 && i + 1 < n && type != "mar")
+            fail_usage(
+                "{}: guiding_pixel is true, which level {} of type \"{}\" cannot use, expected \"mar\"",
+                source, i, type);
     }
-    if (num_conds != 1) fail_usage("{}: num_conds is {}, expected 1 for AR levels", source, num_conds);
-    if (guiding_pixel) fail_usage("{}: guiding_pixel is true, expected false for AR levels", source);
+    if (num_conds < 1 || num_conds > 5) fail_usage("{}: num_conds is {}, expected 1 to 5", source, num_conds);
     if (class_num < 0 || class_num > 1'000'000)
         fail_usage("{}: class_num is {}, expected 0 to 1000000", source, class_num);
     if (channels != 1 && channels != 3) fail_usage("{}: channels is {}, expected 1 or 3", source, channels);
@@ -129,20 +140,63 @@ std::string to_json(const FractalConfig& config) {
 }
 
 std::span<const FractalPreset> fractal_presets() {
-    static const std::array<FractalPreset, 3> presets{
-        FractalPreset{
-            "fractalar_in64",
-            "the paper's AR model of 64x64 images, 442 million parameters",
-            true,
-            {{64, 4, 1}, {1024, 512, 128}, {32, 8, 3}, {16, 8, 4}, {"ar", "ar", "ar"}, 1, false, 1000, 3}},
-        FractalPreset{"fractalar_16",
-                      "the smallest, of 16x16 images: pictures within minutes on two cores",
-                      false,
-                      {{16, 4, 1}, {192, 96, 64}, {4, 3, 1}, {6, 3, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3}},
-        FractalPreset{"fractalar_32",
-                      "a small AR model of 32x32 images that learns on two cores",
-                      false,
-                      {{32, 4, 1}, {192, 96, 64}, {4, 3, 2}, {6, 3, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3}},
+    static const std::vector<FractalPreset> presets{
+        {"fractalar_in64",
+         "the paper's AR model of 64x64 images, 442 million parameters",
+         true,
+         {{64, 4, 1}, {1024, 512, 128}, {32, 8, 3}, {16, 8, 4}, {"ar", "ar", "ar"}, 1, false, 1000, 3}},
+        {"fractalmar_in64",
+         "the paper's MAR model of 64x64 images, 432 million parameters",
+         true,
+         {{64, 4, 1}, {1024, 512, 128}, {32, 8, 3}, {16, 8, 4}, {"mar", "mar", "ar"}, 5, false, 1000, 3}},
+        {"fractalmar_base_in256",
+         "the paper's smallest model of 256x256 images, 186 million parameters",
+         true,
+         {{256, 16, 4, 1},
+          {768, 384, 192, 64},
+          {24, 6, 3, 1},
+          {12, 6, 3, 4},
+          {"mar", "mar", "mar", "ar"},
+          5,
+          true,
+          1000,
+          3}},
+        {"fractalmar_large_in256",
+         "the paper's middle model of 256x256 images, 437 million parameters",
+         true,
+         {{256, 16, 4, 1},
+          {1024, 512, 256, 64},
+          {32, 8, 4, 1},
+          {16, 8, 4, 4},
+          {"mar", "mar", "mar", "ar"},
+          5,
+          true,
+          1000,
+          3}},
+        {"fractalmar_huge_in256",
+         "the paper's largest model of 256x256 images, 850 million parameters",
+         true,
+         {{256, 16, 4, 1},
+          {1280, 640, 320, 64},
+          {40, 10, 5, 1},
+          {16, 8, 4, 4},
+          {"mar", "mar", "mar", "ar"},
+          5,
+          true,
+          1000,
+          3}},
+        {"fractalar_16",
+         "the smallest, of 16x16 images: pictures within minutes on two cores",
+         false,
+         {{16, 4, 1}, {192, 96, 64}, {4, 3, 1}, {6, 3, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3}},
+        {"fractalar_32",
+         "a small AR model of 32x32 images that learns on two cores",
+         false,
+         {{32, 4, 1}, {192, 96, 64}, {4, 3, 2}, {6, 3, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3}},
+        {"fractalmar_32",
+         "a small MAR model of 32x32 images that learns on two cores and edits",
+         false,
+         {{32, 4, 1}, {192, 96, 64}, {4, 3, 2}, {6, 3, 2}, {"mar", "mar", "ar"}, 5, false, 10, 3}},
     };
     return presets;
 }

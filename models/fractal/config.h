@@ -10,9 +10,9 @@
 struct FractalConfig {
     // One entry per level, outermost first; the last one is the pixel level (image size 1).
     std::vector<std::int64_t> img_size_list, embed_dim_list, num_blocks_list, num_heads_list;
-    std::vector<std::string> generator_type_list;  // "ar" per level
-    std::int64_t num_conds = 1;
-    bool guiding_pixel = false;
+    std::vector<std::string> generator_type_list;  // "ar" or "mar" per level; the pixel level is "ar"
+    std::int64_t num_conds = 1;     // conditions of a MAR level: the patch's own and its neighbours', 1 to 5
+    bool guiding_pixel = false;     // every level but the outermost first draws its patch's mean colour
     std::int64_t class_num = 1000;  // 0: unlabelled
     std::int64_t channels = 3;      // 3: RGB, 1: grey
 
@@ -24,6 +24,11 @@ struct FractalConfig {
     std::int64_t condition_width(std::size_t level) const {
         return embed_dim_list[level == 0 ? 0 : level - 1];
     }
+    bool is_mar(std::size_t level) const { return generator_type_list[level] == "mar"; }
+    bool guides(std::size_t level) const { return guiding_pixel && level > 0 && level < generators(); }
+    // Conditions that a level receives per sequence. AR levels and the pixel level use one, and an AR level
+    // hands on one.
+    std::int64_t conditions(std::size_t level) const;
     // Normalisation of pixel values after division by 255, per channel.
     std::span<const float> pixel_mean() const;
     std::span<const float> pixel_deviation() const;

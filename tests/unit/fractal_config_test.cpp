@@ -137,11 +137,14 @@ TEST_CASE("fractal config: everything that is refused") {
          "heads of size 260");
     says(refusal([](FractalConfig& c) { c.num_blocks_list[1] = -1; }), "num_blocks_list[1] is -1");
     says(refusal([](FractalConfig& c) { c.num_blocks_list[1] = 1025; }), "num_blocks_list[1] is 1025");
-    says(refusal([](FractalConfig& c) { c.generator_type_list[1] = "mar"; }),
-         "generator_type_list[1] is \"mar\"");
+    says(refusal([](FractalConfig& c) { c.generator_type_list[1] = "diffusion"; }),
+         "generator_type_list[1] is \"diffusion\"");
+    says(refusal([](FractalConfig& c) { c.generator_type_list[2] = "mar"; }), "for the pixel level");
     says(refusal([](FractalConfig& c) { c.num_heads_list[1] = 2; }), "level 1 has heads of size 6");
-    says(refusal([](FractalConfig& c) { c.num_conds = 5; }), "num_conds is 5");
-    says(refusal([](FractalConfig& c) { c.guiding_pixel = true; }), "guiding_pixel is true");
+    says(refusal([](FractalConfig& c) { c.num_conds = 6; }), "num_conds is 6");
+    says(refusal([](FractalConfig& c) { c.num_conds = 0; }), "num_conds is 0");
+    says(refusal([](FractalConfig& c) { c.guiding_pixel = true; }),
+         "guiding_pixel is true, which level 1 of type \"ar\" cannot use");
     says(refusal([](FractalConfig& c) { c.class_num = -1; }), "class_num is -1");
     says(refusal([](FractalConfig& c) { c.class_num = 1'000'001; }), "class_num is 1000001");
     says(refusal([](FractalConfig& c) { c.channels = 4; }), "channels is 4");
@@ -174,6 +177,23 @@ TEST_CASE("fractal config: tokens, patches and conditions of the levels") {
     grey.channels = 1;
     CHECK(grey.pixel_mean()[0] == 0.449f);
     CHECK(grey.pixel_deviation()[0] == 0.226f);
+}
+
+TEST_CASE("fractal config: conditions that each level receives") {
+    FractalConfig config = small();
+    config.num_conds = 5;
+    CHECK(config.conditions(0) == 1);
+    config.generator_type_list = {"ar", "mar", "ar"};
+    CHECK(config.conditions(0) == 1);
+    CHECK(config.conditions(1) == 1);
+    config.generator_type_list = {"mar", "mar", "ar"};
+    CHECK(config.conditions(0) == 5);
+    CHECK(config.conditions(1) == 5);
+    CHECK(config.conditions(2) == 1);
+    config.guiding_pixel = true;
+    CHECK_FALSE(config.guides(0));
+    CHECK(config.guides(1));
+    CHECK_FALSE(config.guides(2));
 }
 
 TEST_CASE("fractal presets are valid and have the published number of parameters") {
