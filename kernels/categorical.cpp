@@ -92,14 +92,17 @@ static std::int32_t draw(float* z, std::int64_t count, double uniform, float& ma
 
 void categorical_sample(std::int32_t* values, float* margins, const float* conditional,
                         const float* unconditional, const float* uniforms, std::int64_t rows,
-                        std::int64_t vocabulary, const Guidance& guidance) {
+                        std::int64_t vocabulary, const Guidance& guidance, const std::uint8_t* limits) {
     assert(vocabulary <= categorical_max_vocabulary);
     for_each_task(rows, rows * vocabulary, [=](std::int64_t row) {
         float z[categorical_max_vocabulary], margin;
         const float* u = unconditional ? unconditional + row * vocabulary : nullptr;
         guide(z, conditional + row * vocabulary, u, vocabulary, guidance);
-        values[row] = guidance.greedy ? largest(z, vocabulary, margin)
-                                      : draw(z, vocabulary, static_cast<double>(uniforms[row]), margin);
+        const std::int64_t low = limits ? limits[2 * row] : 0,
+                           count = limits ? limits[2 * row + 1] - low + 1 : vocabulary;
+        values[row] = static_cast<std::int32_t>(low);
+        values[row] += guidance.greedy ? largest(z + low, count, margin)
+                                       : draw(z + low, count, static_cast<double>(uniforms[row]), margin);
         if (margins) margins[row] = margin;
     });
 }

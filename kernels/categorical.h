@@ -32,10 +32,14 @@ constexpr std::int64_t categorical_max_vocabulary = 4096;
 // P; greedy: the largest z minus the second largest. A small one says that rounding could have drawn another
 // value.
 //
+// limits [rows, 2], may be null: the smallest and the largest value allowed in each row; the draw is from P
+// given that the value lies between them.
+//
 // Reads 8 bytes per logit (4 without guidance). Sums in double, so values of probability zero are never drawn
 // through rounding; where no P_v exceeds the uniform the last value is drawn.
 void categorical_sample(std::int32_t* values, float* margins, const float* conditional,
                         const float* unconditional, const float* uniforms, std::int64_t rows,
-                        std::int64_t vocabulary, const Guidance& guidance);
+                        std::int64_t vocabulary, const Guidance& guidance,
+                        const std::uint8_t* limits = nullptr);
 
 }  // namespace cpu

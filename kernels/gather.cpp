@@ -14,6 +14,29 @@ void copy_rows(float* y, std::int64_t y_stride, const float* x, std::int64_t x_s
     });
 }
 
+void add_rows(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride, std::int64_t rows,
+              std::int64_t width) {
+    for_each_task(rows, rows * width, [=](std::int64_t row) {
+        float* out = y + row * y_stride;
+        const float* in = x + row * x_stride;
+#pragma omp simd
+        for (std::int64_t i = 0; i < width; ++i) out[i] += in[i];
+    });
+}
+
+void gather_rows(float* y, const float* x, const std::int32_t* index, std::int64_t rows, std::int64_t width) {
+    for_each_task(rows, rows * width, [=](std::int64_t row) {
+        std::memcpy(y + row * width, x + index[row] * width, static_cast<std::size_t>(width) * sizeof(float));
+    });
+}
+
+void scatter_rows(float* y, const float* x, const std::int32_t* index, std::int64_t rows,
+                  std::int64_t width) {
+    for_each_task(rows, rows * width, [=](std::int64_t row) {
+        std::memcpy(y + index[row] * width, x + row * width, static_cast<std::size_t>(width) * sizeof(float));
+    });
+}
+
 void child_paths(std::int64_t* children, const std::int64_t* parents, std::int64_t M, std::int64_t L) {
     for (std::int64_t m = 0; m < M; ++m)
         for (std::int64_t t = 0; t < L; ++t) children[m * L + t] = parents[m] * L + t;

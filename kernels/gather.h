@@ -11,6 +11,15 @@ namespace cpu {
 void copy_rows(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride, std::int64_t rows,
                std::int64_t width);
 
+// y[r, :] += x[r, :], strides as above.
+void add_rows(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride, std::int64_t rows,
+              std::int64_t width);
+
+// y[r] = x[index[r]] and y[index[r]] = x[r], for rows of `width` floats; indices must differ where they are
+// written to.
+void gather_rows(float* y, const float* x, const std::int32_t* index, std::int64_t rows, std::int64_t width);
+void scatter_rows(float* y, const float* x, const std::int32_t* index, std::int64_t rows, std::int64_t width);
+
 // Path of a patch: path of its sequence * L + its place in raster order, starting from the sample's number.
 // It names the patch for every random number drawn for it. children [M, L] from parents [M].
 void child_paths(std::int64_t* children, const std::int64_t* parents, std::int64_t M, std::int64_t L);

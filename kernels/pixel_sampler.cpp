@@ -131,6 +131,7 @@ struct Job {
     const PixelSamplerShape& shape;
     std::int64_t draws;
     const Guidance& guidance;
+    const std::uint8_t* limits;
 };
 
 // Tokens of the first channel, for both halves of the rows.
@@ -159,7 +160,7 @@ void sample_tile(const Job& job, const Layout& layout, std::int64_t first, int d
         const std::int64_t at = c * job.draws + first;
         categorical_sample(values, job.margins == nullptr ? nullptr : job.margins + at, tile.wide,
                            unconditional, job.uniforms == nullptr ? nullptr : job.uniforms + at, drawn,
-                           vocabulary, job.guidance);
+                           vocabulary, job.guidance, job.limits == nullptr ? nullptr : job.limits + 2 * at);
         for (int half = 0; half < halves; ++half) {
             for (int i = 0; i < drawn; ++i)
                 job.values[(half * job.draws + first + i) * channels + c] = values[i];
@@ -214,10 +215,10 @@ void pixel_sampler_pack(float* packed, const PixelSamplerWeights& weights, const
 
 void pixel_sample(std::int32_t* values, float* margins, const float* conditions, const float* uniforms,
                   const float* packed, const PixelSamplerShape& shape, std::int64_t draws,
-                  const Guidance& guidance) {
+                  const Guidance& guidance, const std::uint8_t* limits) {
     assert(pixel_sampler_fits(shape));
     const Layout layout = packed_layout(shape);
-    const Job job{values, margins, conditions, uniforms, packed, shape, draws, guidance};
+    const Job job{values, margins, conditions, uniforms, packed, shape, draws, guidance, limits};
     const std::int64_t halves = guidance.scale == 1.0f ? 1 : 2, tiles = tile_count(draws, tile_rows / halves);
     const std::int64_t activations =
         halves * draws * shape.channels * (9 * shape.width * shape.blocks + vocabulary);

@@ -69,11 +69,12 @@ void pixel_sampler_pack(float* packed, const PixelSamplerWeights& weights, const
 //   margins [channels, draws], overwritten, may be null: see categorical_sample
 //   conditions [R, condition width]
 //   uniforms [channels, draws] in [0, 1), may be null when greedy
+//   limits [channels, draws, 2], may be null: smallest and largest value allowed, see categorical_sample
 // R = draws; with guidance (scale other than 1) R = 2 draws: the unconditional rows follow the conditional
 // ones in the same order and receive the values of their partners. No output may overlap an input. Nothing is
 // allocated. A row's result depends neither on the other rows nor on the number of threads.
 void pixel_sample(std::int32_t* values, float* margins, const float* conditions, const float* uniforms,
                   const float* packed, const PixelSamplerShape& shape, std::int64_t draws,
-                  const Guidance& guidance);
+                  const Guidance& guidance, const std::uint8_t* limits = nullptr);
 
 }  // namespace cpu

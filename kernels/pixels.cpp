@@ -44,4 +44,18 @@ void normalize_values(float* y, const std::int32_t* values, const float* mean, c
     });
 }
 
+void mean_pixels(float* y, const float* images, std::int64_t M, std::int64_t C, std::int64_t size) {
+    for_each_task(M * C, M * C * size * size, [=](std::int64_t plane) {
+        const auto count = static_cast<float>(size);
+        float total = 0;
+        for (std::int64_t row = 0; row < size; ++row) {
+            const float* pixels = images + (plane * size + row) * size;
+            float sum = 0;
+            for (std::int64_t column = 0; column < size; ++column) sum += pixels[column];
+            total += sum / count;
+        }
+        y[plane] = total / count;
+    });
+}
+
 }  // namespace cpu

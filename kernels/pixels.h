@@ -20,4 +20,8 @@ void pixel_values(std::int32_t* values, const float* normalized, const float* me
 void normalize_values(float* y, const std::int32_t* values, const float* mean, const float* deviation,
                       std::int64_t N, std::int64_t C);
 
+// Mean colour of images [M, C, size, size]: y [M, C], summed along the rows of pixels first, then over them.
+// Moves 4 bytes per element.
+void mean_pixels(float* y, const float* images, std::int64_t M, std::int64_t C, std::int64_t size);
+
 }  // namespace cpu

@@ -63,6 +63,7 @@ void Arena::begin_planning() {
     draft_ = {};
     clock_ = 0;
     next_ = 0;
+    depth_ = 0;
     owners_.clear();
 }
 
@@ -81,6 +82,7 @@ void Arena::begin_run(const Plan& plan) {
     }
     plan_ = &plan;
     next_ = 0;
+    depth_ = 0;
     owners_.assign(plan.entries.size(), 0);
 }
 

@@ -10,6 +10,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "runtime/device.h"
@@ -26,6 +28,8 @@ struct Plan {
         std::size_t offset;
     };
     std::vector<Entry> entries;
+    std::map<std::pair<BufferId, int>, BufferId>
+        loop_ends;          // first request after a loop, by its first and its depth
     std::size_t bytes = 0;  // size of the slab
     std::size_t live_bytes =
         0;  // largest sum of buffers alive at one moment: what no placement could undercut
@@ -53,15 +57,22 @@ class Arena {
         return slab_.data() + plan_->entries[static_cast<std::size_t>(buffer)].offset;
     }
 
-    // Calls body(i) for i = 0..count-1 on the same buffers; while planning once, for i = 0.
+    // Calls body(i) for i = 0..count-1 on the same buffers; while planning once, for i = 0. A run may have no
+    // iteration where the plan had one.
     template <class Body>
     void loop(std::int64_t count, Body&& body) {
         const BufferId start = next_;
         if (planning_) count = count > 0 ? 1 : 0;
+        ++depth_;
         for (std::int64_t i = 0; i < count; ++i) {
             next_ = start;
             body(i);
         }
+        --depth_;
+        if (planning_)
+            draft_.loop_ends[{start, depth_}] = next_;
+        else if (count <= 0)
+            skip_loop(start);
     }
 
     // Highest byte used by any run so far; at most the plan's size.
@@ -71,6 +82,8 @@ class Arena {
     void poison_released(bool on) { poison_ = on; }
 
   private:
+    void skip_loop(BufferId start) { next_ = plan_->loop_ends.at({start, depth_}); }
+
     Device device_;
     Memory slab_;
     bool planning_ = false, poison_ = false;
@@ -78,6 +91,7 @@ class Arena {
     std::int64_t clock_ = 0;
     const Plan* plan_ = nullptr;  // while running
     BufferId next_ = 0;
+    int depth_ = 0;  // of the loop being run
     std::vector<int> owners_;
     std::size_t used_ = 0;
 };

@@ -1,6 +1,5 @@
 #include "runtime/image_ops.h"
 
-#include "kernels/gather.h"
 #include "kernels/patchify.h"
 #include "kernels/pixels.h"
 #include "runtime/launch.h"
@@ -30,6 +29,12 @@ Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float>
     return y;
 }
 
+Tensor mean_pixels(Tape& tape, const Tensor& images, std::int64_t channels, std::int64_t size) {
+    const Tensor y = tape.create(images.rows(), channels, false);
+    LAUNCH(tape, mean_pixels, tape.value(y), tape.value(images), images.rows(), channels, size);
+    return y;
+}
+
 Tensor patchify(Tape& tape, const Tensor& images, std::int64_t channels, std::int64_t size,
                 std::int64_t patch) {
     const std::int64_t L = (size / patch) * (size / patch);
@@ -38,21 +43,10 @@ Tensor patchify(Tape& tape, const Tensor& images, std::int64_t channels, std::in
     return y;
 }
 
-void unpatchify_one(Tape& tape, const Tensor& images, const Tensor& patches, std::int64_t t,
-                    std::int64_t channels, std::int64_t size, std::int64_t patch) {
-    LAUNCH(tape, unpatchify_one, tape.value(images), tape.value(patches), t, images.rows(), channels, size,
-           patch);
-}
-
-Tensor child_paths(Tape& tape, const Tensor& paths, std::int64_t L) {
-    const Tensor y = tape.create(paths.rows() * L, 1, false, sizeof(std::int64_t));
-    LAUNCH(tape, child_paths, tape.value<std::int64_t>(y), tape.value<std::int64_t>(paths), paths.rows(), L);
-    return y;
-}
-
-Tensor child_paths_at(Tape& tape, const Tensor& paths, std::int64_t t, std::int64_t L) {
-    const Tensor y = tape.create(paths.rows(), 1, false, sizeof(std::int64_t));
-    LAUNCH(tape, child_paths_at, tape.value<std::int64_t>(y), tape.value<std::int64_t>(paths), t,
-           paths.rows(), L);
+Tensor unpatchify(Tape& tape, const Tensor& patches, std::int64_t channels, std::int64_t size,
+                  std::int64_t patch) {
+    const std::int64_t L = (size / patch) * (size / patch), M = patches.rows() / L;
+    const Tensor y = tape.create(M, channels * size * size, false);
+    LAUNCH(tape, unpatchify, tape.value(y), tape.value(patches), M, channels, size, patch);
     return y;
 }

@@ -16,12 +16,11 @@ Tensor pixel_values(Tape& tape, const Tensor& normalized, std::span<const float>
 // The inverse.
 Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float> mean,
                         std::span<const float> deviation);
+// Mean colour of images [M, C * size^2] -> [M, C].
+Tensor mean_pixels(Tape& tape, const Tensor& images, std::int64_t channels, std::int64_t size);
 // images [M, C * size^2] -> patches [M * L, C * patch^2] in raster order.
 Tensor patchify(Tape& tape, const Tensor& images, std::int64_t channels, std::int64_t size,
                 std::int64_t patch);
-// Writes patch t [M, C * patch^2] into images [M, C * size^2].
-void unpatchify_one(Tape& tape, const Tensor& images, const Tensor& patches, std::int64_t t,
-                    std::int64_t channels, std::int64_t size, std::int64_t patch);
-// Paths int64 of all patches, [M, 1] -> [M * L, 1], or of patch t alone, [M, 1] -> [M, 1].
-Tensor child_paths(Tape& tape, const Tensor& paths, std::int64_t L);
-Tensor child_paths_at(Tape& tape, const Tensor& paths, std::int64_t t, std::int64_t L);
+// The inverse.
+Tensor unpatchify(Tape& tape, const Tensor& patches, std::int64_t channels, std::int64_t size,
+                  std::int64_t patch);

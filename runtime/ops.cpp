@@ -62,7 +62,7 @@ Dropout element_dropout(const Tape& tape, const DropoutRule& rule, NodeId x) {
 // Backward of a product whose weight's rows start at `weight` and number N.
 void linear_backward(Tape& tape, NodeId x, NodeId y, const Parameter* weight, const Parameter* bias) {
     if (!tape.has_gradient(y)) return;
-    const std::int64_t rows = tape.rows(x), N = tape.width(y), K = tape.width(x);
+    const std::int64_t K = weight->shape.back(), rows = tape.elements(x) / K, N = tape.elements(y) / rows;
     {
         const Tensor workspace = scratch(tape, cpu::linear_backward_weight_workspace(N));
         LAUNCH(tape, linear_backward_weight, weight->gradient, bias ? bias->gradient : nullptr,
@@ -79,11 +79,11 @@ void linear_backward(Tape& tape, NodeId x, NodeId y, const Parameter* weight, co
 
 Tensor linear_rows(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias,
                    std::int64_t N) {
-    const std::int64_t K = x.width();
-    require(weight.shape.back() == K, "linear: x is not as wide as the weight");
-    const Tensor y = tape.create(x.rows(), N, true);
+    const std::int64_t K = weight.shape.back(), groups = x.width() / K;
+    require(x.width() == groups * K, "linear: x is not as wide as the weight");
+    const Tensor y = tape.create(x.rows(), groups * N, true);
     LAUNCH(tape, linear_forward, tape.value(y), N, tape.value(x), K, weight.value,
-           bias ? bias->value : nullptr, x.rows(), N, K);
+           bias ? bias->value : nullptr, x.rows() * groups, N, K);
     if (tape.recording())
         tape.record({x.node(), y.node()}, {x.node()},
                     [&tape, x = x.node(), y = y.node(), weight = &weight, bias] {
@@ -95,11 +95,16 @@ Tensor linear_rows(Tape& tape, const Tensor& x, const Parameter& weight, const P
 }  // namespace
 
 Tensor linear(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias) {
+    require(x.width() == weight.shape.back(), "linear: x is not as wide as the weight");
+    return linear_rows(tape, x, weight, bias, weight.shape[0]);
+}
+Tensor linear_tokens(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias) {
     return linear_rows(tape, x, weight, bias, weight.shape[0]);
 }
 Tensor linear_pair(Tape& tape, const Tensor& x, const Parameter& first, const Parameter& second) {
     require(second.offset == first.offset + static_cast<std::size_t>(first.count),
             "linear_pair: weights lie apart");
+    require(x.width() == first.shape.back(), "linear_pair: x is not as wide as the weights");
     return linear_rows(tape, x, first, nullptr, first.shape[0] + second.shape[0]);
 }
 Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias) {
@@ -176,6 +181,21 @@ Tensor gated_silu(Tape& tape, const Tensor& gate_up) {
                                    hidden);
                         });
                     });
+    return y;
+}
+Tensor dropout(Tape& tape, const Tensor& x, const DropoutRule& rule) {
+    if (rule.probability == 0) return x;
+    const Tensor y = tape.create(x.rows(), x.width(), true);
+    LAUNCH(tape, dropout_forward, tape.value(y), tape.value(x), tape.rows(rule.paths),
+           element_dropout(tape, rule, y.node()));
+    if (tape.recording())
+        tape.record({x.node(), y.node()}, {rule.paths}, [&tape, x = x.node(), y = y.node(), rule] {
+            if (!tape.has_gradient(y)) return;
+            write_gradient(tape, x, [&](auto target) {
+                LAUNCH(tape, dropout_backward, target(), tape.gradient(y), tape.rows(rule.paths),
+                       element_dropout(tape, rule, y));
+            });
+        });
     return y;
 }
 Tensor residual(Tape& tape, const Tensor& x, const Tensor& branch, const DropoutRule& dropout) {
@@ -257,8 +277,8 @@ Tensor attention(Tape& tape, const Tensor& qkv, std::int64_t length, std::int64_
     return y;
 }
 Tensor embedding(Tape& tape, const Tensor& ids, const Parameter& table, std::int64_t vocabulary) {
-    const std::int64_t rows = ids.rows(), width = table.shape.back();
-    const Tensor y = tape.create(rows, width, true);
+    const std::int64_t rows = ids.rows() * ids.width(), width = table.shape.back();
+    const Tensor y = tape.create(ids.rows(), ids.width() * width, true);
     LAUNCH(tape, embedding_forward, tape.value(y), width, table.value, tape.value<std::int32_t>(ids), 1, rows,
            width);
     if (tape.recording())
@@ -275,6 +295,13 @@ Tensor drop_last_token(Tape& tape, const Tensor& x, std::int64_t length) {
     const Tensor y = tape.create(sequences * (length - 1), width, false);
     LAUNCH(tape, copy_rows, tape.value(y), (length - 1) * width, tape.value(x), length * width, sequences,
            (length - 1) * width);
+    return y;
+}
+Tensor take_token(Tape& tape, const Tensor& x, std::int64_t t, std::int64_t length) {
+    const std::int64_t sequences = x.rows() / length, width = x.width();
+    const Tensor y = tape.create(sequences, width, false);
+    LAUNCH(tape, copy_rows, tape.value(y), width, tape.value(x) + t * width, length * width, sequences,
+           width);
     return y;
 }
 Tensor level_sequence(Tape& tape, const Tensor& condition, const Tensor& tokens, const Parameter& positions,

@@ -25,6 +25,8 @@ struct DropoutRule {
 
 // y [rows, N] = x [rows, K] W^T + b; W [N, K], b [N] or null.
 Tensor linear(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias);
+// The same for each of the tokens that lie side by side in a row: x [rows, G K] -> [rows, G N].
+Tensor linear_tokens(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias);
 // [x W1^T, x W2^T] side by side in one product; the two weights [N, K] must lie next to each other
 // (Parameters::add).
 Tensor linear_pair(Tape& tape, const Tensor& x, const Parameter& first, const Parameter& second);
@@ -35,6 +37,8 @@ Tensor layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Par
 Tensor rmsnorm(Tape& tape, const Tensor& x, const Parameter& weight, float epsilon);
 // silu(a) * b for rows that hold a then b: [rows, 2 H] -> [rows, H].
 Tensor gated_silu(Tape& tape, const Tensor& gate_up);
+// x with elements dropped; the rule's sequences have rows / sequences tokens each.
+Tensor dropout(Tape& tape, const Tensor& x, const DropoutRule& rule);
 // x + dropout(branch); the rule's sequences have rows / sequences tokens each.
 Tensor residual(Tape& tape, const Tensor& x, const Tensor& branch, const DropoutRule& dropout);
 
@@ -56,12 +60,14 @@ void rotary(Tape& tape, const Tensor& qkv, const RotaryTable& table, std::int64_
 // length, D].
 Tensor attention(Tape& tape, const Tensor& qkv, std::int64_t length, std::int64_t heads, bool causal,
                  const DropoutRule& dropout);
-// Rows of a table [vocabulary, D] by `ids` int32 [rows, 1]; the table starts with `table` and may go on in
-// adjacent parameters.
+// Rows of a table [vocabulary, D] by `ids` int32 [rows, n], side by side: [rows, n D]; the table starts with
+// `table` and may go on in adjacent parameters.
 Tensor embedding(Tape& tape, const Tensor& ids, const Parameter& table, std::int64_t vocabulary);
 // All tokens of each sequence of `length` but the last: [M * length, W] -> [M * (length - 1), W]. Not
 // differentiable.
 Tensor drop_last_token(Tape& tape, const Tensor& x, std::int64_t length);
+// Token t of each sequence of `length`: [M * length, W] -> [M, W]. Not differentiable.
+Tensor take_token(Tape& tape, const Tensor& x, std::int64_t t, std::int64_t length);
 // [condition, tokens...] + positions: condition [M, D] and tokens [M * (length - 1), D] -> [M * length, D].
 Tensor level_sequence(Tape& tape, const Tensor& condition, const Tensor& tokens, const Parameter& positions,
                       std::int64_t length);

@@ -1,7 +1,9 @@
 #include "runtime/random.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <vector>
 
 PhiloxKey random_key(std::uint64_t seed, std::string_view purpose) {
     std::uint64_t hash = 0xCBF29CE484222325u;  // FNV-1a, 64 bits
@@ -34,4 +36,17 @@ void random_symmetric(float* values, std::int64_t count, PhiloxKey key, float li
             philox({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i >> 32), 0, 0}, key);
         values[i] = (2.0f * unit_float(words[0]) - 1.0f) * limit;
     }
+}
+
+void random_order(std::span<std::int32_t> order, PhiloxKey key, std::int64_t path, std::uint32_t step) {
+    std::vector<std::uint64_t> ranked(order.size());  // word, then index: no two are equal
+    for (std::size_t i = 0; i < ranked.size(); ++i) {
+        const auto words = philox({static_cast<std::uint32_t>(i / 4), static_cast<std::uint32_t>(path),
+                                   static_cast<std::uint32_t>(path >> 32), step},
+                                  key);
+        ranked[i] = static_cast<std::uint64_t>(words[i % 4]) << 32 | i;
+    }
+    std::ranges::sort(ranked);
+    std::ranges::transform(ranked, order.begin(),
+                           [](std::uint64_t rank) { return static_cast<std::int32_t>(rank & 0xFFFFFFFFu); });
 }

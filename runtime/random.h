@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "kernels/philox.h"
@@ -19,3 +20,6 @@ void random_normal(float* values, std::int64_t count, PhiloxKey key, float devia
 
 // `count` numbers uniform in [-limit, limit).
 void random_symmetric(float* values, std::int64_t count, PhiloxKey key, float limit);
+
+// A uniformly random order of 0..size-1, keyed by (key, path, step): ascending by one 32-bit word each.
+void random_order(std::span<std::int32_t> order, PhiloxKey key, std::int64_t path, std::uint32_t step);

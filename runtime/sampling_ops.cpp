@@ -60,9 +60,11 @@ Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const 
 }
 
 Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
-                     const PixelSamplerShape& shape, const Guidance& guidance, const Tensor& margins) {
+                     const PixelSamplerShape& shape, const Guidance& guidance, const Tensor& margins,
+                     const Tensor& limits) {
     const Tensor values = tape.create(condition.rows(), shape.channels, false, sizeof(std::int32_t));
     LAUNCH(tape, pixel_sample, tape.value<std::int32_t>(values), tape.value(margins), tape.value(condition),
-           tape.value(uniforms), tape.value(packed), shape, uniforms.width(), guidance);
+           tape.value(uniforms), tape.value(packed), shape, uniforms.width(), guidance,
+           limits ? tape.value<std::uint8_t>(limits) : nullptr);
     return values;
 }

@@ -32,6 +32,7 @@ bool pixel_sampler_fits(const PixelSamplerShape& shape);
 Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape);
 // Draws pixels for `condition` [R, condition width]: values int32 [R, C]. R is the number of `uniforms`'
 // columns, or twice that with guidance, the unconditional rows last. `margins` [C, R] receives each uniform's
-// distance to the nearer edge of its value's interval.
+// distance to the nearer edge of its value's interval. `limits`, uint8 [C * R, 2] or none, bounds the values.
 Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
-                     const PixelSamplerShape& shape, const Guidance& guidance, const Tensor& margins);
+                     const PixelSamplerShape& shape, const Guidance& guidance, const Tensor& margins,
+                     const Tensor& limits = Tensor());

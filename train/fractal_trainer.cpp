@@ -1,6 +1,8 @@
 #include "train/fractal_trainer.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numbers>
 #include <numeric>
 
@@ -20,9 +22,6 @@ FractalTrainer::FractalTrainer(const FractalConfig& config, const TrainingSettin
       recompute_(recompute),
       model_(config, Device::cpu),
       chunks_(chunks.empty() ? model_.default_chunks() : std::move(chunks)),
-      scales_(channel_scales(
-          config.channels, static_cast<double>(settings.red_weight),
-          static_cast<double>(settings.images_per_step() * config.image_size() * config.image_size()))),
       tape_(Device::cpu) {
     if (chunks_.size() != config.img_size_list.size())
         fail_usage("--chunks: {} sizes given, expected one per level, {}", chunks_.size(),
@@ -30,8 +29,9 @@ FractalTrainer::FractalTrainer(const FractalConfig& config, const TrainingSettin
     tape_.set_recording(true);
     Batch batch;
     batch.labels.assign(static_cast<std::size_t>(settings.batch), -1);
-    std::vector<double> totals;
-    plan_ = plan_job(tape_, [&] { run_batch(batch, totals); });
+    std::vector<double> totals((config.generators() + 1) * static_cast<std::size_t>(config.channels));
+    const std::vector<float> scales(totals.size());
+    plan_ = plan_job(tape_, [&] { run_batch(batch, {}, scales, totals); });
 }
 
 std::size_t FractalTrainer::state_bytes() const {
@@ -86,18 +86,26 @@ void FractalTrainer::save(const std::filesystem::path& path, const std::vector<s
 
 StepResult FractalTrainer::step(Loader& loader) {
     model_.parameters().zero_gradients();
-    std::vector<double> totals(scales_.size());
+    const FractalConfig& config = model_.config();
+    std::vector<FractalMasks> masks;
+    std::vector<double> terms(config.generators() + 1);
     for (std::int64_t i = 0; i < settings_.accumulation; ++i) {
+        std::vector<std::int64_t> samples(static_cast<std::size_t>(settings_.batch));
+        std::iota(samples.begin(), samples.end(), position() + i * settings_.batch);
+        masks.push_back(training_masks(config, samples, settings_.seed, step_number()));
+        const std::vector<double> part = loss_terms(config, masks.back());
+        std::ranges::transform(terms, part, terms.begin(), std::plus<>());
+    }
+    const std::vector<float> scales = loss_scales(config, static_cast<double>(settings_.red_weight), terms);
+    std::vector<double> totals(scales.size());
+    for (const FractalMasks& batch_masks : masks) {
         const Batch& batch = loader.next();
-        run_job(tape_, plan_, [&] { run_batch(batch, totals); });
+        run_job(tape_, plan_, [&] { run_batch(batch, batch_masks, scales, totals); });
     }
     StepResult result;
-    for (std::size_t c = 0; c < totals.size(); ++c)
-        result.loss += static_cast<double>(scales_[c]) * totals[c];
-    const FractalConfig& config = model_.config();
-    const auto dims = static_cast<double>(settings_.images_per_step() * config.channels *
-                                          config.image_size() * config.image_size());
-    result.bits_per_dim = std::accumulate(totals.begin(), totals.end(), 0.0) / dims / std::numbers::ln2;
+    for (std::size_t i = 0; i < totals.size(); ++i) result.loss += static_cast<double>(scales[i]) * totals[i];
+    const double nats = std::accumulate(totals.end() - config.channels, totals.end(), 0.0);
+    result.bits_per_dim = nats / (terms.back() * static_cast<double>(config.channels)) / std::numbers::ln2;
     result.learning_rate = settings_.learning_rate.at(steps_done_);
     result.gradient_norm = std::nan("");
     if (!std::isfinite(result.loss)) return result;
@@ -106,25 +114,20 @@ StepResult FractalTrainer::step(Loader& loader) {
     return result;
 }
 
-void FractalTrainer::run_batch(const Batch& batch, std::vector<double>& totals) {
+void FractalTrainer::run_batch(const Batch& batch, const FractalMasks& masks, std::span<const float> scales,
+                               std::vector<double>& totals) {
     const FractalConfig& config = model_.config();
     const auto count = static_cast<std::int64_t>(batch.labels.size());
     const std::int64_t dims = config.channels * config.image_size() * config.image_size();
-    std::vector<std::int64_t> numbers(batch.labels.size());
-    std::iota(numbers.begin(), numbers.end(), batch.position);
     const std::vector<std::int32_t> ids = condition_ids(batch);
     const Tensor bytes = tape_.create(count, dims, false, 1),
-                 id = tape_.create(count, 1, false, sizeof(std::int32_t)),
-                 paths = tape_.create(count, 1, false, sizeof(std::int64_t)),
-                 sums = tape_.create(1, config.channels, false, sizeof(double));
+                 sums = tape_.create(static_cast<std::int64_t>(config.generators()) + 1, config.channels,
+                                     false, sizeof(double));
     copy_to_tensor(tape_, bytes, batch.pixels.data(), batch.pixels.size());
-    copy_to_tensor(tape_, id, ids.data(), ids.size() * sizeof(std::int32_t));
-    copy_to_tensor(tape_, paths, numbers.data(), numbers.size() * sizeof(std::int64_t));
     copy_to_tensor(tape_, sums, totals.data(), totals.size() * sizeof(double));
-    const PassRule rule{settings_.dropout, recompute_, settings_.seed,
-                        static_cast<std::uint32_t>(steps_done_)};
-    model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), id,
-                paths, scales_, sums, rule, chunks_);
+    const PassRule rule{settings_.dropout, recompute_, settings_.seed, step_number()};
+    model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), ids,
+                masks, scales, sums, rule, chunks_);
     copy_from_tensor(tape_, totals.data(), sums, totals.size() * sizeof(double));
 }
 

@@ -16,7 +16,7 @@
 
 struct StepResult {
     double loss = 0;           // with the red weight
-    double bits_per_dim = 0;   // plain mean over channels, of the training images
+    double bits_per_dim = 0;   // plain mean over channels, of the pixels that the step predicted
     double gradient_norm = 0;  // before clipping
     float learning_rate = 0;
 };
@@ -60,14 +60,15 @@ class FractalTrainer {
     }
 
   private:
-    void run_batch(const Batch& batch, std::vector<double>& totals);
+    std::uint32_t step_number() const { return static_cast<std::uint32_t>(steps_done_); }
+    void run_batch(const Batch& batch, const FractalMasks& masks, std::span<const float> scales,
+                   std::vector<double>& totals);
     std::vector<std::int32_t> condition_ids(const Batch& batch) const;
 
     TrainingSettings settings_;
     bool recompute_;
     FractalModel model_;
     ChunkSizes chunks_;
-    std::vector<float> scales_;
     Tape tape_;
     Plan plan_;
     std::unique_ptr<Optimizer> optimizer_;

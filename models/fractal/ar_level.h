@@ -12,18 +12,11 @@
 #include <vector>
 
 #include "models/fractal/config.h"
+#include "models/fractal/pass_rule.h"
 #include "runtime/ops.h"
 #include "runtime/parameters.h"
 #include "runtime/random.h"
 #include "runtime/tape.h"
-
-// What holds for one pass over the model, besides its inputs.
-struct PassRule {
-    float dropout = 0;
-    bool recompute = false;  // keep only each block's input for the backward pass
-    std::uint64_t seed = 0;
-    std::uint32_t step = 0;
-};
 
 class ArLevel {
   public:

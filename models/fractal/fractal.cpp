@@ -1,7 +1,41 @@
 #include "models/fractal/fractal.h"
-#include "runtime/image_ops.h"
 
 #include <algorithm>
+
+#include "runtime/image_ops.h"
+
+namespace {
+
+// What a chunk of sequences hides: the mask, which of the chunk's patches are selected, and the place of each
+// patch among them.
+struct ChunkMask {
+    Tensor mask, selected, rows;
+};
+
+ChunkMask chunk_mask(Tape& tape, const FractalMasks& masks, std::size_t level, std::int64_t first,
+                     std::int64_t M, std::int64_t L) {
+    if (tape.planning())
+        return {tape.create(M, L, false, 1), tape.create(M * L, 1, false, sizeof(std::int32_t)),
+                tape.create(M, L, false, sizeof(std::int32_t))};
+    const LevelMasks& all = masks.level(level);
+    const auto begin = all.starts[static_cast<std::size_t>(first)],
+               end = all.starts[static_cast<std::size_t>(first + M)];
+    std::vector<std::int32_t> selected(all.selected.begin() + begin, all.selected.begin() + end);
+    std::vector<std::int32_t> rows(static_cast<std::size_t>(M * L), -1);
+    for (std::size_t k = 0; k < selected.size(); ++k) {
+        selected[k] -= static_cast<std::int32_t>(first * L);
+        rows[static_cast<std::size_t>(selected[k])] = static_cast<std::int32_t>(k);
+    }
+    const ChunkMask chunk{tape.create(M, L, false, 1),
+                          tape.create(end - begin, 1, false, sizeof(std::int32_t)),
+                          tape.create(M, L, false, sizeof(std::int32_t))};
+    copy_to_tensor(tape, chunk.mask, all.mask.data() + first * L, static_cast<std::size_t>(M * L));
+    copy_to_tensor(tape, chunk.selected, selected.data(), selected.size() * sizeof(std::int32_t));
+    copy_to_tensor(tape, chunk.rows, rows.data(), rows.size() * sizeof(std::int32_t));
+    return chunk;
+}
+
+}  // namespace
 
 FractalModel::FractalModel(FractalConfig config, Device device) : config_(std::move(config)) {
     class_table_ = &parameters_.add("fake_latent", {1, config_.embed_dim_list[0]}, Init::normal);
@@ -10,7 +44,12 @@ FractalModel::FractalModel(FractalConfig config, Device device) : config_(std::m
                         true);
     std::string prefix;
     for (std::size_t level = 0; level < config_.generators(); ++level) {
-        levels_.emplace_back(parameters_, prefix + "generator", config_, level, device);
+        if (config_.is_mar(level))
+            levels_.emplace_back(std::in_place_type<MarLevel>, parameters_, prefix + "generator", config_,
+                                 level);
+        else
+            levels_.emplace_back(std::in_place_type<ArLevel>, parameters_, prefix + "generator", config_,
+                                 level, device);
         prefix += "next_fractal.";
     }
     prefix.pop_back();
@@ -29,54 +68,121 @@ ChunkSizes FractalModel::default_chunks() const {
     return chunks;
 }
 
-Tensor FractalModel::class_condition(Tape& tape, const Tensor& ids) const {
-    return embedding(tape, ids, *class_table_, 1 + config_.class_num);
+Tensor FractalModel::class_condition(Tape& tape, std::span<const std::int32_t> ids) const {
+    const auto rows = static_cast<std::int64_t>(ids.size()), n = config_.conditions(0);
+    std::vector<std::int32_t> repeated;
+    for (const std::int32_t id : ids) repeated.insert(repeated.end(), static_cast<std::size_t>(n), id);
+    const Tensor table_rows = tape.create(rows, n, false, sizeof(std::int32_t));
+    copy_to_tensor(tape, table_rows, repeated.data(), repeated.size() * sizeof(std::int32_t));
+    return embedding(tape, table_rows, *class_table_, 1 + config_.class_num);
 }
 
 struct FractalModel::Pass {
     Tape& tape;
+    const FractalMasks& masks;
     std::span<const float> scales;
     const Tensor& totals;
     const PassRule& rule;
     const ChunkSizes& chunks;
+    std::vector<std::int64_t>
+        done;  // sequences of each level so far: chunks follow each other in the batch's order
+
+    // Names of the next `count` sequences of a level.
+    Tensor paths(std::size_t level, std::int64_t count) const {
+        const Tensor tensor = tape.create(count, 1, false, sizeof(std::int64_t));
+        if (!tape.planning())
+            copy_to_tensor(tape, tensor, masks.level(level).paths.data() + done[level],
+                           static_cast<std::size_t>(count) * sizeof(std::int64_t));
+        return tensor;
+    }
 };
 
-void FractalModel::loss(Tape& tape, const Tensor& images, const Tensor& ids, const Tensor& paths,
-                        std::span<const float> scales, const Tensor& totals, const PassRule& rule,
-                        const ChunkSizes& chunks) const {
-    const Pass pass{tape, scales, totals, rule, chunks};
+void FractalModel::loss(Tape& tape, const Tensor& images, std::span<const std::int32_t> ids,
+                        const FractalMasks& masks, std::span<const float> scales, const Tensor& totals,
+                        const PassRule& rule, const ChunkSizes& chunks) const {
+    Pass pass{tape, masks, scales, totals, rule, chunks, std::vector<std::int64_t>(levels_.size())};
     const std::size_t mark = tape.mark();
     const Tensor condition = class_condition(tape, ids);
-    run_in_chunks(
-        tape, condition, chunks[0], [&](std::int64_t begin, std::int64_t count, const Tensor& chunk) {
-            level_loss(pass, 0, tape.slice(images, begin, count), chunk, tape.slice(paths, begin, count));
-        });
+    run_in_chunks(tape, condition, chunks[0],
+                  [&](std::int64_t begin, std::int64_t count, const Tensor& chunk) {
+                      level_loss(pass, 0, tape.slice(images, begin, count), chunk);
+                  });
     if (tape.recording()) tape.backward(mark);
 }
 
-void FractalModel::level_loss(const Pass& pass, std::size_t level, const Tensor& images,
-                              const Tensor& condition, const Tensor& paths) const {
+void FractalModel::level_loss(Pass& pass, std::size_t level, const Tensor& images,
+                              const Tensor& condition) const {
+    if (level == levels_.size()) return pixel_loss(pass, *pixel_level_, level, images, condition);
     Tape& tape = pass.tape;
-    if (level == levels_.size()) {
-        const Tensor values = pixel_values(tape, images, config_.pixel_mean(), config_.pixel_deviation());
-        pixel_level_->loss(tape, condition, values, pass.scales, pass.totals);
-        return;
+    const std::int64_t size = config_.img_size_list[level];
+    const Tensor patches = patchify(tape, images, config_.channels, size, config_.patch_size(level));
+    if (!config_.is_mar(level)) {
+        ar_loss(pass, level, patches, condition);
+    } else {
+        Tensor guiding_pixel;
+        if (config_.guides(level)) {
+            guiding_pixel = mean_pixels(tape, images, config_.channels, size);
+            pixel_loss(pass, *mar_level(level).guiding_level(), level, guiding_pixel,
+                       first_condition(tape, condition, config_.condition_width(level)));
+        }
+        mar_loss(pass, level, patches, condition, guiding_pixel);
     }
-    const Tensor patches =
-        patchify(tape, images, config_.channels, config_.img_size_list[level], config_.patch_size(level));
-    const Tensor conditions = levels_[level].forward(tape, patches, condition, paths, pass.rule);
-    const Tensor patch_paths = child_paths(tape, paths, config_.tokens(level));
-    run_in_chunks(tape, conditions, pass.chunks[level + 1],
+    pass.done[level] += condition.rows();
+}
+
+void FractalModel::ar_loss(Pass& pass, std::size_t level, const Tensor& patches,
+                           const Tensor& condition) const {
+    const Tensor paths = pass.paths(level, condition.rows());
+    children_loss(pass, level, patches,
+                  ar_level(level).forward(pass.tape, patches, condition, paths, pass.rule));
+}
+
+void FractalModel::mar_loss(Pass& pass, std::size_t level, const Tensor& patches, const Tensor& condition,
+                            const Tensor& guiding_pixel) const {
+    Tape& tape = pass.tape;
+    const std::int64_t M = condition.rows();
+    const ChunkMask chunk = chunk_mask(tape, pass.masks, level, pass.done[level], M, config_.tokens(level));
+    const Tensor outputs = mar_level(level).forward(tape, patches, condition, guiding_pixel, chunk.mask,
+                                                    pass.paths(level, M), pass.rule);
+    const Tensor conditions =
+        neighbour_conditions(tape, outputs, chunk.selected, chunk.rows, mar_level(level).neighbours());
+    children_loss(pass, level, gather_rows(tape, patches, chunk.selected), conditions);
+}
+
+void FractalModel::children_loss(Pass& pass, std::size_t level, const Tensor& patches,
+                                 const Tensor& conditions) const {
+    run_in_chunks(pass.tape, conditions, pass.chunks[level + 1],
                   [&](std::int64_t begin, std::int64_t count, const Tensor& chunk) {
-                      level_loss(pass, level + 1, tape.slice(patches, begin, count), chunk,
-                                 tape.slice(patch_paths, begin, count));
+                      level_loss(pass, level + 1, pass.tape.slice(patches, begin, count), chunk);
                   });
 }
 
-std::vector<float> channel_scales(std::int64_t channels, double red_weight, double pixels) {
-    if (channels == 1) return {static_cast<float>(1 / pixels)};
-    const double sum = (red_weight + static_cast<double>(channels - 1)) * pixels;
-    std::vector<float> scales(static_cast<std::size_t>(channels), static_cast<float>(1 / sum));
-    scales[0] = static_cast<float>(red_weight / sum);
+void FractalModel::pixel_loss(Pass& pass, const PixelLevel& model, std::size_t row, const Tensor& normalized,
+                              const Tensor& condition) const {
+    const auto C = static_cast<std::size_t>(config_.channels);
+    const Tensor values =
+        pixel_values(pass.tape, normalized, config_.pixel_mean(), config_.pixel_deviation());
+    model.loss(pass.tape, condition, values, pass.scales.subspan(row * C, C),
+               pass.tape.slice(pass.totals, static_cast<std::int64_t>(row), 1));
+}
+
+std::vector<float> loss_scales(const FractalConfig& config, double red_weight,
+                               std::span<const double> terms) {
+    const auto C = static_cast<std::size_t>(config.channels);
+    const double sum = C == 1 ? 1 : red_weight + static_cast<double>(C - 1);
+    std::vector<float> scales;
+    for (const double count : terms)
+        for (std::size_t c = 0; c < C; ++c)
+            scales.push_back(
+                count > 0 ? static_cast<float>((c == 0 && C > 1 ? red_weight : 1.0) / (sum * count)) : 0.0f);
     return scales;
+}
+
+std::vector<double> loss_terms(const FractalConfig& config, const FractalMasks& masks) {
+    std::vector<double> terms;
+    for (std::size_t level = 0; level <= config.generators(); ++level)
+        terms.push_back(level == config.generators() || config.guides(level)
+                            ? static_cast<double>(masks.sequences(level))
+                            : 0.0);
+    return terms;
 }

@@ -1,16 +1,20 @@
 // The recursion (paper, section 3): a fractal generator calls the next level's generator once per patch, down
-// to the channels of one pixel. Training cuts the image into patches, predicts a condition for each, and
-// hands patches and conditions to the next level as a larger batch; the loss is the pixel level's.
+// to the channels of one pixel. Training cuts the image into patches, predicts a condition for each patch
+// (MAR: for each hidden patch), and hands these patches and conditions to the next level as a larger batch;
+// the loss is the pixel level's, and that of the guiding pixels where there are any.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "models/fractal/ar_level.h"
 #include "models/fractal/config.h"
+#include "models/fractal/mar_level.h"
+#include "models/fractal/masks.h"
 #include "models/fractal/pixel_level.h"
 #include "runtime/parameters.h"
 #include "runtime/tape.h"
@@ -26,36 +30,48 @@ class FractalModel {
     const FractalConfig& config() const { return config_; }
     Parameters& parameters() { return parameters_; }
     const Parameters& parameters() const { return parameters_; }
-    const ArLevel& generator(std::size_t level) const { return levels_[level]; }
+    // The generator of a level, by its type.
+    const ArLevel& ar_level(std::size_t level) const { return std::get<ArLevel>(levels_[level]); }
+    const MarLevel& mar_level(std::size_t level) const { return std::get<MarLevel>(levels_[level]); }
     const PixelLevel& pixel_level() const { return *pixel_level_; }
 
     // Chunks that keep a level's activations in the processor's larger caches: about 2,048 tokens each.
     ChunkSizes default_chunks() const;
 
-    // Condition of level 0 for each sample [B, D]: row `id` of (fake_latent, class_emb), so id 0 is
-    // unconditional and class k is k + 1. ids int32 [B, 1].
-    Tensor class_condition(Tape& tape, const Tensor& ids) const;
+    // Condition of level 0 for each sample [B, n * D], its n conditions all alike: row `id` of (fake_latent,
+    // class_emb), so id 0 is unconditional and class k is k + 1.
+    Tensor class_condition(Tape& tape, std::span<const std::int32_t> ids) const;
 
-    // One batch: images normalised [B, C * s^2], ids as above, paths int64 [B, 1] (the samples' numbers).
-    // Adds the summed cross-entropy of each channel to totals (double [1, C]). While the tape records, the
-    // gradient of sum_c scales[c] * (that sum) is added to the parameters' gradients, and nothing stays on
-    // the tape.
-    void loss(Tape& tape, const Tensor& images, const Tensor& ids, const Tensor& paths,
+    // One batch: images normalised [B, C * s^2], ids as above, masks of their samples. Adds the summed
+    // cross-entropies to totals (double [generators + 1, C]): row i of level i's guiding pixels, the last row
+    // of the pixels. While the tape records, the gradient of the sum of scales * totals is added to the
+    // parameters' gradients, and nothing stays on the tape. While planning, ids' values and masks are not
+    // read, and the plan holds for all of them.
+    void loss(Tape& tape, const Tensor& images, std::span<const std::int32_t> ids, const FractalMasks& masks,
               std::span<const float> scales, const Tensor& totals, const PassRule& rule,
               const ChunkSizes& chunks) const;
 
   private:
     struct Pass;
-    void level_loss(const Pass& pass, std::size_t level, const Tensor& images, const Tensor& condition,
-                    const Tensor& paths) const;
+    void level_loss(Pass& pass, std::size_t level, const Tensor& images, const Tensor& condition) const;
+    void ar_loss(Pass& pass, std::size_t level, const Tensor& patches, const Tensor& condition) const;
+    void mar_loss(Pass& pass, std::size_t level, const Tensor& patches, const Tensor& condition,
+                  const Tensor& guiding_pixel) const;
+    void children_loss(Pass& pass, std::size_t level, const Tensor& patches, const Tensor& conditions) const;
+    void pixel_loss(Pass& pass, const PixelLevel& model, std::size_t row, const Tensor& normalized,
+                    const Tensor& condition) const;
 
     FractalConfig config_;
     Parameters parameters_;
     const Parameter* class_table_;
-    std::deque<ArLevel> levels_;
+    std::deque<std::variant<ArLevel, MarLevel>> levels_;
     std::unique_ptr<PixelLevel> pixel_level_;
 };
 
-// Weights of the channels' cross-entropies in the training loss, (w, 1, 1) / (w + 2) with w = 5 for red, each
-// divided by the number of pixels; in the likelihood 1 / 3 each. One channel: 1.
-std::vector<float> channel_scales(std::int64_t channels, double red_weight, double pixels);
+// Scales of the cross-entropies in the loss, one row of channels for each row of totals: the channels'
+// weights (w, 1, 1) / (w + 2) divided by that row's number of terms; w is 5 in training, 1 for the
+// likelihood. `terms` [generators + 1]: sequences of the guided levels and pixels, over everything the loss
+// is a mean of; 0 where a level has no guiding pixel.
+std::vector<float> loss_scales(const FractalConfig& config, double red_weight, std::span<const double> terms);
+// Terms of one batch.
+std::vector<double> loss_terms(const FractalConfig& config, const FractalMasks& masks);

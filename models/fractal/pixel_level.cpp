@@ -23,23 +23,8 @@ PixelLevel::PixelLevel(Parameters& parameters, const std::string& prefix, std::i
         codebooks_.push_back(add(name + "_codebook.weight", {values_per_channel, W}, Init::normal));
     ln_weight_ = add("ln.weight", {W}, Init::ones);
     ln_bias_ = add("ln.bias", {W}, Init::zeros);
-    for (std::int64_t i = 0; i < blocks; ++i) {
-        const std::string name = "blocks." + std::to_string(i) + ".";
-        Block block;
-        block.norm1_weight = add(name + "norm1.weight", {W}, Init::ones);
-        block.norm1_bias = add(name + "norm1.bias", {W}, Init::zeros);
-        block.qkv_weight = add(name + "attn.qkv.weight", {3 * W, W}, Init::xavier);
-        block.qkv_bias = add(name + "attn.qkv.bias", {3 * W}, Init::zeros);
-        block.proj_weight = add(name + "attn.proj.weight", {W, W}, Init::xavier);
-        block.proj_bias = add(name + "attn.proj.bias", {W}, Init::zeros);
-        block.norm2_weight = add(name + "norm2.weight", {W}, Init::ones);
-        block.norm2_bias = add(name + "norm2.bias", {W}, Init::zeros);
-        block.fc1_weight = add(name + "mlp.fc1.weight", {4 * W, W}, Init::xavier);
-        block.fc1_bias = add(name + "mlp.fc1.bias", {4 * W}, Init::zeros);
-        block.fc2_weight = add(name + "mlp.fc2.weight", {W, 4 * W}, Init::xavier);
-        block.fc2_bias = add(name + "mlp.fc2.bias", {W}, Init::zeros);
-        blocks_.push_back(block);
-    }
+    for (std::int64_t i = 0; i < blocks; ++i)
+        blocks_.emplace_back(parameters, prefix + ".blocks." + std::to_string(i), W, heads);
     norm_weight_ = add("norm.weight", {W}, Init::ones);
     norm_bias_ = add("norm.bias", {W}, Init::zeros);
     for (const std::string& name : names)
@@ -50,20 +35,8 @@ Tensor PixelLevel::forward(Tape& tape, const Tensor& condition, const Tensor& va
     const Tensor first = linear(tape, condition, *condition_weight_, condition_bias_);
     Tensor x =
         layernorm(tape, pixel_sequence(tape, first, values, codebooks_), *ln_weight_, *ln_bias_, epsilon);
-    for (const Block& block : blocks_) {
-        const Tensor normed = layernorm(tape, x, *block.norm1_weight, *block.norm1_bias, epsilon);
-        const Tensor qkv = linear(tape, normed, *block.qkv_weight, block.qkv_bias);
-        const Tensor attended = attention(tape, qkv, channels_, heads_, true, {});
-        const Tensor h = residual(tape, x, linear(tape, attended, *block.proj_weight, block.proj_bias), {});
-        x = residual(tape, h, mlp(tape, block, h), {});
-    }
+    for (const VitBlock& block : blocks_) x = block.forward(tape, x, channels_, true, -1, {});
     return layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
-}
-
-Tensor PixelLevel::mlp(Tape& tape, const Block& block, const Tensor& x) const {
-    const Tensor normed = layernorm(tape, x, *block.norm2_weight, *block.norm2_bias, epsilon);
-    return linear(tape, linear_gelu(tape, normed, *block.fc1_weight, *block.fc1_bias), *block.fc2_weight,
-                  block.fc2_bias);
 }
 
 void PixelLevel::loss(Tape& tape, const Tensor& condition, const Tensor& values,
@@ -84,11 +57,7 @@ PixelSamplerShape PixelLevel::sampler_shape() const {
 
 Tensor PixelLevel::pack_for_sampling(Tape& tape) const {
     std::vector<PixelSamplerBlock> blocks;
-    for (const Block& block : blocks_)
-        blocks.push_back({block.norm1_weight->value, block.norm1_bias->value, block.qkv_weight->value,
-                          block.qkv_bias->value, block.proj_weight->value, block.proj_bias->value,
-                          block.norm2_weight->value, block.norm2_bias->value, block.fc1_weight->value,
-                          block.fc1_bias->value, block.fc2_weight->value, block.fc2_bias->value});
+    for (const VitBlock& block : blocks_) blocks.push_back(block.weights());
     PixelSamplerWeights weights{
         condition_weight_->value, condition_bias_->value, {}, ln_weight_->value, ln_bias_->value,
         norm_weight_->value,      norm_bias_->value,      {}, blocks.data()};

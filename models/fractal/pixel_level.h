@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "models/fractal/config.h"
+#include "models/fractal/vit_block.h"
 #include "runtime/ops.h"
 #include "runtime/parameters.h"
 #include "runtime/sampling_ops.h"
@@ -35,16 +36,10 @@ class PixelLevel {
     Tensor pack_for_sampling(Tape& tape) const;
 
   private:
-    struct Block {
-        const Parameter *norm1_weight, *norm1_bias, *qkv_weight, *qkv_bias, *proj_weight, *proj_bias,
-            *norm2_weight, *norm2_bias, *fc1_weight, *fc1_bias, *fc2_weight, *fc2_bias;
-    };
-
     Tensor forward(Tape& tape, const Tensor& condition, const Tensor& values) const;
-    Tensor mlp(Tape& tape, const Block& block, const Tensor& x) const;
 
     std::int64_t channels_, condition_width_, width_, heads_;
     const Parameter *condition_weight_, *condition_bias_, *ln_weight_, *ln_bias_, *norm_weight_, *norm_bias_;
     std::vector<const Parameter*> codebooks_, biases_;
-    std::vector<Block> blocks_;
+    std::vector<VitBlock> blocks_;
 };

@@ -1,11 +1,18 @@
-// Drawing images: the recursion run forward, one patch after the other at AR levels with their keys and
-// values cached, one channel after the other at the pixel level.
+// Drawing images: the recursion run forward. AR levels draw one patch after the other with their keys and
+// values cached, MAR levels several patches a step in a random order under a cosine schedule, the pixel level
+// one channel after the other.
+//
+// Redrawing a part of a given image is the same recursion: the patches that the mask touches are the hidden
+// ones, all others are known from the start, and a patch that is partly known goes to the next level with its
+// own part of the mask. Drawing from nothing is the case in which the mask is everything.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
+#include "models/fractal/edit.h"
 #include "models/fractal/fractal.h"
 
 struct SampleRule {
@@ -22,42 +29,89 @@ struct SampleRule {
 
 // What one draw saw, in the order of the draws.
 struct DrawRecord {
+    std::size_t level;  // of the guiding pixel; generators() for a pixel
+    std::int64_t path;  // of the patch or pixel
+    std::int64_t channel;
     std::int32_t value;
     float uniform, margin;  // margin: distance of the uniform to the nearer edge of the value's interval
 };
 
+// The images after a step of level 0: bytes [images, C, s, s], and 1 for every pixel that is there [images,
+// s, s].
+using Trace = std::function<void(std::span<const std::uint8_t> images, std::span<const std::uint8_t> known)>;
+
 class FractalSampler {
   public:
-    // Images of up to `batch` per call, guided or not. The model must stay.
-    FractalSampler(const FractalModel& model, std::int64_t batch, bool guided);
+    // Images of up to `batch` per call, guided or not. `iterations`: steps of each level above the pixels (AR
+    // levels ignore theirs); empty: the levels' recommended ones. The model must stay. Throws UsageError,
+    // Error.
+    FractalSampler(const FractalModel& model, std::int64_t batch, bool guided,
+                   std::vector<std::int64_t> iterations = {}, ChunkSizes chunks = {});
 
     // One image per class (-1: unconditional), bytes [classes, C, s, s]. At most `batch` classes.
     std::vector<std::uint8_t> sample(std::span<const std::int64_t> classes, const SampleRule& rule);
+    // The same, each a way to redo the hidden part of one picture; its known pixels come out as they are.
+    std::vector<std::uint8_t> edit(const EditTask& task, std::span<const std::int64_t> classes,
+                                   const SampleRule& rule);
 
-    // For tests: numbers to use instead of our own, one per draw; and every draw as it happened.
-    void replay(std::span<const float> uniforms) { replay_ = uniforms; }
+    // Called after every step of the outermost level.
+    void trace(Trace trace) { trace_ = std::move(trace); }
+
+    // For tests: numbers to use instead of our own, one per draw, and orders [rows, L], one per call of a MAR
+    // level; and every draw as it happened.
+    void replay(std::span<const float> uniforms, std::vector<std::vector<std::int64_t>> orders = {}) {
+        replay_ = uniforms;
+        replay_orders_ = std::move(orders);
+    }
     const std::vector<DrawRecord>& draws() const { return draws_; }
     void keep_draws(bool on) { record_draws_ = on; }
 
     const Plan& plan() const { return plan_; }
 
   private:
-    struct Job;  // what holds for one call of sample()
-    void run(std::span<const std::int64_t> classes, const SampleRule& rule, std::uint8_t* bytes);
+    struct Job;        // what holds for one call of sample()
+    struct Sequences;  // the images of one call of a level
+    struct Order;      // a MAR level's random order and how far it has come
+    std::vector<std::uint8_t> draw(const EditTask* task, std::span<const std::int64_t> classes,
+                                   const SampleRule& rule);
+    void run(const EditTask* task, std::span<const std::int64_t> classes, const SampleRule& rule,
+             std::uint8_t* bytes);
     // Images [rows, C * size^2], normalised, of level `level` for its conditions.
-    Tensor sample_level(const Job& job, std::size_t level, const Tensor& condition, const Tensor& paths,
+    Tensor sample_level(Job& job, std::size_t level, const Sequences& sequences, const Tensor& condition,
                         float guidance);
-    Tensor sample_pixel(const Job& job, const Tensor& condition, const Tensor& paths, float guidance);
-    Tensor uniforms(const Job& job, const Tensor& paths);
-    void record_draws(const Job& job, const Tensor& values, const Tensor& numbers, const Tensor& margins);
+    void ar_steps(Job& job, std::size_t level, const Sequences& sequences, const Tensor& condition,
+                  const Tensor& patches, float guidance);
+    void mar_steps(Job& job, std::size_t level, const Sequences& sequences, const Tensor& condition,
+                   const Tensor& patches, float guidance);
+    // Draws the chosen patches (m * L + t) through the next level. `conditions` makes their conditions, given
+    // these numbers on the host and on the device; with guidance those of the unconditional rows follow.
+    using Conditions = std::function<Tensor(std::span<const std::int32_t> chosen, const Tensor& index)>;
+    void sample_children(Job& job, std::size_t level, const Sequences& sequences,
+                         std::span<const std::int32_t> chosen, const Conditions& conditions,
+                         const Tensor& patches, float guidance);
+    Tensor sample_pixel(Job& job, std::size_t level, const Sequences& sequences, const Tensor& condition,
+                        float guidance, const Tensor& limits);
+    Tensor guiding_pixel(Job& job, std::size_t level, const Sequences& sequences, const Tensor& condition,
+                         float guidance);
+    Tensor uniforms(const Job& job, std::size_t level, const Sequences& sequences);
+    // The patches that step s draws, ascending; takes them out of `order`.
+    std::vector<std::int32_t> next_patches(Order& order, std::size_t level, std::int64_t s) const;
+    Order random_orders(const Job& job, std::size_t level, const Sequences& sequences);
+    void record_draws(std::size_t level, const Sequences& sequences, const Tensor& values,
+                      const Tensor& numbers, const Tensor& margins);
+    void report_step(const Job& job, const Tensor& patches, std::span<const std::uint8_t> hidden);
 
     const FractalModel& model_;
     std::int64_t batch_;
     bool guided_;
+    std::vector<std::int64_t> iterations_;
+    ChunkSizes chunks_;
     Tape tape_;
     Plan plan_;
+    Trace trace_;
     std::span<const float> replay_;
-    std::size_t replayed_ = 0;
+    std::vector<std::vector<std::int64_t>> replay_orders_;
+    std::size_t replayed_ = 0, replayed_orders_ = 0;
     bool record_draws_ = false;
     std::vector<DrawRecord> draws_;
 };

@@ -1,5 +1,7 @@
-// Bits per dimension of images under a fractal model: the mean over channels and pixels of -log2 p. AR levels
-// only: exact.
+// Bits per dimension of images under a fractal model: the mean over channels and pixels of -log2 p. Exact for
+// AR levels. A MAR level defines no single likelihood: its estimate is that of the order-agnostic bound, the
+// mean over random orders and places in them, from one random mask per level and pass; several passes narrow
+// it.
 #pragma once
 
 #include <cstdint>
@@ -11,31 +13,45 @@
 class Likelihood {
   public:
     // Batches of up to `batch` images. The model must stay.
-    Likelihood(const FractalModel& model, std::int64_t batch);
+    Likelihood(const FractalModel& model, std::int64_t batch, std::uint64_t seed = 0);
 
-    // Adds a batch: bytes [n, C, s, s] and for each image the class (-1: unconditional).
-    void add(std::span<const std::uint8_t> images, std::span<const std::int64_t> classes);
+    // Adds a batch: bytes [n, C, s, s] and for each image the class (-1: unconditional). Masks are drawn for
+    // (seed, pass, number of the batch).
+    void add(std::span<const std::uint8_t> images, std::span<const std::int64_t> classes,
+             std::uint32_t pass = 0);
 
     // Forgets what was added; the plan stays.
     void restart();
 
-    std::int64_t images() const { return images_; }
-    // Of everything added.
+    // False if the figures are estimates of a bound.
+    bool exact() const { return exact_; }
+    std::int64_t images() const { return images_; }  // counted once for every pass
+    // Of everything added, without the guiding pixels' terms.
     double bits_per_dim() const;
-    // Per channel.
+    // With them, as the authors' release reports it: the guiding pixels' mean loss of every level added.
+    double bits_per_dim_with_guiding() const;
+    // Per channel, without them.
     std::vector<double> channel_bits_per_dim() const;
-    // Standard error of bits_per_dim over the batches; 0 for fewer than two.
+    // Standard error of bits_per_dim over batches and passes; 0 for fewer than two.
     double standard_error() const;
 
   private:
+    struct Part {  // one batch, one pass
+        double images;
+        std::vector<double> bits;  // [generators + 1, C], like the totals of FractalModel::loss, per term
+    };
+
     void run(std::span<const std::uint8_t> images, std::span<const std::int32_t> ids,
-             std::vector<double>& totals);
+             const FractalMasks& masks, std::vector<double>& totals);
+    double mean(const Part& part, bool guiding) const;
+    double average(bool guiding) const;
 
     const FractalModel& model_;
     std::int64_t batch_;
+    std::uint64_t seed_;
+    bool exact_;
     Tape tape_;
     Plan plan_;
     std::int64_t images_ = 0;
-    std::vector<double> totals_;                      // nats per channel
-    std::vector<std::pair<double, double>> batches_;  // images and bits/dim of each
+    std::vector<Part> parts_;
 };

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <span>
 #include <string>
 
@@ -19,6 +20,29 @@ struct FractalGolden {
         model.parameters().allocate(Device::cpu, true);
         load_slab(SafetensorsFile("tests/golden/" + name + ".weights.safetensors"), model.parameters(), "",
                   model.parameters().values());
+    }
+
+    // The masks of a pass ("train" or "eval") as the release drew them, in the order its levels ran.
+    FractalMasks masks(const std::string& pass) const {
+        const FractalConfig& config = model.config();
+        std::vector<std::string> names(config.generators());
+        std::vector<std::size_t> used(config.generators());
+        std::size_t recorded = 0;
+        for (std::size_t level = 0; level < config.generators(); ++level)
+            if (config.is_mar(level)) names[level] = pass + ".mask." + std::to_string(recorded++);
+        std::vector<std::int64_t> samples(arrays.integers("labels").size());
+        std::iota(samples.begin(), samples.end(), 0);
+        return {config, samples, [&](std::size_t level, std::int64_t, std::span<std::uint8_t> mask) {
+                    const auto all = arrays.bytes_u8(names[level]);
+                    std::ranges::copy(all.subspan(used[level], mask.size()), mask.begin());
+                    used[level] += mask.size();
+                }};
+    }
+
+    // Sampling steps per level; none for AR models.
+    std::vector<std::int64_t> iterations() const {
+        if (!arrays.metadata().contains("num_iter_list")) return {};
+        return nlohmann::json::parse(arrays.metadata("num_iter_list")).get<std::vector<std::int64_t>>();
     }
 
     SafetensorsFile arrays;
@@ -40,6 +64,9 @@ struct FractalGolden {
         list("num_heads_list").get_to(config.num_heads_list);
         list("generator_type_list").get_to(config.generator_type_list);
         list("class_num").get_to(config.class_num);
+        if (arrays.metadata().contains("num_conds")) list("num_conds").get_to(config.num_conds);
+        config.guiding_pixel =
+            arrays.metadata().contains("guiding_pixel") && arrays.metadata("guiding_pixel") == "True";
         config.validate("golden");
         return config;
     }

@@ -1,69 +1,168 @@
 // Losses, conditions, logits and every gradient against the authors' release.
 #include "runtime/image_ops.h"
+#include "runtime/masking_ops.h"
 #include "tests/golden/fractal_golden.h"
 
 namespace {
 
 constexpr double tolerance = 1e-5;
 
+const std::vector<std::string> all_goldens = {"fractalar_tiny", "fractalar_two_level_tiny", "fractalmar_tiny",
+                                              "fractalmar_guided_tiny"};
+
+// Row of (fake_latent, class_emb) of each image: unconditional in the likelihood pass.
+std::vector<std::int32_t> condition_ids(const FractalGolden& golden, const std::string& pass) {
+    std::vector<std::int32_t> ids;
+    for (const std::int64_t label : golden.arrays.integers("labels"))
+        ids.push_back(pass == "train" ? static_cast<std::int32_t>(label) + 1 : 0);
+    return ids;
+}
+
+// Mean losses: the pixels' and each level's guiding pixels'.
 struct LossResult {
-    std::vector<double> totals;
-    double pixels;
+    double pixels = 0;
+    std::vector<double> guiding;
 };
 
-// One pass over the golden's images; labels -1 mean unconditional.
-LossResult run_loss(FractalGolden& golden, bool training, const ChunkSizes& chunks, bool recomputed) {
+LossResult run_loss(FractalGolden& golden, const std::string& pass, const ChunkSizes& chunks,
+                    bool recomputed) {
     const FractalConfig& config = golden.model.config();
     const auto images = golden.arrays.bytes_u8("images_u8");
-    const auto labels = golden.arrays.integers("labels");
-    const auto batch = static_cast<std::int64_t>(labels.size());
+    const std::vector<std::int32_t> ids = condition_ids(golden, pass);
+    const auto batch = static_cast<std::int64_t>(ids.size());
     const std::int64_t C = config.channels, dims = C * config.image_size() * config.image_size();
-    const double pixels = static_cast<double>(batch * dims / C);
-    std::vector<std::int32_t> ids;
-    for (const std::int64_t label : labels)
-        ids.push_back(training ? static_cast<std::int32_t>(label) + 1 : 0);
-    const std::vector<float> scales = channel_scales(C, training ? 5.0 : 1.0, pixels);
-    LossResult result{std::vector<double>(static_cast<std::size_t>(C)), pixels};
+    const FractalMasks masks = golden.masks(pass);
+    const std::vector<float> scales =
+        loss_scales(config, pass == "train" ? 5.0 : 1.0, loss_terms(config, masks));
+    std::vector<double> sums(scales.size());
     Tape tape(Device::cpu);
     tape.arena().poison_released(true);
-    tape.set_recording(training);
+    tape.set_recording(pass == "train");
     golden.model.parameters().zero_gradients();
     const auto job = [&] {
-        const Tensor bytes = tape.create(batch, dims, false, 1), id = tape.create(batch, 1, false, 4),
-                     paths = tape.create(batch, 1, false, 8), totals = tape.create(1, C, false, 8);
+        const Tensor bytes = tape.create(batch, dims, false, 1),
+                     totals = tape.create(static_cast<std::int64_t>(sums.size()) / C, C, false, 8);
         copy_to_tensor(tape, bytes, images.data(), images.size());
-        copy_to_tensor(tape, id, ids.data(), ids.size() * 4);
-        zero_tensor(tape, paths);
         zero_tensor(tape, totals);
         PassRule rule;
         rule.recompute = recomputed;
         golden.model.loss(tape, normalize_pixels(tape, bytes, config.pixel_mean(), config.pixel_deviation()),
-                          id, paths, scales, totals, rule, chunks);
-        copy_from_tensor(tape, result.totals.data(), totals, result.totals.size() * 8);
+                          ids, masks, scales, totals, rule, chunks);
+        copy_from_tensor(tape, sums.data(), totals, sums.size() * 8);
     };
     const Plan plan = plan_job(tape, job);
     run_job(tape, plan, job);
-    CHECK(tape.arena().used_bytes() == plan.bytes);
+    CHECK(tape.arena().used_bytes() <= plan.bytes);
+    if (!config.is_mar(0)) CHECK(tape.arena().used_bytes() == plan.bytes);
     CHECK(tape.live_nodes() == 0);
+    LossResult result;
+    for (std::size_t row = 0; row <= config.generators(); ++row) {
+        double loss = 0;
+        for (std::size_t i = row * static_cast<std::size_t>(C); i < (row + 1) * static_cast<std::size_t>(C);
+             ++i)
+            loss += static_cast<double>(scales[i]) * sums[i];
+        if (row < config.generators())
+            result.guiding.push_back(loss);
+        else
+            result.pixels = loss;
+    }
     return result;
 }
 
-double mean_loss(const LossResult& result, double red_weight) {
-    double loss = 0;
-    for (std::size_t c = 0; c < result.totals.size(); ++c)
-        loss += result.totals[c] * (c == 0 ? red_weight : 1.0);
-    return loss / (result.pixels * (red_weight + static_cast<double>(result.totals.size() - 1)));
+void check_losses(const FractalGolden& golden, const std::string& pass, const LossResult& result) {
+    double total = result.pixels;
+    for (std::size_t level = 0; level < result.guiding.size(); ++level) {
+        total += result.guiding[level];
+        // The release records the loss under the level that passes its condition on.
+        const std::string name = pass + ".level" + std::to_string(level) + ".guiding_loss";
+        if (golden.arrays.contains(name))
+            CHECK(result.guiding[level] == doctest::Approx(golden.arrays.floats(name)[0]).epsilon(tolerance));
+    }
+    CHECK(total == doctest::Approx(golden.arrays.floats(pass + ".loss")[0]).epsilon(tolerance));
 }
 
 void check_training(const std::string& name, const ChunkSizes& chunks, bool recomputed) {
     FractalGolden golden(name);
-    const LossResult result = run_loss(golden, true, chunks, recomputed);
-    CHECK(mean_loss(result, 5) == doctest::Approx(golden.arrays.floats("train.loss")[0]).epsilon(tolerance));
+    check_losses(golden, "train", run_loss(golden, "train", chunks, recomputed));
     for (const Parameter& parameter : golden.model.parameters().all()) {
         CAPTURE(parameter.name);
         CHECK(relative_difference({parameter.gradient, static_cast<std::size_t>(parameter.count)},
                                   golden.arrays.floats("train.grad." + parameter.name)) < tolerance);
     }
+}
+
+// One level of a pass without chunks: conditions and patches for the next one.
+struct LevelOutput {
+    Tensor patches, conditions;
+};
+
+LevelOutput run_level(Tape& tape, const FractalGolden& golden, const FractalMasks& masks, std::size_t level,
+                      const Tensor& images, const Tensor& condition) {
+    const FractalConfig& config = golden.model.config();
+    const std::int64_t size = config.img_size_list[level], M = condition.rows(), L = config.tokens(level);
+    const Tensor patches = patchify(tape, images, config.channels, size, config.patch_size(level));
+    if (!config.is_mar(level))
+        return {patches, golden.model.ar_level(level).forward(tape, patches, condition, Tensor(), {})};
+    const MarLevel& generator = golden.model.mar_level(level);
+    const LevelMasks& hidden = masks.level(level);
+    const Tensor mask = tape.create(M, L, false, 1),
+                 selected = tape.create(static_cast<std::int64_t>(hidden.selected.size()), 1, false, 4);
+    copy_to_tensor(tape, mask, hidden.mask.data(), hidden.mask.size());
+    copy_to_tensor(tape, selected, hidden.selected.data(), hidden.selected.size() * 4);
+    const Tensor guide = config.guides(level) ? mean_pixels(tape, images, config.channels, size) : Tensor();
+    const Tensor outputs = generator.forward(tape, patches, condition, guide, mask, Tensor(), {});
+    return {gather_rows(tape, patches, selected),
+            neighbour_conditions(tape, outputs, selected, Tensor(), generator.neighbours())};
+}
+
+std::vector<float> read(Tape& tape, const Tensor& tensor) {
+    std::vector<float> values(static_cast<std::size_t>(tensor.rows() * tensor.width()));
+    copy_from_tensor(tape, values.data(), tensor, values.size() * sizeof(float));
+    return values;
+}
+
+void check_level(Tape& tape, const FractalGolden& golden, const std::string& prefix, std::size_t level,
+                 const LevelOutput& output) {
+    if (tape.planning()) return;
+    CAPTURE(prefix);
+    CHECK(relative_difference(read(tape, output.patches), golden.arrays.floats(prefix + "patches")) <
+          tolerance);
+    const auto n = static_cast<std::size_t>(golden.model.config().conditions(level + 1));
+    const auto width = static_cast<std::size_t>(golden.model.config().embed_dim_list[level]);
+    const std::vector<float> all = read(tape, output.conditions);
+    for (std::size_t j = 0; j < n; ++j) {
+        CAPTURE(j);
+        std::vector<float> conditions;
+        for (std::size_t k = j * width; k < all.size(); k += n * width)
+            conditions.insert(conditions.end(), all.begin() + static_cast<std::ptrdiff_t>(k),
+                              all.begin() + static_cast<std::ptrdiff_t>(k + width));
+        CHECK(relative_difference(conditions, golden.arrays.floats(prefix + "cond." + std::to_string(j))) <
+              tolerance);
+    }
+}
+
+void check_logits(Tape& tape, const FractalGolden& golden, const LevelOutput& output) {
+    const FractalConfig& config = golden.model.config();
+    const auto expected = golden.arrays.floats("eval.pixel.logits");
+    const auto pixels = static_cast<std::int64_t>(expected.size()) / (config.channels * 256);
+    const Tensor values = pixel_values(tape, tape.slice(output.patches, 0, pixels), config.pixel_mean(),
+                                       config.pixel_deviation());
+    const Tensor chosen = tape.slice(output.conditions, 0, pixels);
+    for (std::int64_t channel = 0; channel < config.channels; ++channel) {
+        const Tensor logits = golden.model.pixel_level().logits(tape, chosen, values, channel);
+        if (tape.planning()) continue;
+        std::vector<float> reference;
+        for (std::int64_t n = 0; n < pixels; ++n) {
+            const auto row =
+                expected.subspan(static_cast<std::size_t>((n * config.channels + channel) * 256), 256);
+            reference.insert(reference.end(), row.begin(), row.end());
+        }
+        CHECK(relative_difference(read(tape, logits), reference) < tolerance);
+    }
+    if (tape.planning()) return;
+    std::vector<std::int32_t> targets(static_cast<std::size_t>(pixels * config.channels));
+    copy_from_tensor(tape, targets.data(), values, targets.size() * 4);
+    CHECK(std::ranges::equal(targets, golden.arrays.integers("eval.pixel.targets")));
 }
 
 }  // namespace
@@ -89,71 +188,63 @@ TEST_CASE("golden fractalar_two_level_tiny: training loss and every gradient") {
     }
 }
 
-TEST_CASE("golden: unconditional likelihood") {
-    for (const char* name : {"fractalar_tiny", "fractalar_two_level_tiny"}) {
-        CAPTURE(name);
-        FractalGolden golden(name);
-        const LossResult result = run_loss(golden, false, golden.model.default_chunks(), false);
-        CHECK(mean_loss(result, 1) ==
-              doctest::Approx(golden.arrays.floats("eval.loss")[0]).epsilon(tolerance));
+TEST_CASE("golden fractalmar_tiny: training loss and every gradient") {
+    SUBCASE("one chunk a level") {
+        check_training("fractalmar_tiny", {4, 64, 1024}, false);
+    }
+    SUBCASE("odd chunks") {
+        check_training("fractalmar_tiny", {3, 7, 13}, false);
+    }
+    SUBCASE("recomputed") {
+        check_training("fractalmar_tiny", {1, 10, 16}, true);
     }
 }
 
-TEST_CASE("golden: conditions of every level and pixel logits") {
-    for (const std::string name : {"fractalar_tiny", "fractalar_two_level_tiny"}) {
+TEST_CASE("golden fractalmar_guided_tiny: training loss, guiding losses and every gradient") {
+    SUBCASE("one chunk a level") {
+        check_training("fractalmar_guided_tiny", {2, 32, 128, 2048}, false);
+    }
+    SUBCASE("odd chunks") {
+        check_training("fractalmar_guided_tiny", {1, 7, 13, 101}, false);
+    }
+    SUBCASE("recomputed") {
+        check_training("fractalmar_guided_tiny", {2, 5, 9, 70}, true);
+    }
+}
+
+TEST_CASE("golden: unconditional likelihood") {
+    for (const std::string& name : all_goldens) {
         CAPTURE(name);
         FractalGolden golden(name);
-        const FractalConfig& config = golden.model.config();
-        const auto images = golden.arrays.floats("images_normalized");
-        const auto batch = static_cast<std::int64_t>(golden.arrays.integers("labels").size());
-        const std::size_t last = config.generators() - 1;
-        Tape tape(Device::cpu);
-        std::vector<std::vector<float>> conditions(config.generators()), patches(config.generators());
-        const auto job = [&] {
-            Tensor image =
-                tape.create(batch, config.channels * config.image_size() * config.image_size(), false);
-            copy_to_tensor(tape, image, images.data(), images.size() * 4);
-            const Tensor ids = tape.create(batch, 1, false, 4);
-            zero_tensor(tape, ids);
-            Tensor condition = golden.model.class_condition(tape, ids);
-            for (std::size_t level = 0; level <= last; ++level) {
-                image = patchify(tape, image, config.channels, config.img_size_list[level],
-                                 config.patch_size(level));
-                condition = golden.model.generator(level).forward(tape, image, condition, Tensor(), {});
-                conditions[level].resize(static_cast<std::size_t>(condition.rows() * condition.width()));
-                patches[level].resize(static_cast<std::size_t>(image.rows() * image.width()));
-                copy_from_tensor(tape, conditions[level].data(), condition, conditions[level].size() * 4);
-                copy_from_tensor(tape, patches[level].data(), image, patches[level].size() * 4);
-            }
-            const auto expected = golden.arrays.floats("eval.pixel.logits");
-            const auto pixels = static_cast<std::int64_t>(expected.size()) / (config.channels * 256);
-            const Tensor values = pixel_values(tape, tape.slice(image, 0, pixels), config.pixel_mean(),
-                                               config.pixel_deviation());
-            const Tensor chosen = tape.slice(condition, 0, pixels);
-            for (std::int64_t channel = 0; channel < config.channels; ++channel) {
-                std::vector<float> logits(static_cast<std::size_t>(pixels * 256)), reference;
-                copy_from_tensor(tape, logits.data(),
-                                 golden.model.pixel_level().logits(tape, chosen, values, channel),
-                                 logits.size() * 4);
-                for (std::int64_t n = 0; n < pixels; ++n) {
-                    const auto row = expected.subspan(
-                        static_cast<std::size_t>((n * config.channels + channel) * 256), 256);
-                    reference.insert(reference.end(), row.begin(), row.end());
+        check_losses(golden, "eval", run_loss(golden, "eval", golden.model.default_chunks(), false));
+    }
+}
+
+TEST_CASE("golden: patches and conditions of every level, and pixel logits") {
+    for (const std::string& name : all_goldens) {
+        for (const std::string pass : {"train", "eval"}) {
+            CAPTURE(name);
+            const FractalGolden golden(name);
+            const FractalConfig& config = golden.model.config();
+            const auto images = golden.arrays.floats("images_normalized");
+            const std::vector<std::int32_t> ids = condition_ids(golden, pass);
+            const FractalMasks masks = golden.masks(pass);
+            Tape tape(Device::cpu);
+            const auto job = [&] {
+                const Tensor image =
+                    tape.create(static_cast<std::int64_t>(ids.size()),
+                                config.channels * config.image_size() * config.image_size(), false);
+                copy_to_tensor(tape, image, images.data(), images.size() * 4);
+                LevelOutput output{image, golden.model.class_condition(tape, ids)};
+                for (std::size_t level = 0; level < config.generators(); ++level) {
+                    output = run_level(tape, golden, masks, level, output.patches, output.conditions);
+                    const std::string prefix = pass + ".level" + std::to_string(level) + ".";
+                    if (golden.arrays.contains(prefix + "patches"))
+                        check_level(tape, golden, prefix, level, output);
                 }
-                if (!tape.planning()) CHECK(relative_difference(logits, reference) < tolerance);
-            }
-            std::vector<std::int32_t> targets(static_cast<std::size_t>(pixels * config.channels));
-            copy_from_tensor(tape, targets.data(), values, targets.size() * 4);
-            if (!tape.planning())
-                CHECK(std::ranges::equal(targets, golden.arrays.integers("eval.pixel.targets")));
-        };
-        run_job(tape, plan_job(tape, job), job);
-        for (std::size_t level = 0; level <= last; ++level) {
-            CAPTURE(level);
-            const std::string prefix = "eval.level" + std::to_string(level) + ".";
-            CHECK(relative_difference(patches[level], golden.arrays.floats(prefix + "patches")) < tolerance);
-            CHECK(relative_difference(conditions[level], golden.arrays.floats(prefix + "cond.0")) <
-                  tolerance);
+                if (pass == "eval") check_logits(tape, golden, output);
+            };
+            run_job(tape, plan_job(tape, job), job);
         }
     }
 }

@@ -1,0 +1,51 @@
+// The geometry of redrawing a part of a picture, on the host: which patches of which level the mask touches,
+// what is known about them, and what that allows.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "models/fractal/config.h"
+
+// A picture to redraw in part: bytes [C, s, s], mask [s, s] with 1 for every pixel to redo.
+struct EditTask {
+    std::span<const std::uint8_t> picture, mask;
+};
+
+// Upper left pixel of a level's image in the whole picture.
+struct PatchOrigin {
+    std::int64_t row, column;
+};
+
+// Throws UsageError if nothing is hidden, or if an AR level would have to redo something else than all that
+// comes after its first hidden patch in raster order.
+void require_editable(const FractalConfig& config, std::span<const std::uint8_t> mask);
+
+PatchOrigin patch_origin(const FractalConfig& config, std::size_t level, PatchOrigin image,
+                         std::int64_t patch);
+
+// In all of these `origins` are those of the level's images, M of them. A null task: everything is hidden.
+
+// Per patch 1 if the mask touches it, [M, L].
+std::vector<std::uint8_t> hidden_patches(const FractalConfig& config, std::size_t level, const EditTask* task,
+                                         std::span<const PatchOrigin> origins);
+// The picture's patches [M * L, C * p^2], from its normalised values [C, s, s]; hidden pixels are 0.
+std::vector<float> known_patches(const FractalConfig& config, std::size_t level, const EditTask& task,
+                                 std::span<const float> picture, std::span<const PatchOrigin> origins);
+// Smallest and largest mean value, rounded, that the known pixels of each image leave open: [C, M, 2].
+std::vector<std::uint8_t> guiding_limits(const FractalConfig& config, std::size_t level, const EditTask* task,
+                                         std::span<const PatchOrigin> origins);
+
+// Bytes [n, C, s, s] to normalised values and back, both of whole pictures.
+std::vector<float> normalized_picture(const FractalConfig& config, std::span<const std::uint8_t> bytes);
+void to_bytes(const FractalConfig& config, std::span<const float> normalized, std::uint8_t* bytes);
+
+// Pictures in the middle of being drawn: bytes [n, C, s, s] and which pixels are there, [n, s, s].
+struct TraceFrame {
+    std::vector<std::uint8_t> images, known;
+};
+// From the patches of level 0, [n * L, C * p^2], and which of them are hidden, [n, L]. Of partly known
+// patches that are still hidden the known pixels are there.
+TraceFrame trace_frame(const FractalConfig& config, const EditTask* task, std::span<const float> picture,
+                       std::span<const float> patches, std::span<const std::uint8_t> hidden, std::int64_t n);

@@ -1,0 +1,60 @@
+#include "models/fractal/mar_level.h"
+
+namespace {
+
+constexpr float epsilon = 1e-6f;
+constexpr std::int64_t guiding_width = 128, guiding_blocks = 3, guiding_heads = 4;
+
+}  // namespace
+
+MarLevel::MarLevel(Parameters& parameters, const std::string& prefix, const FractalConfig& config,
+                   std::size_t level)
+    : width_(config.embed_dim_list[level]) {
+    const std::int64_t D = width_, L = config.tokens(level), p = config.patch_size(level),
+                       C = config.channels, n = config.conditions(level);
+    const bool guided = config.guides(level);
+    const std::int64_t prefix_tokens = n + (guided ? 1 : 0);
+    length_ = prefix_tokens + L;
+    neighbours_ = {config.img_size_list[level] / p, prefix_tokens, config.conditions(level + 1), D};
+    const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, Init init) {
+        return &parameters.add(prefix + "." + name, std::move(shape), init);
+    };
+    mask_token_ = add("mask_token", {1, 1, D}, Init::normal);
+    positions_ = add("pos_embed_learned", {1, length_, D}, Init::normal);
+    patch_weight_ = add("patch_emb.weight", {D, C * p * p}, Init::xavier);
+    patch_bias_ = add("patch_emb.bias", {D}, Init::zeros);
+    patch_norm_weight_ = add("patch_emb_ln.weight", {D}, Init::ones);
+    patch_norm_bias_ = add("patch_emb_ln.bias", {D}, Init::zeros);
+    condition_weight_ = add("cond_emb.weight", {D, config.condition_width(level)}, Init::xavier);
+    condition_bias_ = add("cond_emb.bias", {D}, Init::zeros);
+    if (guided) {
+        pixel_weight_ = add("pix_proj.weight", {D, C}, Init::xavier);
+        pixel_bias_ = add("pix_proj.bias", {D}, Init::zeros);
+    }
+    for (std::int64_t i = 0; i < config.num_blocks_list[level]; ++i)
+        blocks_.emplace_back(parameters, prefix + ".blocks." + std::to_string(i), D,
+                             config.num_heads_list[level]);
+    norm_weight_ = add("norm.weight", {D}, Init::ones);
+    norm_bias_ = add("norm.bias", {D}, Init::zeros);
+    if (guided)
+        guiding_level_ = std::make_unique<PixelLevel>(parameters, prefix + ".guiding_pixel_loss", C,
+                                                      config.condition_width(level), guiding_width,
+                                                      guiding_blocks, guiding_heads);
+}
+
+Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& conditions,
+                         const Tensor& guiding_pixel, const Tensor& mask, const Tensor& paths,
+                         const PassRule& rule) const {
+    const Tensor tokens = linear(tape, patches, *patch_weight_, patch_bias_);
+    const Tensor told = linear_tokens(tape, conditions, *condition_weight_, condition_bias_);
+    const Tensor guide = guiding_level_ ? linear(tape, guiding_pixel, *pixel_weight_, pixel_bias_) : Tensor();
+    Tensor x = masked_sequence(tape, guide, told, tokens, mask, *mask_token_, *positions_);
+    x = layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, epsilon);
+    for (const VitBlock& block : blocks_) {
+        const auto run = [&tape, &block, length = length_, paths = paths.node(), rule](const Tensor& input) {
+            return block.forward(tape, input, length, false, paths, rule);
+        };
+        x = rule.recompute ? recompute(tape, x, paths, run) : run(x);
+    }
+    return layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
+}

@@ -1,0 +1,45 @@
+// The MAR level (paper, section 4.2): a bidirectional transformer over the patches of an image, some of them
+// hidden, whose outputs at the hidden patches and around them condition the next level's model of these
+// patches.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/fractal/config.h"
+#include "models/fractal/pass_rule.h"
+#include "models/fractal/pixel_level.h"
+#include "models/fractal/vit_block.h"
+#include "runtime/masking_ops.h"
+#include "runtime/ops.h"
+#include "runtime/parameters.h"
+#include "runtime/tape.h"
+
+class MarLevel {
+  public:
+    // Registers the parameters PREFIX.mask_token, ... of level `level`.
+    MarLevel(Parameters& parameters, const std::string& prefix, const FractalConfig& config,
+             std::size_t level);
+
+    // patches [M * L, C * p^2]; conditions [M, n * condition width], the patch's own first; guiding_pixel [M,
+    // C], normalised, if the level is guided, else none; mask uint8 [M, L]; paths int64 [M, 1] names the
+    // sequences for dropout. Returns the outputs of all tokens [M * (prefix + L), D].
+    Tensor forward(Tape& tape, const Tensor& patches, const Tensor& conditions, const Tensor& guiding_pixel,
+                   const Tensor& mask, const Tensor& paths, const PassRule& rule) const;
+
+    // From these outputs to the conditions of the next level (runtime/masking_ops.h, neighbour_conditions).
+    const NeighbourShape& neighbours() const { return neighbours_; }
+    // The model of the guiding pixel given the level's first condition; null if the level is not guided.
+    const PixelLevel* guiding_level() const { return guiding_level_.get(); }
+
+  private:
+    std::int64_t length_, width_;
+    NeighbourShape neighbours_;
+    const Parameter *mask_token_, *positions_, *patch_weight_, *patch_bias_, *patch_norm_weight_,
+        *patch_norm_bias_, *condition_weight_, *condition_bias_,
+        *pixel_weight_ = nullptr, *pixel_bias_ = nullptr, *norm_weight_, *norm_bias_;
+    std::vector<VitBlock> blocks_;
+    std::unique_ptr<PixelLevel> guiding_level_;
+};

@@ -1,0 +1,103 @@
+#include "models/fractal/masks.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <stdexcept>
+#include <string>
+
+#include "runtime/random.h"
+
+namespace {
+
+// |z| for a standard normal z, given that it is at most 4.
+double half_normal(PhiloxKey key, std::int64_t path, std::uint32_t step) {
+    for (std::uint32_t attempt = 0;; ++attempt) {
+        const auto words = philox(
+            {attempt, static_cast<std::uint32_t>(path), static_cast<std::uint32_t>(path >> 32), step}, key);
+        const double radius = std::sqrt(-2.0 * std::log(1.0 - static_cast<double>(unit_float(words[0]))));
+        const double z =
+            std::abs(radius * std::cos(2 * std::numbers::pi * static_cast<double>(unit_float(words[1]))));
+        if (z <= 4) return z;
+    }
+}
+
+void mask_first(std::span<std::uint8_t> mask, std::int64_t count, PhiloxKey key, std::int64_t path,
+                std::uint32_t step) {
+    std::vector<std::int32_t> order(mask.size());
+    random_order(order, key, path, step);
+    for (std::int64_t i = 0; i < count; ++i)
+        mask[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])] = 1;
+}
+
+std::string of_level(const char* purpose, std::size_t level) {
+    return purpose + std::to_string(level);
+}
+
+}  // namespace
+
+FractalMasks::FractalMasks(const FractalConfig& config, std::span<const std::int64_t> samples,
+                           const Draw& draw) {
+    std::vector<std::int64_t> paths(samples.begin(), samples.end());
+    for (std::size_t i = 0; i < config.generators(); ++i) {
+        const std::int64_t L = config.tokens(i);
+        const auto count = static_cast<std::int64_t>(paths.size());
+        LevelMasks& masks = levels_.emplace_back();
+        masks.paths = std::move(paths);
+        paths.clear();
+        sequences_.push_back(count);
+        const bool last = i + 1 == config.generators();
+        if (!config.is_mar(i)) {
+            if (last) sequences_.push_back(count * L);
+            for (std::int64_t m = 0; m < count && !last; ++m)
+                for (std::int64_t t = 0; t < L; ++t)
+                    paths.push_back(masks.paths[static_cast<std::size_t>(m)] * L + t);
+            continue;
+        }
+        masks.mask.resize(static_cast<std::size_t>(count * L));
+        for (std::int64_t m = 0; m < count; ++m) {
+            const std::span<std::uint8_t> mask(masks.mask.data() + m * L, static_cast<std::size_t>(L));
+            const std::int64_t path = masks.paths[static_cast<std::size_t>(m)];
+            draw(i, path, mask);
+            masks.starts.push_back(static_cast<std::int64_t>(masks.selected.size()));
+            for (std::int64_t t = 0; t < L; ++t) {
+                if (mask[static_cast<std::size_t>(t)] == 0) continue;
+                masks.selected.push_back(static_cast<std::int32_t>(m * L + t));
+                if (!last) paths.push_back(path * L + t);
+            }
+            if (masks.starts.back() == static_cast<std::int64_t>(masks.selected.size()))
+                throw std::logic_error("masks: a sequence without a masked patch");
+        }
+        masks.starts.push_back(static_cast<std::int64_t>(masks.selected.size()));
+        if (last) sequences_.push_back(masks.starts.back());
+    }
+}
+
+FractalMasks training_masks(const FractalConfig& config, std::span<const std::int64_t> samples,
+                            std::uint64_t seed, std::uint32_t step) {
+    std::vector<PhiloxKey> ratio_keys, order_keys;
+    for (std::size_t i = 0; i < config.generators(); ++i) {
+        ratio_keys.push_back(random_key(seed, of_level("mask ratio/", i)));
+        order_keys.push_back(random_key(seed, of_level("mask order/", i)));
+    }
+    return {config, samples, [&](std::size_t level, std::int64_t path, std::span<std::uint8_t> mask) {
+                const auto L = static_cast<double>(mask.size());
+                const double ratio = 1.0 - 0.25 * half_normal(ratio_keys[level], path, step);
+                const auto count = static_cast<std::int64_t>(std::ceil(L * ratio));
+                mask_first(mask, std::max<std::int64_t>(1, count), order_keys[level], path, step);
+            }};
+}
+
+FractalMasks evaluation_masks(const FractalConfig& config, std::span<const std::int64_t> samples,
+                              std::uint64_t seed, std::uint32_t pass, std::uint64_t batch) {
+    std::vector<PhiloxKey> order_keys;
+    std::vector<std::int64_t> counts;
+    for (std::size_t i = 0; i < config.generators(); ++i) {
+        const float uniform = random_uniform(random_key(seed, of_level("evaluation count/", i)), batch, pass);
+        counts.push_back(1 + static_cast<std::int64_t>(uniform * static_cast<float>(config.tokens(i))));
+        order_keys.push_back(random_key(seed, of_level("evaluation order/", i)));
+    }
+    return {config, samples, [&](std::size_t level, std::int64_t path, std::span<std::uint8_t> mask) {
+                mask_first(mask, counts[level], order_keys[level], path, pass);
+            }};
+}

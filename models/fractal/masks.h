@@ -1,0 +1,51 @@
+// Which patches of which sequences a pass predicts. MAR levels hide some patches and hand only those on to
+// the next level, so the masks decide how many sequences every level sees. They are drawn on the host for a
+// whole batch before it runs: the loss is divided by counts that must be known before the first gradient, and
+// every number is keyed by (seed, step, patch path), so that no rank needs to ask another.
+//
+// Source: Li et al., "Fractal Generative Models" (2025, arXiv 2502.17437), section 4.2; the distribution of
+// the ratio is MAR's (Li et al. 2024, arXiv 2406.11838), truncated to [0, 1].
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "models/fractal/config.h"
+
+// Masks of one level. Sequences are in the order of the pass: sample-major, then raster.
+struct LevelMasks {
+    std::vector<std::int64_t> paths;  // name of each sequence: its parent's path * L + its place there
+    std::vector<std::uint8_t>
+        mask;  // [sequences, L], 1 = predicted; empty for an AR level, which predicts all
+    std::vector<std::int32_t> selected;  // m * L + t of the masked patches, ascending
+    std::vector<std::int64_t> starts;    // [sequences + 1]: where each sequence's part of `selected` begins
+};
+
+class FractalMasks {
+  public:
+    // Draws the mask [L] of one sequence.
+    using Draw = std::function<void(std::size_t level, std::int64_t path, std::span<std::uint8_t> mask)>;
+
+    FractalMasks() = default;
+    // For the samples of these numbers. Throws std::logic_error if a mask hides nothing.
+    FractalMasks(const FractalConfig& config, std::span<const std::int64_t> samples, const Draw& draw);
+
+    const LevelMasks& level(std::size_t level) const { return levels_[level]; }
+    // Sequences that a level processes, over the whole batch; of the pixel level: pixels.
+    std::int64_t sequences(std::size_t level) const { return sequences_[level]; }
+
+  private:
+    std::vector<LevelMasks> levels_;
+    std::vector<std::int64_t> sequences_;
+};
+
+// Training: the ratio of each sequence from normal(1, 0.25) truncated to [0, 1], ceil(L ratio) patches, at
+// least one, in uniformly random places.
+FractalMasks training_masks(const FractalConfig& config, std::span<const std::int64_t> samples,
+                            std::uint64_t seed, std::uint32_t step);
+// Likelihood: one count for all sequences of a level, uniform in 1..L, drawn for (seed, pass, batch);
+// uniformly random places. The mean loss over what is masked then estimates the bound over all orders.
+FractalMasks evaluation_masks(const FractalConfig& config, std::span<const std::int64_t> samples,
+                              std::uint64_t seed, std::uint32_t pass, std::uint64_t batch);
