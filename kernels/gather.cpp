@@ -1,4 +1,4 @@
-// Why so: memcpy per row already runs at memory speed; the paths are a few thousand integers.
+// memcpy per row already runs at memory speed.
 #include "kernels/gather.h"
 
 #include <cstring>
@@ -35,16 +35,6 @@ void scatter_rows(float* y, const float* x, const std::int32_t* index, std::int6
     for_each_task(rows, rows * width, [=](std::int64_t row) {
         std::memcpy(y + index[row] * width, x + row * width, static_cast<std::size_t>(width) * sizeof(float));
     });
-}
-
-void child_paths(std::int64_t* children, const std::int64_t* parents, std::int64_t M, std::int64_t L) {
-    for (std::int64_t m = 0; m < M; ++m)
-        for (std::int64_t t = 0; t < L; ++t) children[m * L + t] = parents[m] * L + t;
-}
-
-void child_paths_at(std::int64_t* children, const std::int64_t* parents, std::int64_t t, std::int64_t M,
-                    std::int64_t L) {
-    for (std::int64_t m = 0; m < M; ++m) children[m] = parents[m] * L + t;
 }
 
 }  // namespace cpu

@@ -1,5 +1,4 @@
-// Moving whole rows and naming the sequences they belong to. Bytes moved: each row once in, once out; no
-// arithmetic.
+// Moving whole rows. Bytes moved: each row once in, once out; no arithmetic but add_rows' one operation.
 #pragma once
 
 #include <cstdint>
@@ -19,12 +18,5 @@ void add_rows(float* y, std::int64_t y_stride, const float* x, std::int64_t x_st
 // written to.
 void gather_rows(float* y, const float* x, const std::int32_t* index, std::int64_t rows, std::int64_t width);
 void scatter_rows(float* y, const float* x, const std::int32_t* index, std::int64_t rows, std::int64_t width);
-
-// Path of a patch: path of its sequence * L + its place in raster order, starting from the sample's number.
-// It names the patch for every random number drawn for it. children [M, L] from parents [M].
-void child_paths(std::int64_t* children, const std::int64_t* parents, std::int64_t M, std::int64_t L);
-// children [M]: the paths of patch t alone.
-void child_paths_at(std::int64_t* children, const std::int64_t* parents, std::int64_t t, std::int64_t M,
-                    std::int64_t L);
 
 }  // namespace cpu

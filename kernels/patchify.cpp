@@ -55,14 +55,4 @@ void unpatchify(float* images, const float* patches, std::int64_t M, std::int64_
     rearrange<false>(images, patches, M, C, s, p);
 }
 
-void unpatchify_one(float* images, const float* patch, std::int64_t patch_index, std::int64_t M,
-                    std::int64_t C, std::int64_t s, std::int64_t p) {
-    const std::int64_t side = s / p;
-    const std::int64_t corner = patch_index / side * p * s + patch_index % side * p;
-    for (std::int64_t plane = 0; plane < M * C; ++plane)
-        for (std::int64_t y = 0; y < p; ++y)
-            for (std::int64_t x = 0; x < p; ++x)
-                images[plane * s * s + corner + y * s + x] = patch[(plane * p + y) * p + x];
-}
-
 }  // namespace cpu

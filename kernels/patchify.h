@@ -16,9 +16,4 @@ void patchify(float* patches, const float* images, std::int64_t M, std::int64_t 
 void unpatchify(float* images, const float* patches, std::int64_t M, std::int64_t C, std::int64_t s,
                 std::int64_t p);
 
-// Writes patch number patch_index of every image from patch [M, C, p, p]; the rest of images is left as it
-// is.
-void unpatchify_one(float* images, const float* patch, std::int64_t patch_index, std::int64_t M,
-                    std::int64_t C, std::int64_t s, std::int64_t p);
-
 }  // namespace cpu

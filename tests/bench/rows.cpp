@@ -49,14 +49,6 @@ void bench_gather(Table& table) {
                      cpu::copy_rows(kept.data(), (L - 1) * patch_values, patches.data(), L * patch_values,
                                     images, (L - 1) * patch_values);
                  });
-    constexpr std::int64_t parents = 2048;
-    std::vector<std::int64_t> paths(parents), children(parents * length);
-    std::iota(paths.begin(), paths.end(), 0);
-    table.kernel("child_paths", fmt::format("{} x {}", parents, length), Bound::memory,
-                 8.0 * parents * (1 + length),
-                 [&] { cpu::child_paths(children.data(), paths.data(), parents, length); });
-    table.kernel("child_paths_at", fmt::format("{}", parents), Bound::memory, 16.0 * parents,
-                 [&] { cpu::child_paths_at(children.data(), paths.data(), 3, parents, length); });
 }
 
 void bench_embedding(Table& table) {
@@ -144,10 +136,6 @@ void bench_patches(Table& table) {
                  [&] { cpu::patchify(patches.data(), pictures.data(), images, channels, size, patch); });
     table.kernel("unpatchify", shape, Bound::memory, 8.0 * count,
                  [&] { cpu::unpatchify(pictures.data(), patches.data(), images, channels, size, patch); });
-    table.kernel("unpatchify_one", fmt::format("{} x {} x {} x {}", images, channels, patch, patch),
-                 Bound::memory, 8.0 * images * channels * patch * patch, [&] {
-                     cpu::unpatchify_one(pictures.data(), patches.data(), 3, images, channels, size, patch);
-                 });
 }
 
 // All parameters at once, as far as the optimizer is concerned; the gradient of a bias.

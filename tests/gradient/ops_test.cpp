@@ -56,6 +56,27 @@ TEST_CASE("gradient: linear") {
         }
 }
 
+TEST_CASE("gradient: linear_tokens") {
+    Weights weights;
+    const Parameter& weight = weights.add("weight", {5, 3});
+    const Parameter& bias = weights.add("bias", {5});
+    Check({{4, 6, 1}}, weights.draw(), weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
+              return linear_tokens(tape, in[0], weight, &bias);
+          }))
+        .run();
+    Tape tape(Device::cpu);
+    CHECK_THROWS_AS(plan_job(tape, [&] { linear(tape, tape.create(4, 6, true), weight, &bias); }),
+                    std::logic_error);
+}
+
+TEST_CASE("gradient: dropout") {
+    const std::vector<std::int64_t> numbers = {3, 8};
+    Check({{6, 5, 2}}, nullptr, weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
+              return dropout(tape, in[0], dropout_rule(constant(tape, 2, numbers)));
+          }))
+        .run();
+}
+
 TEST_CASE("gradient: linear_pair") {
     Weights weights;
     const Parameter& first = weights.add("first", {5, 3});

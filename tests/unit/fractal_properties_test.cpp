@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <numeric>
 
 #include "models/fractal/fractal.h"
@@ -31,8 +32,35 @@ FractalConfig make_config(std::vector<std::int64_t> sizes, std::int64_t channels
     return config;
 }
 
-const std::vector<FractalConfig> configs = {make_config({8, 4, 1}, 3, 5), make_config({8, 2, 1}, 1, 5),
-                                            make_config({8, 1}, 3, 0), make_config({16, 8, 4, 1}, 3, 5)};
+FractalConfig with_types(FractalConfig config, std::vector<std::string> types, std::int64_t num_conds,
+                         bool guiding_pixel = false) {
+    config.generator_type_list = std::move(types);
+    config.num_conds = num_conds;
+    config.guiding_pixel = guiding_pixel;
+    config.validate("test");
+    return config;
+}
+
+const std::vector<FractalConfig> ar_configs = {make_config({8, 4, 1}, 3, 5), make_config({8, 2, 1}, 1, 5),
+                                               make_config({8, 1}, 3, 0), make_config({16, 8, 4, 1}, 3, 5)};
+const std::vector<FractalConfig> mar_configs = {
+    with_types(make_config({8, 4, 1}, 3, 5), {"mar", "mar", "ar"}, 5),
+    with_types(make_config({16, 8, 4, 1}, 3, 5), {"mar", "mar", "mar", "ar"}, 5, true),
+    with_types(make_config({8, 4, 1}, 1, 5), {"mar", "mar", "ar"}, 2, true),
+    with_types(make_config({8, 2, 1}, 1, 5), {"ar", "mar", "ar"}, 5),
+    with_types(make_config({8, 4, 1}, 3, 0), {"mar", "ar", "ar"}, 3),
+    with_types(make_config({8, 1}, 3, 5), {"mar", "ar"}, 4)};
+
+std::vector<FractalConfig> all_configs() {
+    std::vector<FractalConfig> all = ar_configs;
+    all.insert(all.end(), mar_configs.begin(), mar_configs.end());
+    return all;
+}
+const std::vector<FractalConfig> configs = all_configs();
+
+bool has_mar(const FractalConfig& config) {
+    return std::ranges::count(config.generator_type_list, "mar") > 0;
+}
 
 // A model whose random weights are large enough that its predictions are far from even.
 std::unique_ptr<FractalModel> random_model(const FractalConfig& config) {
@@ -71,26 +99,37 @@ Samples random_samples(const FractalConfig& config, std::int64_t count) {
     return samples;
 }
 
-// The samples as the model takes them.
-struct Inputs {
-    Tensor images, ids, paths;
-};
+// The samples' images as the model takes them.
+Tensor normalized_images(Tape& tape, const FractalConfig& config, const Samples& samples) {
+    const Tensor bytes =
+        tape.create(samples.count(), config.channels * config.image_size() * config.image_size(), false, 1);
+    copy_to_tensor(tape, bytes, samples.pixels.data(), samples.pixels.size());
+    return normalize_pixels(tape, bytes, config.pixel_mean(), config.pixel_deviation());
+}
 
-Inputs inputs(Tape& tape, const FractalConfig& config, const Samples& samples) {
-    const std::int64_t count = samples.count();
+std::vector<std::int64_t> sample_numbers(const Samples& samples) {
     std::vector<std::int64_t> numbers(samples.ids.size());
     std::iota(numbers.begin(), numbers.end(), samples.first);
-    const Tensor bytes = tape.create(count, config.channels * config.image_size() * config.image_size(),
-                                     false, 1),
-                 ids = tape.create(count, 1, false, 4), paths = tape.create(count, 1, false, 8);
-    copy_to_tensor(tape, bytes, samples.pixels.data(), samples.pixels.size());
-    copy_to_tensor(tape, ids, samples.ids.data(), samples.ids.size() * 4);
-    copy_to_tensor(tape, paths, numbers.data(), numbers.size() * 8);
-    return {normalize_pixels(tape, bytes, config.pixel_mean(), config.pixel_deviation()), ids, paths};
+    return numbers;
+}
+
+// Masks of a training step, or masks that hide everything.
+using DrawMasks = std::function<FractalMasks(const FractalConfig&, const Samples&)>;
+
+DrawMasks drawn_masks(std::uint64_t seed, std::uint32_t step) {
+    return [=](const FractalConfig& config, const Samples& samples) {
+        return training_masks(config, sample_numbers(samples), seed, step);
+    };
+}
+
+FractalMasks everything(const FractalConfig& config, const Samples& samples) {
+    return {config, sample_numbers(samples), [](std::size_t, std::int64_t, std::span<std::uint8_t> mask) {
+                std::ranges::fill(mask, std::uint8_t{1});
+            }};
 }
 
 struct PassResult {
-    std::vector<double> totals;
+    std::vector<double> totals, terms;
     std::vector<float> gradients;
     std::size_t used = 0, planned = 0;
 };
@@ -102,24 +141,31 @@ ChunkSizes whole(const FractalConfig& config, std::int64_t count) {
     return chunks;
 }
 
-// Losses and gradients of the parts of a batch, one after the other, with scales for `count` images.
-PassResult run_pass(FractalModel& model, const std::vector<Samples>& parts, std::int64_t count,
-                    const PassRule& rule, const ChunkSizes& chunks) {
+// Losses and gradients of the parts of a batch, one after the other, their mean taken over all of them.
+PassResult run_pass(FractalModel& model, const std::vector<Samples>& parts, const PassRule& rule,
+                    const ChunkSizes& chunks, const DrawMasks& draw) {
     const FractalConfig& config = model.config();
-    const std::vector<float> scales = channel_scales(
-        config.channels, 5, static_cast<double>(count * config.image_size() * config.image_size()));
+    std::vector<FractalMasks> masks;
     PassResult result;
+    result.terms.resize(config.generators() + 1);
+    for (const Samples& samples : parts) {
+        masks.push_back(draw(config, samples));
+        const std::vector<double> part = loss_terms(config, masks.back());
+        std::ranges::transform(result.terms, part, result.terms.begin(), std::plus<>());
+    }
+    const std::vector<float> scales = loss_scales(config, 5, result.terms);
     result.totals.resize(scales.size());
     model.parameters().zero_gradients();
-    for (const Samples& samples : parts) {
+    for (std::size_t i = 0; i < parts.size(); ++i) {
         Tape tape(Device::cpu);
         tape.arena().poison_released(true);
         tape.set_recording(true);
         const auto job = [&] {
-            const Inputs in = inputs(tape, config, samples);
-            const Tensor totals = tape.create(1, config.channels, false, 8);
+            const Tensor images = normalized_images(tape, config, parts[i]);
+            const Tensor totals =
+                tape.create(static_cast<std::int64_t>(result.terms.size()), config.channels, false, 8);
             copy_to_tensor(tape, totals, result.totals.data(), result.totals.size() * 8);
-            model.loss(tape, in.images, in.ids, in.paths, scales, totals, rule, chunks);
+            model.loss(tape, images, parts[i].ids, masks[i], scales, totals, rule, chunks);
             copy_from_tensor(tape, result.totals.data(), totals, result.totals.size() * 8);
         };
         const Plan plan = plan_job(tape, job);
@@ -135,7 +181,7 @@ PassResult run_pass(FractalModel& model, const std::vector<Samples>& parts, std:
 
 PassResult run_pass(FractalModel& model, const Samples& samples, const PassRule& rule,
                     const ChunkSizes& chunks) {
-    return run_pass(model, {samples}, samples.count(), rule, chunks);
+    return run_pass(model, std::vector<Samples>{samples}, rule, chunks, drawn_masks(1, 0));
 }
 
 // Largest difference of any parameter's gradient relative to that gradient's largest element.
@@ -168,13 +214,12 @@ std::vector<float> all_logits(const FractalModel& model, const Samples& samples)
     Tape tape(Device::cpu);
     std::vector<float> logits;
     const auto job = [&] {
-        const Inputs in = inputs(tape, config, samples);
-        Tensor condition = model.class_condition(tape, in.ids), image = in.images, paths = in.paths;
+        Tensor condition = model.class_condition(tape, samples.ids),
+               image = normalized_images(tape, config, samples);
         for (std::size_t level = 0; level < config.generators(); ++level) {
             image =
                 patchify(tape, image, config.channels, config.img_size_list[level], config.patch_size(level));
-            condition = model.generator(level).forward(tape, image, condition, paths, {});
-            paths = child_paths(tape, paths, config.tokens(level));
+            condition = model.ar_level(level).forward(tape, image, condition, Tensor(), {});
         }
         const Tensor values = pixel_values(tape, image, config.pixel_mean(), config.pixel_deviation());
         const std::int64_t C = config.channels;
@@ -212,7 +257,7 @@ std::size_t resident_bytes() {
 }  // namespace
 
 TEST_CASE("fractal: a value influences only what follows it") {
-    for (const FractalConfig& config : configs) {
+    for (const FractalConfig& config : ar_configs) {
         const auto model = random_model(config);
         const Samples samples = random_samples(config, 1);
         const std::vector<float> before = all_logits(*model, samples);
@@ -242,20 +287,39 @@ TEST_CASE("fractal: losses and gradients do not depend on the chunks") {
         const Samples samples = random_samples(config, 4);
         const ChunkSizes all = whole(config, 4);
         const PassResult reference = run_pass(*model, samples, dropping(1, 3), all);
-        CHECK(reference.used == reference.planned);
+        if (!has_mar(config)) CHECK(reference.used == reference.planned);
+        CHECK(reference.used <= reference.planned);
         ChunkSizes even, odd;
         for (std::size_t level = 0; level < n; ++level) {
             even.push_back(all[level] / (level == 0 ? 4 : 8));
             odd.push_back(2 * static_cast<std::int64_t>(level) + 3);
         }
         const PassResult in_even = run_pass(*model, samples, dropping(1, 3), even);
-        CHECK(in_even.used == in_even.planned);
+        if (!has_mar(config)) CHECK(in_even.used == in_even.planned);
         CHECK(in_even.planned < reference.planned);
         check_close(*model, in_even, reference);
         const PassResult in_odd = run_pass(*model, samples, dropping(1, 3), odd);
         CHECK(in_odd.used <= in_odd.planned);
         check_close(*model, in_odd, reference);
         check_close(*model, run_pass(*model, samples, dropping(1, 3), model->default_chunks()), reference);
+    }
+}
+
+TEST_CASE("fractal: the memory of a step does not depend on the masks") {
+    for (const FractalConfig& config : mar_configs) {
+        const auto model = random_model(config);
+        const Samples samples = random_samples(config, 4);
+        const ChunkSizes chunks = whole(config, 2);
+        const PassResult all = run_pass(*model, {samples}, {}, chunks, everything);
+        CHECK(all.used == all.planned);
+        bool fewer = false;
+        for (std::uint32_t step = 0; step < 4; ++step) {
+            const PassResult some = run_pass(*model, {samples}, {}, chunks, drawn_masks(1, step));
+            CHECK(some.planned == all.planned);
+            CHECK(some.used <= all.planned);
+            fewer = fewer || some.terms.back() < all.terms.back();
+        }
+        CHECK(fewer);
     }
 }
 
@@ -289,6 +353,10 @@ TEST_CASE("fractal: dropout is a function of seed, step and sample") {
     CHECK(run_pass(*model, renamed, dropping(1, 3), chunks).totals != reference.totals);
     CHECK(run_pass(*model, samples, {}, chunks).totals != reference.totals);
     CHECK(run_pass(*model, renamed, {}, chunks).totals == run_pass(*model, samples, {}, chunks).totals);
+    const auto mar = random_model(mar_configs[0]);
+    const PassResult plain = run_pass(*mar, samples, {}, chunks);
+    CHECK(run_pass(*mar, renamed, {}, chunks).totals != plain.totals);  // other masks
+    CHECK(run_pass(*mar, samples, dropping(1, 3), chunks).totals != plain.totals);
 }
 
 TEST_CASE("fractal: accumulated batches equal the large one") {
@@ -297,8 +365,8 @@ TEST_CASE("fractal: accumulated batches equal the large one") {
         const Samples samples = random_samples(config, 5);
         const PassResult large = run_pass(*model, samples, dropping(1, 3), model->default_chunks());
         check_close(*model,
-                    run_pass(*model, {samples.part(0, 2), samples.part(2, 1), samples.part(3, 2)}, 5,
-                             dropping(1, 3), model->default_chunks()),
+                    run_pass(*model, {samples.part(0, 2), samples.part(2, 1), samples.part(3, 2)},
+                             dropping(1, 3), model->default_chunks(), drawn_masks(1, 0)),
                     large);
     }
 }
@@ -319,7 +387,7 @@ TEST_CASE("fractal: every parameter has a gradient") {
 }
 
 TEST_CASE("fractal: one batch can be learned by heart") {
-    for (const FractalConfig& config : {configs[0], configs[1]}) {
+    for (const FractalConfig& config : {ar_configs[0], ar_configs[1], mar_configs[0], mar_configs[2]}) {
         FractalModel model(config, Device::cpu);
         model.parameters().allocate(Device::cpu, true);
         model.parameters().initialize(1);
@@ -327,8 +395,8 @@ TEST_CASE("fractal: one batch can be learned by heart") {
         Samples samples = random_samples(config, 3);
         for (std::uint8_t& value : samples.pixels) value = static_cast<std::uint8_t>(value / 64 * 70);
         const auto loss = [&](const PassResult& result) {
-            return std::accumulate(result.totals.begin(), result.totals.end(), 0.0) /
-                   static_cast<double>(samples.pixels.size());
+            return std::accumulate(result.totals.end() - config.channels, result.totals.end(), 0.0) /
+                   (result.terms.back() * static_cast<double>(config.channels));
         };
         const double first = loss(run_pass(model, samples, {}, model.default_chunks()));
         CHECK(first == doctest::Approx(std::log(256.0)).epsilon(0.05));
@@ -369,7 +437,7 @@ TEST_CASE("sampler: an image depends on its number, class and seed alone") {
 }
 
 TEST_CASE("sampler: a greedy image is the most likely continuation at every value") {
-    for (const FractalConfig& config : configs) {
+    for (const FractalConfig& config : ar_configs) {
         const auto model = random_model(config);
         const std::vector<std::int64_t> classes =
             config.class_num > 0 ? std::vector<std::int64_t>{3, -1} : std::vector<std::int64_t>{-1, -1};
@@ -426,35 +494,39 @@ TEST_CASE("sampler: what it refuses") {
     SampleRule rule;
     rule.guidance = 2;
     CHECK_THROWS_AS(sampler.sample(std::vector<std::int64_t>{0}, rule), std::logic_error);
-    const auto unlabelled = random_model(configs[2]);
+    const auto unlabelled = random_model(ar_configs[2]);
+    CHECK_THROWS_WITH_AS(FractalSampler(*model, 1, false, {4}), doctest::Contains("one per level"),
+                         UsageError);
     CHECK_THROWS_AS(FractalSampler(*unlabelled, 1, true), UsageError);
     CHECK_THROWS_AS(FractalSampler(*unlabelled, 1, false).sample(std::vector<std::int64_t>{0}, {}),
                     UsageError);
 }
 
-TEST_CASE("fractal: planning a large model takes no memory") {
-    const FractalConfig config{{256, 16, 4, 1},
-                               {1280, 640, 320, 64},
-                               {40, 10, 5, 1},
-                               {16, 8, 4, 4},
-                               {"ar", "ar", "ar", "ar"},
-                               1,
-                               false,
-                               1000,
-                               3};
-    config.validate("test");
-    const FractalModel model(config, Device::cpu);
+TEST_CASE("fractal: planning the paper's models takes no memory") {
     const std::size_t before = resident_bytes();
-    Tape tape(Device::cpu);
-    tape.set_recording(true);
-    const std::vector<float> scales = channel_scales(3, 5, 1);
-    const Plan plan = plan_job(tape, [&] {
-        const Tensor images = tape.create(32, 3 * 256 * 256, false), ids = tape.create(32, 1, false, 4),
-                     paths = tape.create(32, 1, false, 8), totals = tape.create(1, 3, false, 8);
-        model.loss(tape, images, ids, paths, scales, totals, {0.1f, false, 1, 1}, whole(config, 32));
-    });
-    CHECK(plan.bytes > std::size_t{100} << 30);
-    CHECK(tape.arena().slab_bytes() == 0);
-    CHECK(tape.live_nodes() == 0);
-    CHECK(resident_bytes() < before + (std::size_t{32} << 20));
+    for (const FractalPreset& preset : fractal_presets()) {
+        CAPTURE(preset.name);
+        const FractalConfig& config = preset.config;
+        const FractalModel model(config, Device::cpu);
+        Tape tape(Device::cpu);
+        tape.set_recording(true);
+        const std::vector<float> scales((config.generators() + 1) * 3);
+        const std::vector<std::int32_t> ids(32);
+        const auto plan_with = [&](const ChunkSizes& chunks) {
+            return plan_job(tape, [&] {
+                const Tensor images = tape.create(32, 3 * config.image_size() * config.image_size(), false),
+                             totals =
+                                 tape.create(static_cast<std::int64_t>(config.generators()) + 1, 3, false, 8);
+                model.loss(tape, images, ids, {}, scales, totals, {0.1f, false, 1, 1}, chunks);
+            });
+        };
+        const Plan chunked = plan_with(model.default_chunks()), at_once = plan_with(whole(config, 32));
+        CHECK(chunked.bytes < at_once.bytes);
+        CHECK(tape.arena().slab_bytes() == 0);
+        CHECK(tape.live_nodes() == 0);
+        const FractalSampler sampler(model, 1, false);
+        CHECK(sampler.plan().bytes > 0);
+        if (preset.name == "fractalmar_huge_in256") CHECK(at_once.bytes > std::size_t{100} << 30);
+    }
+    CHECK(resident_bytes() < before + (std::size_t{64} << 20));
 }

@@ -32,18 +32,30 @@ TEST_CASE("copy_rows drops the last token of every sequence") {
     CHECK(same_bits(y, expected));
 }
 
-TEST_CASE("paths count patches in raster order below their sequence") {
-    const std::vector<std::int64_t> parents = {0, 7, 3'000'000'000};
-    const std::int64_t L = 5, M = static_cast<std::int64_t>(parents.size());
-    std::vector<std::int64_t> children(15, -1);
-    cpu::child_paths(children.data(), parents.data(), M, L);
-    CHECK(children == std::vector<std::int64_t>{0, 1, 2, 3, 4, 35, 36, 37, 38, 39, 15'000'000'000,
-                                                15'000'000'001, 15'000'000'002, 15'000'000'003,
-                                                15'000'000'004});
-    for (std::int64_t t = 0; t < L; ++t) {
-        std::vector<std::int64_t> column(parents.size(), -1);
-        cpu::child_paths_at(column.data(), parents.data(), t, M, L);
-        for (std::int64_t m = 0; m < M; ++m)
-            CHECK(column[static_cast<std::size_t>(m)] == children[static_cast<std::size_t>(m * L + t)]);
+TEST_CASE("add_rows adds rows of any stride and touches nothing between them") {
+    const std::int64_t rows = 300, width = 65, x_stride = 70, y_stride = 67;
+    const std::vector<float> x = uniform(rows * x_stride, 1), before = uniform(rows * y_stride, 2);
+    std::vector<float> y = before, expected = before;
+    cpu::add_rows(y.data(), y_stride, x.data(), x_stride, rows, width);
+    for (std::int64_t row = 0; row < rows; ++row)
+        for (std::int64_t i = 0; i < width; ++i) expected[row * y_stride + i] += x[row * x_stride + i];
+    CHECK(same_bits(y, expected));
+}
+
+TEST_CASE("gather_rows picks rows by number and scatter_rows puts them back") {
+    for (const std::int64_t width : {1, 3, 64, 129}) {
+        const std::vector<std::int32_t> index = {7, 0, 299, 12, 5};
+        const std::int64_t rows = static_cast<std::int64_t>(index.size());
+        const std::vector<float> x = uniform(300 * width, 1);
+        std::vector<float> picked(static_cast<std::size_t>(rows * width), NAN), expected;
+        cpu::gather_rows(picked.data(), x.data(), index.data(), rows, width);
+        for (const std::int32_t i : index)
+            expected.insert(expected.end(), x.begin() + i * width, x.begin() + (i + 1) * width);
+        CHECK(same_bits(picked, expected));
+        std::vector<float> back(x.size(), -1.0f), back_expected = back;
+        cpu::scatter_rows(back.data(), picked.data(), index.data(), rows, width);
+        for (const std::int32_t i : index)
+            std::copy_n(x.begin() + i * width, width, back_expected.begin() + i * width);
+        CHECK(same_bits(back, back_expected));
     }
 }

@@ -43,20 +43,3 @@ TEST_CASE("patchify orders patches in raster order, channel-major inside, and un
         CHECK(same_bits(back, images));
     }
 }
-
-TEST_CASE("unpatchify_one writes its patch and nothing else") {
-    for (const Shape& h : shapes) {
-        const std::int64_t L = (h.s / h.p) * (h.s / h.p), patch_index = L / 2;
-        const std::vector<float> images = uniform(h.M * h.C * h.s * h.s, 1);
-        const std::vector<float> patch = uniform(h.M * h.C * h.p * h.p, 2);
-        std::vector<float> written = images, expected = images;
-        cpu::unpatchify_one(written.data(), patch.data(), patch_index, h.M, h.C, h.s, h.p);
-        for (std::int64_t m = 0; m < h.M; ++m)
-            for (std::int64_t c = 0; c < h.C; ++c)
-                for (std::int64_t y = 0; y < h.p; ++y)
-                    for (std::int64_t x = 0; x < h.p; ++x)
-                        expected[image_offset(h, m, patch_index, c, y, x)] =
-                            patch[((m * h.C + c) * h.p + y) * h.p + x];
-        CHECK(same_bits(written, expected));
-    }
-}

@@ -1,0 +1,105 @@
+#include "kernels/masked_sequence.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/unit/kernel_check.h"
+
+using namespace kernel_check;
+
+namespace {
+
+std::vector<std::uint8_t> random_mask(std::int64_t count) {
+    std::vector<std::uint8_t> mask;
+    for (const std::int32_t bit : integers(count, 9, 2)) mask.push_back(static_cast<std::uint8_t>(bit));
+    return mask;
+}
+
+struct Inputs {
+    explicit Inputs(const MaskedSequenceShape& shape)
+        : guide(uniform(shape.M * shape.D, 1)),
+          cond(uniform(shape.M * shape.n * shape.D, 2)),
+          tokens(uniform(shape.M * shape.L * shape.D, 3)),
+          mask_token(uniform(shape.D, 4)),
+          pos(uniform(shape.length() * shape.D, 5)),
+          dx(uniform(shape.M * shape.length() * shape.D, 6)),
+          mask(random_mask(shape.M * shape.L)) {}
+    std::vector<float> guide, cond, tokens, mask_token, pos, dx;
+    std::vector<std::uint8_t> mask;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "a MAR level's sequence: guiding pixel, conditions from the last to the first, patches or the mask "
+    "token") {
+    for (const std::int64_t M : row_counts)
+        for (const std::int64_t L : {1, 4, 16})
+            for (const std::int64_t n : {1, 5})
+                for (const bool guided : {false, true})
+                    for (const std::int64_t D : {1, 5, 64, 129}) {
+                        const MaskedSequenceShape shape{M, L, n, guided, D};
+                        const std::int64_t T = shape.length(), G = guided ? 1 : 0;
+                        const Inputs in(shape);
+                        std::vector<float> x(in.dx.size(), NAN), dguide(in.guide.size(), NAN),
+                            dcond(in.cond.size(), NAN), dtokens(in.tokens.size(), NAN),
+                            dmask(in.mask_token.size(), 0.5f), dpos(in.pos.size(), 0.25f),
+                            workspace(
+                                static_cast<std::size_t>(cpu::masked_sequence_backward_workspace(shape)),
+                                NAN);
+                        cpu::masked_sequence_forward(x.data(), guided ? in.guide.data() : nullptr,
+                                                     in.cond.data(), in.tokens.data(), in.mask.data(),
+                                                     in.mask_token.data(), in.pos.data(), shape);
+                        cpu::masked_sequence_backward(guided ? dguide.data() : nullptr, dcond.data(),
+                                                      dtokens.data(), dmask.data(), dpos.data(),
+                                                      workspace.data(), in.dx.data(), in.mask.data(), shape);
+                        std::vector<float> x_expected(x.size()), dguide_expected(dguide.size()),
+                            dcond_expected(dcond.size()), dtokens_expected(dtokens.size(), 0.0f);
+                        std::vector<double> dmask_expected(dmask.size(), 0.5),
+                            dpos_expected(dpos.size(), 0.25);
+                        for (std::int64_t m = 0; m < M; ++m)
+                            for (std::int64_t i = 0; i < D; ++i) {
+                                const auto put = [&](std::int64_t s, float value) {
+                                    x_expected[(m * T + s) * D + i] = value + in.pos[s * D + i];
+                                    dpos_expected[s * D + i] += in.dx[(m * T + s) * D + i];
+                                    return in.dx[(m * T + s) * D + i];
+                                };
+                                if (guided) dguide_expected[m * D + i] = put(0, in.guide[m * D + i]);
+                                for (std::int64_t j = 0; j < n; ++j) {
+                                    const std::int64_t at = (m * n + j) * D + i;
+                                    dcond_expected[at] = put(G + n - 1 - j, in.cond[at]);
+                                }
+                                for (std::int64_t t = 0; t < L; ++t) {
+                                    const std::int64_t at = (m * L + t) * D + i;
+                                    if (in.mask[m * L + t] != 0)
+                                        dmask_expected[i] += put(G + n + t, in.mask_token[i]);
+                                    else
+                                        dtokens_expected[at] = put(G + n + t, in.tokens[at]);
+                                }
+                            }
+                        CAPTURE(M);
+                        CAPTURE(L);
+                        CAPTURE(n);
+                        CAPTURE(guided);
+                        CAPTURE(D);
+                        CHECK(same_bits(x, x_expected));
+                        if (guided) CHECK(same_bits(dguide, dguide_expected));
+                        CHECK(same_bits(dcond, dcond_expected));
+                        CHECK(same_bits(dtokens, dtokens_expected));
+                        CHECK(relative_error(dmask, dmask_expected) < 1e-5);
+                        CHECK(relative_error(dpos, dpos_expected) < 1e-6);
+                    }
+}
+
+TEST_CASE("a MAR level's sequence does not depend on the number of threads") {
+    CHECK(same_for_any_threads([] {
+        const MaskedSequenceShape shape{301, 16, 5, true, 33};
+        const Inputs in(shape);
+        std::vector<float> dguide(in.guide.size()), dcond(in.cond.size()), dtokens(in.tokens.size()),
+            sums(in.mask_token.size() + in.pos.size()),
+            workspace(static_cast<std::size_t>(cpu::masked_sequence_backward_workspace(shape)));
+        cpu::masked_sequence_backward(dguide.data(), dcond.data(), dtokens.data(), sums.data(),
+                                      sums.data() + shape.D, workspace.data(), in.dx.data(), in.mask.data(),
+                                      shape);
+        return sums;
+    }));
+}
