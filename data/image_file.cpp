@@ -162,6 +162,15 @@ Image read_image(const std::filesystem::path& path, int channels) {
     return image;
 }
 
+std::vector<std::uint8_t> planar_pixels(const Image& image) {
+    const auto channels = static_cast<std::size_t>(image.channels);
+    const std::size_t plane = image.pixels.size() / channels;
+    std::vector<std::uint8_t> planes(image.pixels.size());
+    for (std::size_t i = 0; i < planes.size(); ++i)
+        planes[i % channels * plane + i / channels] = image.pixels[i];
+    return planes;
+}
+
 std::vector<std::uint8_t> encode_png(const Image& image) {
     std::vector<std::uint8_t> file;
     if (!stbi_write_png_to_func(append_bytes, &file, image.width, image.height, image.channels,
