@@ -12,7 +12,7 @@ struct Image {
 
 // Larger images are refused from their header, before memory is taken for them.
 constexpr int maximum_image_side = 20'000;
-constexpr std::int64_t maximum_image_pixels = 400'000'000;
+constexpr std::int64_t maximum_image_pixels = std::int64_t{1} << 28;  // 1 GiB of RGBA, the decoder's limit
 
 // Reads a JPEG or PNG file, told by its first bytes and not by its name, as 1 (grey), 2 (grey and alpha, 255
 // where the file has none) or 3 (RGB) channels. Otherwise alpha is dropped; 16-bit samples keep their upper
