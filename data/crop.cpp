@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "runtime/error.h"
@@ -129,38 +130,70 @@ Window whole(int length) {
     return {length, 0, length};
 }
 
-// Python's round(): half to even.
-Window centre_window(int length, double scale, int size) {
-    const int resized = static_cast<int>(std::nearbyint(length * scale));
-    return {resized, (resized - size) / 2, size};
-}
-
-Image cut(const Image& image, int left, int top, int size) {
-    Image result = empty_image(size, size, image.channels);
-    const std::ptrdiff_t row_bytes = std::ptrdiff_t{size} * image.channels;
-    for (int y = 0; y < size; ++y)
+Image cut(const Image& image, int left, int top, int width, int height) {
+    Image result = empty_image(width, height, image.channels);
+    const std::ptrdiff_t row_bytes = std::ptrdiff_t{width} * image.channels;
+    for (int y = 0; y < height; ++y)
         std::copy_n(image.pixels.data() + (std::ptrdiff_t{top + y} * image.width + left) * image.channels,
                     row_bytes, result.pixels.data() + y * row_bytes);
     return result;
 }
 
+bool is_to_be_halved(int source_width, int source_height, int width, int height) {
+    return source_width / 2 >= width && source_height / 2 >= height;
+}
+
+// Pixels of a side of `source_length` that pixel i of a side of `resized_length` covers.
+PixelRange covered(int i, int source_length, int resized_length) {
+    const std::int64_t length = source_length, begin = i * length / resized_length,
+                       end = ((i + 1) * length + resized_length - 1) / resized_length;
+    return {static_cast<int>(begin), static_cast<int>(end)};
+}
+
 }  // namespace
 
-Image crop_centre(const Image& image, int size) {
-    if (image.width < 1 || image.height < 1 || (image.channels != 1 && image.channels != 3))
-        fail("an image of {}x{} pixels and {} channels cannot be cropped", image.width, image.height,
-             image.channels);
-    if (size < 1) fail("a crop of {0}x{0} pixels, expected at least 1x1", size);
+PixelRange CropGeometry::columns(int x) const {
+    return covered(left + x, source_width, resized_width);
+}
+
+PixelRange CropGeometry::rows(int y) const {
+    return covered(top + y, source_height, resized_height);
+}
+
+CropGeometry crop_geometry(int source_width, int source_height, int width, int height) {
+    if (source_width < 1 || source_height < 1)
+        fail("an image of {}x{} pixels cannot be cropped", source_width, source_height);
+    if (width < 1 || height < 1) fail("a crop of {}x{} pixels, expected at least 1x1", width, height);
+    int halved_width = source_width, halved_height = source_height;
+    while (is_to_be_halved(halved_width, halved_height, width, height)) {
+        halved_width /= 2;
+        halved_height /= 2;
+    }
+    const double scale =
+        std::max(static_cast<double>(width) / halved_width, static_cast<double>(height) / halved_height);
+    // Python's round(): half to even.
+    const auto resized = [scale](int length) { return static_cast<int>(std::nearbyint(length * scale)); };
+    const int resized_width = resized(halved_width), resized_height = resized(halved_height);
+    return {source_width,
+            source_height,
+            resized_width,
+            resized_height,
+            (resized_width - width) / 2,
+            (resized_height - height) / 2};
+}
+
+Image crop_centre(const Image& image, int width, int height) {
+    if (image.channels != 1 && image.channels != 3)
+        fail("an image of {} channels cannot be cropped, expected 1 or 3", image.channels);
+    const CropGeometry geometry = crop_geometry(image.width, image.height, width, height);
     Image halved;
     const Image* current = &image;
-    while (std::min(current->width, current->height) >= 2 * size) {
+    while (is_to_be_halved(current->width, current->height, width, height)) {
         halved = resize(*current, whole(current->width / 2), whole(current->height / 2), box);
         current = &halved;
     }
-    const int short_side = std::min(current->width, current->height);
-    if (short_side == size)
-        return cut(*current, (current->width - size) / 2, (current->height - size) / 2, size);
-    const double scale = static_cast<double>(size) / short_side;
-    return resize(*current, centre_window(current->width, scale, size),
-                  centre_window(current->height, scale, size), bicubic);
+    if (current->width == geometry.resized_width && current->height == geometry.resized_height)
+        return cut(*current, geometry.left, geometry.top, width, height);
+    return resize(*current, {geometry.resized_width, geometry.left, width},
+                  {geometry.resized_height, geometry.top, height}, bicubic);
 }

@@ -11,6 +11,34 @@
 
 #include "data/image_file.h"
 
-// [size, size, image.channels]; any image of at least one pixel. Memory beside the image: one of a quarter
-// its size, and [height, size]. Throws Error if the image is empty or size < 1.
-Image crop_centre(const Image& image, int size);
+// The same for a rectangle, which the release does not know: halve while both sides are at least twice the
+// rectangle's; scale until the picture just covers it; cut it out of the middle.
+// [height, width, image.channels]; any image of at least one pixel, one of exactly width x height stays as it
+// is. Memory beside the image: one of a quarter its size, and [its height, width]. Throws Error if the image
+// is empty or width or height < 1.
+Image crop_centre(const Image& image, int width, int height);
+
+// [size, size, image.channels].
+inline Image crop_centre(const Image& image, int size) {
+    return crop_centre(image, size, size);
+}
+
+// Pixels [begin, end) of one side of an image.
+struct PixelRange {
+    int begin, end;
+};
+
+// Where the pixels of a crop come from: the image as if resized to resized_width x resized_height in one go,
+// of which the crop's upper left pixel is (left, top).
+struct CropGeometry {
+    int source_width, source_height, resized_width, resized_height, left, top;
+
+    // The image's columns that column x of the crop covers, also those that it covers in part. The bicubic
+    // filter looks a little further than that.
+    PixelRange columns(int x) const;
+    // The image's rows that row y of the crop covers.
+    PixelRange rows(int y) const;
+};
+
+// Of crop_centre() for an image of source_width x source_height. Throws Error as it does.
+CropGeometry crop_geometry(int source_width, int source_height, int width, int height);

@@ -111,6 +111,13 @@ bool jpeg_is_complete(Bytes bytes) {
     return false;
 }
 
+void check_sides(std::uint32_t width, std::uint32_t height, const std::string& name) {
+    if (width > maximum_image_side || height > maximum_image_side ||
+        std::int64_t{width} * height > maximum_image_pixels)
+        fail("{}: {}x{} pixels, expected at most {} a side and {} in all", name, width, height,
+             maximum_image_side, maximum_image_pixels);
+}
+
 // The decoder ignores the chunks' checksums. Chunks: PNG specification, section 5.3.
 void check_png_chunks(Bytes bytes, const std::string& name) {
     std::size_t position = png_magic.size();
@@ -138,16 +145,17 @@ Image read_image(const std::filesystem::path& path, int channels) {
     const std::string name = path.string();
     const std::vector<std::uint8_t> bytes = read_image_bytes(name);
     const int length = static_cast<int>(bytes.size());
+    const bool is_png = starts_with(bytes, png_magic);
+    // The decoder has a limit of its own for PNGs, and says nothing about the sides when it is met.
+    if (is_png && bytes.size() >= 24)
+        check_sides(big_endian_u32(&bytes[16]), big_endian_u32(&bytes[20]), name);
     Image image;
     image.channels = channels;
     int channels_in_file = 0;
     if (!stbi_info_from_memory(bytes.data(), length, &image.width, &image.height, &channels_in_file))
         fail("{}: damaged or unsupported: {}", name, stbi_failure_reason());
-    if (image.width > maximum_image_side || image.height > maximum_image_side ||
-        std::int64_t{image.width} * image.height > maximum_image_pixels)
-        fail("{}: {}x{} pixels, expected at most {} a side and {} in all", name, image.width, image.height,
-             maximum_image_side, maximum_image_pixels);
-    if (starts_with(bytes, png_magic))
+    check_sides(static_cast<std::uint32_t>(image.width), static_cast<std::uint32_t>(image.height), name);
+    if (is_png)
         check_png_chunks(bytes, name);
     else if (!jpeg_is_complete(bytes))
         fail("{}: truncated JPEG", name);
@@ -160,6 +168,15 @@ Image read_image(const std::filesystem::path& path, int channels) {
                          static_cast<std::size_t>(channels);
     image.pixels.assign(decoded.get(), decoded.get() + samples);
     return image;
+}
+
+std::vector<std::uint8_t> planar_pixels(const Image& image) {
+    const auto channels = static_cast<std::size_t>(image.channels);
+    const std::size_t plane = image.pixels.size() / channels;
+    std::vector<std::uint8_t> planes(image.pixels.size());
+    for (std::size_t i = 0; i < planes.size(); ++i)
+        planes[i % channels * plane + i / channels] = image.pixels[i];
+    return planes;
 }
 
 std::vector<std::uint8_t> encode_png(const Image& image) {

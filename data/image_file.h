@@ -12,12 +12,16 @@ struct Image {
 
 // Larger images are refused from their header, before memory is taken for them.
 constexpr int maximum_image_side = 20'000;
-constexpr std::int64_t maximum_image_pixels = 400'000'000;
+constexpr std::int64_t maximum_image_pixels = std::int64_t{1} << 28;  // 1 GiB of RGBA, the decoder's limit
 
-// Reads a JPEG or PNG file, told by its first bytes and not by its name, as 1 (grey) or 3 (RGB) channels.
-// Alpha is dropped, 16-bit samples keep their upper byte, CMYK becomes RGB. Throws Error with the path and
-// the reason: not an image, too large, truncated, or a PNG chunk that differs from its checksum.
+// Reads a JPEG or PNG file, told by its first bytes and not by its name, as 1 (grey), 2 (grey and alpha, 255
+// where the file has none) or 3 (RGB) channels. Otherwise alpha is dropped; 16-bit samples keep their upper
+// byte, CMYK becomes RGB. Throws Error with the path and the reason: not an image, too large, truncated, or a
+// PNG chunk that differs from its checksum.
 Image read_image(const std::filesystem::path& path, int channels);
+
+// The image as models take it, [channels, height, width].
+std::vector<std::uint8_t> planar_pixels(const Image& image);
 
 // An 8-bit PNG file: rows filtered adaptively, compressed by zlib at its best. 1 or 3 channels. Throws Error.
 std::vector<std::uint8_t> encode_png(const Image& image);

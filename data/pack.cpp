@@ -123,12 +123,7 @@ Decoded decode(const fs::path& path, int size, int channels) {
     try {
         std::error_code unreachable;  // a link that leads nowhere is no file either
         if (!fs::is_regular_file(path, unreachable)) fail("{}: not a file", path.string());
-        const Image image = crop_centre(read_image(path, channels), size);
-        decoded.pixels.resize(image.pixels.size());
-        const std::size_t plane = decoded.pixels.size() / static_cast<std::size_t>(channels);
-        for (std::size_t i = 0; i < decoded.pixels.size(); ++i)
-            decoded.pixels[i % static_cast<std::size_t>(channels) * plane +
-                           i / static_cast<std::size_t>(channels)] = image.pixels[i];
+        decoded.pixels = planar_pixels(crop_centre(read_image(path, channels), size));
     } catch (const Error& error) {
         decoded.reason = error.what();
     } catch (...) {

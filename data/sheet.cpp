@@ -1,6 +1,8 @@
 #include "data/sheet.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 
 namespace {
 
@@ -25,10 +27,6 @@ Image white_image(int width, int height, int channels) {
 
 constexpr int gap = 2;
 
-int enlargement(int size) {
-    return std::max(1, 64 / size);
-}
-
 }  // namespace
 
 Image interleaved_image(std::span<const std::uint8_t> image, int channels, int size) {
@@ -46,6 +44,26 @@ Image image_sheet(std::span<const std::uint8_t> images, int channels, int size, 
         draw_image(sheet, images.subspan(static_cast<std::size_t>(n) * bytes, bytes), size, factor,
                    gap + n % columns * pitch, gap + n / columns * pitch);
     return sheet;
+}
+
+int enlargement(int size) {
+    return std::max(1, 64 / size);
+}
+
+Image enlarge(const Image& image, int factor) {
+    if (factor < 1)
+        throw std::logic_error("an image enlarged by " + std::to_string(factor) + ", expected at least 1");
+    Image result{image.width * factor, image.height * factor, image.channels, {}};
+    const auto channels = static_cast<std::size_t>(image.channels), times = static_cast<std::size_t>(factor);
+    const std::size_t row_bytes = static_cast<std::size_t>(image.width) * channels;
+    result.pixels.resize(image.pixels.size() * times * times);
+    auto output = result.pixels.begin();
+    for (int y = 0; y < result.height; ++y) {
+        const std::uint8_t* pixel = image.pixels.data() + static_cast<std::size_t>(y / factor) * row_bytes;
+        for (int x = 0; x < image.width; ++x, pixel += channels)
+            for (int k = 0; k < factor; ++k) output = std::copy_n(pixel, channels, output);
+    }
+    return result;
 }
 
 int image_sheet_pitch(int size) {

@@ -13,5 +13,11 @@ Image interleaved_image(std::span<const std::uint8_t> image, int channels, int s
 // enlarged by a whole factor.
 Image image_sheet(std::span<const std::uint8_t> images, int channels, int size, int columns);
 
+// The whole factor by which a sheet enlarges images of that size, so that they can be seen.
+int enlargement(int size);
+
+// Every pixel as factor x factor pixels. Throws std::logic_error if factor < 1.
+Image enlarge(const Image& image, int factor);
+
 // Height and width of an image's place on a sheet in pixels, the distance to the next included.
 int image_sheet_pitch(int size);

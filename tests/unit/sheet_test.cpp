@@ -34,3 +34,18 @@ TEST_CASE("sheet: an image keeps its pixels through a PNG file") {
     CHECK(read_image(folder / "a picture.png", 3).pixels == image.pixels);
     CHECK_THROWS_AS(read_image(folder / "none.png", 3), Error);
 }
+
+TEST_CASE("sheet: enlarging repeats every pixel") {
+    const Image image{2, 2, 3, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}};
+    const Image large = enlarge(image, 3);
+    REQUIRE(large.width == 6);
+    REQUIRE(large.height == 6);
+    REQUIRE(large.pixels.size() == 6 * 6 * 3);
+    for (int y = 0; y < 6; ++y)
+        for (int x = 0; x < 6; ++x)
+            for (int c = 0; c < 3; ++c)
+                CHECK(large.pixels[static_cast<std::size_t>((y * 6 + x) * 3 + c)] ==
+                      image.pixels[static_cast<std::size_t>((y / 3 * 2 + x / 3) * 3 + c)]);
+    CHECK(enlarge(image, 1).pixels == image.pixels);
+    CHECK_THROWS_AS(enlarge(image, 0), std::logic_error);
+}

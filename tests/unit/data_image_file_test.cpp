@@ -1,0 +1,264 @@
+#include "data/image_file.h"
+
+#include <doctest/doctest.h>
+#include <zlib.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <initializer_list>
+#include <string>
+#include <utility>
+
+#include "runtime/error.h"
+#include "tests/unit/temporary_folder.h"
+
+// Declared only: the functions are compiled with data/image_file.cpp.
+#define STBI_WRITE_NO_STDIO
+#include <stb/stb_image_write.h>
+
+namespace {
+
+void write_bytes(const std::filesystem::path& path, const std::string& bytes) {
+    std::ofstream(path, std::ios::binary) << bytes;
+}
+
+std::string big_endian(std::uint32_t value) {
+    std::string bytes;
+    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(value >> shift);
+    return bytes;
+}
+
+std::string png_chunk(const std::string& type, const std::string& content) {
+    const std::string body = type + content;
+    const auto checksum = crc32_z(0, reinterpret_cast<const Bytef*>(body.data()), body.size());
+    return big_endian(static_cast<std::uint32_t>(content.size())) + body +
+           big_endian(static_cast<std::uint32_t>(checksum));
+}
+
+const std::string png_magic = "\x89PNG\r\n\x1A\n";
+
+enum ColourType { grey = 0, rgb = 2, palette = 3, grey_alpha = 4, rgba = 6 };
+
+std::string png_header(std::uint32_t width, std::uint32_t height, int depth, ColourType type) {
+    std::string content = big_endian(width) + big_endian(height);
+    for (const int value : {depth, static_cast<int>(type), 0, 0, 0}) content += static_cast<char>(value);
+    return png_magic + png_chunk("IHDR", content);
+}
+
+// A PNG whose rows are given as packed samples; filter 0.
+std::string png_file(std::uint32_t width, std::uint32_t height, int depth, ColourType type,
+                     std::initializer_list<std::string> rows, const std::string& colours = {}) {
+    std::string raw;
+    for (const std::string& row : rows) raw += '\0' + row;
+    std::string packed(compressBound(raw.size()), '\0');
+    uLongf length = packed.size();
+    REQUIRE(compress(reinterpret_cast<Bytef*>(packed.data()), &length,
+                     reinterpret_cast<const Bytef*>(raw.data()), raw.size()) == Z_OK);
+    packed.resize(length);
+    return png_header(width, height, depth, type) + (colours.empty() ? "" : png_chunk("PLTE", colours)) +
+           png_chunk("IDAT", packed) + png_chunk("IEND", "");
+}
+
+std::string bytes_of(std::initializer_list<int> values) {
+    std::string bytes;
+    for (const int value : values) bytes += static_cast<char>(value);
+    return bytes;
+}
+
+Image gradient(int width, int height, int channels) {
+    Image image{width, height, channels, {}};
+    for (int y = 0; y < height; ++y)
+        for (int x = 0; x < width; ++x)
+            for (int c = 0; c < channels; ++c)
+                image.pixels.push_back(static_cast<std::uint8_t>(30 + 5 * x + 3 * y + 30 * c));
+    return image;
+}
+
+std::string jpeg_file(const Image& image, int quality = 95) {
+    std::string bytes;
+    const auto append = [](void* file, void* start, int size) {
+        static_cast<std::string*>(file)->append(static_cast<const char*>(start),
+                                                static_cast<std::size_t>(size));
+    };
+    REQUIRE(stbi_write_jpg_to_func(append, &bytes, image.width, image.height, image.channels,
+                                   image.pixels.data(), quality));
+    return bytes;
+}
+
+// The message of reading the file, "" if that goes well.
+std::string refusal(const std::filesystem::path& path) {
+    try {
+        read_image(path, 3);
+    } catch (const Error& error) {
+        return error.what();
+    }
+    return "";
+}
+
+class Files {
+  public:
+    std::vector<std::uint8_t> read(const std::string& bytes, int channels) const {
+        write_bytes(folder_ / "image", bytes);
+        return read_image(folder_ / "image", channels).pixels;
+    }
+    std::string refusal(const std::string& bytes) const {
+        write_bytes(folder_ / "image", bytes);
+        const std::string message = ::refusal(folder_ / "image"), name = (folder_ / "image").string();
+        return message.starts_with(name) ? message.substr(name.size()) : message;
+    }
+
+  private:
+    TemporaryFolder folder_;
+};
+
+using Samples = std::vector<std::uint8_t>;
+
+}  // namespace
+
+TEST_CASE("image file: PNGs of every depth and kind") {
+    const Files files;
+    const std::string grey_8 = png_file(2, 1, 8, grey, {bytes_of({7, 200})});
+    CHECK(files.read(grey_8, 1) == Samples{7, 200});
+    CHECK(files.read(grey_8, 2) == Samples{7, 255, 200, 255});
+    CHECK(files.read(grey_8, 3) == Samples{7, 7, 7, 200, 200, 200});
+
+    // 16 bits: the upper byte stays, not a rounded one.
+    CHECK(files.read(png_file(2, 1, 16, grey, {bytes_of({7, 255, 200, 128})}), 1) == Samples{7, 200});
+    CHECK(files.read(png_file(1, 1, 16, rgb, {bytes_of({1, 255, 2, 255, 3, 255})}), 3) == Samples{1, 2, 3});
+    CHECK(files.read(png_file(1, 1, 16, rgba, {bytes_of({1, 255, 2, 255, 3, 255, 0, 0})}), 3) ==
+          Samples{1, 2, 3});
+
+    const std::string with_alpha = png_file(2, 1, 8, rgba, {bytes_of({10, 20, 30, 0, 40, 50, 60, 99})});
+    CHECK(files.read(with_alpha, 3) == Samples{10, 20, 30, 40, 50, 60});
+    const std::string grey_with_alpha = png_file(2, 1, 8, grey_alpha, {bytes_of({5, 0, 6, 77})});
+    CHECK(files.read(grey_with_alpha, 1) == Samples{5, 6});
+    CHECK(files.read(grey_with_alpha, 2) == Samples{5, 0, 6, 77});
+
+    // One bit a pixel: ten pixels in two bytes.
+    CHECK(files.read(png_file(10, 1, 1, grey, {bytes_of({0xA5, 0x40})}), 1) ==
+          Samples{255, 0, 255, 0, 0, 255, 0, 255, 0, 255});
+    CHECK(files.read(
+              png_file(2, 2, 8, palette, {bytes_of({1, 0}), bytes_of({0, 1})}, bytes_of({1, 2, 3, 4, 5, 6})),
+              3) == Samples{4, 5, 6, 1, 2, 3, 1, 2, 3, 4, 5, 6});
+}
+
+TEST_CASE("image file: what is written is read again, whatever the sides") {
+    const TemporaryFolder folder;
+    for (const int channels : {1, 3})
+        for (const auto& [width, height] : {std::pair{1, 1}, {1, 9}, {13, 1}, {31, 17}}) {
+            const Image image = gradient(width, height, channels);
+            write_png(folder / "a picture ü.png", image);
+            const Image again = read_image(folder / "a picture ü.png", channels);
+            CHECK(again.width == width);
+            CHECK(again.height == height);
+            CHECK(again.channels == channels);
+            CHECK(again.pixels == image.pixels);
+        }
+    CHECK_THROWS_AS(write_png(folder / "none" / "picture.png", gradient(2, 2, 3)), Error);
+}
+
+TEST_CASE("image file: a JPEG, whatever its name") {
+    const TemporaryFolder folder;
+    const Image image = gradient(19, 23, 3);
+    write_bytes(folder / "photograph.png", jpeg_file(image));
+    const Image read = read_image(folder / "photograph.png", 3);
+    REQUIRE(read.width == 19);
+    REQUIRE(read.height == 23);
+    REQUIRE(read.pixels.size() == image.pixels.size());
+    for (std::size_t i = 0; i < image.pixels.size(); ++i)
+        REQUIRE(std::abs(read.pixels[i] - image.pixels[i]) <= 6);
+    CHECK(read_image(folder / "photograph.png", 1).pixels.size() == 19 * 23);
+}
+
+TEST_CASE("image file: what is neither JPEG nor PNG is refused by its first bytes") {
+    const Files files;
+    for (const std::string& bytes :
+         {std::string("just a text"), std::string("GIF89a"), std::string("BM\0\0\0\0", 6),
+          std::string("\x89PNG"), png_magic.substr(0, 7), std::string("\xFF\xD8"),
+          std::string("P5 1 1 255\n0"), std::string("RIFF\0\0\0\0WEBPVP8 ", 16), std::string(100, '\0')}) {
+        CAPTURE(bytes);
+        CHECK(files.refusal(bytes) == ": not a JPEG or PNG");
+    }
+    CHECK(files.refusal("") == ": empty");
+    const TemporaryFolder folder;
+    CHECK(refusal(folder / "none.png").ends_with("none.png: cannot be opened: No such file or directory"));
+    CHECK(refusal(folder.path()).ends_with(": cannot be read"));
+}
+
+TEST_CASE("image file: cut off anywhere it is refused by name") {
+    const TemporaryFolder folder;
+    const std::vector<std::uint8_t> encoded = encode_png(gradient(9, 7, 3));
+    for (const std::string& whole : {std::string(encoded.begin(), encoded.end()),
+                                     jpeg_file(gradient(9, 7, 3)), jpeg_file(gradient(40, 9, 1), 30)}) {
+        write_bytes(folder / "whole", whole);
+        REQUIRE(refusal(folder / "whole").empty());
+        for (std::size_t length = 0; length < whole.size(); ++length) {
+            CAPTURE(length);
+            write_bytes(folder / "cut", whole.substr(0, length));
+            REQUIRE(refusal(folder / "cut").starts_with((folder / "cut").string() + ": "));
+        }
+        write_bytes(folder / "longer", whole + "more");
+        CHECK(refusal(folder / "longer").empty());
+    }
+}
+
+TEST_CASE("image file: a PNG with any bit flipped is refused") {
+    const Files files;
+    const std::vector<std::uint8_t> encoded = encode_png(gradient(9, 7, 3));
+    for (std::size_t i = 0; i < encoded.size() * 8; ++i) {
+        CAPTURE(i);
+        std::string flipped(encoded.begin(), encoded.end());
+        flipped[i / 8] = static_cast<char>(flipped[i / 8] ^ 1 << i % 8);
+        REQUIRE(files.refusal(flipped).starts_with(": "));
+    }
+}
+
+TEST_CASE("image file: a JPEG with any byte wrong is read or refused, no more") {
+    const Files files;
+    const std::string whole = jpeg_file(gradient(9, 7, 3), 30);
+    int refused = 0;
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+        CAPTURE(i);
+        std::string wrong = whole;
+        wrong[i] = static_cast<char>(wrong[i] ^ 0xFF);
+        const std::string message = files.refusal(wrong);
+        REQUIRE((message.empty() || message.starts_with(": ")));
+        refused += !message.empty();
+    }
+    CHECK(refused > 0);
+}
+
+TEST_CASE("image file: too large is told from the header alone") {
+    const Files files;
+    // No pixels follow, so that anything which looked for them would say something else.
+    const auto refused = [&](std::uint32_t width, std::uint32_t height, int depth, ColourType type) {
+        const std::string message = files.refusal(png_header(width, height, depth, type));
+        return message == fmt::format(": {}x{} pixels, expected at most 20000 a side and 268435456 in all",
+                                      width, height);
+    };
+    for (const ColourType type : {grey, rgb, rgba}) {
+        CAPTURE(static_cast<int>(type));
+        CHECK(refused(20'001, 1, 8, type));
+        CHECK(refused(1, 20'001, 8, type));
+        CHECK(refused(30'000, 30'000, 8, type));
+        CHECK(refused(16'385, 16'384, 8, type));
+        CHECK(refused(0x7FFFFFFF, 0x7FFFFFFF, 8, type));
+        CHECK(refused(0xFFFFFFFF, 1, 8, type));
+        CHECK(files.refusal(png_header(16'384, 16'384, 8, type)) == ": truncated PNG");
+        CHECK(files.refusal(png_header(20'000, 1, 8, type)) == ": truncated PNG");
+        CHECK(files.refusal(png_header(0, 4, 8, type)).starts_with(": damaged or unsupported"));
+    }
+
+    std::string jpeg = jpeg_file(gradient(9, 7, 3));
+    const std::size_t frame =
+        jpeg.find("\xFF\xC0");  // start of frame: length 2, precision 1, height 2, width 2
+    REQUIRE(frame != std::string::npos);
+    jpeg.replace(frame + 5, 4, "\xFF\xFF\xFF\xFE");
+    CHECK(files.refusal(jpeg) == ": 65534x65535 pixels, expected at most 20000 a side and 268435456 in all");
+}
+
+TEST_CASE("image file: planes out of interleaved pixels") {
+    CHECK(planar_pixels({2, 2, 3, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}}) ==
+          Samples{1, 4, 7, 10, 2, 5, 8, 11, 3, 6, 9, 12});
+    CHECK(planar_pixels({2, 1, 1, {8, 9}}) == Samples{8, 9});
+}
