@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 // y[r, :] = x[r, :] for `rows` rows of `width` floats that lie `y_stride` and `x_stride` floats apart. With
@@ -19,3 +21,15 @@ void child_paths_at(std::int64_t* children, const std::int64_t* parents, std::in
                     std::int64_t L);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void copy_rows(Stream stream, float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
+               std::int64_t rows, std::int64_t width);
+void child_paths(Stream stream, std::int64_t* children, const std::int64_t* parents, std::int64_t M,
+                 std::int64_t L);
+void child_paths_at(Stream stream, std::int64_t* children, const std::int64_t* parents, std::int64_t t,
+                    std::int64_t M, std::int64_t L);
+
+}  // namespace cuda

@@ -15,8 +15,6 @@
 
 namespace {
 
-using cpu::AttentionDropout;
-using cpu::AttentionShape;
 
 constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 constexpr std::size_t guard = 32;  // floats behind every output that a kernel must leave alone
