@@ -24,7 +24,7 @@ LossResult run_loss(FractalGolden& golden, bool training, const ChunkSizes& chun
         ids.push_back(training ? static_cast<std::int32_t>(label) + 1 : 0);
     const std::vector<float> scales = channel_scales(C, training ? 5.0 : 1.0, pixels);
     LossResult result{std::vector<double>(static_cast<std::size_t>(C)), pixels};
-    Tape tape(Device::cpu);
+    Tape tape(golden.device);
     tape.arena().poison_released(true);
     tape.set_recording(training);
     golden.model.parameters().zero_gradients();
@@ -55,59 +55,51 @@ double mean_loss(const LossResult& result, double red_weight) {
     return loss / (result.pixels * (red_weight + static_cast<double>(result.totals.size() - 1)));
 }
 
-void check_training(const std::string& name, const ChunkSizes& chunks, bool recomputed) {
-    FractalGolden golden(name);
+void check_training(Device device, const std::string& name, const ChunkSizes& chunks, bool recomputed) {
+    CAPTURE(chunks.back());
+    CAPTURE(recomputed);
+    FractalGolden golden(name, device);
     const LossResult result = run_loss(golden, true, chunks, recomputed);
     CHECK(mean_loss(result, 5) == doctest::Approx(golden.arrays.floats("train.loss")[0]).epsilon(tolerance));
     for (const Parameter& parameter : golden.model.parameters().all()) {
         CAPTURE(parameter.name);
-        CHECK(relative_difference({parameter.gradient, static_cast<std::size_t>(parameter.count)},
+        CHECK(relative_difference(golden.gradient(parameter),
                                   golden.arrays.floats("train.grad." + parameter.name)) < tolerance);
     }
 }
 
 }  // namespace
 
-TEST_CASE("golden fractalar_tiny: training loss and every gradient") {
-    SUBCASE("one chunk a level") {
-        check_training("fractalar_tiny", {4, 64, 1024}, false);
-    }
-    SUBCASE("odd chunks") {
-        check_training("fractalar_tiny", {3, 7, 13}, false);
-    }
-    SUBCASE("recomputed") {
-        check_training("fractalar_tiny", {4, 10, 16}, true);
-    }
+DEVICE_TEST("golden fractalar_tiny: training loss and every gradient") {
+    check_training(device, "fractalar_tiny", {4, 64, 1024}, false);  // one chunk a level
+    check_training(device, "fractalar_tiny", {3, 7, 13}, false);     // odd chunks
+    check_training(device, "fractalar_tiny", {4, 10, 16}, true);     // recomputed
 }
 
-TEST_CASE("golden fractalar_two_level_tiny: training loss and every gradient") {
-    SUBCASE("one chunk a level") {
-        check_training("fractalar_two_level_tiny", {4, 256}, false);
-    }
-    SUBCASE("odd chunks") {
-        check_training("fractalar_two_level_tiny", {3, 31}, true);
-    }
+DEVICE_TEST("golden fractalar_two_level_tiny: training loss and every gradient") {
+    check_training(device, "fractalar_two_level_tiny", {4, 256}, false);  // one chunk a level
+    check_training(device, "fractalar_two_level_tiny", {3, 31}, true);    // odd chunks
 }
 
-TEST_CASE("golden: unconditional likelihood") {
+DEVICE_TEST("golden: unconditional likelihood") {
     for (const char* name : {"fractalar_tiny", "fractalar_two_level_tiny"}) {
         CAPTURE(name);
-        FractalGolden golden(name);
+        FractalGolden golden(name, device);
         const LossResult result = run_loss(golden, false, golden.model.default_chunks(), false);
         CHECK(mean_loss(result, 1) ==
               doctest::Approx(golden.arrays.floats("eval.loss")[0]).epsilon(tolerance));
     }
 }
 
-TEST_CASE("golden: conditions of every level and pixel logits") {
+DEVICE_TEST("golden: conditions of every level and pixel logits") {
     for (const std::string name : {"fractalar_tiny", "fractalar_two_level_tiny"}) {
         CAPTURE(name);
-        FractalGolden golden(name);
+        FractalGolden golden(name, device);
         const FractalConfig& config = golden.model.config();
         const auto images = golden.arrays.floats("images_normalized");
         const auto batch = static_cast<std::int64_t>(golden.arrays.integers("labels").size());
         const std::size_t last = config.generators() - 1;
-        Tape tape(Device::cpu);
+        Tape tape(device);
         std::vector<std::vector<float>> conditions(config.generators()), patches(config.generators());
         const auto job = [&] {
             Tensor image =

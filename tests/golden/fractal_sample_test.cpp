@@ -34,8 +34,8 @@ std::string first_difference(const FractalConfig& config, const std::vector<Draw
     return "no draw differs";
 }
 
-void check_images(const std::string& name, const std::string& which, float guidance) {
-    const FractalGolden golden(name);
+void check_images(Device device, const std::string& name, const std::string& which, float guidance) {
+    const FractalGolden golden(name, device);
     const auto labels = golden.arrays.integers("sample.labels");
     SampleRule rule;
     rule.temperature = 1.03f;
@@ -55,10 +55,10 @@ void check_images(const std::string& name, const std::string& which, float guida
 
 }  // namespace
 
-TEST_CASE("golden: sampled images") {
+DEVICE_TEST("golden: sampled images") {
     for (const std::string name : {"fractalar_tiny", "fractalar_two_level_tiny"}) {
-        check_images(name, "greedy_cfg1", 1);
-        check_images(name, "cfg1", 1);
-        check_images(name, "cfg3", 3);
+        check_images(device, name, "greedy_cfg1", 1);
+        check_images(device, name, "cfg1", 1);
+        check_images(device, name, "cfg3", 3);
     }
 }

@@ -33,7 +33,7 @@ AdamW settings(int t, float max_norm, const double* squared_norm) {
 
 }  // namespace
 
-KERNEL_TEST("adamw follows torch over several steps, clipped and not") {
+DEVICE_TEST("adamw follows torch over several steps, clipped and not") {
     for (const std::int64_t count : {1, 5, 129, 4097, 30001})
         for (const float max_norm : {0.0f, 3.0f, 1e9f}) {
             std::vector<float> p = uniform(count, 1), m(p.size()), v(p.size());
@@ -57,7 +57,7 @@ KERNEL_TEST("adamw follows torch over several steps, clipped and not") {
         }
 }
 
-KERNEL_TEST("adamw takes gradients of any size, zero included") {
+DEVICE_TEST("adamw takes gradients of any size, zero included") {
     std::vector<float> gradient;
     for (int exponent = -18; exponent <= 18; ++exponent)
         gradient.push_back(std::pow(10.0f, static_cast<float>(exponent)));
@@ -73,7 +73,7 @@ KERNEL_TEST("adamw takes gradients of any size, zero included") {
     CHECK(p.back() == 0.0f);
 }
 
-KERNEL_TEST("the moving average moves by its share") {
+DEVICE_TEST("the moving average moves by its share") {
     std::vector<float> average = uniform(4097, 1);
     const std::vector<float> parameter = uniform(4097, 2);
     std::vector<double> expected(average.size());
@@ -84,7 +84,7 @@ KERNEL_TEST("the moving average moves by its share") {
     CHECK(relative_error(average, expected) < 1e-7);
 }
 
-KERNEL_TEST("adamw does not depend on the number of threads") {
+DEVICE_TEST("adamw does not depend on the number of threads") {
     CHECK(same_for_any_threads([&] {
         std::vector<float> p = uniform(30001, 1), m(p.size()), v(p.size());
         const std::vector<float> gradient = uniform(30001, 2);

@@ -210,7 +210,7 @@ TEST_CASE("attention: the reference's gradient agrees with central differences")
     }
 }
 
-KERNEL_TEST("attention: forward and backward agree with the definition") {
+DEVICE_TEST("attention: forward and backward agree with the definition") {
     for (std::int64_t length : {1, 2, 3, 4, 5, 16, 17, 21, 65, 130})
         for (std::int64_t head_dim : {1, 5, 12, 16, 32, 33, 64})
             for (std::int64_t heads : {1, 3})
@@ -226,7 +226,7 @@ KERNEL_TEST("attention: forward and backward agree with the definition") {
     }
 }
 
-KERNEL_TEST("attention: large scores neither overflow nor lose the smaller weights") {
+DEVICE_TEST("attention: large scores neither overflow nor lose the smaller weights") {
     // Scores q . k / sqrt(d) of deviation 9 * 9: the largest exceed 80 by far.
     for (std::int64_t length : {3, 16, 100})
         for (bool causal : {false, true}) {
@@ -254,7 +254,7 @@ KERNEL_TEST("attention: large scores neither overflow nor lose the smaller weigh
     }
 }
 
-KERNEL_TEST("attention: a token changes nothing before it, to the bit") {
+DEVICE_TEST("attention: a token changes nothing before it, to the bit") {
     for (std::int64_t length : {3, 16, 70, 150})
         for (std::int64_t changed : {length / 2, length - 1}) {
             const AttentionShape shape{2, length, 3, 16, true};
@@ -275,7 +275,7 @@ KERNEL_TEST("attention: a token changes nothing before it, to the bit") {
         }
 }
 
-KERNEL_TEST("attention: the same bits for any number of threads and any grouping of the sequences") {
+DEVICE_TEST("attention: the same bits for any number of threads and any grouping of the sequences") {
     const int threads = omp_get_max_threads();
     std::vector<std::int64_t> ids(150);
     for (std::size_t s = 0; s < ids.size(); ++s) ids[s] = static_cast<std::int64_t>(s * s);
@@ -330,7 +330,7 @@ std::vector<float> decode_all(Device device, const std::vector<float>& qkv, cons
     return out;
 }
 
-KERNEL_TEST("attention: decoding token by token gives the rows of causal attention") {
+DEVICE_TEST("attention: decoding token by token gives the rows of causal attention") {
     for (std::int64_t length : {1, 3, 17, 65, 130})
         for (std::int64_t head_dim : {1, 5, 12, 16, 32, 33, 64, 128, 240})
             for (std::int64_t heads : {1, 3})
@@ -346,7 +346,7 @@ KERNEL_TEST("attention: decoding token by token gives the rows of causal attenti
                 }
 }
 
-KERNEL_TEST("attention: decoding gives the same bits for any number of threads") {
+DEVICE_TEST("attention: decoding gives the same bits for any number of threads") {
     const int threads = omp_get_max_threads();
     const AttentionShape shape{16, 40, 8, 64, true};
     const auto qkv = random_floats(3 * tokens_of(shape) * width_of(shape), 11);

@@ -52,7 +52,7 @@ Drawn sample(Device device, const std::vector<float>& conditional, float uniform
 
 }  // namespace
 
-KERNEL_TEST("categorical draws agree with the specification in double") {
+DEVICE_TEST("categorical draws agree with the specification in double") {
     const std::vector<Guidance> settings = {{1, 1, 0, false},
                                             {1.1f, 1, 1e-4f, false},
                                             {1.03f, 6.5f, 1e-4f, false},
@@ -90,7 +90,7 @@ KERNEL_TEST("categorical draws agree with the specification in double") {
             }
 }
 
-KERNEL_TEST("categorical draws at the ends of the unit interval") {
+DEVICE_TEST("categorical draws at the ends of the unit interval") {
     const float last = 0.99999994f;
     CHECK(sample(device, {0, 0, 0, 0}, 0.0f).value == 0);
     CHECK(sample(device, {0, 0, 0, 0}, last).value == 3);
@@ -111,7 +111,7 @@ KERNEL_TEST("categorical draws at the ends of the unit interval") {
     CHECK(sample(device, two, last).value == 32);
 }
 
-KERNEL_TEST("greedy takes the largest guided logit, the first of equals") {
+DEVICE_TEST("greedy takes the largest guided logit, the first of equals") {
     const Guidance greedy{1, 1, 0, true};
     std::vector<float> logits(256, 0.5f);
     CHECK(sample(device, logits, 0.9f, greedy).value == 0);
@@ -127,7 +127,7 @@ KERNEL_TEST("greedy takes the largest guided logit, the first of equals") {
     CHECK(value[0] == 77);
 }
 
-KERNEL_TEST("the filter keeps guidance from raising what the condition excludes") {
+DEVICE_TEST("the filter keeps guidance from raising what the condition excludes") {
     // Value 1 has conditional probability e^-12, but the unconditional logit is lower still: guidance would
     // favour it.
     const std::vector<float> conditional = {0.0f, -12.0f}, unconditional = {0.0f, -30.0f};
@@ -136,7 +136,7 @@ KERNEL_TEST("the filter keeps guidance from raising what the condition excludes"
     CHECK(sample(device, conditional, 0, {1, 6, 1e-6f, true}, unconditional).value == 1);
 }
 
-KERNEL_TEST("categorical draws follow the distribution") {
+DEVICE_TEST("categorical draws follow the distribution") {
     const std::vector<float> logits = {0.0f, 1.0f, -1.0f};
     const Doubles p = softmax({0, 2, -2});
     std::vector<double> counts(3);

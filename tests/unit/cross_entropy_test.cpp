@@ -17,7 +17,7 @@ double reference(const double* z, std::int64_t vocabulary, std::int64_t target) 
 
 }  // namespace
 
-KERNEL_TEST("cross entropy and its gradient agree with double") {
+DEVICE_TEST("cross entropy and its gradient agree with double") {
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t vocabulary : {1, 5, 129, 256, 1000}) {
             const std::int64_t stride = 3;
@@ -48,7 +48,7 @@ KERNEL_TEST("cross entropy and its gradient agree with double") {
         }
 }
 
-KERNEL_TEST("cross entropy's gradient agrees with central differences") {
+DEVICE_TEST("cross entropy's gradient agrees with central differences") {
     const std::vector<float> logits = uniform(5, 1, -3, 3);
     const std::int32_t target = 2;
     std::vector<float> gradient = logits, loss = {0};
@@ -59,7 +59,7 @@ KERNEL_TEST("cross entropy's gradient agrees with central differences") {
     CHECK(relative_error(gradient, numeric) < 1e-6);
 }
 
-KERNEL_TEST("cross entropy survives extreme logits") {
+DEVICE_TEST("cross entropy survives extreme logits") {
     const std::vector<float> logits = {1e4f, -1e4f, 0.0f, 1e4f, -1e4f, 0.0f};
     const std::vector<std::int32_t> targets = {0, 1};
     std::vector<float> losses(2), gradient = logits;
@@ -69,7 +69,7 @@ KERNEL_TEST("cross entropy survives extreme logits") {
     CHECK(relative_error(gradient, {0, 0, 0, 1, -1, 0}) < 1e-7);
 }
 
-KERNEL_TEST("cross entropy does not depend on the number of threads") {
+DEVICE_TEST("cross entropy does not depend on the number of threads") {
     CHECK(same_for_any_threads([&] {
         std::vector<float> logits = uniform(301 * 129, 1, -9, 9), losses(301);
         const std::vector<std::int32_t> targets = integers(301, 2, 129);

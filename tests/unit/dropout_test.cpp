@@ -27,7 +27,7 @@ float expected_element(const std::vector<float>& x, std::int64_t sequence, std::
 
 }  // namespace
 
-KERNEL_TEST("dropout takes exactly the elements that philox names") {
+DEVICE_TEST("dropout takes exactly the elements that philox names") {
     const DeviceArray sequence_ids(device, ids);
     for (const float probability : {0.1f, 0.5f, 0.9f})
         for (const std::int64_t elements : {1, 3, 4, 63, 64, 65, 129, 4097, 9001}) {
@@ -46,7 +46,7 @@ KERNEL_TEST("dropout takes exactly the elements that philox names") {
         }
 }
 
-KERNEL_TEST("dropout keeps the right share and the mean, and differs by step, key and sequence") {
+DEVICE_TEST("dropout keeps the right share and the mean, and differs by step, key and sequence") {
     const DeviceArray sequence_ids(device, ids);
     const std::int64_t elements = 200000;
     const std::vector<float> ones(static_cast<std::size_t>(elements), 1.0f);
@@ -78,7 +78,7 @@ KERNEL_TEST("dropout keeps the right share and the mean, and differs by step, ke
     }
 }
 
-KERNEL_TEST("dropout with probability 0 copies and reads no ids") {
+DEVICE_TEST("dropout with probability 0 copies and reads no ids") {
     const std::vector<float> x = uniform(2 * 4099, 3);
     std::vector<float> y(x.size());
     Dropout d;
@@ -87,7 +87,7 @@ KERNEL_TEST("dropout with probability 0 copies and reads no ids") {
     CHECK(same_bits(y, x));
 }
 
-KERNEL_TEST("dropout does not depend on the number of threads") {
+DEVICE_TEST("dropout does not depend on the number of threads") {
     const DeviceArray sequence_ids(device, ids);
     CHECK(same_for_any_threads([&] {
         std::vector<float> x = uniform(3 * 20001, 9);

@@ -6,7 +6,7 @@
 
 using namespace kernel_check;
 
-KERNEL_TEST("embedding picks rows and its backward adds to them") {
+DEVICE_TEST("embedding picks rows and its backward adds to them") {
     const std::int64_t vocabulary = 11;
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t width : widths) {
@@ -31,7 +31,7 @@ KERNEL_TEST("embedding picks rows and its backward adds to them") {
         }
 }
 
-KERNEL_TEST("embedding backward sums each entry in the order of rows") {
+DEVICE_TEST("embedding backward sums each entry in the order of rows") {
     const std::vector<float> dy = {1e8f, 1.0f, -1e8f, 1.0f};
     const std::vector<std::int32_t> ids = {0, 0, 0, 0};
     std::vector<float> dtable = {0};
@@ -39,7 +39,7 @@ KERNEL_TEST("embedding backward sums each entry in the order of rows") {
     CHECK(dtable[0] == 1.0f);
 }
 
-KERNEL_TEST("embedding does not depend on the number of threads") {
+DEVICE_TEST("embedding does not depend on the number of threads") {
     CHECK(same_for_any_threads([&] {
         const std::vector<float> dy = uniform(1001 * 129, 2);
         const std::vector<std::int32_t> ids = integers(1001, 3, 256);

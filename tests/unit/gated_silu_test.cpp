@@ -14,7 +14,7 @@ double reference(double a, double b) {
 
 }  // namespace
 
-KERNEL_TEST("gated silu agrees with the formula and its central differences") {
+DEVICE_TEST("gated silu agrees with the formula and its central differences") {
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t hidden : widths) {
             const std::vector<float> gate_up = uniform(rows * 2 * hidden, 5, -8, 8);
@@ -40,7 +40,7 @@ KERNEL_TEST("gated silu agrees with the formula and its central differences") {
         }
 }
 
-KERNEL_TEST("gated silu stays finite for large gates") {
+DEVICE_TEST("gated silu stays finite for large gates") {
     const std::vector<float> gate_up = {-1e4f, -100.0f, 100.0f, 1e4f, 2.0f, 2.0f, 2.0f, 2.0f};
     const std::vector<float> dy(4, 1.0f);
     std::vector<float> y(4), d_gate_up(8);
@@ -50,7 +50,7 @@ KERNEL_TEST("gated silu stays finite for large gates") {
     CHECK(relative_error(d_gate_up, {0, 0, 2, 2, 0, 0, 100, 1e4}) < 1e-6);
 }
 
-KERNEL_TEST("gated silu does not depend on the number of threads") {
+DEVICE_TEST("gated silu does not depend on the number of threads") {
     CHECK(same_for_any_threads([&] {
         const std::vector<float> gate_up = uniform(301 * 2 * 129, 5, -8, 8);
         std::vector<float> y(301 * 129);

@@ -6,7 +6,7 @@
 
 using namespace kernel_check;
 
-KERNEL_TEST("copy_rows moves rows of any stride and nothing between them") {
+DEVICE_TEST("copy_rows moves rows of any stride and nothing between them") {
     for (const std::int64_t rows : {1, 3, 17, 1000})
         for (const std::int64_t width : {1, 5, 64, 129}) {
             const std::int64_t x_stride = width + 4, y_stride = width + 7;
@@ -21,7 +21,7 @@ KERNEL_TEST("copy_rows moves rows of any stride and nothing between them") {
         }
 }
 
-KERNEL_TEST("copy_rows drops the last token of every sequence") {
+DEVICE_TEST("copy_rows drops the last token of every sequence") {
     const std::int64_t sequences = 3, length = 4, width = 5;
     const std::vector<float> x = uniform(sequences * length * width, 2);
     std::vector<float> y(static_cast<std::size_t>(sequences * (length - 1) * width)), expected;
@@ -32,7 +32,7 @@ KERNEL_TEST("copy_rows drops the last token of every sequence") {
     CHECK(same_bits(y, expected));
 }
 
-KERNEL_TEST("paths count patches in raster order below their sequence") {
+DEVICE_TEST("paths count patches in raster order below their sequence") {
     const std::vector<std::int64_t> parents = {0, 7, 3'000'000'000};
     const std::int64_t L = 5, M = static_cast<std::int64_t>(parents.size());
     std::vector<std::int64_t> children(15, -1);

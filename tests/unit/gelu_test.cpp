@@ -18,7 +18,7 @@ const std::vector<std::int64_t> counts = {1, 5, 16, 129, 4097, 30001};
 
 }  // namespace
 
-KERNEL_TEST("gelu forward agrees with the formula in double") {
+DEVICE_TEST("gelu forward agrees with the formula in double") {
     for (const std::int64_t count : counts) {
         const std::vector<float> x = uniform(count, 5, -6, 6);
         std::vector<float> y(x.size());
@@ -34,7 +34,7 @@ KERNEL_TEST("gelu forward agrees with the formula in double") {
     }
 }
 
-KERNEL_TEST("gelu backward agrees with central differences") {
+DEVICE_TEST("gelu backward agrees with central differences") {
     for (const std::int64_t count : counts) {
         const std::vector<float> x = uniform(count, 5, -6, 6), dy = uniform(count, 6);
         std::vector<float> dx(x.size(), NAN);
@@ -52,7 +52,7 @@ KERNEL_TEST("gelu backward agrees with central differences") {
     }
 }
 
-KERNEL_TEST("gelu of large arguments is the identity or zero") {
+DEVICE_TEST("gelu of large arguments is the identity or zero") {
     const std::vector<float> x = {-1e4f, -40.0f, 0.0f, 40.0f, 1e4f};
     std::vector<float> y(5), dx(5);
     const std::vector<float> dy(5, 1.0f);
@@ -62,7 +62,7 @@ KERNEL_TEST("gelu of large arguments is the identity or zero") {
     CHECK(relative_error(dx, {0, 0, 0.5, 1, 1}) < 1e-6);
 }
 
-KERNEL_TEST("gelu does not depend on the number of threads") {
+DEVICE_TEST("gelu does not depend on the number of threads") {
     CHECK(same_for_any_threads([&] {
         std::vector<float> x = uniform(30001, 5, -6, 6);
         RUN(device, gelu_forward, x, x, 30001);

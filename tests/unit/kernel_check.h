@@ -1,7 +1,7 @@
 // What the tests of the kernels share: the means to run on every device of the build, reproducible inputs,
 // the measure of error, and the demand that the number of threads changes no bit.
 //
-//   KERNEL_TEST("gelu of nothing is nothing") {      // runs once for each device, `device`
+//   DEVICE_TEST("gelu of nothing is nothing") {      // runs once for each device, `device`
 //       const std::vector<float> x(5);
 //       std::vector<float> y(5, NAN);
 //       RUN(device, gelu_forward, y, x, 5);
@@ -9,7 +9,6 @@
 //   }
 #pragma once
 
-#include <doctest/doctest.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -25,18 +24,6 @@
 
 #include "runtime/launch.h"
 #include "tests/test_devices.h"
-
-// A test of kernels; its body runs once for each device of the build, with the parameter `device`.
-#define KERNEL_TEST(name) KERNEL_TEST_WITH_BODY(DOCTEST_ANONYMOUS(kernel_test_), name)
-#define KERNEL_TEST_WITH_BODY(body, name)                               \
-    static void body(Device device);                                    \
-    TEST_CASE(name) {                                                   \
-        for (const Device each : test_devices()) {                      \
-            INFO("on ", (each == Device::cpu ? "the CPU" : "the GPU")); \
-            body(each);                                                 \
-        }                                                               \
-    }                                                                   \
-    static void body(Device device)
 
 // Calls a kernel on a device and waits for it. Each argument that is a vector, a pointer to one (may be null)
 // or from(vector, first) stands for the address of its elements there; a vector named twice is one array.

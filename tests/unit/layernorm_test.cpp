@@ -69,7 +69,7 @@ struct Case {
 
 }  // namespace
 
-KERNEL_TEST("layernorm forward agrees with the formula in double") {
+DEVICE_TEST("layernorm forward agrees with the formula in double") {
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t width : widths) {
             Case c(device, rows, width);
@@ -81,14 +81,14 @@ KERNEL_TEST("layernorm forward agrees with the formula in double") {
         }
 }
 
-KERNEL_TEST("layernorm keeps its precision where the mean is large") {
+DEVICE_TEST("layernorm keeps its precision where the mean is large") {
     Case c(device, 3, 129);
     for (float& value : c.x) value += 1000;
     c.forward();
     CHECK(relative_error(c.y, reference_forward(widened(c.x), widened(c.weight), widened(c.bias))) < 1e-3);
 }
 
-KERNEL_TEST("layernorm backward agrees with central differences") {
+DEVICE_TEST("layernorm backward agrees with central differences") {
     for (const std::int64_t width : {5, 48}) {
         Case c(device, 3, width);
         c.forward();
@@ -109,7 +109,7 @@ KERNEL_TEST("layernorm backward agrees with central differences") {
     }
 }
 
-KERNEL_TEST("layernorm backward agrees with the formula in double") {
+DEVICE_TEST("layernorm backward agrees with the formula in double") {
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t width : widths) {
             Case c(device, rows, width);
@@ -144,7 +144,7 @@ KERNEL_TEST("layernorm backward agrees with the formula in double") {
         }
 }
 
-KERNEL_TEST("layernorm backward in place and accumulating give the same gradient") {
+DEVICE_TEST("layernorm backward in place and accumulating give the same gradient") {
     Case plain(device, 17, 129), in_place(device, 17, 129), accumulating(device, 17, 129);
     for (Case* c : {&plain, &in_place, &accumulating}) c->forward();
     plain.backward();
@@ -159,7 +159,7 @@ KERNEL_TEST("layernorm backward in place and accumulating give the same gradient
     CHECK(same_bits(accumulating.dbias, plain.dbias));
 }
 
-KERNEL_TEST("layernorm does not depend on the number of threads") {
+DEVICE_TEST("layernorm does not depend on the number of threads") {
     CHECK(same_for_any_threads([&] {
         Case c(device, 1003, 129);
         c.forward();

@@ -130,7 +130,7 @@ std::vector<float> all_results(Device device, const Layer& layer) {
 
 }  // namespace
 
-KERNEL_TEST("linear_forward overwrites strided rows, with and without bias") {
+DEVICE_TEST("linear_forward overwrites strided rows, with and without bias") {
     for (const Shape& shape : shapes)
         for (const std::int64_t gap : {0, 3}) {
             const auto [rows, N, K] = shape;
@@ -147,7 +147,7 @@ KERNEL_TEST("linear_forward overwrites strided rows, with and without bias") {
         }
 }
 
-KERNEL_TEST("linear_gelu_forward gives the product and its gelu") {
+DEVICE_TEST("linear_gelu_forward gives the product and its gelu") {
     for (const Shape& shape : shapes) {
         const auto [rows, N, K] = shape;
         CAPTURE(rows);
@@ -162,7 +162,7 @@ KERNEL_TEST("linear_gelu_forward gives the product and its gelu") {
     }
 }
 
-KERNEL_TEST("linear_backward_input overwrites, its accumulating form adds") {
+DEVICE_TEST("linear_backward_input overwrites, its accumulating form adds") {
     for (const Shape& shape : shapes)
         for (const std::int64_t gap : {0, 3}) {
             const auto [rows, N, K] = shape;
@@ -182,7 +182,7 @@ KERNEL_TEST("linear_backward_input overwrites, its accumulating form adds") {
         }
 }
 
-KERNEL_TEST("linear_backward_weight adds to the gradients of weight and bias") {
+DEVICE_TEST("linear_backward_weight adds to the gradients of weight and bias") {
     for (const Shape& shape : shapes)
         for (const std::int64_t gap : {0, 3}) {
             const auto [rows, N, K] = shape;
@@ -203,7 +203,7 @@ KERNEL_TEST("linear_backward_weight adds to the gradients of weight and bias") {
         }
 }
 
-KERNEL_TEST("matmul is the plain product") {
+DEVICE_TEST("matmul is the plain product") {
     for (const auto& [M, N, K] : shapes) {
         const std::vector<float> A = uniform(M * K, 5), B = uniform(K * N, 6);
         std::vector<float> C(static_cast<std::size_t>(M * N), not_a_number);
@@ -219,14 +219,14 @@ KERNEL_TEST("matmul is the plain product") {
     }
 }
 
-KERNEL_TEST("linear: the same operands give the same bits") {
+DEVICE_TEST("linear: the same operands give the same bits") {
     for (const Shape& shape : shapes) {
         const Layer layer(shape);
         CHECK(same_bits(all_results(device, layer), all_results(device, layer)));
     }
 }
 
-KERNEL_TEST("linear: tiled rows do not depend on the number of threads") {
+DEVICE_TEST("linear: tiled rows do not depend on the number of threads") {
     const Layer layer({2051, 40, 24}, 0);
     const auto [rows, N, K] = layer.shape;
     CHECK(same_for_any_threads([&] {

@@ -33,7 +33,7 @@ std::vector<float> packed_forward(Device device, const std::vector<float>& x,
 
 }  // namespace
 
-KERNEL_TEST("packed_linear: every number of rows, odd sizes, with and without bias") {
+DEVICE_TEST("packed_linear: every number of rows, odd sizes, with and without bias") {
     for (const std::int64_t rows : {1, 2, 5, 8, 9, 16, 33})
         for (const std::int64_t N : {1, 31, 32, 48, 200, 768})
             for (const std::int64_t K : {1, 3, 48, 129}) {
@@ -48,7 +48,7 @@ KERNEL_TEST("packed_linear: every number of rows, odd sizes, with and without bi
             }
 }
 
-KERNEL_TEST("packed_linear: a row's bits do not depend on the rows beside it") {
+DEVICE_TEST("packed_linear: a row's bits do not depend on the rows beside it") {
     const std::int64_t rows = 13, N = 100, K = 70;
     const auto x = kernel_check::uniform(rows * K, 4), weight = kernel_check::uniform(N * K, 5),
                bias = kernel_check::uniform(N, 6);

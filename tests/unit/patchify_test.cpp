@@ -24,7 +24,7 @@ std::int64_t image_offset(const Shape& h, std::int64_t m, std::int64_t patch, st
 
 }  // namespace
 
-KERNEL_TEST("patchify orders patches in raster order, channel-major inside, and unpatchify inverts it") {
+DEVICE_TEST("patchify orders patches in raster order, channel-major inside, and unpatchify inverts it") {
     for (const Shape& h : shapes) {
         const std::int64_t L = (h.s / h.p) * (h.s / h.p), size = h.M * h.C * h.s * h.s;
         const std::vector<float> images = uniform(size, 1);
@@ -44,7 +44,7 @@ KERNEL_TEST("patchify orders patches in raster order, channel-major inside, and 
     }
 }
 
-KERNEL_TEST("unpatchify_one writes its patch and nothing else") {
+DEVICE_TEST("unpatchify_one writes its patch and nothing else") {
     for (const Shape& h : shapes) {
         const std::int64_t L = (h.s / h.p) * (h.s / h.p), patch_index = L / 2;
         const std::vector<float> images = uniform(h.M * h.C * h.s * h.s, 1);

@@ -209,7 +209,7 @@ const std::vector<PixelSamplerShape> shapes = {{3, 12, 7, 1, 3},    {1, 12, 33, 
 
 }  // namespace
 
-KERNEL_TEST("the pixel sampler draws what the separate kernels draw") {
+DEVICE_TEST("the pixel sampler draws what the separate kernels draw") {
     for (const PixelSamplerShape& shape : shapes) {
         const Level level(device, shape);
         double clear = 0, runs = 0;
@@ -227,7 +227,7 @@ KERNEL_TEST("the pixel sampler draws what the separate kernels draw") {
     }
 }
 
-KERNEL_TEST("a pixel drawn alone has the bits it has in a batch") {
+DEVICE_TEST("a pixel drawn alone has the bits it has in a batch") {
     for (const PixelSamplerShape& shape : shapes)
         for (const Guidance& guidance : settings) {
             const std::int64_t draws = 21, C = shape.channels, K = shape.condition_width;
@@ -249,7 +249,7 @@ KERNEL_TEST("a pixel drawn alone has the bits it has in a batch") {
         }
 }
 
-KERNEL_TEST("the number of threads changes no draw") {
+DEVICE_TEST("the number of threads changes no draw") {
     for (const PixelSamplerShape& shape : shapes)
         for (const Guidance& guidance : settings) {
             const Level level(device, shape);
@@ -262,7 +262,7 @@ KERNEL_TEST("the number of threads changes no draw") {
         }
 }
 
-KERNEL_TEST("pixels can be drawn without margins, and no pixels at all") {
+DEVICE_TEST("pixels can be drawn without margins, and no pixels at all") {
     const PixelSamplerShape shape{3, 20, 12, 1, 2};
     const Level level(device, shape);
     const Batch batch(shape, 9, settings[2]);
@@ -274,7 +274,7 @@ KERNEL_TEST("pixels can be drawn without margins, and no pixels at all") {
     RUN(device, pixel_sample, nullptr, nullptr, nullptr, nullptr, level.packed, shape, 0, batch.guidance);
 }
 
-KERNEL_TEST("the pixel sampler says which shapes fit on the stack, and draws the largest") {
+DEVICE_TEST("the pixel sampler says which shapes fit on the stack, and draws the largest") {
     CHECK(cpu::pixel_sampler_fits({3, 128, 512, 3, 4}));
     CHECK_FALSE(cpu::pixel_sampler_fits({3, 512, 512, 5, 8}));
     CHECK_FALSE(cpu::pixel_sampler_fits({1, 4096, 512, 1, 16}));

@@ -12,7 +12,7 @@ const std::vector<float> mean = {0.485f, 0.456f, 0.406f}, deviation = {0.229f, 0
 
 }  // namespace
 
-KERNEL_TEST("normalized pixels agree with the formula") {
+DEVICE_TEST("normalized pixels agree with the formula") {
     for (const std::int64_t C : {1, 3})
         for (const std::int64_t plane : {1, 5, 129, 4096}) {
             const std::int64_t N = 5;
@@ -31,7 +31,7 @@ KERNEL_TEST("normalized pixels agree with the formula") {
         }
 }
 
-KERNEL_TEST("every byte survives normalisation and back, and both directions agree on the bits") {
+DEVICE_TEST("every byte survives normalisation and back, and both directions agree on the bits") {
     std::vector<std::int32_t> values;
     std::vector<std::uint8_t> bytes;
     for (int v = 0; v < 256; ++v)
@@ -49,7 +49,7 @@ KERNEL_TEST("every byte survives normalisation and back, and both directions agr
     CHECK(back == values);
 }
 
-KERNEL_TEST("pixel values round halves to even and stay within a byte") {
+DEVICE_TEST("pixel values round halves to even and stay within a byte") {
     // Mean 0 and deviation 1: only the product with 255 rounds.
     const float zero = 0, one = 1;
     const auto value = [&](float y) {
@@ -69,7 +69,7 @@ KERNEL_TEST("pixel values round halves to even and stay within a byte") {
     CHECK(value(NAN) == 0);
 }
 
-KERNEL_TEST("pixel values round after every operation") {
+DEVICE_TEST("pixel values round after every operation") {
     const std::vector<float> normalized = uniform(3 * 20001, 3, -2.5f, 2.7f);
     std::vector<std::int32_t> values(normalized.size(), -1);
     RUN(device, pixel_values, values, normalized, address(mean.data()), address(deviation.data()), 20001, 3);

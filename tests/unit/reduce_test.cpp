@@ -7,7 +7,7 @@
 
 using namespace kernel_check;
 
-KERNEL_TEST("sums and squared norms accumulate in double") {
+DEVICE_TEST("sums and squared norms accumulate in double") {
     for (const std::int64_t count : {0, 1, 5, 31, 33, 4096, 8197, 1000003}) {
         const std::vector<float> x = uniform(count, 1, -1, 3);
         long double sum = 0, squares = 0;
@@ -24,7 +24,7 @@ KERNEL_TEST("sums and squared norms accumulate in double") {
     }
 }
 
-KERNEL_TEST("column sums accumulate, whatever the stride") {
+DEVICE_TEST("column sums accumulate, whatever the stride") {
     for (const std::int64_t rows : {1, 3, 17, 257, 1031})
         for (const std::int64_t width : widths)
             for (const std::int64_t stride : {width, width + 3}) {
@@ -42,7 +42,7 @@ KERNEL_TEST("column sums accumulate, whatever the stride") {
             }
 }
 
-KERNEL_TEST("reductions do not depend on the number of threads") {
+DEVICE_TEST("reductions do not depend on the number of threads") {
     CHECK(same_for_any_threads([&] {
         const std::vector<float> x = uniform(1031 * 768, 1);
         std::vector<float> sums(768),

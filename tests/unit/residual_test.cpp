@@ -6,7 +6,7 @@
 
 using namespace kernel_check;
 
-KERNEL_TEST("residual adds, into either operand too") {
+DEVICE_TEST("residual adds, into either operand too") {
     for (const std::int64_t count : {1, 5, 129, 4097, 30001}) {
         const std::vector<float> x = uniform(count, 1), branch = uniform(count, 2);
         std::vector<float> out(x.size(), NAN), expected(x.size()), into_x = x, into_branch = branch, dx = x;
@@ -23,7 +23,7 @@ KERNEL_TEST("residual adds, into either operand too") {
     }
 }
 
-KERNEL_TEST("residual with dropout is dropout, then the sum") {
+DEVICE_TEST("residual with dropout is dropout, then the sum") {
     const DeviceArray<std::int64_t> ids(device, {11, 12, 13});
     for (const float probability : {0.0f, 0.1f})
         for (const std::int64_t elements : {1, 65, 9001}) {
@@ -42,7 +42,7 @@ KERNEL_TEST("residual with dropout is dropout, then the sum") {
         }
 }
 
-KERNEL_TEST("residual with dropout does not depend on the number of threads") {
+DEVICE_TEST("residual with dropout does not depend on the number of threads") {
     const DeviceArray<std::int64_t> ids(device, {11, 12, 13});
     CHECK(same_for_any_threads([&] {
         std::vector<float> x = uniform(3 * 20001, 1);

@@ -51,7 +51,7 @@ struct Case {
 
 }  // namespace
 
-KERNEL_TEST("rmsnorm forward agrees with the formula in double") {
+DEVICE_TEST("rmsnorm forward agrees with the formula in double") {
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t width : widths) {
             Case c(device, rows, width);
@@ -62,7 +62,7 @@ KERNEL_TEST("rmsnorm forward agrees with the formula in double") {
         }
 }
 
-KERNEL_TEST("rmsnorm backward agrees with central differences") {
+DEVICE_TEST("rmsnorm backward agrees with central differences") {
     for (const std::int64_t width : {1, 5, 48}) {
         Case c(device, 3, width);
         c.forward();
@@ -84,7 +84,7 @@ KERNEL_TEST("rmsnorm backward agrees with central differences") {
     }
 }
 
-KERNEL_TEST("rmsnorm backward agrees with the formula in double") {
+DEVICE_TEST("rmsnorm backward agrees with the formula in double") {
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t width : widths) {
             if (width == 1) continue;  // the gradient all but vanishes and only rounding is left
@@ -111,7 +111,7 @@ KERNEL_TEST("rmsnorm backward agrees with the formula in double") {
         }
 }
 
-KERNEL_TEST("rmsnorm backward in place and accumulating give the same gradient") {
+DEVICE_TEST("rmsnorm backward in place and accumulating give the same gradient") {
     Case plain(device, 17, 129), in_place(device, 17, 129), accumulating(device, 17, 129);
     for (Case* c : {&plain, &in_place, &accumulating}) c->forward();
     plain.backward(plain.dx);
@@ -125,7 +125,7 @@ KERNEL_TEST("rmsnorm backward in place and accumulating give the same gradient")
     CHECK(same_bits(accumulating.dweight, plain.dweight));
 }
 
-KERNEL_TEST("rmsnorm does not depend on the number of threads") {
+DEVICE_TEST("rmsnorm does not depend on the number of threads") {
     CHECK(same_for_any_threads([&] {
         Case c(device, 1003, 129);
         c.forward();

@@ -41,7 +41,7 @@ TEST_CASE("the rotary table turns by row and column and zeroes the condition tok
     }
 }
 
-KERNEL_TEST("rotary forward turns q and k and leaves v alone") {
+DEVICE_TEST("rotary forward turns q and k and leaves v alone") {
     for (const std::int64_t head_dim : {4, 16, 20, 64})
         for (const std::int64_t first_position : {0, 3}) {
             const std::int64_t sequences = 3, length = 7, heads = 3, grid = 4, width = heads * head_dim;
@@ -66,7 +66,7 @@ KERNEL_TEST("rotary forward turns q and k and leaves v alone") {
         }
 }
 
-KERNEL_TEST("rotary backward is the transpose of the forward") {
+DEVICE_TEST("rotary backward is the transpose of the forward") {
     const std::int64_t sequences = 2, length = 5, heads = 2, head_dim = 20, size = 2 * 5 * 3 * 2 * 20;
     const Tables tables(2, head_dim);
     const std::vector<float> x = uniform(size, 1), dy = uniform(size, 2);
@@ -82,7 +82,7 @@ KERNEL_TEST("rotary backward is the transpose of the forward") {
     for (std::int64_t i = 0; i < 2 * heads * head_dim; ++i) CHECK(dx[i] == 0);
 }
 
-KERNEL_TEST("rotary does not depend on the number of threads") {
+DEVICE_TEST("rotary does not depend on the number of threads") {
     const Tables tables(8, 16);
     CHECK(same_for_any_threads([&] {
         std::vector<float> qkv = uniform(11 * 65 * 3 * 3 * 16, 1);

@@ -6,7 +6,7 @@
 
 using namespace kernel_check;
 
-KERNEL_TEST("a level's sequence is condition, tokens and positions, and backward takes it apart") {
+DEVICE_TEST("a level's sequence is condition, tokens and positions, and backward takes it apart") {
     for (const std::int64_t M : row_counts)
         for (const std::int64_t T : {1, 2, 5, 17})
             for (const std::int64_t D : {1, 5, 64, 129}) {
@@ -41,7 +41,7 @@ KERNEL_TEST("a level's sequence is condition, tokens and positions, and backward
             }
 }
 
-KERNEL_TEST("a level's sequence does not depend on the number of threads") {
+DEVICE_TEST("a level's sequence does not depend on the number of threads") {
     CHECK(same_for_any_threads([&] {
         const std::int64_t M = 301, T = 5, D = 33;
         const std::vector<float> dx = uniform(M * T * D, 4);

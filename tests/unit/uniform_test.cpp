@@ -8,7 +8,7 @@
 
 #include "tests/unit/kernel_check.h"
 
-KERNEL_TEST("uniform_by_path is the first philox word of channel and path") {
+DEVICE_TEST("uniform_by_path is the first philox word of channel and path") {
     const std::vector<std::int64_t> paths = {0, 1, 2, 41, 0xffffffff, 0x1'0000'0000, 0x7654'3210'89ab'cdef};
     const PhiloxKey key{12, 345};
     for (const std::uint32_t channel : {0u, 1u, 2u}) {
@@ -23,7 +23,7 @@ KERNEL_TEST("uniform_by_path is the first philox word of channel and path") {
     }
 }
 
-KERNEL_TEST("uniform_by_path: paths, channels and keys draw different numbers") {
+DEVICE_TEST("uniform_by_path: paths, channels and keys draw different numbers") {
     std::vector<std::int64_t> paths(100);
     for (std::size_t i = 0; i < paths.size(); ++i) paths[i] = static_cast<std::int64_t>(i) << (i % 2 * 32);
     std::set<float> seen;
