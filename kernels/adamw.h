@@ -11,6 +11,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 struct AdamW {
     float learning_rate, beta1, beta2, epsilon, weight_decay;
     float correction1, correction2;  // 1 - beta1^t, 1 - beta2^t
@@ -31,3 +33,12 @@ void adamw_update(float* parameter, float* exp_avg, float* exp_avg_sq, const flo
 void ema_update(float* average, const float* parameter, std::int64_t count, float decay);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void adamw_update(Stream stream, float* parameter, float* exp_avg, float* exp_avg_sq, const float* gradient,
+                  std::int64_t count, const AdamW& adamw);
+void ema_update(Stream stream, float* average, const float* parameter, std::int64_t count, float decay);
+
+}  // namespace cuda

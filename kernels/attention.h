@@ -36,8 +36,7 @@
 #include <cstdint>
 
 #include "kernels/philox.h"
-
-namespace cpu {
+#include "kernels/stream.h"
 
 // 1 <= head_dim <= 256. Causal: query i attends to keys 0..i.
 struct AttentionShape {
@@ -57,6 +56,8 @@ struct AttentionDropout {
     const std::int64_t* sequence_ids = nullptr;
 };
 
+namespace cpu {
+
 // out [S, L, H*d] and log_sum_exp [S, H, L] are overwritten. qkv [S, L, 3, H, d]: the q, k and v parts of a
 // row as one fused projection leaves them. No output may overlap an input. A tile on the diagonal multiplies
 // values of later tokens by an exact zero: they must be finite (uninitialised memory may not be).
@@ -69,3 +70,14 @@ void attention_backward(float* d_qkv, const float* d_out, const float* out, cons
                         const float* qkv, const AttentionShape& shape, const AttentionDropout& dropout);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void attention_forward(Stream stream, float* out, float* log_sum_exp, const float* qkv,
+                       const AttentionShape& shape, const AttentionDropout& dropout);
+void attention_backward(Stream stream, float* d_qkv, const float* d_out, const float* out,
+                        const float* log_sum_exp, const float* qkv, const AttentionShape& shape,
+                        const AttentionDropout& dropout);
+
+}  // namespace cuda

@@ -10,6 +10,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 // out [S, H*d] is overwritten. qkv [S, 3, H, d] is the new token's projection. key_cache and value_cache [S,
@@ -20,3 +22,12 @@ void attention_decode(float* out, float* key_cache, float* value_cache, const fl
                       std::int64_t position, std::int64_t capacity);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void attention_decode(Stream stream, float* out, float* key_cache, float* value_cache, const float* qkv,
+                      std::int64_t sequences, std::int64_t heads, std::int64_t head_dim,
+                      std::int64_t position, std::int64_t capacity);
+
+}  // namespace cuda

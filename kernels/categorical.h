@@ -13,6 +13,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 struct Guidance {
     float temperature = 1;
     float scale = 1;             // of the guidance ("cfg"); 1: none
@@ -43,3 +45,13 @@ void categorical_sample(std::int32_t* values, float* margins, const float* condi
                         const std::uint8_t* limits = nullptr);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void categorical_sample(Stream stream, std::int32_t* values, float* margins, const float* conditional,
+                        const float* unconditional, const float* uniforms, std::int64_t rows,
+                        std::int64_t vocabulary, const Guidance& guidance,
+                        const std::uint8_t* limits = nullptr);
+
+}  // namespace cuda

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 // losses [rows]; logits [rows, vocabulary]; the target of row r is targets[r * target_stride], in
@@ -21,3 +23,14 @@ void cross_entropy_forward_backward(float* losses, float* logits, const std::int
                                     float scale);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void cross_entropy_forward(Stream stream, float* losses, const float* logits, const std::int32_t* targets,
+                           std::int64_t target_stride, std::int64_t rows, std::int64_t vocabulary);
+void cross_entropy_forward_backward(Stream stream, float* losses, float* logits, const std::int32_t* targets,
+                                    std::int64_t target_stride, std::int64_t rows, std::int64_t vocabulary,
+                                    float scale);
+
+}  // namespace cuda

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "kernels/philox.h"
+#include "kernels/stream.h"
 
 struct Dropout {
     float probability = 0;  // of an element to fall, 0 <= probability < 1
@@ -30,3 +31,12 @@ void dropout_forward(float* y, const float* x, std::int64_t sequences, const Dro
 void dropout_backward(float* dx, const float* dy, std::int64_t sequences, const Dropout& dropout);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void dropout_forward(Stream stream, float* y, const float* x, std::int64_t sequences, const Dropout& dropout);
+void dropout_backward(Stream stream, float* dx, const float* dy, std::int64_t sequences,
+                      const Dropout& dropout);
+
+}  // namespace cuda

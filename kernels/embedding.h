@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 // Row r of y at y + r * y_stride [width]; table [vocabulary, width]; its id is ids[r * ids_stride]. No
@@ -22,3 +24,15 @@ void embedding_backward(float* dtable, const float* dy, std::int64_t dy_stride, 
                         std::int64_t width);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void embedding_forward(Stream stream, float* y, std::int64_t y_stride, const float* table,
+                       const std::int32_t* ids, std::int64_t ids_stride, std::int64_t rows,
+                       std::int64_t width);
+void embedding_backward(Stream stream, float* dtable, const float* dy, std::int64_t dy_stride,
+                        const std::int32_t* ids, std::int64_t ids_stride, std::int64_t rows,
+                        std::int64_t vocabulary, std::int64_t width);
+
+}  // namespace cuda

@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 // y [rows, hidden]; gate_up [rows, 2 * hidden]. No aliasing.
@@ -21,3 +23,13 @@ void gated_silu_backward(float* d_gate_up, const float* dy, const float* gate_up
                          std::int64_t hidden);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void gated_silu_forward(Stream stream, float* y, const float* gate_up, std::int64_t rows,
+                        std::int64_t hidden);
+void gated_silu_backward(Stream stream, float* d_gate_up, const float* dy, const float* gate_up,
+                         std::int64_t rows, std::int64_t hidden);
+
+}  // namespace cuda

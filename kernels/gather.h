@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 // y[r, :] = x[r, :] for `rows` rows of `width` floats that lie `y_stride` and `x_stride` floats apart. With
@@ -20,3 +22,17 @@ void gather_rows(float* y, const float* x, const std::int32_t* index, std::int64
 void scatter_rows(float* y, const float* x, const std::int32_t* index, std::int64_t rows, std::int64_t width);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void copy_rows(Stream stream, float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
+               std::int64_t rows, std::int64_t width);
+void add_rows(Stream stream, float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
+              std::int64_t rows, std::int64_t width);
+void gather_rows(Stream stream, float* y, const float* x, const std::int32_t* index, std::int64_t rows,
+                 std::int64_t width);
+void scatter_rows(Stream stream, float* y, const float* x, const std::int32_t* index, std::int64_t rows,
+                  std::int64_t width);
+
+}  // namespace cuda

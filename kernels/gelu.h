@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 // y, x [count]. y may be x. Moves 8 bytes per element; about 30 operations, one of them a division.
@@ -18,3 +20,11 @@ void gelu_forward(float* y, const float* x, std::int64_t count);
 void gelu_backward(float* dx, const float* dy, const float* x, std::int64_t count);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void gelu_forward(Stream stream, float* y, const float* x, std::int64_t count);
+void gelu_backward(Stream stream, float* dx, const float* dy, const float* x, std::int64_t count);
+
+}  // namespace cuda

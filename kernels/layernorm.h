@@ -13,6 +13,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 // y, x [rows, width]; mean, rstd [rows]; weight, bias [width]. y may be x.
@@ -37,3 +39,18 @@ void layernorm_backward_accumulate(float* dx, float* dweight, float* dbias, floa
 std::int64_t layernorm_backward_workspace(std::int64_t width);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void layernorm_forward(Stream stream, float* y, float* mean, float* rstd, const float* x, const float* weight,
+                       const float* bias, std::int64_t rows, std::int64_t width, float eps);
+void layernorm_backward(Stream stream, float* dx, float* dweight, float* dbias, float* workspace,
+                        const float* dy, const float* x, const float* weight, const float* mean,
+                        const float* rstd, std::int64_t rows, std::int64_t width);
+void layernorm_backward_accumulate(Stream stream, float* dx, float* dweight, float* dbias, float* workspace,
+                                   const float* dy, const float* x, const float* weight, const float* mean,
+                                   const float* rstd, std::int64_t rows, std::int64_t width);
+std::int64_t layernorm_backward_workspace(std::int64_t width);
+
+}  // namespace cuda

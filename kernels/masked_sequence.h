@@ -15,6 +15,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 struct MaskedSequenceShape {
     std::int64_t M;  // sequences
     std::int64_t L;  // patches
@@ -44,3 +46,16 @@ void masked_sequence_backward(float* dguide, float* dcond, float* dtokens, float
 std::int64_t masked_sequence_backward_workspace(const MaskedSequenceShape& shape);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void masked_sequence_forward(Stream stream, float* x, const float* guide, const float* cond,
+                             const float* tokens, const std::uint8_t* mask, const float* mask_token,
+                             const float* pos, const MaskedSequenceShape& shape);
+void masked_sequence_backward(Stream stream, float* dguide, float* dcond, float* dtokens, float* dmask_token,
+                              float* dpos, float* workspace, const float* dx, const std::uint8_t* mask,
+                              const MaskedSequenceShape& shape);
+std::int64_t masked_sequence_backward_workspace(const MaskedSequenceShape& shape);
+
+}  // namespace cuda

@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 struct NeighbourShape {
     std::int64_t side;    // L = side^2 patches
     std::int64_t prefix;  // P: tokens in front of the patches
@@ -28,3 +30,13 @@ void gather_neighbours_backward(float* dx, const float* dy, const std::int32_t* 
                                 const NeighbourShape& shape);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void gather_neighbours(Stream stream, float* y, const float* x, const std::int32_t* selected, std::int64_t K,
+                       const NeighbourShape& shape);
+void gather_neighbours_backward(Stream stream, float* dx, const float* dy, const std::int32_t* rows,
+                                std::int64_t M, const NeighbourShape& shape);
+
+}  // namespace cuda

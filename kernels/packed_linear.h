@@ -12,6 +12,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 constexpr int packed_panel = 32;  // outputs
@@ -27,8 +29,20 @@ void pack_linear(float* packed, const float* weight, const float* bias, std::int
 void packed_linear_forward(float* y, const float* x, const float* packed, std::int64_t rows, std::int64_t N,
                            std::int64_t K);
 
-// y += x W^T + b for 1 to 8 rows, or y = ... if not `accumulate`, on the calling thread.
+// y += x W^T + b for 1 to 8 rows, or y = ... if not `accumulate`, on the calling thread: a part for kernels
+// of the CPU.
 void packed_linear_tile(float* y, const float* x, const float* packed, int rows, std::int64_t N,
                         std::int64_t K, bool accumulate);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+std::int64_t packed_linear_floats(std::int64_t N, std::int64_t K);
+void pack_linear(Stream stream, float* packed, const float* weight, const float* bias, std::int64_t N,
+                 std::int64_t K);
+void packed_linear_forward(Stream stream, float* y, const float* x, const float* packed, std::int64_t rows,
+                           std::int64_t N, std::int64_t K);
+
+}  // namespace cuda

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 void patchify(float* patches, const float* images, std::int64_t M, std::int64_t C, std::int64_t s,
@@ -17,3 +19,13 @@ void unpatchify(float* images, const float* patches, std::int64_t M, std::int64_
                 std::int64_t p);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void patchify(Stream stream, float* patches, const float* images, std::int64_t M, std::int64_t C,
+              std::int64_t s, std::int64_t p);
+void unpatchify(Stream stream, float* images, const float* patches, std::int64_t M, std::int64_t C,
+                std::int64_t s, std::int64_t p);
+
+}  // namespace cuda

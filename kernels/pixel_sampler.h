@@ -26,6 +26,7 @@
 #include <cstdint>
 
 #include "kernels/categorical.h"
+#include "kernels/stream.h"
 
 // 256 values per channel; the width is a multiple of heads, head_dim <= 256.
 struct PixelSamplerShape {
@@ -48,6 +49,7 @@ struct PixelSamplerWeights {
     const float* codebooks[3];                       // [256, W] of each channel
     const float *ln_weight, *ln_bias, *norm_weight, *norm_bias;
     const float* biases[3];  // [256] of each channel
+    // [blocks], themselves in host memory on every device
     const PixelSamplerBlock* blocks;
 };
 
@@ -78,3 +80,15 @@ void pixel_sample(std::int32_t* values, float* margins, const float* conditions,
                   const Guidance& guidance, const std::uint8_t* limits = nullptr);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+std::int64_t pixel_sampler_packed_floats(const PixelSamplerShape& shape);
+void pixel_sampler_pack(Stream stream, float* packed, const PixelSamplerWeights& weights,
+                        const PixelSamplerShape& shape);
+void pixel_sample(Stream stream, std::int32_t* values, float* margins, const float* conditions,
+                  const float* uniforms, const float* packed, const PixelSamplerShape& shape,
+                  std::int64_t draws, const Guidance& guidance, const std::uint8_t* limits = nullptr);
+
+}  // namespace cuda

@@ -1,7 +1,10 @@
-// Between bytes and what the networks see: y = (x / 255 - mean_c) / deviation_c per channel.
+// Between bytes and what the networks see: y = (x / 255 - mean_c) / deviation_c per channel. mean and
+// deviation are host memory on every device, C <= 4 numbers read before the call returns.
 #pragma once
 
 #include <cstdint>
+
+#include "kernels/stream.h"
 
 namespace cpu {
 
@@ -25,3 +28,17 @@ void normalize_values(float* y, const std::int32_t* values, const float* mean, c
 void mean_pixels(float* y, const float* images, std::int64_t M, std::int64_t C, std::int64_t size);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void normalize_pixels(Stream stream, float* y, const std::uint8_t* x, const float* mean,
+                      const float* deviation, std::int64_t N, std::int64_t C, std::int64_t plane);
+void pixel_values(Stream stream, std::int32_t* values, const float* normalized, const float* mean,
+                  const float* deviation, std::int64_t N, std::int64_t C);
+void normalize_values(Stream stream, float* y, const std::int32_t* values, const float* mean,
+                      const float* deviation, std::int64_t N, std::int64_t C);
+void mean_pixels(Stream stream, float* y, const float* images, std::int64_t M, std::int64_t C,
+                 std::int64_t size);
+
+}  // namespace cuda

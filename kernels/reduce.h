@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 // *total += weight * sum(values [count]), summed in double. Moves 4 bytes per element, 1 operation.
@@ -20,3 +22,14 @@ void column_sum_accumulate(float* sums, float* workspace, const float* x, std::i
 std::int64_t column_sum_workspace(std::int64_t width);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void sum_accumulate(Stream stream, double* total, const float* values, std::int64_t count, double weight);
+void squared_norm_accumulate(Stream stream, double* total, const float* x, std::int64_t count);
+void column_sum_accumulate(Stream stream, float* sums, float* workspace, const float* x,
+                           std::int64_t x_stride, std::int64_t rows, std::int64_t width);
+std::int64_t column_sum_workspace(std::int64_t width);
+
+}  // namespace cuda

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "kernels/dropout.h"
+#include "kernels/stream.h"
 
 namespace cpu {
 
@@ -24,3 +25,13 @@ void residual_dropout_forward(float* out, const float* x, const float* branch, s
                               const Dropout& dropout);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void residual_forward(Stream stream, float* out, const float* x, const float* branch, std::int64_t count);
+void residual_backward_accumulate(Stream stream, float* dx, const float* dy, std::int64_t count);
+void residual_dropout_forward(Stream stream, float* out, const float* x, const float* branch,
+                              std::int64_t sequences, const Dropout& dropout);
+
+}  // namespace cuda

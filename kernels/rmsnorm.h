@@ -11,6 +11,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 // y, x [rows, width]; rstd [rows]; weight [width]. y may be x.
@@ -34,3 +36,18 @@ void rmsnorm_backward_accumulate(float* dx, float* dweight, float* workspace, co
 std::int64_t rmsnorm_backward_workspace(std::int64_t width);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void rmsnorm_forward(Stream stream, float* y, float* rstd, const float* x, const float* weight,
+                     std::int64_t rows, std::int64_t width, float eps);
+void rmsnorm_backward(Stream stream, float* dx, float* dweight, float* workspace, const float* dy,
+                      const float* x, const float* weight, const float* rstd, std::int64_t rows,
+                      std::int64_t width);
+void rmsnorm_backward_accumulate(Stream stream, float* dx, float* dweight, float* workspace, const float* dy,
+                                 const float* x, const float* weight, const float* rstd, std::int64_t rows,
+                                 std::int64_t width);
+std::int64_t rmsnorm_backward_workspace(std::int64_t width);
+
+}  // namespace cuda

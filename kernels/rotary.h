@@ -15,10 +15,13 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 // Fills cosine, sine [1 + grid * grid, head_dim / 2]: entry 0 is the condition token, entry 1 + t grid cell t
-// in raster order. Angles in double precision. Meant to be called once.
+// in raster order. Angles in double precision. Host memory, to be copied to where the kernels run; meant to
+// be called once.
 void rotary_table(float* cosine, float* sine, std::int64_t grid, std::int64_t head_dim);
 
 // Turns q and k of qkv [sequences, length, 3, heads, head_dim] in place; v is not touched. Token t of every
@@ -34,3 +37,15 @@ void rotary_backward(float* d_qkv, const float* cosine, const float* sine, std::
                      std::int64_t first_position);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void rotary_forward(Stream stream, float* qkv, const float* cosine, const float* sine, std::int64_t sequences,
+                    std::int64_t length, std::int64_t heads, std::int64_t head_dim,
+                    std::int64_t first_position);
+void rotary_backward(Stream stream, float* d_qkv, const float* cosine, const float* sine,
+                     std::int64_t sequences, std::int64_t length, std::int64_t heads, std::int64_t head_dim,
+                     std::int64_t first_position);
+
+}  // namespace cuda

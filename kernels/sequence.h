@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace cpu {
 
 // x [M, T, D]; cond [M, D]; tokens [M, T-1, D] (not read when T is 1); pos [at least T, D]. No aliasing.
@@ -22,3 +24,14 @@ void level_sequence_backward(float* dcond, float* dtokens, float* dpos, float* w
 std::int64_t level_sequence_backward_workspace(std::int64_t M, std::int64_t T, std::int64_t D);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void level_sequence_forward(Stream stream, float* x, const float* cond, const float* tokens, const float* pos,
+                            std::int64_t M, std::int64_t T, std::int64_t D);
+void level_sequence_backward(Stream stream, float* dcond, float* dtokens, float* dpos, float* workspace,
+                             const float* dx, std::int64_t M, std::int64_t T, std::int64_t D);
+std::int64_t level_sequence_backward_workspace(std::int64_t M, std::int64_t T, std::int64_t D);
+
+}  // namespace cuda

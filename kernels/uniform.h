@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/philox.h"
+#include "kernels/stream.h"
 
 namespace cpu {
 
@@ -12,3 +13,11 @@ void uniform_by_path(float* values, const std::int64_t* paths, std::int64_t rows
                      PhiloxKey key);
 
 }  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void uniform_by_path(Stream stream, float* values, const std::int64_t* paths, std::int64_t rows,
+                     std::uint32_t channel, PhiloxKey key);
+
+}  // namespace cuda

@@ -6,18 +6,31 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <cstring>
 #include <fstream>
 #include <string>
 #include <utility>
 
 #include "runtime/error.h"
 
-Device parse_device(std::string_view name) {
-    if (name == "cpu") return Device::cpu;
-    fail_usage("--device {}: this build has the device cpu only", name);
+namespace {
+
+void require_built(Device device) {
+    if (device == Device::cuda && !cuda_backend_built)
+        fail_usage("--device cuda: this build has no CUDA backend (built without nvcc)");
 }
 
-Memory::Memory(Device, std::size_t bytes) : size_(bytes) {
+}  // namespace
+
+Device parse_device(std::string_view name) {
+    if (name != "cpu" && name != "cuda") fail_usage("--device {}: expected cpu or cuda", name);
+    const Device device = name == "cpu" ? Device::cpu : Device::cuda;
+    require_built(device);
+    return device;
+}
+
+Memory::Memory(Device device, std::size_t bytes) : size_(bytes) {
+    require_built(device);
     if (bytes == 0) return;
     void* mapped =
         ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -40,6 +53,21 @@ Memory& Memory::operator=(Memory&& other) noexcept {
     return *this;
 }
 
+void copy_to_device(Device device, void* destination, const void* host, std::size_t bytes) {
+    require_built(device);
+    if (bytes > 0) std::memcpy(destination, host, bytes);
+}
+
+void copy_from_device(Device device, void* host, const void* source, std::size_t bytes) {
+    require_built(device);
+    if (bytes > 0) std::memcpy(host, source, bytes);
+}
+
+void zero_on_device(Device device, void* destination, std::size_t bytes) {
+    require_built(device);
+    if (bytes > 0) std::memset(destination, 0, bytes);
+}
+
 void flush_denormals() {
 #ifdef __SSE__
     constexpr unsigned flush_results = 0x8000, flush_operands = 0x0040;
@@ -47,7 +75,8 @@ void flush_denormals() {
 #endif
 }
 
-std::size_t available_memory(Device) {
+std::size_t available_memory(Device device) {
+    require_built(device);
     std::ifstream file("/proc/meminfo");
     std::string key, unit;
     std::size_t kibibytes = 0;

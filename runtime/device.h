@@ -4,16 +4,22 @@
 #include <cstddef>
 #include <string_view>
 
-enum class Device { cpu };
+enum class Device { cpu, cuda };
 
-// "cpu" -> Device::cpu. Throws UsageError for a device this build does not have.
+#ifdef FRACTAL_CUDA
+inline constexpr bool cuda_backend_built = true;
+#else
+inline constexpr bool cuda_backend_built = false;
+#endif
+
+// "cpu" or "cuda". Throws UsageError for any other name and for a device this build does not have.
 Device parse_device(std::string_view name);
 
 // One zero-initialised slab of device memory, aligned to a page. Pages cost nothing until they are touched.
 class Memory {
   public:
     Memory() = default;
-    // Throws Error if the device has no `bytes` bytes to give.
+    // Throws Error if the device has no `bytes` bytes to give, UsageError if this build does not have it.
     Memory(Device device, std::size_t bytes);
     ~Memory();
     Memory(Memory&& other) noexcept;
@@ -27,8 +33,15 @@ class Memory {
     std::size_t size_ = 0;
 };
 
-// Makes this thread, and every thread it starts from now on, treat floats below 1.2e-38 as zero. Trained softmaxes are
-// full of them, and the processor takes a hundred times as long for each.
+// Copies `bytes` bytes between the host's memory and the device's. When they return, the copy is complete,
+// and so is all work queued on the device before it.
+void copy_to_device(Device device, void* destination, const void* host, std::size_t bytes);
+void copy_from_device(Device device, void* host, const void* source, std::size_t bytes);
+// Sets `bytes` bytes of the device's memory to zero.
+void zero_on_device(Device device, void* destination, std::size_t bytes);
+
+// Makes this thread, and every thread it starts from now on, treat floats below 1.2e-38 as zero. Trained
+// softmaxes are full of them, and the processor takes a hundred times as long for each.
 void flush_denormals();
 
 // Bytes a new slab could take now without swapping.

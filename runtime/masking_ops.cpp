@@ -35,7 +35,7 @@ Tensor masked_sequence(Tape& tape, const Tensor& guide, const Tensor& conditions
         bool shared = tape.open_gradient(conditions) | tape.open_gradient(tokens);
         if (shape.guided) shared |= tape.open_gradient(guide);
         require(!shared, "masked_sequence: its inputs feed nothing else");
-        const Tensor workspace = tape.create(1, cpu::masked_sequence_backward_workspace(shape), false);
+        const Tensor workspace = tape.create(1, SIZE_ON(tape.device(), masked_sequence_backward_workspace, shape), false);
         LAUNCH(tape, masked_sequence_backward, shape.guided ? tape.gradient(guide) : nullptr,
                tape.gradient(conditions), tape.gradient(tokens), mask_token->gradient, positions->gradient,
                tape.value(workspace), tape.gradient(y), tape.value<std::uint8_t>(mask), shape);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <stdexcept>
+#include <vector>
 
 #include "kernels/attention.h"
 #include "kernels/cross_entropy.h"
@@ -64,7 +65,7 @@ void linear_backward(Tape& tape, NodeId x, NodeId y, const Parameter* weight, co
     if (!tape.has_gradient(y)) return;
     const std::int64_t K = weight->shape.back(), rows = tape.elements(x) / K, N = tape.elements(y) / rows;
     {
-        const Tensor workspace = scratch(tape, cpu::linear_backward_weight_workspace(N));
+        const Tensor workspace = scratch(tape, SIZE_ON(tape.device(), linear_backward_weight_workspace, N));
         LAUNCH(tape, linear_backward_weight, weight->gradient, bias ? bias->gradient : nullptr,
                tape.value(workspace), tape.gradient(y), N, tape.value(x), K, rows, N, K);
     }
@@ -135,7 +136,8 @@ Tensor layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Par
                     [&tape, x = x.node(), y = y.node(), mean = mean.node(), rstd = rstd.node(),
                      weight = &weight, bias = &bias, rows, width] {
                         if (!tape.has_gradient(y)) return;
-                        const Tensor workspace = scratch(tape, cpu::layernorm_backward_workspace(width));
+                        const Tensor workspace =
+                            scratch(tape, SIZE_ON(tape.device(), layernorm_backward_workspace, width));
                         if (tape.open_gradient(x))
                             LAUNCH(tape, layernorm_backward_accumulate, tape.gradient(x), weight->gradient,
                                    bias->gradient, tape.value(workspace), tape.gradient(y), tape.value(x),
@@ -156,7 +158,8 @@ Tensor rmsnorm(Tape& tape, const Tensor& x, const Parameter& weight, float epsil
         tape.record({x.node(), y.node()}, {x.node(), rstd.node()},
                     [&tape, x = x.node(), y = y.node(), rstd = rstd.node(), weight = &weight, rows, width] {
                         if (!tape.has_gradient(y)) return;
-                        const Tensor workspace = scratch(tape, cpu::rmsnorm_backward_workspace(width));
+                        const Tensor workspace =
+                            scratch(tape, SIZE_ON(tape.device(), rmsnorm_backward_workspace, width));
                         if (tape.open_gradient(x))
                             LAUNCH(tape, rmsnorm_backward_accumulate, tape.gradient(x), weight->gradient,
                                    tape.value(workspace), tape.gradient(y), tape.value(x), weight->value,
@@ -230,8 +233,9 @@ RotaryTable::RotaryTable(Device device, std::int64_t grid, std::int64_t head_dim
     : rows_(1 + grid * grid),
       half_(head_dim / 2),
       memory_(device, static_cast<std::size_t>(2 * rows_ * half_) * sizeof(float)) {
-    auto* table = reinterpret_cast<float*>(memory_.data());
-    cpu::rotary_table(table, table + rows_ * half_, grid, head_dim);
+    std::vector<float> table(static_cast<std::size_t>(2 * rows_ * half_));
+    cpu::rotary_table(table.data(), table.data() + rows_ * half_, grid, head_dim);
+    copy_to_device(device, memory_.data(), table.data(), table.size() * sizeof(float));
 }
 void rotary(Tape& tape, const Tensor& qkv, const RotaryTable& table, std::int64_t length, std::int64_t heads,
             std::int64_t first_position) {
@@ -251,10 +255,10 @@ void rotary(Tape& tape, const Tensor& qkv, const RotaryTable& table, std::int64_
 Tensor attention(Tape& tape, const Tensor& qkv, std::int64_t length, std::int64_t heads, bool causal,
                  const DropoutRule& dropout) {
     const std::int64_t width = qkv.width() / 3;
-    const cpu::AttentionShape shape{qkv.rows() / length, length, heads, width / heads, causal};
+    const AttentionShape shape{qkv.rows() / length, length, heads, width / heads, causal};
     const auto rule = [&tape](const DropoutRule& d) {
-        return cpu::AttentionDropout{d.probability, d.key, d.step,
-                                     d.probability > 0 ? tape.value<std::int64_t>(d.paths) : nullptr};
+        return AttentionDropout{d.probability, d.key, d.step,
+                                d.probability > 0 ? tape.value<std::int64_t>(d.paths) : nullptr};
     };
     const Tensor y = tape.create(qkv.rows(), width, true),
                  log_sum_exp = tape.create(qkv.rows(), heads, false);
@@ -319,8 +323,8 @@ Tensor level_sequence(Tape& tape, const Tensor& condition, const Tensor& tokens,
                         if (!tape.has_gradient(y)) return;
                         const bool shared = tape.open_gradient(condition) | tape.open_gradient(tokens);
                         require(!shared, "level_sequence: its inputs feed nothing else");
-                        const Tensor workspace =
-                            scratch(tape, cpu::level_sequence_backward_workspace(M, length, D));
+                        const Tensor workspace = scratch(
+                            tape, SIZE_ON(tape.device(), level_sequence_backward_workspace, M, length, D));
                         LAUNCH(tape, level_sequence_backward, tape.gradient(condition), tape.gradient(tokens),
                                positions->gradient, tape.value(workspace), tape.gradient(y), M, length, D);
                     });
@@ -373,7 +377,8 @@ void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
         const Tensor logits = channel_logits(tape, x, C, c, codebook, bias),
                      losses = tape.create(N, 1, false);
         if (tape.recording()) {
-            const Tensor workspace = scratch(tape, cpu::linear_backward_weight_workspace(V));
+            const Tensor workspace =
+                scratch(tape, SIZE_ON(tape.device(), linear_backward_weight_workspace, V));
             LAUNCH(tape, cross_entropy_forward_backward, tape.value(losses), tape.value(logits),
                    tape.value<std::int32_t>(values) + c, C, N, V, scales[static_cast<std::size_t>(c)]);
             LAUNCH(tape, linear_backward_weight, codebook.gradient, bias.gradient, tape.value(workspace),
@@ -394,15 +399,15 @@ void copy_tensor(Tape& tape, const Tensor& destination, const Tensor& source) {
 }
 
 void copy_to_tensor(Tape& tape, const Tensor& destination, const void* host, std::size_t bytes) {
-    if (!tape.planning()) std::memcpy(tape.value<std::byte>(destination), host, bytes);
+    if (!tape.planning()) copy_to_device(tape.device(), tape.value<std::byte>(destination), host, bytes);
 }
 
 void copy_from_tensor(Tape& tape, void* host, const Tensor& source, std::size_t bytes) {
-    if (!tape.planning()) std::memcpy(host, tape.value<std::byte>(source), bytes);
+    if (!tape.planning()) copy_from_device(tape.device(), host, tape.value<std::byte>(source), bytes);
 }
 
 void zero_tensor(Tape& tape, const Tensor& tensor) {
     if (tape.planning()) return;
     const auto bytes = static_cast<std::size_t>(tensor.rows() * tensor.width()) * tape.element_bytes(tensor);
-    std::memset(tape.value<std::byte>(tensor), 0, bytes);
+    zero_on_device(tape.device(), tape.value<std::byte>(tensor), bytes);
 }

@@ -5,10 +5,16 @@
 #include <numbers>
 
 #include "kernels/adamw.h"
+#include "kernels/gather.h"
 #include "kernels/reduce.h"
+#include "runtime/launch.h"
 
-Optimizer::Optimizer(Parameters& parameters, Device device, const OptimizerRule& rule)
-    : parameters_(parameters), rule_(rule) {
+Optimizer::Optimizer(Parameters& parameters, Device device, const OptimizerRule& rule, Stream stream)
+    : parameters_(parameters),
+      rule_(rule),
+      device_(device),
+      stream_(stream),
+      squared_norm_(device, sizeof(double)) {
     const std::size_t bytes = parameters.slab_floats() * sizeof(float);
     first_moment_ = Memory(device, bytes);
     second_moment_ = Memory(device, bytes);
@@ -16,27 +22,33 @@ Optimizer::Optimizer(Parameters& parameters, Device device, const OptimizerRule&
 }
 
 void Optimizer::start_average() {
-    if (average_.size() > 0) std::copy_n(parameters_.values(), parameters_.slab_floats(), average());
+    const auto count = static_cast<std::int64_t>(parameters_.slab_floats());
+    if (average_.size() > 0)
+        LAUNCH_ON(device_, stream_, copy_rows, average(), count, parameters_.values(), count, 1, count);
 }
 
 double Optimizer::update(std::int64_t step, float learning_rate) {
-    double squared_norm = 0;
+    auto* const device_norm = reinterpret_cast<double*>(squared_norm_.data());
+    zero_on_device(device_, device_norm, sizeof(double));
     for (const Parameter& parameter : parameters_.all())
-        cpu::squared_norm_accumulate(&squared_norm, parameter.gradient, parameter.count);
+        LAUNCH_ON(device_, stream_, squared_norm_accumulate, device_norm, parameter.gradient,
+                  parameter.count);
+    double squared_norm = 0;
+    copy_from_device(device_, &squared_norm, device_norm, sizeof(double));
     if (!std::isfinite(squared_norm)) return squared_norm;
     const auto t = static_cast<double>(step + 1);
-    AdamW adamw{learning_rate,  rule_.beta1,  rule_.beta2, rule_.epsilon, 0, 0, 0,
-                rule_.max_norm, &squared_norm};
+    AdamW adamw{learning_rate, rule_.beta1, rule_.beta2, rule_.epsilon, 0, 0, 0, rule_.max_norm, device_norm};
     adamw.correction1 = static_cast<float>(1 - std::pow(static_cast<double>(rule_.beta1), t));
     adamw.correction2 = static_cast<float>(1 - std::pow(static_cast<double>(rule_.beta2), t));
     for (const Parameter& parameter : parameters_.all()) {
         adamw.weight_decay = parameter.decays() ? rule_.weight_decay : 0.0f;
-        cpu::adamw_update(parameters_.values() + parameter.offset, first_moment() + parameter.offset,
-                          second_moment() + parameter.offset, parameter.gradient, parameter.count, adamw);
+        LAUNCH_ON(device_, stream_, adamw_update, parameters_.values() + parameter.offset,
+                  first_moment() + parameter.offset, second_moment() + parameter.offset, parameter.gradient,
+                  parameter.count, adamw);
     }
     if (rule_.ema_decay > 0)
-        cpu::ema_update(average(), parameters_.values(), static_cast<std::int64_t>(parameters_.slab_floats()),
-                        rule_.ema_decay);
+        LAUNCH_ON(device_, stream_, ema_update, average(), parameters_.values(),
+                  static_cast<std::int64_t>(parameters_.slab_floats()), rule_.ema_decay);
     return std::sqrt(squared_norm);
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "kernels/stream.h"
 #include "runtime/parameters.h"
 
 struct OptimizerRule {
@@ -17,7 +18,8 @@ struct OptimizerRule {
 class Optimizer {
   public:
     // `parameters` must be allocated with gradients, and stay.
-    Optimizer(Parameters& parameters, Device device, const OptimizerRule& rule);
+    // `device` is theirs; on the GPU, updates are queued on `stream`.
+    Optimizer(Parameters& parameters, Device device, const OptimizerRule& rule, Stream stream = {});
 
     // One update from the gradients, the `step`-th (from 0), which sets the bias corrections. Returns the
     // gradients' global norm before clipping; if that is not finite, nothing has been changed.
@@ -33,7 +35,9 @@ class Optimizer {
   private:
     Parameters& parameters_;
     OptimizerRule rule_;
-    Memory first_moment_, second_moment_, average_;
+    Device device_;
+    Stream stream_;
+    Memory first_moment_, second_moment_, average_, squared_norm_;
 };
 
 // Linear warm-up from 0, then constant or half a cosine down to 0 at the last step.

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/stream.h"
 #include "runtime/arena.h"
 
 class Tape;
@@ -53,12 +54,15 @@ class Tensor {
 
 class Tape {
   public:
-    explicit Tape(Device device) : arena_(device) {}
+    // Kernels of a tape on the GPU are queued on `stream`.
+    explicit Tape(Device device, Stream stream = {}) : arena_(device), stream_(stream) {}
     Tape(const Tape&) = delete;
     Tape& operator=(const Tape&) = delete;
 
     Arena& arena() { return arena_; }
     const Arena& arena() const { return arena_; }
+    Device device() const { return arena_.device(); }
+    Stream stream() const { return stream_; }
     bool planning() const { return arena_.planning(); }
     bool recording() const { return recording_; }
     void set_recording(bool on) { recording_ = on; }
@@ -141,6 +145,7 @@ class Tape {
     void unlink(NodeId node);
 
     Arena arena_;
+    Stream stream_;
     bool recording_ = false;
     std::vector<Node> nodes_;
     std::vector<NodeId> free_nodes_;

@@ -9,7 +9,7 @@
 
 namespace {
 
-void bench_sequences(Table& table, const cpu::AttentionShape& shape) {
+void bench_sequences(Table& table, const AttentionShape& shape) {
     const std::int64_t rows = shape.sequences * shape.length, width = shape.heads * shape.head_dim;
     const double pairs = static_cast<double>(shape.sequences * shape.heads * shape.length *
                                              (shape.length + 1) / 2),

@@ -10,16 +10,20 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "models/fractal/fractal.h"
 #include "runtime/checkpoint.h"
+#include "tests/test_devices.h"
 
 struct FractalGolden {
-    explicit FractalGolden(const std::string& name)
-        : arrays("tests/golden/" + name + ".safetensors"), model(read_config(), Device::cpu) {
-        model.parameters().allocate(Device::cpu, true);
+    FractalGolden(const std::string& name, Device d)
+        : device(d), arrays("tests/golden/" + name + ".safetensors"), model(read_config(), device) {
+        model.parameters().allocate(device, true);
+        std::vector<float> slab(model.parameters().slab_floats());
         load_slab(SafetensorsFile("tests/golden/" + name + ".weights.safetensors"), model.parameters(), "",
-                  model.parameters().values());
+                  slab.data());
+        copy_to_device(device, model.parameters().values(), slab.data(), slab.size() * sizeof(float));
     }
 
     // The masks of a pass ("train" or "eval") as the release drew them, in the order its levels ran.
@@ -45,6 +49,13 @@ struct FractalGolden {
         return nlohmann::json::parse(arrays.metadata("num_iter_list")).get<std::vector<std::int64_t>>();
     }
 
+    std::vector<float> gradient(const Parameter& parameter) const {
+        std::vector<float> values(static_cast<std::size_t>(parameter.count));
+        copy_from_device(device, values.data(), parameter.gradient, values.size() * sizeof(float));
+        return values;
+    }
+
+    Device device;
     SafetensorsFile arrays;
     FractalModel model;
 

@@ -35,7 +35,7 @@ LossResult run_loss(FractalGolden& golden, const std::string& pass, const ChunkS
     const std::vector<float> scales =
         loss_scales(config, pass == "train" ? 5.0 : 1.0, loss_terms(config, masks));
     std::vector<double> sums(scales.size());
-    Tape tape(Device::cpu);
+    Tape tape(golden.device);
     tape.arena().poison_released(true);
     tape.set_recording(pass == "train");
     golden.model.parameters().zero_gradients();
@@ -81,12 +81,14 @@ void check_losses(const FractalGolden& golden, const std::string& pass, const Lo
     CHECK(total == doctest::Approx(golden.arrays.floats(pass + ".loss")[0]).epsilon(tolerance));
 }
 
-void check_training(const std::string& name, const ChunkSizes& chunks, bool recomputed) {
-    FractalGolden golden(name);
+void check_training(Device device, const std::string& name, const ChunkSizes& chunks, bool recomputed) {
+    CAPTURE(chunks.back());
+    CAPTURE(recomputed);
+    FractalGolden golden(name, device);
     check_losses(golden, "train", run_loss(golden, "train", chunks, recomputed));
     for (const Parameter& parameter : golden.model.parameters().all()) {
         CAPTURE(parameter.name);
-        CHECK(relative_difference({parameter.gradient, static_cast<std::size_t>(parameter.count)},
+        CHECK(relative_difference(golden.gradient(parameter),
                                   golden.arrays.floats("train.grad." + parameter.name)) < tolerance);
     }
 }
@@ -167,69 +169,47 @@ void check_logits(Tape& tape, const FractalGolden& golden, const LevelOutput& ou
 
 }  // namespace
 
-TEST_CASE("golden fractalar_tiny: training loss and every gradient") {
-    SUBCASE("one chunk a level") {
-        check_training("fractalar_tiny", {4, 64, 1024}, false);
-    }
-    SUBCASE("odd chunks") {
-        check_training("fractalar_tiny", {3, 7, 13}, false);
-    }
-    SUBCASE("recomputed") {
-        check_training("fractalar_tiny", {4, 10, 16}, true);
-    }
+DEVICE_TEST("golden fractalar_tiny: training loss and every gradient") {
+    check_training(device, "fractalar_tiny", {4, 64, 1024}, false);  // one chunk a level
+    check_training(device, "fractalar_tiny", {3, 7, 13}, false);     // odd chunks
+    check_training(device, "fractalar_tiny", {4, 10, 16}, true);     // recomputed
 }
 
-TEST_CASE("golden fractalar_two_level_tiny: training loss and every gradient") {
-    SUBCASE("one chunk a level") {
-        check_training("fractalar_two_level_tiny", {4, 256}, false);
-    }
-    SUBCASE("odd chunks") {
-        check_training("fractalar_two_level_tiny", {3, 31}, true);
-    }
+DEVICE_TEST("golden fractalar_two_level_tiny: training loss and every gradient") {
+    check_training(device, "fractalar_two_level_tiny", {4, 256}, false);  // one chunk a level
+    check_training(device, "fractalar_two_level_tiny", {3, 31}, true);    // odd chunks
 }
 
-TEST_CASE("golden fractalmar_tiny: training loss and every gradient") {
-    SUBCASE("one chunk a level") {
-        check_training("fractalmar_tiny", {4, 64, 1024}, false);
-    }
-    SUBCASE("odd chunks") {
-        check_training("fractalmar_tiny", {3, 7, 13}, false);
-    }
-    SUBCASE("recomputed") {
-        check_training("fractalmar_tiny", {1, 10, 16}, true);
-    }
+DEVICE_TEST("golden fractalmar_tiny: training loss and every gradient") {
+    check_training(device, "fractalmar_tiny", {4, 64, 1024}, false);  // one chunk a level
+    check_training(device, "fractalmar_tiny", {3, 7, 13}, false);     // odd chunks
+    check_training(device, "fractalmar_tiny", {1, 10, 16}, true);     // recomputed
 }
 
-TEST_CASE("golden fractalmar_guided_tiny: training loss, guiding losses and every gradient") {
-    SUBCASE("one chunk a level") {
-        check_training("fractalmar_guided_tiny", {2, 32, 128, 2048}, false);
-    }
-    SUBCASE("odd chunks") {
-        check_training("fractalmar_guided_tiny", {1, 7, 13, 101}, false);
-    }
-    SUBCASE("recomputed") {
-        check_training("fractalmar_guided_tiny", {2, 5, 9, 70}, true);
-    }
+DEVICE_TEST("golden fractalmar_guided_tiny: training loss, guiding losses and every gradient") {
+    check_training(device, "fractalmar_guided_tiny", {2, 32, 128, 2048}, false);  // one chunk a level
+    check_training(device, "fractalmar_guided_tiny", {1, 7, 13, 101}, false);     // odd chunks
+    check_training(device, "fractalmar_guided_tiny", {2, 5, 9, 70}, true);        // recomputed
 }
 
-TEST_CASE("golden: unconditional likelihood") {
+DEVICE_TEST("golden: unconditional likelihood") {
     for (const std::string& name : all_goldens) {
         CAPTURE(name);
-        FractalGolden golden(name);
+        FractalGolden golden(name, device);
         check_losses(golden, "eval", run_loss(golden, "eval", golden.model.default_chunks(), false));
     }
 }
 
-TEST_CASE("golden: patches and conditions of every level, and pixel logits") {
+DEVICE_TEST("golden: patches and conditions of every level, and pixel logits") {
     for (const std::string& name : all_goldens) {
         for (const std::string pass : {"train", "eval"}) {
             CAPTURE(name);
-            const FractalGolden golden(name);
+            const FractalGolden golden(name, device);
             const FractalConfig& config = golden.model.config();
             const auto images = golden.arrays.floats("images_normalized");
             const std::vector<std::int32_t> ids = condition_ids(golden, pass);
             const FractalMasks masks = golden.masks(pass);
-            Tape tape(Device::cpu);
+            Tape tape(golden.device);
             const auto job = [&] {
                 const Tensor image =
                     tape.create(static_cast<std::int64_t>(ids.size()),

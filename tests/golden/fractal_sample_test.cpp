@@ -41,8 +41,8 @@ std::vector<std::vector<std::int64_t>> recorded_orders(const FractalGolden& gold
     return orders;
 }
 
-void check_images(const std::string& name, const std::string& which, float guidance) {
-    const FractalGolden golden(name);
+void check_images(Device device, const std::string& name, const std::string& which, float guidance) {
+    const FractalGolden golden(name, device);
     const auto labels = golden.arrays.integers("sample.labels");
     SampleRule rule;
     rule.temperature = 1.03f;
@@ -66,11 +66,11 @@ void check_images(const std::string& name, const std::string& which, float guida
 
 }  // namespace
 
-TEST_CASE("golden: sampled images") {
+DEVICE_TEST("golden: sampled images") {
     for (const std::string name :
          {"fractalar_tiny", "fractalar_two_level_tiny", "fractalmar_tiny", "fractalmar_guided_tiny"}) {
-        check_images(name, "greedy_cfg1", 1);
-        check_images(name, "cfg1", 1);
-        check_images(name, "cfg3", 3);
+        check_images(device, name, "greedy_cfg1", 1);
+        check_images(device, name, "cfg1", 1);
+        check_images(device, name, "cfg3", 3);
     }
 }

@@ -37,6 +37,19 @@ struct Input {
 using Loss = std::function<void(Tape&, std::span<const Tensor> inputs, double& loss)>;
 using Operation = std::function<Tensor(Tape&, std::span<const Tensor> inputs)>;
 
+// Sets the gradient of a node, which must be open, to `values`; nothing while planning.
+inline void write_gradient(Tape& tape, NodeId node, const std::vector<float>& values) {
+    if (!tape.planning())
+        copy_to_device(tape.device(), tape.gradient(node), values.data(), values.size() * sizeof(float));
+}
+
+// `count` floats of the device's memory.
+inline std::vector<float> read_floats(Device device, const float* source, std::int64_t count) {
+    std::vector<float> values(static_cast<std::size_t>(count));
+    copy_from_device(device, values.data(), source, values.size() * sizeof(float));
+    return values;
+}
+
 // sum of w * y over the elements of y = operation(inputs), w random.
 inline Loss weighted_sum(Operation operation) {
     return [operation = std::move(operation)](Tape& tape, std::span<const Tensor> inputs, double& loss) {
@@ -46,12 +59,13 @@ inline Loss weighted_sum(Operation operation) {
         random_normal(weights.data(), count, random_key(99, "weights"), 1);
         if (tape.recording()) {
             REQUIRE_FALSE(tape.open_gradient(y.node()));
-            if (!tape.planning()) std::copy(weights.begin(), weights.end(), tape.gradient(y.node()));
+            write_gradient(tape, y.node(), weights);
         }
         if (tape.planning()) return;
-        for (std::int64_t i = 0; i < count; ++i)
-            loss += static_cast<double>(weights[static_cast<std::size_t>(i)]) *
-                    static_cast<double>(tape.value(y)[i]);
+        std::vector<float> values(weights.size());
+        copy_from_tensor(tape, values.data(), y, values.size() * sizeof(float));
+        for (std::size_t i = 0; i < values.size(); ++i)
+            loss += static_cast<double>(weights[i]) * static_cast<double>(values[i]);
     };
 }
 
@@ -61,13 +75,19 @@ enum class Before { nothing, a_sum };
 
 class Check {
   public:
-    // `parameters` (allocated with gradients, initialized) may be null. Gradients must agree within
-    // `tolerance` of the largest element of each tensor's gradient.
-    Check(std::vector<Input> inputs, Parameters* parameters, Loss loss, double tolerance = 3e-3)
-        : inputs_(std::move(inputs)),
+    // `parameters` (allocated on `device` with gradients, initialized) may be null. Gradients must agree
+    // within `tolerance` of the largest element of each tensor's gradient.
+    Check(Device device, std::vector<Input> inputs, Parameters* parameters, Loss loss,
+          double tolerance = 3e-3)
+        : device_(device),
+          inputs_(std::move(inputs)),
           parameters_(parameters),
           loss_(std::move(loss)),
-          tolerance_(tolerance) {}
+          tolerance_(tolerance) {
+        if (parameters_ != nullptr)
+            parameter_values_ = read_floats(device, parameters_->values(),
+                                            static_cast<std::int64_t>(parameters_->slab_floats()));
+    }
 
     void run(std::initializer_list<Before> cases = {Before::nothing, Before::a_sum}) {
         const std::vector<std::vector<double>> slopes = measure_slopes();
@@ -84,7 +104,8 @@ class Check {
     // released a buffer. Returns the loss; when recording, leaves the gradients in `gradients_`.
     double evaluate(bool recording, Before before) {
         double loss = 0;
-        Tape tape(Device::cpu);
+        if (parameters_ != nullptr) write_slab(parameters_->values(), parameter_values_);
+        Tape tape(device_);
         tape.arena().poison_released(true);
         tape.set_recording(recording);
         const auto job = [&] {
@@ -104,18 +125,24 @@ class Check {
         const Plan plan = plan_job(tape, job);
         for (int repetition = 0; repetition < (recording ? 2 : 1); ++repetition) {
             if (recording && parameters_ != nullptr)
-                std::fill_n(parameters_->gradients(), parameters_->slab_floats(), parameter_sum_before);
+                write_slab(parameters_->gradients(),
+                           std::vector<float>(parameters_->slab_floats(), parameter_sum_before));
             run_job(tape, plan, job);
         }
         CHECK(tape.live_nodes() == 0);
         return loss;
     }
 
+    void write_slab(float* slab, const std::vector<float>& values) const {
+        copy_to_device(device_, slab, values.data(), values.size() * sizeof(float));
+    }
+
     void open_inputs(Tape& tape, const std::vector<Tensor>& tensors) {
         for (const Tensor& tensor : tensors) {
             tape.open_gradient(tensor.node());
-            if (!tape.planning())
-                std::fill_n(tape.gradient(tensor.node()), tape.elements(tensor.node()), input_sum_before);
+            write_gradient(
+                tape, tensor.node(),
+                std::vector<float>(static_cast<std::size_t>(tape.elements(tensor.node())), input_sum_before));
         }
     }
 
@@ -125,7 +152,7 @@ class Check {
         for (std::size_t i = 0; i < tensors.size(); ++i) {
             const NodeId node = tensors[i].node();
             REQUIRE(tape.has_gradient(node));
-            gradients_[i].assign(tape.gradient(node), tape.gradient(node) + tape.elements(node));
+            gradients_[i] = read_floats(device_, tape.gradient(node), tape.elements(node));
         }
     }
 
@@ -151,7 +178,8 @@ class Check {
         for (const Parameter& parameter : parameters_->all()) {
             slopes.emplace_back();
             for (std::int64_t i = 0; i < parameter.count; ++i)
-                slopes.back().push_back(slope(parameter.value[i]));
+                slopes.back().push_back(
+                    slope(parameter_values_[parameter.offset + static_cast<std::size_t>(i)]));
         }
         return slopes;
     }
@@ -167,8 +195,7 @@ class Check {
         if (parameters_ == nullptr) return;
         for (const Parameter& parameter : parameters_->all()) {
             CAPTURE(parameter.name);
-            const std::span<const float> gradient(parameter.gradient,
-                                                  static_cast<std::size_t>(parameter.count));
+            const std::vector<float> gradient = read_floats(device_, parameter.gradient, parameter.count);
             CHECK(difference(gradient, slopes[tensor++], static_cast<double>(parameter_sum_before)) <
                   tolerance_);
         }
@@ -187,8 +214,10 @@ class Check {
         return largest > 0 ? worst / largest : std::numeric_limits<double>::infinity();
     }
 
+    Device device_;
     std::vector<Input> inputs_;
     Parameters* parameters_;
+    std::vector<float> parameter_values_;  // the slab on the host
     Loss loss_;
     double tolerance_;
     std::vector<std::vector<float>> gradients_;

@@ -2,6 +2,7 @@
 #include "runtime/masking_ops.h"
 
 #include "tests/gradient/gradient_check.h"
+#include "tests/test_devices.h"
 
 using namespace gradient_check;
 
@@ -17,7 +18,7 @@ Tensor constant(Tape& tape, std::int64_t rows, const std::vector<T>& values) {
 
 }  // namespace
 
-TEST_CASE("gradient: masked_sequence") {
+DEVICE_TEST("gradient: masked_sequence") {
     constexpr std::int64_t M = 2, L = 4, n = 3, D = 5;
     const std::vector<std::uint8_t> mask = {1, 0, 0, 1, 0, 1, 1, 1};
     for (const bool guided : {false, true}) {
@@ -26,11 +27,11 @@ TEST_CASE("gradient: masked_sequence") {
         const Parameter& mask_token = parameters.add("mask_token", {1, 1, D}, Init::normal);
         const Parameter& positions =
             parameters.add("positions", {1, L + n + (guided ? 1 : 0), D}, Init::normal);
-        parameters.allocate(Device::cpu, true);
+        parameters.allocate(device, true);
         parameters.initialize(3);
         std::vector<Input> inputs = {{M, n * D, 1}, {M * L, D, 2}};
         if (guided) inputs.emplace_back(M, D, 3);
-        Check(inputs, &parameters, weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
+        Check(device, inputs, &parameters, weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
                   return masked_sequence(tape, guided ? in[2] : Tensor(), in[0], in[1],
                                          constant(tape, M, mask), mask_token, positions);
               }))
@@ -38,13 +39,14 @@ TEST_CASE("gradient: masked_sequence") {
     }
 }
 
-TEST_CASE("gradient: neighbour_conditions") {
+DEVICE_TEST("gradient: neighbour_conditions") {
     const std::vector<std::int32_t> selected = {0, 4, 5, 9, 17}, rows = {0, -1, -1, -1, 1,  2,  -1, -1, -1,
                                                                          3, -1, -1, -1, -1, -1, -1, -1, 4};
     for (const std::int64_t n : {1, 2, 5}) {
         CAPTURE(n);
         const NeighbourShape shape{3, 2, n, 4};
-        Check({{2 * (2 + 9), 4, 5}}, nullptr, weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
+        Check(device, {{2 * (2 + 9), 4, 5}}, nullptr,
+              weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
                   return neighbour_conditions(tape, in[0], constant(tape, 5, selected),
                                               constant(tape, 2, rows), shape);
               }))
@@ -52,9 +54,9 @@ TEST_CASE("gradient: neighbour_conditions") {
     }
 }
 
-TEST_CASE("gradient: first_condition beside another use of all conditions") {
+DEVICE_TEST("gradient: first_condition beside another use of all conditions") {
     // Its input's gradient holds the other use's part when its own is added.
-    Check({{3, 3 * 4, 6}}, nullptr, weighted_sum([](Tape& tape, std::span<const Tensor> in) {
+    Check(device, {{3, 3 * 4, 6}}, nullptr, weighted_sum([](Tape& tape, std::span<const Tensor> in) {
               return first_condition(tape, in[0], 4);
           }))
         .run({Before::a_sum});

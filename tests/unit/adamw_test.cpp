@@ -33,7 +33,7 @@ AdamW settings(int t, float max_norm, const double* squared_norm) {
 
 }  // namespace
 
-TEST_CASE("adamw follows torch over several steps, clipped and not") {
+DEVICE_TEST("adamw follows torch over several steps, clipped and not") {
     for (const std::int64_t count : {1, 5, 129, 4097, 30001})
         for (const float max_norm : {0.0f, 3.0f, 1e9f}) {
             std::vector<float> p = uniform(count, 1), m(p.size()), v(p.size());
@@ -42,8 +42,9 @@ TEST_CASE("adamw follows torch over several steps, clipped and not") {
                 const std::vector<float> gradient = uniform(count, 10u + static_cast<unsigned>(t), -5, 5);
                 double squared_norm = 0;
                 for (const float g : gradient) squared_norm += static_cast<double>(g) * g;
-                const AdamW a = settings(t, max_norm, max_norm == 0 ? nullptr : &squared_norm);
-                cpu::adamw_update(p.data(), m.data(), v.data(), gradient.data(), count, a);
+                const DeviceArray<double> norm(device, {squared_norm});
+                const AdamW a = settings(t, max_norm, max_norm == 0 ? nullptr : norm.data());
+                RUN(device, adamw_update, p, m, v, gradient, count, a);
                 const double clip =
                     max_norm == 0 ? 1 : std::min(1.0, max_norm / (std::sqrt(squared_norm) + 1e-6));
                 reference.update(gradient, a, clip, t);
@@ -56,7 +57,7 @@ TEST_CASE("adamw follows torch over several steps, clipped and not") {
         }
 }
 
-TEST_CASE("adamw takes gradients of any size, zero included") {
+DEVICE_TEST("adamw takes gradients of any size, zero included") {
     std::vector<float> gradient;
     for (int exponent = -18; exponent <= 18; ++exponent)
         gradient.push_back(std::pow(10.0f, static_cast<float>(exponent)));
@@ -65,29 +66,29 @@ TEST_CASE("adamw takes gradients of any size, zero included") {
     std::vector<float> p(gradient.size()), m(gradient.size()), v(gradient.size());
     Reference reference{widened(p), widened(m), widened(v)};
     const AdamW a = settings(1, 0, nullptr);
-    cpu::adamw_update(p.data(), m.data(), v.data(), gradient.data(), count, a);
+    RUN(device, adamw_update, p, m, v, gradient, count, a);
     reference.update(gradient, a, 1, 1);
     for (std::size_t i = 0; i < p.size(); ++i)
         CHECK(std::abs(p[i] - reference.p[i]) <= 5e-7 * std::abs(reference.p[i]));
     CHECK(p.back() == 0.0f);
 }
 
-TEST_CASE("the moving average moves by its share") {
+DEVICE_TEST("the moving average moves by its share") {
     std::vector<float> average = uniform(4097, 1);
     const std::vector<float> parameter = uniform(4097, 2);
     std::vector<double> expected(average.size());
     for (std::size_t i = 0; i < average.size(); ++i)
         expected[i] =
             static_cast<double>(0.999f) * average[i] + (1 - static_cast<double>(0.999f)) * parameter[i];
-    cpu::ema_update(average.data(), parameter.data(), 4097, 0.999f);
+    RUN(device, ema_update, average, parameter, 4097, 0.999f);
     CHECK(relative_error(average, expected) < 1e-7);
 }
 
-TEST_CASE("adamw does not depend on the number of threads") {
-    CHECK(same_for_any_threads([] {
+DEVICE_TEST("adamw does not depend on the number of threads") {
+    CHECK(same_for_any_threads([&] {
         std::vector<float> p = uniform(30001, 1), m(p.size()), v(p.size());
         const std::vector<float> gradient = uniform(30001, 2);
-        cpu::adamw_update(p.data(), m.data(), v.data(), gradient.data(), 30001, settings(1, 0, nullptr));
+        RUN(device, adamw_update, p, m, v, gradient, 30001, settings(1, 0, nullptr));
         return p;
     }));
 }

@@ -12,11 +12,9 @@
 #include <vector>
 
 #include "kernels/attention_decode.h"
+#include "tests/unit/kernel_check.h"
 
 namespace {
-
-using cpu::AttentionDropout;
-using cpu::AttentionShape;
 
 constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 constexpr std::size_t guard = 32;  // floats behind every output that a kernel must leave alone
@@ -130,15 +128,20 @@ void drop_guard(std::vector<float>& values) {
     values.resize(values.size() - guard);
 }
 
-Result run_kernels(const std::vector<float>& qkv, const std::vector<float>& d_out,
+// The ids of `dropout` lie in host memory.
+Result run_kernels(Device device, const std::vector<float>& qkv, const std::vector<float>& d_out,
                    const AttentionShape& shape, const AttentionDropout& dropout) {
     Result result;
     result.out.assign(d_out.size() + guard, not_a_number);
     result.log_sum_exp.assign(tokens_of(shape) * static_cast<std::size_t>(shape.heads) + guard, not_a_number);
     result.d_qkv.assign(qkv.size() + guard, not_a_number);
-    cpu::attention_forward(result.out.data(), result.log_sum_exp.data(), qkv.data(), shape, dropout);
-    cpu::attention_backward(result.d_qkv.data(), d_out.data(), result.out.data(), result.log_sum_exp.data(),
-                            qkv.data(), shape, dropout);
+    std::vector<std::int64_t> ids;
+    if (dropout.probability > 0) ids.assign(dropout.sequence_ids, dropout.sequence_ids + shape.sequences);
+    const kernel_check::DeviceArray device_ids(device, ids);
+    AttentionDropout drops = dropout;
+    drops.sequence_ids = device_ids.data();
+    RUN(device, attention_forward, result.out, result.log_sum_exp, qkv, shape, drops);
+    RUN(device, attention_backward, result.d_qkv, d_out, result.out, result.log_sum_exp, qkv, shape, drops);
     drop_guard(result.out);
     drop_guard(result.log_sum_exp);
     drop_guard(result.d_qkv);
@@ -156,7 +159,7 @@ double relative_error(const std::vector<float>& values, const std::vector<double
     return error / magnitude;
 }
 
-void check_against_reference(const AttentionShape& shape, float probability, float deviation,
+void check_against_reference(Device device, const AttentionShape& shape, float probability, float deviation,
                              double tolerance) {
     CAPTURE(shape.length);
     CAPTURE(shape.heads);
@@ -169,7 +172,7 @@ void check_against_reference(const AttentionShape& shape, float probability, flo
     std::vector<std::int64_t> ids;
     for (std::int64_t s = 0; s < shape.sequences; ++s) ids.push_back(0x500000007 * (s + 1) + s);
     const AttentionDropout dropout{probability, {11, 22}, 33, ids.data()};
-    const Result result = run_kernels(qkv, d_out, shape, dropout);
+    const Result result = run_kernels(device, qkv, d_out, shape, dropout);
     const Reference expected =
         reference(std::vector<double>(qkv.begin(), qkv.end()), d_out.data(), shape, dropout);
     CHECK(relative_error(result.out, expected.out) < tolerance);
@@ -207,22 +210,23 @@ TEST_CASE("attention: the reference's gradient agrees with central differences")
     }
 }
 
-TEST_CASE("attention: forward and backward agree with the definition") {
+DEVICE_TEST("attention: forward and backward agree with the definition") {
     for (std::int64_t length : {1, 2, 3, 4, 5, 16, 17, 21, 65, 130})
         for (std::int64_t head_dim : {1, 5, 12, 16, 32, 33, 64})
             for (std::int64_t heads : {1, 3})
                 for (bool causal : {false, true})
                     for (float probability : {0.0f, 0.3f})
-                        check_against_reference({2, length, heads, head_dim, causal}, probability, 1, 1e-5);
+                        check_against_reference(device, {2, length, heads, head_dim, causal}, probability, 1,
+                                                1e-5);
     for (bool causal : {false, true}) {
-        check_against_reference({1, 70, 2, 256, causal}, 0.1f, 1, 1e-5);
-        check_against_reference({3, 3, 2, 128, causal}, 0, 1, 1e-5);
-        check_against_reference({1, 330, 2, 40, causal}, 0, 1, 1e-5);
-        check_against_reference({1, 260, 1, 64, causal}, 0.1f, 1, 1e-5);
+        check_against_reference(device, {1, 70, 2, 256, causal}, 0.1f, 1, 1e-5);
+        check_against_reference(device, {3, 3, 2, 128, causal}, 0, 1, 1e-5);
+        check_against_reference(device, {1, 330, 2, 40, causal}, 0, 1, 1e-5);
+        check_against_reference(device, {1, 260, 1, 64, causal}, 0.1f, 1, 1e-5);
     }
 }
 
-TEST_CASE("attention: large scores neither overflow nor lose the smaller weights") {
+DEVICE_TEST("attention: large scores neither overflow nor lose the smaller weights") {
     // Scores q . k / sqrt(d) of deviation 9 * 9: the largest exceed 80 by far.
     for (std::int64_t length : {3, 16, 100})
         for (bool causal : {false, true}) {
@@ -233,7 +237,7 @@ TEST_CASE("attention: large scores neither overflow nor lose the smaller weights
             double largest = 0;
             for (double lse : expected.log_sum_exp) largest = std::max(largest, std::fabs(lse));
             CHECK(largest > 80);
-            check_against_reference(shape, 0, 9, 2e-4);
+            check_against_reference(device, shape, 0, 9, 2e-4);
         }
     // All scores -80: the sum must be taken relative to the largest of them.
     for (std::int64_t length : {3, 20}) {
@@ -241,7 +245,7 @@ TEST_CASE("attention: large scores neither overflow nor lose the smaller weights
         std::vector<float> qkv(3 * tokens_of(shape) * 16, 1.0f);
         for (std::size_t t = 0; t < tokens_of(shape); ++t)
             for (std::size_t c = 0; c < 16; ++c) qkv[t * 48 + c] = -20;
-        const Result result = run_kernels(qkv, random_floats(tokens_of(shape) * 16, 4), shape, {});
+        const Result result = run_kernels(device, qkv, random_floats(tokens_of(shape) * 16, 4), shape, {});
         for (std::size_t i = 0; i < result.log_sum_exp.size(); ++i) {
             CHECK(result.log_sum_exp[i] ==
                   doctest::Approx(-80 + std::log(static_cast<double>(i + 1))).epsilon(1e-6));
@@ -250,17 +254,17 @@ TEST_CASE("attention: large scores neither overflow nor lose the smaller weights
     }
 }
 
-TEST_CASE("attention: a token changes nothing before it, to the bit") {
+DEVICE_TEST("attention: a token changes nothing before it, to the bit") {
     for (std::int64_t length : {3, 16, 70, 150})
         for (std::int64_t changed : {length / 2, length - 1}) {
             const AttentionShape shape{2, length, 3, 16, true};
             const auto width = width_of(shape);
             auto qkv = random_floats(3 * tokens_of(shape) * width, 5);
             const auto d_out = random_floats(tokens_of(shape) * width, 6);
-            const Result before = run_kernels(qkv, d_out, shape, {});
+            const Result before = run_kernels(device, qkv, d_out, shape, {});
             const auto token = static_cast<std::size_t>(changed);
             for (std::size_t c = 0; c < 3 * width; ++c) qkv[token * 3 * width + c] += 1e3f;
-            const Result after = run_kernels(qkv, d_out, shape, {});
+            const Result after = run_kernels(device, qkv, d_out, shape, {});
             CHECK(std::memcmp(before.out.data(), after.out.data(), token * width * sizeof(float)) == 0);
             CHECK(before.out[token * width] != after.out[token * width]);
             for (std::size_t h = 0; h < 3; ++h) {
@@ -271,7 +275,7 @@ TEST_CASE("attention: a token changes nothing before it, to the bit") {
         }
 }
 
-TEST_CASE("attention: the same bits for any number of threads and any grouping of the sequences") {
+DEVICE_TEST("attention: the same bits for any number of threads and any grouping of the sequences") {
     const int threads = omp_get_max_threads();
     std::vector<std::int64_t> ids(150);
     for (std::size_t s = 0; s < ids.size(); ++s) ids[s] = static_cast<std::int64_t>(s * s);
@@ -283,9 +287,9 @@ TEST_CASE("attention: the same bits for any number of threads and any grouping o
             const auto d_out = random_floats(tokens_of(shape) * width_of(shape), 8);
             const AttentionDropout dropout{probability, {3, 4}, 5, ids.data()};
             omp_set_num_threads(1);
-            const Result one = run_kernels(qkv, d_out, shape, dropout);
+            const Result one = run_kernels(device, qkv, d_out, shape, dropout);
             omp_set_num_threads(2);
-            CHECK(one == run_kernels(qkv, d_out, shape, dropout));
+            CHECK(one == run_kernels(device, qkv, d_out, shape, dropout));
             omp_set_num_threads(threads);
 
             AttentionShape last = shape;
@@ -298,14 +302,14 @@ TEST_CASE("attention: the same bits for any number of threads and any grouping o
                 d_out.begin() + static_cast<std::ptrdiff_t>(first_token * width_of(shape)), d_out.end());
             AttentionDropout last_dropout = dropout;
             last_dropout.sequence_ids += shape.sequences - 1;
-            const Result alone = run_kernels(last_qkv, last_d_out, last, last_dropout);
+            const Result alone = run_kernels(device, last_qkv, last_d_out, last, last_dropout);
             CHECK(std::memcmp(&one.d_qkv[first_token * 3 * width_of(shape)], alone.d_qkv.data(),
                               alone.d_qkv.size() * sizeof(float)) == 0);
         }
 }
 
 // Feeds the tokens of `qkv` [S, L, 3, H, d] one by one and returns out [S, L, H*d].
-std::vector<float> decode_all(const std::vector<float>& qkv, const AttentionShape& shape,
+std::vector<float> decode_all(Device device, const std::vector<float>& qkv, const AttentionShape& shape,
                               std::int64_t capacity) {
     const auto S = static_cast<std::size_t>(shape.sequences), L = static_cast<std::size_t>(shape.length);
     const std::size_t width = width_of(shape), cached = S * width * static_cast<std::size_t>(capacity);
@@ -315,8 +319,8 @@ std::vector<float> decode_all(const std::vector<float>& qkv, const AttentionShap
         std::vector<float> row_out(S * width + guard, not_a_number);
         for (std::size_t s = 0; s < S; ++s)
             std::copy_n(qkv.data() + (s * L + t) * 3 * width, 3 * width, row.data() + s * 3 * width);
-        cpu::attention_decode(row_out.data(), keys.data(), values.data(), row.data(), shape.sequences,
-                              shape.heads, shape.head_dim, static_cast<std::int64_t>(t), capacity);
+        RUN(device, attention_decode, row_out, keys, values, row, shape.sequences, shape.heads,
+            shape.head_dim, static_cast<std::int64_t>(t), capacity);
         drop_guard(row_out);
         for (std::size_t s = 0; s < S; ++s)
             std::copy_n(row_out.data() + s * width, width, out.data() + (s * L + t) * width);
@@ -326,7 +330,7 @@ std::vector<float> decode_all(const std::vector<float>& qkv, const AttentionShap
     return out;
 }
 
-TEST_CASE("attention: decoding token by token gives the rows of causal attention") {
+DEVICE_TEST("attention: decoding token by token gives the rows of causal attention") {
     for (std::int64_t length : {1, 3, 17, 65, 130})
         for (std::int64_t head_dim : {1, 5, 12, 16, 32, 33, 64, 128, 240})
             for (std::int64_t heads : {1, 3})
@@ -337,18 +341,19 @@ TEST_CASE("attention: decoding token by token gives the rows of causal attention
                     const auto qkv = random_floats(3 * tokens_of(shape) * width_of(shape), 10, 2);
                     const std::vector<double> doubles(qkv.begin(), qkv.end());
                     const Reference expected = reference(doubles, nullptr, shape, AttentionDropout{});
-                    CHECK(relative_error(decode_all(qkv, shape, length + spare), expected.out) < 1e-5);
+                    CHECK(relative_error(decode_all(device, qkv, shape, length + spare), expected.out) <
+                          1e-5);
                 }
 }
 
-TEST_CASE("attention: decoding gives the same bits for any number of threads") {
+DEVICE_TEST("attention: decoding gives the same bits for any number of threads") {
     const int threads = omp_get_max_threads();
     const AttentionShape shape{16, 40, 8, 64, true};
     const auto qkv = random_floats(3 * tokens_of(shape) * width_of(shape), 11);
     omp_set_num_threads(1);
-    const auto one = decode_all(qkv, shape, 40);
+    const auto one = decode_all(device, qkv, shape, 40);
     omp_set_num_threads(2);
-    CHECK(one == decode_all(qkv, shape, 40));
+    CHECK(one == decode_all(device, qkv, shape, 40));
     omp_set_num_threads(threads);
 }
 

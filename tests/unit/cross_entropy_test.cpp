@@ -17,7 +17,7 @@ double reference(const double* z, std::int64_t vocabulary, std::int64_t target) 
 
 }  // namespace
 
-TEST_CASE("cross entropy and its gradient agree with double") {
+DEVICE_TEST("cross entropy and its gradient agree with double") {
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t vocabulary : {1, 5, 129, 256, 1000}) {
             const std::int64_t stride = 3;
@@ -26,10 +26,9 @@ TEST_CASE("cross entropy and its gradient agree with double") {
             const std::vector<std::int32_t> targets =
                 integers(rows * stride, 2, static_cast<std::int32_t>(vocabulary));
             std::vector<float> losses(static_cast<std::size_t>(rows), NAN), again = losses, gradient = logits;
-            cpu::cross_entropy_forward(losses.data(), logits.data(), targets.data(), stride, rows,
-                                       vocabulary);
-            cpu::cross_entropy_forward_backward(again.data(), gradient.data(), targets.data(), stride, rows,
-                                                vocabulary, scale);
+            RUN(device, cross_entropy_forward, losses, logits, targets, stride, rows, vocabulary);
+            RUN(device, cross_entropy_forward_backward, again, gradient, targets, stride, rows, vocabulary,
+                scale);
             const std::vector<double> z = widened(logits);
             std::vector<double> expected(losses.size()), d_expected(z.size());
             for (std::int64_t row = 0; row < rows; ++row) {
@@ -49,32 +48,32 @@ TEST_CASE("cross entropy and its gradient agree with double") {
         }
 }
 
-TEST_CASE("cross entropy's gradient agrees with central differences") {
+DEVICE_TEST("cross entropy's gradient agrees with central differences") {
     const std::vector<float> logits = uniform(5, 1, -3, 3);
     const std::int32_t target = 2;
-    std::vector<float> gradient = logits;
-    float loss = 0;
-    cpu::cross_entropy_forward_backward(&loss, gradient.data(), &target, 1, 1, 5, 2.0f);
+    std::vector<float> gradient = logits, loss = {0};
+    RUN(device, cross_entropy_forward_backward, loss, gradient, std::vector<std::int32_t>{target}, 1, 1, 5,
+        2.0f);
     const auto numeric = central_differences(
         widened(logits), [&](const std::vector<double>& z) { return 2 * reference(z.data(), 5, target); });
     CHECK(relative_error(gradient, numeric) < 1e-6);
 }
 
-TEST_CASE("cross entropy survives extreme logits") {
+DEVICE_TEST("cross entropy survives extreme logits") {
     const std::vector<float> logits = {1e4f, -1e4f, 0.0f, 1e4f, -1e4f, 0.0f};
     const std::vector<std::int32_t> targets = {0, 1};
     std::vector<float> losses(2), gradient = logits;
-    cpu::cross_entropy_forward_backward(losses.data(), gradient.data(), targets.data(), 1, 2, 3, 1.0f);
+    RUN(device, cross_entropy_forward_backward, losses, gradient, targets, 1, 2, 3, 1.0f);
     CHECK(losses[0] == 0.0f);
     CHECK(losses[1] == 2e4f);
     CHECK(relative_error(gradient, {0, 0, 0, 1, -1, 0}) < 1e-7);
 }
 
-TEST_CASE("cross entropy does not depend on the number of threads") {
-    CHECK(same_for_any_threads([] {
+DEVICE_TEST("cross entropy does not depend on the number of threads") {
+    CHECK(same_for_any_threads([&] {
         std::vector<float> logits = uniform(301 * 129, 1, -9, 9), losses(301);
         const std::vector<std::int32_t> targets = integers(301, 2, 129);
-        cpu::cross_entropy_forward_backward(losses.data(), logits.data(), targets.data(), 1, 301, 129, 1.0f);
+        RUN(device, cross_entropy_forward_backward, losses, logits, targets, 1, 301, 129, 1.0f);
         logits.insert(logits.end(), losses.begin(), losses.end());
         return logits;
     }));

@@ -10,12 +10,12 @@ namespace {
 
 const std::vector<std::int64_t> ids = {5, (std::int64_t{7} << 32) + 3, -1};
 
-Dropout settings(float probability, std::int64_t elements) {
-    return {probability, {0x12345678u, 0x9ABCDEF0u}, 42, ids.data(), elements};
+Dropout settings(const DeviceArray<std::int64_t>& sequence_ids, float probability, std::int64_t elements) {
+    return {probability, {0x12345678u, 0x9ABCDEF0u}, 42, sequence_ids.data(), elements};
 }
 
 float expected_element(const std::vector<float>& x, std::int64_t sequence, std::int64_t e, const Dropout& d) {
-    const auto id = static_cast<std::uint64_t>(d.sequence_ids[sequence]);
+    const auto id = static_cast<std::uint64_t>(ids[static_cast<std::size_t>(sequence)]);
     const auto words = philox({static_cast<std::uint32_t>(e / 4), static_cast<std::uint32_t>(id),
                                static_cast<std::uint32_t>(id >> 32), d.step},
                               d.key);
@@ -27,33 +27,35 @@ float expected_element(const std::vector<float>& x, std::int64_t sequence, std::
 
 }  // namespace
 
-TEST_CASE("dropout takes exactly the elements that philox names") {
+DEVICE_TEST("dropout takes exactly the elements that philox names") {
+    const DeviceArray sequence_ids(device, ids);
     for (const float probability : {0.1f, 0.5f, 0.9f})
         for (const std::int64_t elements : {1, 3, 4, 63, 64, 65, 129, 4097, 9001}) {
-            const Dropout d = settings(probability, elements);
+            const Dropout d = settings(sequence_ids, probability, elements);
             const std::vector<float> x = uniform(3 * elements, 9, 1, 2);
             std::vector<float> y(x.size(), NAN), expected(x.size());
-            cpu::dropout_forward(y.data(), x.data(), 3, d);
+            RUN(device, dropout_forward, y, x, 3, d);
             for (std::int64_t i = 0; i < 3 * elements; ++i)
                 expected[static_cast<std::size_t>(i)] = expected_element(x, i / elements, i % elements, d);
             CAPTURE(probability);
             CAPTURE(elements);
             CHECK(same_bits(y, expected));
             std::vector<float> in_place = x;
-            cpu::dropout_backward(in_place.data(), in_place.data(), 3, d);
+            RUN(device, dropout_backward, in_place, in_place, 3, d);
             CHECK(same_bits(in_place, expected));
         }
 }
 
-TEST_CASE("dropout keeps the right share and the mean, and differs by step, key and sequence") {
+DEVICE_TEST("dropout keeps the right share and the mean, and differs by step, key and sequence") {
+    const DeviceArray sequence_ids(device, ids);
     const std::int64_t elements = 200000;
     const std::vector<float> ones(static_cast<std::size_t>(elements), 1.0f);
     const auto drop = [&](const Dropout& d) {
         std::vector<float> y(ones.size());
-        cpu::dropout_forward(y.data(), ones.data(), 1, d);
+        RUN(device, dropout_forward, y, ones, 1, d);
         return y;
     };
-    Dropout d = settings(0.1f, elements);
+    Dropout d = settings(sequence_ids, 0.1f, elements);
     const std::vector<float> first = drop(d);
     const auto dropped = std::count(first.begin(), first.end(), 0.0f);
     CHECK(std::abs(static_cast<double>(dropped) / elements - 0.1) <
@@ -63,11 +65,11 @@ TEST_CASE("dropout keeps the right share and the mean, and differs by step, key 
     CHECK(std::abs(sum / elements - 1) < 0.004);
     d.step = 43;
     const std::vector<float> other_step = drop(d);
-    d = settings(0.1f, elements);
+    d = settings(sequence_ids, 0.1f, elements);
     d.key.k1 ^= 1;
     const std::vector<float> other_key = drop(d);
-    d = settings(0.1f, elements);
-    d.sequence_ids = &ids[1];
+    d = settings(sequence_ids, 0.1f, elements);
+    d.sequence_ids += 1;
     const std::vector<float> other_sequence = drop(d);
     for (const auto* other : {&other_step, &other_key, &other_sequence}) {
         std::int64_t both = 0;
@@ -76,19 +78,20 @@ TEST_CASE("dropout keeps the right share and the mean, and differs by step, key 
     }
 }
 
-TEST_CASE("dropout with probability 0 copies and reads no ids") {
+DEVICE_TEST("dropout with probability 0 copies and reads no ids") {
     const std::vector<float> x = uniform(2 * 4099, 3);
     std::vector<float> y(x.size());
     Dropout d;
     d.elements_per_sequence = 4099;
-    cpu::dropout_forward(y.data(), x.data(), 2, d);
+    RUN(device, dropout_forward, y, x, 2, d);
     CHECK(same_bits(y, x));
 }
 
-TEST_CASE("dropout does not depend on the number of threads") {
-    CHECK(same_for_any_threads([] {
+DEVICE_TEST("dropout does not depend on the number of threads") {
+    const DeviceArray sequence_ids(device, ids);
+    CHECK(same_for_any_threads([&] {
         std::vector<float> x = uniform(3 * 20001, 9);
-        cpu::dropout_forward(x.data(), x.data(), 3, settings(0.1f, 20001));
+        RUN(device, dropout_forward, x, x, 3, settings(sequence_ids, 0.1f, 20001));
         return x;
     }));
 }

@@ -6,7 +6,7 @@
 
 using namespace kernel_check;
 
-TEST_CASE("embedding picks rows and its backward adds to them") {
+DEVICE_TEST("embedding picks rows and its backward adds to them") {
     const std::int64_t vocabulary = 11;
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t width : widths) {
@@ -14,9 +14,8 @@ TEST_CASE("embedding picks rows and its backward adds to them") {
             const std::vector<float> table = uniform(vocabulary * width, 1), dy = uniform(rows * y_stride, 2);
             const std::vector<std::int32_t> ids = integers(rows * ids_stride, 3, vocabulary);
             std::vector<float> y(dy.size(), -9.0f), dtable(table.size(), 0.5f);
-            cpu::embedding_forward(y.data(), y_stride, table.data(), ids.data(), ids_stride, rows, width);
-            cpu::embedding_backward(dtable.data(), dy.data(), y_stride, ids.data(), ids_stride, rows,
-                                    vocabulary, width);
+            RUN(device, embedding_forward, y, y_stride, table, ids, ids_stride, rows, width);
+            RUN(device, embedding_backward, dtable, dy, y_stride, ids, ids_stride, rows, vocabulary, width);
             std::vector<float> expected(y.size(), -9.0f);
             std::vector<double> d_expected(table.size(), 0.5);
             for (std::int64_t row = 0; row < rows; ++row)
@@ -32,20 +31,20 @@ TEST_CASE("embedding picks rows and its backward adds to them") {
         }
 }
 
-TEST_CASE("embedding backward sums each entry in the order of rows") {
+DEVICE_TEST("embedding backward sums each entry in the order of rows") {
     const std::vector<float> dy = {1e8f, 1.0f, -1e8f, 1.0f};
     const std::vector<std::int32_t> ids = {0, 0, 0, 0};
     std::vector<float> dtable = {0};
-    cpu::embedding_backward(dtable.data(), dy.data(), 1, ids.data(), 1, 4, 1, 1);
+    RUN(device, embedding_backward, dtable, dy, 1, ids, 1, 4, 1, 1);
     CHECK(dtable[0] == 1.0f);
 }
 
-TEST_CASE("embedding does not depend on the number of threads") {
-    CHECK(same_for_any_threads([] {
+DEVICE_TEST("embedding does not depend on the number of threads") {
+    CHECK(same_for_any_threads([&] {
         const std::vector<float> dy = uniform(1001 * 129, 2);
         const std::vector<std::int32_t> ids = integers(1001, 3, 256);
         std::vector<float> dtable(256 * 129, 0.5f);
-        cpu::embedding_backward(dtable.data(), dy.data(), 129, ids.data(), 1, 1001, 256, 129);
+        RUN(device, embedding_backward, dtable, dy, 129, ids, 1, 1001, 256, 129);
         return dtable;
     }));
 }

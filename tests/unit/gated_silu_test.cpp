@@ -14,14 +14,14 @@ double reference(double a, double b) {
 
 }  // namespace
 
-TEST_CASE("gated silu agrees with the formula and its central differences") {
+DEVICE_TEST("gated silu agrees with the formula and its central differences") {
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t hidden : widths) {
             const std::vector<float> gate_up = uniform(rows * 2 * hidden, 5, -8, 8);
             const std::vector<float> dy = uniform(rows * hidden, 6);
             std::vector<float> y(dy.size(), NAN), d_gate_up(gate_up.size(), NAN);
-            cpu::gated_silu_forward(y.data(), gate_up.data(), rows, hidden);
-            cpu::gated_silu_backward(d_gate_up.data(), dy.data(), gate_up.data(), rows, hidden);
+            RUN(device, gated_silu_forward, y, gate_up, rows, hidden);
+            RUN(device, gated_silu_backward, d_gate_up, dy, gate_up, rows, hidden);
             std::vector<double> expected(y.size()), d_expected(gate_up.size());
             for (std::int64_t i = 0; i < rows * hidden; ++i) {
                 const std::int64_t at_a = i / hidden * 2 * hidden + i % hidden, at_b = at_a + hidden;
@@ -35,26 +35,26 @@ TEST_CASE("gated silu agrees with the formula and its central differences") {
             CHECK(relative_error(y, expected) < 1e-6);
             CHECK(relative_error(d_gate_up, d_expected) < 2e-6);
             std::vector<float> in_place = gate_up;
-            cpu::gated_silu_backward(in_place.data(), dy.data(), in_place.data(), rows, hidden);
+            RUN(device, gated_silu_backward, in_place, dy, in_place, rows, hidden);
             CHECK(same_bits(in_place, d_gate_up));
         }
 }
 
-TEST_CASE("gated silu stays finite for large gates") {
+DEVICE_TEST("gated silu stays finite for large gates") {
     const std::vector<float> gate_up = {-1e4f, -100.0f, 100.0f, 1e4f, 2.0f, 2.0f, 2.0f, 2.0f};
     const std::vector<float> dy(4, 1.0f);
     std::vector<float> y(4), d_gate_up(8);
-    cpu::gated_silu_forward(y.data(), gate_up.data(), 1, 4);
-    cpu::gated_silu_backward(d_gate_up.data(), dy.data(), gate_up.data(), 1, 4);
+    RUN(device, gated_silu_forward, y, gate_up, 1, 4);
+    RUN(device, gated_silu_backward, d_gate_up, dy, gate_up, 1, 4);
     CHECK(relative_error(y, {0, 0, 200, 2e4}) < 1e-6);
     CHECK(relative_error(d_gate_up, {0, 0, 2, 2, 0, 0, 100, 1e4}) < 1e-6);
 }
 
-TEST_CASE("gated silu does not depend on the number of threads") {
-    CHECK(same_for_any_threads([] {
+DEVICE_TEST("gated silu does not depend on the number of threads") {
+    CHECK(same_for_any_threads([&] {
         const std::vector<float> gate_up = uniform(301 * 2 * 129, 5, -8, 8);
         std::vector<float> y(301 * 129);
-        cpu::gated_silu_forward(y.data(), gate_up.data(), 301, 129);
+        RUN(device, gated_silu_forward, y, gate_up, 301, 129);
         return y;
     }));
 }

@@ -33,11 +33,13 @@ double weighted_sum(const Doubles& y, const Doubles& dy) {
 }
 
 struct Case {
+    Device device;
     std::int64_t rows, width;
     std::vector<float> x, weight, bias, dy, y, mean, rstd, dx, dweight, dbias, workspace;
 
-    Case(std::int64_t rows_, std::int64_t width_)
-        : rows(rows_),
+    Case(Device device_, std::int64_t rows_, std::int64_t width_)
+        : device(device_),
+          rows(rows_),
           width(width_),
           x(uniform(rows * width, 1, -2, 3)),
           weight(uniform(width, 2, 0.5f, 1.5f)),
@@ -49,29 +51,28 @@ struct Case {
           dx(x.size(), 0.25f),
           dweight(weight.size(), 2.0f),
           dbias(weight.size(), -3.0f),
-          workspace(static_cast<std::size_t>(cpu::layernorm_backward_workspace(width)), NAN) {}
+          workspace(static_cast<std::size_t>(SIZE_ON(device, layernorm_backward_workspace, width)), NAN) {}
 
     void forward() {
-        cpu::layernorm_forward(y.data(), mean.data(), rstd.data(), x.data(), weight.data(), bias.data(), rows,
-                               width, static_cast<float>(epsilon));
+        RUN(device, layernorm_forward, y, mean, rstd, x, weight, bias, rows, width,
+            static_cast<float>(epsilon));
     }
     void backward() {
-        cpu::layernorm_backward(dx.data(), dweight.data(), dbias.data(), workspace.data(), dy.data(),
-                                x.data(), weight.data(), mean.data(), rstd.data(), rows, width);
+        RUN(device, layernorm_backward, dx, dweight, dbias, workspace, dy, x, weight, mean, rstd, rows,
+            width);
     }
     void backward_accumulate() {
-        cpu::layernorm_backward_accumulate(dx.data(), dweight.data(), dbias.data(), workspace.data(),
-                                           dy.data(), x.data(), weight.data(), mean.data(), rstd.data(), rows,
-                                           width);
+        RUN(device, layernorm_backward_accumulate, dx, dweight, dbias, workspace, dy, x, weight, mean, rstd,
+            rows, width);
     }
 };
 
 }  // namespace
 
-TEST_CASE("layernorm forward agrees with the formula in double") {
+DEVICE_TEST("layernorm forward agrees with the formula in double") {
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t width : widths) {
-            Case c(rows, width);
+            Case c(device, rows, width);
             c.forward();
             CAPTURE(rows);
             CAPTURE(width);
@@ -80,16 +81,16 @@ TEST_CASE("layernorm forward agrees with the formula in double") {
         }
 }
 
-TEST_CASE("layernorm keeps its precision where the mean is large") {
-    Case c(3, 129);
+DEVICE_TEST("layernorm keeps its precision where the mean is large") {
+    Case c(device, 3, 129);
     for (float& value : c.x) value += 1000;
     c.forward();
     CHECK(relative_error(c.y, reference_forward(widened(c.x), widened(c.weight), widened(c.bias))) < 1e-3);
 }
 
-TEST_CASE("layernorm backward agrees with central differences") {
+DEVICE_TEST("layernorm backward agrees with central differences") {
     for (const std::int64_t width : {5, 48}) {
-        Case c(3, width);
+        Case c(device, 3, width);
         c.forward();
         c.backward();
         const Doubles x = widened(c.x), weight = widened(c.weight), bias = widened(c.bias),
@@ -108,10 +109,10 @@ TEST_CASE("layernorm backward agrees with central differences") {
     }
 }
 
-TEST_CASE("layernorm backward agrees with the formula in double") {
+DEVICE_TEST("layernorm backward agrees with the formula in double") {
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t width : widths) {
-            Case c(rows, width);
+            Case c(device, rows, width);
             c.forward();
             c.backward();
             Doubles dx(c.x.size()), dweight(c.weight.size(), 2.0), dbias(c.weight.size(), -3.0);
@@ -143,13 +144,12 @@ TEST_CASE("layernorm backward agrees with the formula in double") {
         }
 }
 
-TEST_CASE("layernorm backward in place and accumulating give the same gradient") {
-    Case plain(17, 129), in_place(17, 129), accumulating(17, 129);
+DEVICE_TEST("layernorm backward in place and accumulating give the same gradient") {
+    Case plain(device, 17, 129), in_place(device, 17, 129), accumulating(device, 17, 129);
     for (Case* c : {&plain, &in_place, &accumulating}) c->forward();
     plain.backward();
-    cpu::layernorm_backward(in_place.dy.data(), in_place.dweight.data(), in_place.dbias.data(),
-                            in_place.workspace.data(), in_place.dy.data(), in_place.x.data(),
-                            in_place.weight.data(), in_place.mean.data(), in_place.rstd.data(), 17, 129);
+    RUN(device, layernorm_backward, in_place.dy, in_place.dweight, in_place.dbias, in_place.workspace,
+        in_place.dy, in_place.x, in_place.weight, in_place.mean, in_place.rstd, 17, 129);
     CHECK(same_bits(in_place.dy, plain.dx));
     accumulating.backward_accumulate();
     Doubles expected = widened(plain.dx);
@@ -159,9 +159,9 @@ TEST_CASE("layernorm backward in place and accumulating give the same gradient")
     CHECK(same_bits(accumulating.dbias, plain.dbias));
 }
 
-TEST_CASE("layernorm does not depend on the number of threads") {
-    CHECK(same_for_any_threads([] {
-        Case c(1003, 129);
+DEVICE_TEST("layernorm does not depend on the number of threads") {
+    CHECK(same_for_any_threads([&] {
+        Case c(device, 1003, 129);
         c.forward();
         c.backward();
         std::vector<float> all = c.y;

@@ -29,7 +29,7 @@ struct Inputs {
 
 }  // namespace
 
-TEST_CASE(
+DEVICE_TEST(
     "a MAR level's sequence: guiding pixel, conditions from the last to the first, patches or the mask "
     "token") {
     for (const std::int64_t M : row_counts)
@@ -39,19 +39,17 @@ TEST_CASE(
                     for (const std::int64_t D : {1, 5, 64, 129}) {
                         const MaskedSequenceShape shape{M, L, n, guided, D};
                         const std::int64_t T = shape.length(), G = guided ? 1 : 0;
-                        const Inputs in(shape);
+                        Inputs in(shape);
                         std::vector<float> x(in.dx.size(), NAN), dguide(in.guide.size(), NAN),
                             dcond(in.cond.size(), NAN), dtokens(in.tokens.size(), NAN),
                             dmask(in.mask_token.size(), 0.5f), dpos(in.pos.size(), 0.25f),
-                            workspace(
-                                static_cast<std::size_t>(cpu::masked_sequence_backward_workspace(shape)),
-                                NAN);
-                        cpu::masked_sequence_forward(x.data(), guided ? in.guide.data() : nullptr,
-                                                     in.cond.data(), in.tokens.data(), in.mask.data(),
-                                                     in.mask_token.data(), in.pos.data(), shape);
-                        cpu::masked_sequence_backward(guided ? dguide.data() : nullptr, dcond.data(),
-                                                      dtokens.data(), dmask.data(), dpos.data(),
-                                                      workspace.data(), in.dx.data(), in.mask.data(), shape);
+                            workspace(static_cast<std::size_t>(
+                                          SIZE_ON(device, masked_sequence_backward_workspace, shape)),
+                                      NAN);
+                        RUN(device, masked_sequence_forward, x, guided ? &in.guide : nullptr, in.cond,
+                            in.tokens, in.mask, in.mask_token, in.pos, shape);
+                        RUN(device, masked_sequence_backward, guided ? &dguide : nullptr, dcond, dtokens,
+                            dmask, dpos, workspace, in.dx, in.mask, shape);
                         std::vector<float> x_expected(x.size()), dguide_expected(dguide.size()),
                             dcond_expected(dcond.size()), dtokens_expected(dtokens.size(), 0.0f);
                         std::vector<double> dmask_expected(dmask.size(), 0.5),
@@ -90,16 +88,16 @@ TEST_CASE(
                     }
 }
 
-TEST_CASE("a MAR level's sequence does not depend on the number of threads") {
-    CHECK(same_for_any_threads([] {
+DEVICE_TEST("a MAR level's sequence does not depend on the number of threads") {
+    CHECK(same_for_any_threads([&] {
         const MaskedSequenceShape shape{301, 16, 5, true, 33};
-        const Inputs in(shape);
+        Inputs in(shape);
         std::vector<float> dguide(in.guide.size()), dcond(in.cond.size()), dtokens(in.tokens.size()),
-            sums(in.mask_token.size() + in.pos.size()),
-            workspace(static_cast<std::size_t>(cpu::masked_sequence_backward_workspace(shape)));
-        cpu::masked_sequence_backward(dguide.data(), dcond.data(), dtokens.data(), sums.data(),
-                                      sums.data() + shape.D, workspace.data(), in.dx.data(), in.mask.data(),
-                                      shape);
-        return sums;
+            dmask(in.mask_token.size()), dpos(in.pos.size()),
+            workspace(static_cast<std::size_t>(SIZE_ON(device, masked_sequence_backward_workspace, shape)));
+        RUN(device, masked_sequence_backward, dguide, dcond, dtokens, dmask, dpos, workspace, in.dx, in.mask,
+            shape);
+        dpos.insert(dpos.end(), dmask.begin(), dmask.end());
+        return dpos;
     }));
 }

@@ -110,18 +110,18 @@ struct Layer {
 
 // Everything a layer computes on its operands, one result after the other; outputs start as NaN where they
 // are overwritten.
-std::vector<float> all_results(const Layer& layer) {
+std::vector<float> all_results(Device device, const Layer& layer) {
     const auto [rows, N, K] = layer.shape;
     std::vector<float> y(layer.dy.size(), not_a_number), dx(layer.x.size(), not_a_number);
     std::vector<float> d_weight(layer.weight.size(), 0.5f), d_bias(layer.bias.size(), 0.5f);
-    std::vector<float> workspace(static_cast<std::size_t>(cpu::linear_backward_weight_workspace(N)),
-                                 not_a_number);
-    cpu::linear_forward(y.data(), layer.y_stride, layer.x.data(), layer.x_stride, layer.weight.data(),
-                        layer.bias.data(), rows, N, K);
-    cpu::linear_backward_input(dx.data(), layer.x_stride, layer.dy.data(), layer.y_stride,
-                               layer.weight.data(), rows, N, K);
-    cpu::linear_backward_weight(d_weight.data(), d_bias.data(), workspace.data(), layer.dy.data(),
-                                layer.y_stride, layer.x.data(), layer.x_stride, rows, N, K);
+    std::vector<float> workspace(
+        static_cast<std::size_t>(SIZE_ON(device, linear_backward_weight_workspace, N)), not_a_number);
+    RUN(device, linear_forward, y, layer.y_stride, layer.x, layer.x_stride, layer.weight, layer.bias, rows, N,
+        K);
+    RUN(device, linear_backward_input, dx, layer.x_stride, layer.dy, layer.y_stride, layer.weight, rows, N,
+        K);
+    RUN(device, linear_backward_weight, d_weight, d_bias, workspace, layer.dy, layer.y_stride, layer.x,
+        layer.x_stride, rows, N, K);
     std::vector<float> all = packed(y, rows, N, layer.y_stride);
     for (const std::vector<float>& part : {packed(dx, rows, K, layer.x_stride), d_weight, d_bias})
         all.insert(all.end(), part.begin(), part.end());
@@ -130,7 +130,7 @@ std::vector<float> all_results(const Layer& layer) {
 
 }  // namespace
 
-TEST_CASE("linear_forward overwrites strided rows, with and without bias") {
+DEVICE_TEST("linear_forward overwrites strided rows, with and without bias") {
     for (const Shape& shape : shapes)
         for (const std::int64_t gap : {0, 3}) {
             const auto [rows, N, K] = shape;
@@ -140,22 +140,21 @@ TEST_CASE("linear_forward overwrites strided rows, with and without bias") {
             const Layer layer(shape, gap);
             for (const bool with_bias : {false, true}) {
                 std::vector<float> y(layer.dy.size(), not_a_number);
-                cpu::linear_forward(y.data(), layer.y_stride, layer.x.data(), layer.x_stride,
-                                    layer.weight.data(), with_bias ? layer.bias.data() : nullptr, rows, N, K);
+                RUN(device, linear_forward, y, layer.y_stride, layer.x, layer.x_stride, layer.weight,
+                    with_bias ? &layer.bias : nullptr, rows, N, K);
                 CHECK(relative_error(packed(y, rows, N, layer.y_stride), layer.forward(with_bias)) < 2e-6);
             }
         }
 }
 
-TEST_CASE("linear_gelu_forward gives the product and its gelu") {
+DEVICE_TEST("linear_gelu_forward gives the product and its gelu") {
     for (const Shape& shape : shapes) {
         const auto [rows, N, K] = shape;
         CAPTURE(rows);
         CAPTURE(N);
         const Layer layer(shape, 0);
         std::vector<float> y(layer.dy.size(), not_a_number), activated = y;
-        cpu::linear_gelu_forward(activated.data(), y.data(), layer.x.data(), layer.weight.data(),
-                                 layer.bias.data(), rows, N, K);
+        RUN(device, linear_gelu_forward, activated, y, layer.x, layer.weight, layer.bias, rows, N, K);
         std::vector<double> expected = layer.forward(true);
         CHECK(relative_error(y, expected) < 2e-6);
         for (double& value : expected) value *= 0.5 * (1 + std::erf(value / std::sqrt(2.0)));
@@ -163,7 +162,7 @@ TEST_CASE("linear_gelu_forward gives the product and its gelu") {
     }
 }
 
-TEST_CASE("linear_backward_input overwrites, its accumulating form adds") {
+DEVICE_TEST("linear_backward_input overwrites, its accumulating form adds") {
     for (const Shape& shape : shapes)
         for (const std::int64_t gap : {0, 3}) {
             const auto [rows, N, K] = shape;
@@ -172,18 +171,18 @@ TEST_CASE("linear_backward_input overwrites, its accumulating form adds") {
             CAPTURE(K);
             const Layer layer(shape, gap);
             std::vector<float> dx(layer.x.size(), not_a_number);
-            cpu::linear_backward_input(dx.data(), layer.x_stride, layer.dy.data(), layer.y_stride,
-                                       layer.weight.data(), rows, N, K);
+            RUN(device, linear_backward_input, dx, layer.x_stride, layer.dy, layer.y_stride, layer.weight,
+                rows, N, K);
             CHECK(relative_error(packed(dx, rows, K, layer.x_stride), layer.input_gradient(0)) < 2e-6);
             for (std::int64_t row = 0; row < rows; ++row)
                 std::fill_n(dx.begin() + row * layer.x_stride, K, 1.5f);
-            cpu::linear_backward_input_accumulate(dx.data(), layer.x_stride, layer.dy.data(), layer.y_stride,
-                                                  layer.weight.data(), rows, N, K);
+            RUN(device, linear_backward_input_accumulate, dx, layer.x_stride, layer.dy, layer.y_stride,
+                layer.weight, rows, N, K);
             CHECK(relative_error(packed(dx, rows, K, layer.x_stride), layer.input_gradient(1.5)) < 2e-6);
         }
 }
 
-TEST_CASE("linear_backward_weight adds to the gradients of weight and bias") {
+DEVICE_TEST("linear_backward_weight adds to the gradients of weight and bias") {
     for (const Shape& shape : shapes)
         for (const std::int64_t gap : {0, 3}) {
             const auto [rows, N, K] = shape;
@@ -191,13 +190,12 @@ TEST_CASE("linear_backward_weight adds to the gradients of weight and bias") {
             CAPTURE(N);
             CAPTURE(K);
             const Layer layer(shape, gap);
-            std::vector<float> workspace(static_cast<std::size_t>(cpu::linear_backward_weight_workspace(N)),
-                                         not_a_number);
+            std::vector<float> workspace(
+                static_cast<std::size_t>(SIZE_ON(device, linear_backward_weight_workspace, N)), not_a_number);
             for (const bool with_bias : {false, true}) {
                 std::vector<float> d_weight(layer.weight.size(), 0.5f), d_bias(layer.bias.size(), -0.25f);
-                cpu::linear_backward_weight(d_weight.data(), with_bias ? d_bias.data() : nullptr,
-                                            workspace.data(), layer.dy.data(), layer.y_stride, layer.x.data(),
-                                            layer.x_stride, rows, N, K);
+                RUN(device, linear_backward_weight, d_weight, with_bias ? &d_bias : nullptr, workspace,
+                    layer.dy, layer.y_stride, layer.x, layer.x_stride, rows, N, K);
                 CHECK(relative_error(d_weight, layer.weight_gradient(0.5)) < 5e-6);
                 const std::vector<double> untouched(layer.bias.size(), -0.25);
                 CHECK(relative_error(d_bias, with_bias ? layer.bias_gradient(-0.25) : untouched) < 5e-6);
@@ -205,11 +203,11 @@ TEST_CASE("linear_backward_weight adds to the gradients of weight and bias") {
         }
 }
 
-TEST_CASE("matmul is the plain product") {
+DEVICE_TEST("matmul is the plain product") {
     for (const auto& [M, N, K] : shapes) {
         const std::vector<float> A = uniform(M * K, 5), B = uniform(K * N, 6);
         std::vector<float> C(static_cast<std::size_t>(M * N), not_a_number);
-        cpu::matmul(C.data(), A.data(), B.data(), M, N, K);
+        RUN(device, matmul, C, A, B, M, N, K);
         std::vector<double> expected(C.size());
         for (std::int64_t m = 0; m < M; ++m)
             for (std::int64_t k = 0; k < K; ++k)
@@ -221,20 +219,19 @@ TEST_CASE("matmul is the plain product") {
     }
 }
 
-TEST_CASE("linear: the same operands give the same bits") {
+DEVICE_TEST("linear: the same operands give the same bits") {
     for (const Shape& shape : shapes) {
         const Layer layer(shape);
-        CHECK(same_bits(all_results(layer), all_results(layer)));
+        CHECK(same_bits(all_results(device, layer), all_results(device, layer)));
     }
 }
 
-TEST_CASE("linear: tiled rows do not depend on the number of threads") {
+DEVICE_TEST("linear: tiled rows do not depend on the number of threads") {
     const Layer layer({2051, 40, 24}, 0);
     const auto [rows, N, K] = layer.shape;
     CHECK(same_for_any_threads([&] {
         std::vector<float> y(layer.dy.size(), not_a_number);
-        cpu::linear_forward(y.data(), N, layer.x.data(), K, layer.weight.data(), layer.bias.data(), rows, N,
-                            K);
+        RUN(device, linear_forward, y, N, layer.x, K, layer.weight, layer.bias, rows, N, K);
         return y;
     }));
 }

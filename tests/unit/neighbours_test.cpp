@@ -35,7 +35,7 @@ std::int64_t source(std::int64_t index, std::int64_t j, const NeighbourShape& sh
 
 }  // namespace
 
-TEST_CASE("conditions are a patch's own output and its neighbours', zero beyond the border") {
+DEVICE_TEST("conditions are a patch's own output and its neighbours', zero beyond the border") {
     for (const std::int64_t M : {1, 3, 40})
         for (const std::int64_t side : {1, 2, 5})
             for (const std::int64_t n : {1, 2, 5})
@@ -47,8 +47,8 @@ TEST_CASE("conditions are a patch's own output and its neighbours', zero beyond 
                     const std::vector<float> x = uniform(M * T * D, 1), dy = uniform(K * n * D, 2);
                     std::vector<float> y(dy.size(), NAN), dx(x.size(), NAN), y_expected(dy.size(), 0.0f);
                     std::vector<double> dx_expected(x.size(), 0.0);
-                    cpu::gather_neighbours(y.data(), x.data(), selection.selected.data(), K, shape);
-                    cpu::gather_neighbours_backward(dx.data(), dy.data(), selection.rows.data(), M, shape);
+                    RUN(device, gather_neighbours, y, x, selection.selected, K, shape);
+                    RUN(device, gather_neighbours_backward, dx, dy, selection.rows, M, shape);
                     for (std::int64_t k = 0; k < K; ++k)
                         for (std::int64_t j = 0; j < n; ++j) {
                             const std::int64_t from = source(selection.selected[k], j, shape);

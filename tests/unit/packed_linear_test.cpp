@@ -21,19 +21,19 @@ std::vector<double> reference(const std::vector<float>& x, const std::vector<flo
     return y;
 }
 
-std::vector<float> packed_forward(const std::vector<float>& x, const std::vector<float>& weight,
-                                  const std::vector<float>& bias, std::int64_t rows, std::int64_t N,
-                                  std::int64_t K) {
-    std::vector<float> packed(static_cast<std::size_t>(cpu::packed_linear_floats(N, K)), NAN);
-    cpu::pack_linear(packed.data(), weight.data(), bias.empty() ? nullptr : bias.data(), N, K);
+std::vector<float> packed_forward(Device device, const std::vector<float>& x,
+                                  const std::vector<float>& weight, const std::vector<float>& bias,
+                                  std::int64_t rows, std::int64_t N, std::int64_t K) {
+    std::vector<float> packed(static_cast<std::size_t>(SIZE_ON(device, packed_linear_floats, N, K)), NAN);
+    RUN(device, pack_linear, packed, weight, bias.empty() ? nullptr : &bias, N, K);
     std::vector<float> y(static_cast<std::size_t>(rows * N), NAN);
-    cpu::packed_linear_forward(y.data(), x.data(), packed.data(), rows, N, K);
+    RUN(device, packed_linear_forward, y, x, packed, rows, N, K);
     return y;
 }
 
 }  // namespace
 
-TEST_CASE("packed_linear: every number of rows, odd sizes, with and without bias") {
+DEVICE_TEST("packed_linear: every number of rows, odd sizes, with and without bias") {
     for (const std::int64_t rows : {1, 2, 5, 8, 9, 16, 33})
         for (const std::int64_t N : {1, 31, 32, 48, 200, 768})
             for (const std::int64_t K : {1, 3, 48, 129}) {
@@ -43,19 +43,19 @@ TEST_CASE("packed_linear: every number of rows, odd sizes, with and without bias
                 const auto x = kernel_check::uniform(rows * K, 1), weight = kernel_check::uniform(N * K, 2),
                            bias = kernel_check::uniform(N, 3);
                 for (const auto& b : {bias, std::vector<float>()})
-                    CHECK(kernel_check::relative_error(packed_forward(x, weight, b, rows, N, K),
+                    CHECK(kernel_check::relative_error(packed_forward(device, x, weight, b, rows, N, K),
                                                        reference(x, weight, b, rows, N, K)) < 2e-6);
             }
 }
 
-TEST_CASE("packed_linear: a row's bits do not depend on the rows beside it") {
+DEVICE_TEST("packed_linear: a row's bits do not depend on the rows beside it") {
     const std::int64_t rows = 13, N = 100, K = 70;
     const auto x = kernel_check::uniform(rows * K, 4), weight = kernel_check::uniform(N * K, 5),
                bias = kernel_check::uniform(N, 6);
-    const auto together = packed_forward(x, weight, bias, rows, N, K);
+    const auto together = packed_forward(device, x, weight, bias, rows, N, K);
     for (std::int64_t r = 0; r < rows; ++r) {
         const std::vector<float> alone =
-            packed_forward({x.begin() + r * K, x.begin() + (r + 1) * K}, weight, bias, 1, N, K);
+            packed_forward(device, {x.begin() + r * K, x.begin() + (r + 1) * K}, weight, bias, 1, N, K);
         CHECK(kernel_check::same_bits(alone, {together.begin() + r * N, together.begin() + (r + 1) * N}));
     }
 }

@@ -24,19 +24,19 @@ std::int64_t image_offset(const Shape& h, std::int64_t m, std::int64_t patch, st
 
 }  // namespace
 
-TEST_CASE("patchify orders patches in raster order, channel-major inside, and unpatchify inverts it") {
+DEVICE_TEST("patchify orders patches in raster order, channel-major inside, and unpatchify inverts it") {
     for (const Shape& h : shapes) {
         const std::int64_t L = (h.s / h.p) * (h.s / h.p), size = h.M * h.C * h.s * h.s;
         const std::vector<float> images = uniform(size, 1);
         std::vector<float> patches(images.size(), NAN), expected, back(images.size(), NAN);
-        cpu::patchify(patches.data(), images.data(), h.M, h.C, h.s, h.p);
+        RUN(device, patchify, patches, images, h.M, h.C, h.s, h.p);
         for (std::int64_t m = 0; m < h.M; ++m)
             for (std::int64_t patch = 0; patch < L; ++patch)
                 for (std::int64_t c = 0; c < h.C; ++c)
                     for (std::int64_t y = 0; y < h.p; ++y)
                         for (std::int64_t x = 0; x < h.p; ++x)
                             expected.push_back(images[image_offset(h, m, patch, c, y, x)]);
-        cpu::unpatchify(back.data(), patches.data(), h.M, h.C, h.s, h.p);
+        RUN(device, unpatchify, back, patches, h.M, h.C, h.s, h.p);
         CAPTURE(h.s);
         CAPTURE(h.p);
         CHECK(same_bits(patches, expected));

@@ -24,13 +24,15 @@ constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 constexpr std::size_t guard = 32;  // entries behind every output that the kernel must leave alone
 
 struct Level {
+    Device device;
     PixelSamplerShape shape;
     PixelSamplerWeights weights{};
     std::vector<PixelSamplerBlock> blocks;
-    std::deque<Floats> storage;
+    std::deque<DeviceArray<float>> storage;
     Floats packed;
 
-    explicit Level(const PixelSamplerShape& s) : shape(s), blocks(static_cast<std::size_t>(s.blocks)) {
+    Level(Device d, const PixelSamplerShape& s)
+        : device(d), shape(s), blocks(static_cast<std::size_t>(s.blocks)) {
         const std::int64_t W = s.width;
         linear(weights.condition_weight, weights.condition_bias, W, s.condition_width);
         for (std::size_t c = 0; c < static_cast<std::size_t>(s.channels); ++c)
@@ -46,15 +48,15 @@ struct Level {
             linear(block.fc2_weight, block.fc2_bias, W, 4 * W);
         }
         weights.blocks = blocks.data();
-        const auto floats = static_cast<std::size_t>(cpu::pixel_sampler_packed_floats(shape));
+        const auto floats = static_cast<std::size_t>(SIZE_ON(device, pixel_sampler_packed_floats, shape));
         packed.assign(floats + guard, not_a_number);
-        cpu::pixel_sampler_pack(packed.data(), weights, shape);
+        RUN(device, pixel_sampler_pack, packed, weights, shape);
         for (std::size_t i = floats; i < packed.size(); ++i) CHECK(std::isnan(packed[i]));
     }
 
     const float* random(std::int64_t count, float low, float high) {
         const auto seed = static_cast<unsigned>(storage.size() + 1);
-        return storage.emplace_back(uniform(count, seed, low, high)).data();
+        return storage.emplace_back(device, uniform(count, seed, low, high)).data();
     }
     // Wide enough for logits that differ by several units.
     void linear(const float*& weight, const float*& bias, std::int64_t N, std::int64_t K) {
@@ -92,9 +94,9 @@ Draws sample(const Level& level, const Batch& batch) {
     const auto count = static_cast<std::size_t>(batch.rows() * level.shape.channels);
     const auto drawn = static_cast<std::size_t>(batch.draws * level.shape.channels);
     Draws result{Integers(count + guard, -1), Floats(drawn + guard, not_a_number)};
-    cpu::pixel_sample(result.values.data(), result.margins.data(), batch.conditions.data(),
-                      batch.guidance.greedy ? nullptr : batch.uniforms.data(), level.packed.data(),
-                      level.shape, batch.draws, batch.guidance);
+    RUN(level.device, pixel_sample, result.values, result.margins, batch.conditions,
+        batch.guidance.greedy ? nullptr : &batch.uniforms, level.packed, level.shape, batch.draws,
+        batch.guidance);
     for (std::size_t i = 0; i < guard; ++i) {
         CHECK(result.values[count + i] == -1);
         CHECK(std::isnan(result.margins[drawn + i]));
@@ -104,17 +106,19 @@ Draws sample(const Level& level, const Batch& batch) {
     return result;
 }
 
-Floats normalized(const Floats& x, const float* weight, const float* bias, std::int64_t W) {
+// The weights of the following lie on the device.
+Floats normalized(Device device, const Floats& x, const float* weight, const float* bias, std::int64_t W) {
     const std::int64_t rows = static_cast<std::int64_t>(x.size()) / W;
     Floats y(x.size()), mean(static_cast<std::size_t>(rows)), rstd(mean);
-    cpu::layernorm_forward(y.data(), mean.data(), rstd.data(), x.data(), weight, bias, rows, W, 1e-6f);
+    RUN(device, layernorm_forward, y, mean, rstd, x, address(weight), address(bias), rows, W, 1e-6f);
     return y;
 }
 
-Floats projected(const Floats& x, const float* weight, const float* bias, std::int64_t N, std::int64_t K) {
+Floats projected(Device device, const Floats& x, const float* weight, const float* bias, std::int64_t N,
+                 std::int64_t K) {
     const std::int64_t rows = static_cast<std::int64_t>(x.size()) / K;
     Floats y(static_cast<std::size_t>(rows * N));
-    cpu::linear_forward(y.data(), N, x.data(), K, weight, bias, rows, N, K);
+    RUN(device, linear_forward, y, N, x, K, address(weight), address(bias), rows, N, K);
     return y;
 }
 
@@ -124,44 +128,48 @@ void add(Floats& x, const Floats& y) {
 
 // The outputs [rows, channels, W] of the whole sequence at once, fed with `values`.
 Floats transformer(const Level& level, const Batch& batch, const Integers& values) {
+    const Device device = level.device;
     const std::int64_t W = level.shape.width, C = level.shape.channels, rows = batch.rows();
     const PixelSamplerWeights& w = level.weights;
     Floats x(static_cast<std::size_t>(rows * C * W));
-    cpu::linear_forward(x.data(), C * W, batch.conditions.data(), level.shape.condition_width,
-                        w.condition_weight, w.condition_bias, rows, W, level.shape.condition_width);
+    RUN(device, linear_forward, x, C * W, batch.conditions, level.shape.condition_width,
+        address(w.condition_weight), address(w.condition_bias), rows, W, level.shape.condition_width);
     for (std::int64_t c = 1; c < C; ++c)
-        cpu::embedding_forward(x.data() + c * W, C * W, w.codebooks[c - 1], values.data() + c - 1, C, rows,
-                               W);
-    x = normalized(x, w.ln_weight, w.ln_bias, W);
+        RUN(device, embedding_forward, from(x, c * W), C * W, address(w.codebooks[c - 1]),
+            from(values, c - 1), C, rows, W);
+    x = normalized(device, x, w.ln_weight, w.ln_bias, W);
     for (const PixelSamplerBlock& block : level.blocks) {
-        const Floats qkv = projected(normalized(x, block.norm1_weight, block.norm1_bias, W), block.qkv_weight,
-                                     block.qkv_bias, 3 * W, W);
+        const Floats qkv = projected(device, normalized(device, x, block.norm1_weight, block.norm1_bias, W),
+                                     block.qkv_weight, block.qkv_bias, 3 * W, W);
         Floats attended(x.size()), log_sum_exp(static_cast<std::size_t>(rows * C * level.shape.heads));
-        cpu::attention_forward(attended.data(), log_sum_exp.data(), qkv.data(),
-                               {rows, C, level.shape.heads, W / level.shape.heads, true}, {});
-        add(x, projected(attended, block.proj_weight, block.proj_bias, W, W));
-        Floats hidden = projected(normalized(x, block.norm2_weight, block.norm2_bias, W), block.fc1_weight,
-                                  block.fc1_bias, 4 * W, W);
-        cpu::gelu_forward(hidden.data(), hidden.data(), static_cast<std::int64_t>(hidden.size()));
-        add(x, projected(hidden, block.fc2_weight, block.fc2_bias, W, 4 * W));
+        RUN(device, attention_forward, attended, log_sum_exp, qkv,
+            AttentionShape{rows, C, level.shape.heads, W / level.shape.heads, true}, AttentionDropout{});
+        add(x, projected(device, attended, block.proj_weight, block.proj_bias, W, W));
+        Floats hidden = projected(device, normalized(device, x, block.norm2_weight, block.norm2_bias, W),
+                                  block.fc1_weight, block.fc1_bias, 4 * W, W);
+        RUN(device, gelu_forward, hidden, hidden, static_cast<std::int64_t>(hidden.size()));
+        add(x, projected(device, hidden, block.fc2_weight, block.fc2_bias, W, 4 * W));
     }
-    return normalized(x, w.norm_weight, w.norm_bias, W);
+    return normalized(device, x, w.norm_weight, w.norm_bias, W);
 }
 
 // Draws of every channel, given the kernel's own values for the channels before it, so that one draw on the
 // edge of rounding does not spoil the comparison of those after it.
 Draws expected_draws(const Level& level, const Batch& batch, const Integers& fed) {
+    const Device device = level.device;
     const std::int64_t W = level.shape.width, C = level.shape.channels, draws = batch.draws;
     const Floats outputs = transformer(level, batch, fed);
     Draws expected{Integers(fed.size()), Floats(static_cast<std::size_t>(draws * C))};
     for (std::int64_t c = 0; c < C; ++c) {
         Floats logits(static_cast<std::size_t>(batch.rows() * vocabulary));
-        cpu::linear_forward(logits.data(), vocabulary, outputs.data() + c * W, C * W,
-                            level.weights.codebooks[c], level.weights.biases[c], batch.rows(), vocabulary, W);
+        RUN(device, linear_forward, logits, vocabulary, from(outputs, c * W), C * W,
+            address(level.weights.codebooks[c]), address(level.weights.biases[c]), batch.rows(), vocabulary,
+            W);
         Integers values(static_cast<std::size_t>(draws));
-        cpu::categorical_sample(values.data(), expected.margins.data() + c * draws, logits.data(),
-                                batch.guided() ? logits.data() + draws * vocabulary : nullptr,
-                                batch.uniforms.data() + c * draws, draws, vocabulary, batch.guidance);
+        const Floats unconditional(logits.begin() + draws * vocabulary * batch.guided(), logits.end());
+        RUN(device, categorical_sample, values, from(expected.margins, c * draws), logits,
+            batch.guided() ? &unconditional : nullptr, from(batch.uniforms, c * draws), draws, vocabulary,
+            batch.guidance);
         for (std::int64_t row = 0; row < batch.rows(); ++row)
             expected.values[static_cast<std::size_t>(row * C + c)] =
                 values[static_cast<std::size_t>(row % draws)];
@@ -201,9 +209,9 @@ const std::vector<PixelSamplerShape> shapes = {{3, 12, 7, 1, 3},    {1, 12, 33, 
 
 }  // namespace
 
-TEST_CASE("the pixel sampler draws what the separate kernels draw") {
+DEVICE_TEST("the pixel sampler draws what the separate kernels draw") {
     for (const PixelSamplerShape& shape : shapes) {
-        const Level level(shape);
+        const Level level(device, shape);
         double clear = 0, runs = 0;
         for (const Guidance& guidance : settings)
             for (const std::int64_t draws : {1, 2, 5, 16, 33}) {
@@ -219,11 +227,11 @@ TEST_CASE("the pixel sampler draws what the separate kernels draw") {
     }
 }
 
-TEST_CASE("a pixel drawn alone has the bits it has in a batch") {
+DEVICE_TEST("a pixel drawn alone has the bits it has in a batch") {
     for (const PixelSamplerShape& shape : shapes)
         for (const Guidance& guidance : settings) {
             const std::int64_t draws = 21, C = shape.channels, K = shape.condition_width;
-            const Level level(shape);
+            const Level level(device, shape);
             const Batch batch(shape, draws, guidance);
             const Draws together = sample(level, batch);
             for (std::int64_t draw = 0; draw < draws; ++draw) {
@@ -241,10 +249,10 @@ TEST_CASE("a pixel drawn alone has the bits it has in a batch") {
         }
 }
 
-TEST_CASE("the number of threads changes no draw") {
+DEVICE_TEST("the number of threads changes no draw") {
     for (const PixelSamplerShape& shape : shapes)
         for (const Guidance& guidance : settings) {
-            const Level level(shape);
+            const Level level(device, shape);
             const Batch batch(shape, 33, guidance);
             CHECK(same_for_any_threads([&] {
                 Draws draws = sample(level, batch);
@@ -254,28 +262,28 @@ TEST_CASE("the number of threads changes no draw") {
         }
 }
 
-TEST_CASE("pixels can be drawn without margins, and no pixels at all") {
+DEVICE_TEST("pixels can be drawn without margins, and no pixels at all") {
     const PixelSamplerShape shape{3, 20, 12, 1, 2};
-    const Level level(shape);
+    const Level level(device, shape);
     const Batch batch(shape, 9, settings[2]);
     const Draws reference = sample(level, batch);
     Integers values(reference.values.size(), -1);
-    cpu::pixel_sample(values.data(), nullptr, batch.conditions.data(), batch.uniforms.data(),
-                      level.packed.data(), shape, batch.draws, batch.guidance);
+    RUN(device, pixel_sample, values, nullptr, batch.conditions, batch.uniforms, level.packed, shape,
+        batch.draws, batch.guidance);
     CHECK(values == reference.values);
-    cpu::pixel_sample(nullptr, nullptr, nullptr, nullptr, level.packed.data(), shape, 0, batch.guidance);
+    RUN(device, pixel_sample, nullptr, nullptr, nullptr, nullptr, level.packed, shape, 0, batch.guidance);
 }
 
-TEST_CASE("the pixel sampler says which shapes fit on the stack, and draws the largest") {
+DEVICE_TEST("the pixel sampler says which shapes fit on the stack, and draws the largest") {
     CHECK(cpu::pixel_sampler_fits({3, 128, 512, 3, 4}));
     CHECK_FALSE(cpu::pixel_sampler_fits({3, 512, 512, 5, 8}));
     CHECK_FALSE(cpu::pixel_sampler_fits({1, 4096, 512, 1, 16}));
     const PixelSamplerShape largest{3, 512, 8, 1, 2};
     REQUIRE(cpu::pixel_sampler_fits(largest));
-    compare(Level(largest), Batch(largest, 9, settings[2]));
+    compare(Level(device, largest), Batch(largest, 9, settings[2]));
     std::int64_t blocks = 1;
     while (cpu::pixel_sampler_fits({3, 32, 8, blocks + 1, 2})) ++blocks;
     CHECK(blocks > 20);
     const PixelSamplerShape deepest{3, 32, 8, blocks, 2};
-    compare(Level(deepest), Batch(deepest, 16, settings[0]));
+    compare(Level(device, deepest), Batch(deepest, 16, settings[0]));
 }

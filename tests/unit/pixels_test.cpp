@@ -12,14 +12,15 @@ const std::vector<float> mean = {0.485f, 0.456f, 0.406f}, deviation = {0.229f, 0
 
 }  // namespace
 
-TEST_CASE("normalized pixels agree with the formula") {
+DEVICE_TEST("normalized pixels agree with the formula") {
     for (const std::int64_t C : {1, 3})
         for (const std::int64_t plane : {1, 5, 129, 4096}) {
             const std::int64_t N = 5;
             const std::vector<std::int32_t> values = integers(N * C * plane, 1, 256);
             const std::vector<std::uint8_t> bytes(values.begin(), values.end());
             std::vector<float> y(bytes.size(), NAN);
-            cpu::normalize_pixels(y.data(), bytes.data(), mean.data(), deviation.data(), N, C, plane);
+            RUN(device, normalize_pixels, y, bytes, address(mean.data()), address(deviation.data()), N, C,
+                plane);
             std::vector<double> expected(bytes.size());
             for (std::int64_t i = 0; i < N * C * plane; ++i) {
                 const std::int64_t c = i / plane % C;
@@ -30,7 +31,7 @@ TEST_CASE("normalized pixels agree with the formula") {
         }
 }
 
-TEST_CASE("every byte survives normalisation and back, and both directions agree on the bits") {
+DEVICE_TEST("every byte survives normalisation and back, and both directions agree on the bits") {
     std::vector<std::int32_t> values;
     std::vector<std::uint8_t> bytes;
     for (int v = 0; v < 256; ++v)
@@ -40,20 +41,21 @@ TEST_CASE("every byte survives normalisation and back, and both directions agree
         }
     std::vector<float> y(values.size()), by_pixels(values.size());
     std::vector<std::int32_t> back(values.size(), -1);
-    cpu::normalize_values(y.data(), values.data(), mean.data(), deviation.data(), 256, 3);
-    cpu::normalize_pixels(by_pixels.data(), bytes.data(), mean.data(), deviation.data(), 256, 3, 1);
-    cpu::pixel_values(back.data(), y.data(), mean.data(), deviation.data(), 256, 3);
+    RUN(device, normalize_values, y, values, address(mean.data()), address(deviation.data()), 256, 3);
+    RUN(device, normalize_pixels, by_pixels, bytes, address(mean.data()), address(deviation.data()), 256, 3,
+        1);
+    RUN(device, pixel_values, back, y, address(mean.data()), address(deviation.data()), 256, 3);
     CHECK(same_bits(y, by_pixels));
     CHECK(back == values);
 }
 
-TEST_CASE("pixel values round halves to even and stay within a byte") {
+DEVICE_TEST("pixel values round halves to even and stay within a byte") {
     // Mean 0 and deviation 1: only the product with 255 rounds.
-    const std::vector<float> zero = {0}, one = {1};
+    const float zero = 0, one = 1;
     const auto value = [&](float y) {
-        std::int32_t v = -1;
-        cpu::pixel_values(&v, &y, zero.data(), one.data(), 1, 1);
-        return v;
+        std::vector<std::int32_t> v = {-1};
+        RUN(device, pixel_values, v, std::vector<float>{y}, address(&zero), address(&one), 1, 1);
+        return v[0];
     };
     CHECK(value(0.5f) == 128);      // 127.5
     CHECK(value(0.5f / 255) == 0);  // 0.5
@@ -67,10 +69,10 @@ TEST_CASE("pixel values round halves to even and stay within a byte") {
     CHECK(value(NAN) == 0);
 }
 
-TEST_CASE("pixel values round after every operation") {
+DEVICE_TEST("pixel values round after every operation") {
     const std::vector<float> normalized = uniform(3 * 20001, 3, -2.5f, 2.7f);
     std::vector<std::int32_t> values(normalized.size(), -1);
-    cpu::pixel_values(values.data(), normalized.data(), mean.data(), deviation.data(), 20001, 3);
+    RUN(device, pixel_values, values, normalized, address(mean.data()), address(deviation.data()), 20001, 3);
     std::int64_t wrong = 0;
     for (std::size_t i = 0; i < values.size(); ++i) {
         volatile float step = normalized[i] * deviation[i % 3];
@@ -80,4 +82,18 @@ TEST_CASE("pixel values round after every operation") {
         wrong += values[i] != static_cast<std::int32_t>(std::clamp(rounded, 0.0f, 255.0f));
     }
     CHECK(wrong == 0);
+}
+
+DEVICE_TEST("the mean colour is the mean over the rows of the means along them") {
+    for (const std::int64_t size : {1, 4, 6, 16}) {
+        const std::int64_t M = 37, C = 3;
+        const std::vector<float> images = uniform(M * C * size * size, 3);
+        std::vector<float> means(static_cast<std::size_t>(M * C), NAN);
+        std::vector<double> expected(means.size());
+        RUN(device, mean_pixels, means, images, M, C, size);
+        for (std::size_t i = 0; i < images.size(); ++i)
+            expected[i / static_cast<std::size_t>(size * size)] +=
+                static_cast<double>(images[i]) / static_cast<double>(size * size);
+        CHECK(relative_error(means, expected) < 1e-6);
+    }
 }

@@ -7,7 +7,7 @@
 
 using namespace kernel_check;
 
-TEST_CASE("sums and squared norms accumulate in double") {
+DEVICE_TEST("sums and squared norms accumulate in double") {
     for (const std::int64_t count : {0, 1, 5, 31, 33, 4096, 8197, 1000003}) {
         const std::vector<float> x = uniform(count, 1, -1, 3);
         long double sum = 0, squares = 0;
@@ -15,23 +15,24 @@ TEST_CASE("sums and squared norms accumulate in double") {
             sum += value;
             squares += static_cast<double>(value) * value;
         }
-        double total = 10, norm = 20;
-        cpu::sum_accumulate(&total, x.data(), count, 0.25);
-        cpu::squared_norm_accumulate(&norm, x.data(), count);
+        std::vector<double> total = {10}, norm = {20};
+        RUN(device, sum_accumulate, total, x, count, 0.25);
+        RUN(device, squared_norm_accumulate, norm, x, count);
         CAPTURE(count);
-        CHECK(total == doctest::Approx(static_cast<double>(10 + 0.25L * sum)).epsilon(1e-13));
-        CHECK(norm == doctest::Approx(static_cast<double>(20 + squares)).epsilon(1e-13));
+        CHECK(total[0] == doctest::Approx(static_cast<double>(10 + 0.25L * sum)).epsilon(1e-13));
+        CHECK(norm[0] == doctest::Approx(static_cast<double>(20 + squares)).epsilon(1e-13));
     }
 }
 
-TEST_CASE("column sums accumulate, whatever the stride") {
+DEVICE_TEST("column sums accumulate, whatever the stride") {
     for (const std::int64_t rows : {1, 3, 17, 257, 1031})
         for (const std::int64_t width : widths)
             for (const std::int64_t stride : {width, width + 3}) {
                 const std::vector<float> x = uniform(rows * stride, 1, -1, 3);
                 std::vector<float> sums(static_cast<std::size_t>(width), 1.5f);
-                std::vector<float> workspace(static_cast<std::size_t>(cpu::column_sum_workspace(width)), NAN);
-                cpu::column_sum_accumulate(sums.data(), workspace.data(), x.data(), stride, rows, width);
+                std::vector<float> workspace(
+                    static_cast<std::size_t>(SIZE_ON(device, column_sum_workspace, width)), NAN);
+                RUN(device, column_sum_accumulate, sums, workspace, x, stride, rows, width);
                 std::vector<double> expected(sums.size(), 1.5);
                 for (std::int64_t row = 0; row < rows; ++row)
                     for (std::int64_t i = 0; i < width; ++i) expected[i] += x[row * stride + i];
@@ -41,16 +42,17 @@ TEST_CASE("column sums accumulate, whatever the stride") {
             }
 }
 
-TEST_CASE("reductions do not depend on the number of threads") {
-    CHECK(same_for_any_threads([] {
+DEVICE_TEST("reductions do not depend on the number of threads") {
+    CHECK(same_for_any_threads([&] {
         const std::vector<float> x = uniform(1031 * 768, 1);
-        std::vector<float> sums(768), workspace(static_cast<std::size_t>(cpu::column_sum_workspace(768)));
-        cpu::column_sum_accumulate(sums.data(), workspace.data(), x.data(), 768, 1031, 768);
-        double totals[2] = {0, 0};
-        cpu::sum_accumulate(&totals[0], x.data(), 1031 * 768, 1.0);
-        cpu::squared_norm_accumulate(&totals[1], x.data(), 1031 * 768);
+        std::vector<float> sums(768),
+            workspace(static_cast<std::size_t>(SIZE_ON(device, column_sum_workspace, 768)));
+        RUN(device, column_sum_accumulate, sums, workspace, x, 768, 1031, 768);
+        std::vector<double> totals = {0, 0};
+        RUN(device, sum_accumulate, totals, x, 1031 * 768, 1.0);
+        RUN(device, squared_norm_accumulate, from(totals, 1), x, 1031 * 768);
         float bits[4];
-        std::memcpy(bits, totals, sizeof bits);
+        std::memcpy(bits, totals.data(), sizeof bits);
         sums.insert(sums.end(), bits, bits + 4);
         return sums;
     }));

@@ -6,15 +6,15 @@
 
 using namespace kernel_check;
 
-TEST_CASE("residual adds, into either operand too") {
+DEVICE_TEST("residual adds, into either operand too") {
     for (const std::int64_t count : {1, 5, 129, 4097, 30001}) {
         const std::vector<float> x = uniform(count, 1), branch = uniform(count, 2);
         std::vector<float> out(x.size(), NAN), expected(x.size()), into_x = x, into_branch = branch, dx = x;
         for (std::size_t i = 0; i < x.size(); ++i) expected[i] = x[i] + branch[i];
-        cpu::residual_forward(out.data(), x.data(), branch.data(), count);
-        cpu::residual_forward(into_x.data(), into_x.data(), branch.data(), count);
-        cpu::residual_forward(into_branch.data(), x.data(), into_branch.data(), count);
-        cpu::residual_backward_accumulate(dx.data(), branch.data(), count);
+        RUN(device, residual_forward, out, x, branch, count);
+        RUN(device, residual_forward, into_x, into_x, branch, count);
+        RUN(device, residual_forward, into_branch, x, into_branch, count);
+        RUN(device, residual_backward_accumulate, dx, branch, count);
         CAPTURE(count);
         CHECK(same_bits(out, expected));
         CHECK(same_bits(into_x, expected));
@@ -23,18 +23,18 @@ TEST_CASE("residual adds, into either operand too") {
     }
 }
 
-TEST_CASE("residual with dropout is dropout, then the sum") {
-    const std::vector<std::int64_t> ids = {11, 12, 13};
+DEVICE_TEST("residual with dropout is dropout, then the sum") {
+    const DeviceArray<std::int64_t> ids(device, {11, 12, 13});
     for (const float probability : {0.0f, 0.1f})
         for (const std::int64_t elements : {1, 65, 9001}) {
             const Dropout d{probability, {1, 2}, 3, ids.data(), elements};
             const std::vector<float> x = uniform(3 * elements, 1), branch = uniform(3 * elements, 2);
             std::vector<float> dropped(x.size()), out(x.size(), NAN), in_place = x;
-            cpu::dropout_forward(dropped.data(), branch.data(), 3, d);
+            RUN(device, dropout_forward, dropped, branch, 3, d);
             std::vector<double> expected = widened(x);
             for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += dropped[i];
-            cpu::residual_dropout_forward(out.data(), x.data(), branch.data(), 3, d);
-            cpu::residual_dropout_forward(in_place.data(), in_place.data(), branch.data(), 3, d);
+            RUN(device, residual_dropout_forward, out, x, branch, 3, d);
+            RUN(device, residual_dropout_forward, in_place, in_place, branch, 3, d);
             CAPTURE(probability);
             CAPTURE(elements);
             CHECK(relative_error(out, expected) < 2e-7);
@@ -42,13 +42,12 @@ TEST_CASE("residual with dropout is dropout, then the sum") {
         }
 }
 
-TEST_CASE("residual with dropout does not depend on the number of threads") {
-    const std::vector<std::int64_t> ids = {11, 12, 13};
+DEVICE_TEST("residual with dropout does not depend on the number of threads") {
+    const DeviceArray<std::int64_t> ids(device, {11, 12, 13});
     CHECK(same_for_any_threads([&] {
         std::vector<float> x = uniform(3 * 20001, 1);
         const std::vector<float> branch = uniform(3 * 20001, 2);
-        cpu::residual_dropout_forward(x.data(), x.data(), branch.data(), 3,
-                                      {0.1f, {1, 2}, 3, ids.data(), 20001});
+        RUN(device, residual_dropout_forward, x, x, branch, 3, Dropout{0.1f, {1, 2}, 3, ids.data(), 20001});
         return x;
     }));
 }

@@ -24,11 +24,13 @@ Doubles reference_forward(const Doubles& x, const Doubles& weight) {
 }
 
 struct Case {
+    Device device;
     std::int64_t rows, width;
     std::vector<float> x, weight, dy, y, rstd, dx, dweight, workspace;
 
-    Case(std::int64_t rows_, std::int64_t width_)
-        : rows(rows_),
+    Case(Device device_, std::int64_t rows_, std::int64_t width_)
+        : device(device_),
+          rows(rows_),
           width(width_),
           x(uniform(rows * width, 1, -2, 3)),
           weight(uniform(width, 2, 0.5f, 1.5f)),
@@ -37,24 +39,22 @@ struct Case {
           rstd(static_cast<std::size_t>(rows)),
           dx(x.size(), 0.25f),
           dweight(weight.size(), 2.0f),
-          workspace(static_cast<std::size_t>(cpu::rmsnorm_backward_workspace(width)), NAN) {}
+          workspace(static_cast<std::size_t>(SIZE_ON(device, rmsnorm_backward_workspace, width)), NAN) {}
 
     void forward() {
-        cpu::rmsnorm_forward(y.data(), rstd.data(), x.data(), weight.data(), rows, width,
-                             static_cast<float>(epsilon));
+        RUN(device, rmsnorm_forward, y, rstd, x, weight, rows, width, static_cast<float>(epsilon));
     }
     void backward(std::vector<float>& out) {
-        cpu::rmsnorm_backward(out.data(), dweight.data(), workspace.data(), dy.data(), x.data(),
-                              weight.data(), rstd.data(), rows, width);
+        RUN(device, rmsnorm_backward, out, dweight, workspace, dy, x, weight, rstd, rows, width);
     }
 };
 
 }  // namespace
 
-TEST_CASE("rmsnorm forward agrees with the formula in double") {
+DEVICE_TEST("rmsnorm forward agrees with the formula in double") {
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t width : widths) {
-            Case c(rows, width);
+            Case c(device, rows, width);
             c.forward();
             CAPTURE(rows);
             CAPTURE(width);
@@ -62,9 +62,9 @@ TEST_CASE("rmsnorm forward agrees with the formula in double") {
         }
 }
 
-TEST_CASE("rmsnorm backward agrees with central differences") {
+DEVICE_TEST("rmsnorm backward agrees with central differences") {
     for (const std::int64_t width : {1, 5, 48}) {
-        Case c(3, width);
+        Case c(device, 3, width);
         c.forward();
         c.backward(c.dx);
         const Doubles x = widened(c.x), weight = widened(c.weight);
@@ -84,11 +84,11 @@ TEST_CASE("rmsnorm backward agrees with central differences") {
     }
 }
 
-TEST_CASE("rmsnorm backward agrees with the formula in double") {
+DEVICE_TEST("rmsnorm backward agrees with the formula in double") {
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t width : widths) {
             if (width == 1) continue;  // the gradient all but vanishes and only rounding is left
-            Case c(rows, width);
+            Case c(device, rows, width);
             c.forward();
             c.backward(c.dx);
             Doubles dx(c.x.size()), dweight(c.weight.size(), 2.0);
@@ -111,25 +111,23 @@ TEST_CASE("rmsnorm backward agrees with the formula in double") {
         }
 }
 
-TEST_CASE("rmsnorm backward in place and accumulating give the same gradient") {
-    Case plain(17, 129), in_place(17, 129), accumulating(17, 129);
+DEVICE_TEST("rmsnorm backward in place and accumulating give the same gradient") {
+    Case plain(device, 17, 129), in_place(device, 17, 129), accumulating(device, 17, 129);
     for (Case* c : {&plain, &in_place, &accumulating}) c->forward();
     plain.backward(plain.dx);
     in_place.backward(in_place.dy);
     CHECK(same_bits(in_place.dy, plain.dx));
-    cpu::rmsnorm_backward_accumulate(accumulating.dx.data(), accumulating.dweight.data(),
-                                     accumulating.workspace.data(), accumulating.dy.data(),
-                                     accumulating.x.data(), accumulating.weight.data(),
-                                     accumulating.rstd.data(), 17, 129);
+    RUN(device, rmsnorm_backward_accumulate, accumulating.dx, accumulating.dweight, accumulating.workspace,
+        accumulating.dy, accumulating.x, accumulating.weight, accumulating.rstd, 17, 129);
     Doubles expected = widened(plain.dx);
     for (double& value : expected) value += 0.25;
     CHECK(relative_error(accumulating.dx, expected) < 1e-6);
     CHECK(same_bits(accumulating.dweight, plain.dweight));
 }
 
-TEST_CASE("rmsnorm does not depend on the number of threads") {
-    CHECK(same_for_any_threads([] {
-        Case c(1003, 129);
+DEVICE_TEST("rmsnorm does not depend on the number of threads") {
+    CHECK(same_for_any_threads([&] {
+        Case c(device, 1003, 129);
         c.forward();
         c.backward(c.dx);
         std::vector<float> all = c.y;

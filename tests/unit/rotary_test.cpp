@@ -41,15 +41,15 @@ TEST_CASE("the rotary table turns by row and column and zeroes the condition tok
     }
 }
 
-TEST_CASE("rotary forward turns q and k and leaves v alone") {
+DEVICE_TEST("rotary forward turns q and k and leaves v alone") {
     for (const std::int64_t head_dim : {4, 16, 20, 64})
         for (const std::int64_t first_position : {0, 3}) {
             const std::int64_t sequences = 3, length = 7, heads = 3, grid = 4, width = heads * head_dim;
             const Tables tables(grid, head_dim);
             const std::vector<float> before = uniform(sequences * length * 3 * width, 8);
             std::vector<float> after = before;
-            cpu::rotary_forward(after.data(), tables.cosine.data(), tables.sine.data(), sequences, length,
-                                heads, head_dim, first_position);
+            RUN(device, rotary_forward, after, tables.cosine, tables.sine, sequences, length, heads, head_dim,
+                first_position);
             std::vector<double> expected = widened(before);
             for (std::int64_t token = 0; token < sequences * length; ++token)
                 for (std::int64_t pair = 0; pair < width; ++pair) {  // q and k have width / 2 pairs each
@@ -66,15 +66,13 @@ TEST_CASE("rotary forward turns q and k and leaves v alone") {
         }
 }
 
-TEST_CASE("rotary backward is the transpose of the forward") {
+DEVICE_TEST("rotary backward is the transpose of the forward") {
     const std::int64_t sequences = 2, length = 5, heads = 2, head_dim = 20, size = 2 * 5 * 3 * 2 * 20;
     const Tables tables(2, head_dim);
     const std::vector<float> x = uniform(size, 1), dy = uniform(size, 2);
     std::vector<float> y = x, dx = dy;
-    cpu::rotary_forward(y.data(), tables.cosine.data(), tables.sine.data(), sequences, length, heads,
-                        head_dim, 0);
-    cpu::rotary_backward(dx.data(), tables.cosine.data(), tables.sine.data(), sequences, length, heads,
-                         head_dim, 0);
+    RUN(device, rotary_forward, y, tables.cosine, tables.sine, sequences, length, heads, head_dim, 0);
+    RUN(device, rotary_backward, dx, tables.cosine, tables.sine, sequences, length, heads, head_dim, 0);
     double forward = 0, backward = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
         forward += static_cast<double>(y[i]) * dy[i];
@@ -84,11 +82,11 @@ TEST_CASE("rotary backward is the transpose of the forward") {
     for (std::int64_t i = 0; i < 2 * heads * head_dim; ++i) CHECK(dx[i] == 0);
 }
 
-TEST_CASE("rotary does not depend on the number of threads") {
+DEVICE_TEST("rotary does not depend on the number of threads") {
     const Tables tables(8, 16);
     CHECK(same_for_any_threads([&] {
         std::vector<float> qkv = uniform(11 * 65 * 3 * 3 * 16, 1);
-        cpu::rotary_forward(qkv.data(), tables.cosine.data(), tables.sine.data(), 11, 65, 3, 16, 0);
+        RUN(device, rotary_forward, qkv, tables.cosine, tables.sine, 11, 65, 3, 16, 0);
         return qkv;
     }));
 }

@@ -6,7 +6,7 @@
 
 using namespace kernel_check;
 
-TEST_CASE("a level's sequence is condition, tokens and positions, and backward takes it apart") {
+DEVICE_TEST("a level's sequence is condition, tokens and positions, and backward takes it apart") {
     for (const std::int64_t M : row_counts)
         for (const std::int64_t T : {1, 2, 5, 17})
             for (const std::int64_t D : {1, 5, 64, 129}) {
@@ -15,10 +15,10 @@ TEST_CASE("a level's sequence is condition, tokens and positions, and backward t
                 std::vector<float> x(dx.size(), NAN), dcond(cond.size(), NAN), dtokens(tokens.size(), NAN);
                 std::vector<float> dpos(pos.size(), 0.5f);
                 std::vector<float> workspace(
-                    static_cast<std::size_t>(cpu::level_sequence_backward_workspace(M, T, D)), NAN);
-                cpu::level_sequence_forward(x.data(), cond.data(), tokens.data(), pos.data(), M, T, D);
-                cpu::level_sequence_backward(dcond.data(), dtokens.data(), dpos.data(), workspace.data(),
-                                             dx.data(), M, T, D);
+                    static_cast<std::size_t>(SIZE_ON(device, level_sequence_backward_workspace, M, T, D)),
+                    NAN);
+                RUN(device, level_sequence_forward, x, cond, tokens, pos, M, T, D);
+                RUN(device, level_sequence_backward, dcond, dtokens, dpos, workspace, dx, M, T, D);
                 std::vector<float> x_expected(x.size()), dcond_expected(cond.size()),
                     dtokens_expected(tokens.size());
                 std::vector<double> dpos_expected(pos.size(), 0.5);
@@ -41,15 +41,14 @@ TEST_CASE("a level's sequence is condition, tokens and positions, and backward t
             }
 }
 
-TEST_CASE("a level's sequence does not depend on the number of threads") {
-    CHECK(same_for_any_threads([] {
+DEVICE_TEST("a level's sequence does not depend on the number of threads") {
+    CHECK(same_for_any_threads([&] {
         const std::int64_t M = 301, T = 5, D = 33;
         const std::vector<float> dx = uniform(M * T * D, 4);
         std::vector<float> dcond(M * D), dtokens(M * (T - 1) * D), dpos(T * D);
         std::vector<float> workspace(
-            static_cast<std::size_t>(cpu::level_sequence_backward_workspace(M, T, D)));
-        cpu::level_sequence_backward(dcond.data(), dtokens.data(), dpos.data(), workspace.data(), dx.data(),
-                                     M, T, D);
+            static_cast<std::size_t>(SIZE_ON(device, level_sequence_backward_workspace, M, T, D)));
+        RUN(device, level_sequence_backward, dcond, dtokens, dpos, workspace, dx, M, T, D);
         return dpos;
     }));
 }

@@ -1,0 +1,26 @@
+// Tests on every device of the build.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+#include "runtime/device.h"
+
+inline std::vector<Device> test_devices() {
+    if constexpr (cuda_backend_built) return {Device::cpu, Device::cuda};
+    return {Device::cpu};
+}
+
+// A test whose body runs once for each of these devices, its parameter `device`. Without SUBCASE in it:
+// doctest would enter each of them on one device only.
+#define DEVICE_TEST(name) DEVICE_TEST_WITH_BODY(DOCTEST_ANONYMOUS(device_test_), name)
+#define DEVICE_TEST_WITH_BODY(body, name)                               \
+    static void body(Device device);                                    \
+    TEST_CASE(name) {                                                   \
+        for (const Device each : test_devices()) {                      \
+            INFO("on ", (each == Device::cpu ? "the CPU" : "the GPU")); \
+            body(each);                                                 \
+        }                                                               \
+    }                                                                   \
+    static void body(Device device)
