@@ -6,7 +6,9 @@ DATA ?= fractals
 NAME ?= $(if $(wildcard $(DATA)),$(basename $(notdir $(DATA))),$(DATA))
 ARGS ?=
 .DEFAULT_GOAL := help
+ifeq ($(MAKELEVEL),0)  # a make that a rule below calls shares its caller's jobs
 MAKEFLAGS += --no-builtin-rules --jobs=$(shell nproc)
+endif
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
