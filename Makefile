@@ -6,7 +6,9 @@ DATA ?= fractals
 NAME ?= $(if $(wildcard $(DATA)),$(basename $(notdir $(DATA))),$(DATA))
 ARGS ?=
 .DEFAULT_GOAL := help
+ifeq ($(MAKELEVEL),0)  # a make that a rule below calls shares its caller's jobs
 MAKEFLAGS += --no-builtin-rules --jobs=$(shell nproc)
+endif
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -118,6 +120,19 @@ $(DATASETS)/fractals.holdout.bin: | build
 	@mkdir -p $(DATASETS)
 	$(BUILD)/data fractals --out $@ --size 16 --first 1000000 --count 1000
 
+# Two levels against three, AR and MAR (train/levels): the same updates on the same pictures, then one table of costs and bits/dim.
+LEVELS := ar-2 ar-3 mar-2 mar-3
+LEVELS_RECIPE := --batch 8 --steps 1500 --lr 3e-3 --no-flip --evaluate-every 1500 --log-every 50
+levels: build $(DATASETS)/fractals.bin $(DATASETS)/fractals.holdout.bin ## compare two levels with three, AR and MAR, at one small budget
+	@for run in $(LEVELS); do $(MAKE) --no-print-directory runs/levels/$$run/nll.json || exit 1; done
+	@$(BUILD)/sample levels $(LEVELS:%=runs/levels/%)
+
+# One run after the other, since their times are compared. A run that was interrupted continues.
+runs/levels/%/nll.json: train/levels/%.json $(DATASETS)/fractals.bin $(DATASETS)/fractals.holdout.bin | build
+	$(BUILD)/train fractal --config $< --data $(DATASETS)/fractals.bin --out runs/levels/$* $(LEVELS_RECIPE) $(ARGS)
+	@$(BUILD)/sample evaluate nll --checkpoint runs/levels/$*/last.safetensors --data $(DATASETS)/fractals.holdout.bin --json > $@.partial
+	@mv $@.partial $@
+
 CIFAR_URL := https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz
 CIFAR_MD5 := c32a1d4ab5d03f1284b67883e8d87530
 CIFAR := $(DATASETS)/cifar-10-batches-bin
@@ -152,4 +167,4 @@ profile: build $(DATASETS)/fractals.bin ## time of each kernel over a few traini
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: help deps build train sample test bench profile clean
+.PHONY: help deps build train sample levels test bench profile clean

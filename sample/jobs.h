@@ -6,3 +6,5 @@
 void add_fractal_sampling_job(CLI::App& app);
 void add_evaluate_job(CLI::App& app);
 void add_info_job(CLI::App& app);
+void add_cost_job(CLI::App& app);
+void add_levels_job(CLI::App& app);

@@ -8,5 +8,7 @@ int main(int argument_count, char** arguments) {
     add_fractal_sampling_job(app);
     add_evaluate_job(app);
     add_info_job(app);
+    add_cost_job(app);
+    add_levels_job(app);
     return run_program(app, "sample", argument_count, arguments);
 }

@@ -4,10 +4,8 @@
 #include <chrono>
 #include <cmath>
 #include <csignal>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "data/baselines.h"
 #include "data/sheet.h"
@@ -15,6 +13,7 @@
 #include "models/metrics/likelihood.h"
 #include "runtime/error.h"
 #include "runtime/profile.h"
+#include "runtime/text_file.h"
 #include "train/fractal_trainer.h"
 #include "train/jobs.h"
 #include "train/progress.h"
@@ -34,18 +33,10 @@ struct FractalJob {
     std::vector<std::int64_t> chunks;
 };
 
-std::string read_text(const std::string& path) {
-    std::ifstream file(path);
-    if (!file) fail_usage("{}: cannot be opened", path);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
-
 // The model asked for, with the classes and channels of the data where a preset leaves them open.
 FractalConfig choose_config(const FractalJob& job, const PackedFile* data) {
     if (job.preset.empty() == job.config.empty()) fail_usage("expected either --preset or --config");
-    if (!job.config.empty()) return parse_fractal_config(read_text(job.config), job.config);
+    if (!job.config.empty()) return parse_fractal_config(read_text_file(job.config), job.config);
     FractalConfig config = fractal_preset(job.preset).config;
     if (data != nullptr) {
         config.class_num = static_cast<std::int64_t>(data->classes().size());

@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "runtime/ceiling.h"
 #include "runtime/device.h"
 #include "tests/bench/benchmarks.h"
 

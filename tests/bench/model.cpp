@@ -1,20 +1,7 @@
-// A whole training step and whole images, against the ceiling.
-//
-// Operations are counted for the arithmetic that the mathematics needs, 2 for a multiplication with its
-// addition. Forward, of an AR level that runs S sequences of L tokens, width D, n blocks, feed-forward width
-// F, patches of P values, conditions of width E:
-//
-//   S [ n (L (8 D^2 + 6 D F) + 4 D L (L + 1) / 2) + 2 (L - 1) P D + 2 E D ]
-//
-// (projections of a block: 4 D^2 + 3 D F multiply-adds a token; attention: L (L + 1) / 2 causal pairs, 2 D
-// each for scores and for values; L tokens, since the last patch predicts nothing) and of the pixel level, N
-// pixels of C tokens, width W:
-//
-//   N [ n (C 24 W^2 + 4 W C (C + 1) / 2) + C 2 W V + 2 E W ],  V = 256 values.
-//
-// Backward costs twice the forward (the gradients of inputs and of weights), but patches need no gradient, so
-// theirs costs once. What is computed again to save memory, norms, activations, softmax and the optimizer are
-// not counted: they are what the share of the ceiling loses to.
+// A whole training step and whole images, against the ceiling. Operations are counted by
+// models/fractal/cost.h for the arithmetic that the mathematics needs. What is computed again to save memory,
+// norms, activations, softmax and the optimizer are not counted: they are what the share of the ceiling loses
+// to.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -22,8 +9,10 @@
 #include <numeric>
 
 #include "data/fractals.h"
+#include "models/fractal/cost.h"
 #include "models/fractal/fractal.h"
 #include "models/fractal/sample.h"
+#include "runtime/ceiling.h"
 #include "runtime/image_ops.h"
 #include "runtime/optimizer.h"
 #include "tests/bench/benchmarks.h"
@@ -35,42 +24,9 @@ FractalConfig benchmark_model() {
     return {{32, 4, 1}, {256, 128, 64}, {6, 3, 2}, {8, 4, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3};
 }
 
-constexpr std::int64_t values_per_channel = 256;
-
-struct Operations {
-    double forward = 0, patch_embedding = 0;  // the latter is part of the former
-
-    double training() const { return 3 * forward - patch_embedding; }
-};
-
-// `gated_width`: F of an AR level, two thirds of 4 D rounded up to a multiple of 256.
-double gated_width(std::int64_t D) {
-    return static_cast<double>((8 * D / 3 + 255) / 256 * 256);
-}
-
-Operations count_operations(const FractalConfig& config, std::int64_t images) {
-    Operations sum;
-    auto S = static_cast<double>(images);
-    const auto C = static_cast<double>(config.channels);
-    for (std::size_t level = 0; level < config.generators(); ++level) {
-        const auto L = static_cast<double>(config.tokens(level)),
-                   D = static_cast<double>(config.embed_dim_list[level]),
-                   n = static_cast<double>(config.num_blocks_list[level]),
-                   E = static_cast<double>(config.condition_width(level)),
-                   p = static_cast<double>(config.patch_size(level)),
-                   F = gated_width(config.embed_dim_list[level]);
-        const double patches = S * 2 * (L - 1) * C * p * p * D;
-        sum.forward += S * (n * (L * (8 * D * D + 6 * D * F) + 2 * D * L * (L + 1)) + 2 * E * D) + patches;
-        sum.patch_embedding += patches;
-        S *= L;
-    }
-    const std::size_t last = config.generators();
-    const auto W = static_cast<double>(config.embed_dim_list[last]),
-               n = static_cast<double>(config.num_blocks_list[last]),
-               E = static_cast<double>(config.condition_width(last));
-    sum.forward +=
-        S * (n * (C * 24 * W * W + 2 * W * C * (C + 1)) + C * 2 * W * values_per_channel + 2 * E * W);
-    return sum;
+FractalCost benchmark_cost() {
+    const FractalConfig config = benchmark_model();
+    return fractal_cost(config, {recommended_iterations(config), false});
 }
 
 // One update as build/train makes it: batch 32, no dropout, clipping, AdamW.
@@ -101,7 +57,7 @@ class TrainingStep {
         optimizer_->update(steps_++, 1e-3f);
     }
 
-    double operations() const { return count_operations(model_.config(), batch).training(); }
+    double operations() const { return batch * benchmark_cost().sum(&NetworkCost::training); }
     const Plan& plan() const { return plan_; }
 
     static constexpr std::int64_t batch = 32;
@@ -167,5 +123,5 @@ void bench_sampling(const Table& table) {
     for (std::int64_t i = 0; i < images; ++i)
         classes[static_cast<std::size_t>(i)] = i % model.config().class_num;
     report(table, fmt::format("sampling of {} images, cfg 1", images),
-           count_operations(model.config(), images).forward, 0.25, [&] { sampler.sample(classes, {}); });
+           images * benchmark_cost().sum(&NetworkCost::sampling), 0.25, [&] { sampler.sample(classes, {}); });
 }

@@ -10,8 +10,6 @@
 #include <cstring>
 #include <fstream>
 
-#include "kernels/matmul.h"
-
 namespace {
 
 double seconds_of(const std::function<void()>& call, std::int64_t times) {
@@ -36,15 +34,6 @@ Timing measure(int repeats, const std::function<void()>& call) {
     for (int i = 0; i < repeats; ++i) samples.push_back(seconds_of(call, times));
     std::ranges::sort(samples);
     return {samples.front(), samples[samples.size() / 2]};
-}
-
-double measure_product(int repeats) {
-    constexpr std::int64_t size = 2048;
-    const std::vector<float> A(size * size, 0.5f), B(size * size, 0.25f);
-    std::vector<float> C(size * size);
-    const Timing timing =
-        measure(repeats, [&] { cpu::matmul(C.data(), A.data(), B.data(), size, size, size); });
-    return 2.0 * size * size * size / timing.best;
 }
 
 double measure_bandwidth(int repeats) {

@@ -17,14 +17,12 @@ struct Timing {
 // the clock's steps and the first touch of the caches do not count.
 Timing measure(int repeats, const std::function<void()>& call);
 
-// What the machine reaches at best, measured here and now: no data sheet knows the clock under load or the
-// neighbours of a virtual machine.
+// What the machine reaches at best.
 struct Ceiling {
-    double operations = 0;  // per second, of a product of two 2,048 x 2,048 matrices (oneDNN, fp32)
+    double operations = 0;  // per second: measure_product (runtime/ceiling.h)
     double bytes = 0;  // per second, of copying 64 MiB or of a[i] = b[i] + s * c[i], whichever is more: far
                        // beyond the caches
 };
-double measure_product(int repeats);
 double measure_bandwidth(int repeats);
 
 enum class Bound { arithmetic, memory };

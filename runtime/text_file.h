@@ -1,0 +1,8 @@
+// Small text files, read whole.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+// Throws UsageError naming the file if it cannot be opened or read: its name came from the command line.
+std::string read_text_file(const std::filesystem::path& path);

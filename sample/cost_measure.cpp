@@ -1,0 +1,115 @@
+#include "sample/cost_measure.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+
+#include "models/fractal/fractal.h"
+#include "models/fractal/sample.h"
+#include "runtime/ceiling.h"
+#include "runtime/error.h"
+#include "runtime/image_ops.h"
+
+namespace {
+
+constexpr int ceiling_repeats = 5;
+
+// Of the faster of two runs; of the first one if that is long, beside which waking threads and touching
+// memory for the first time are nothing.
+template <class Job>
+double seconds_of(Job&& job) {
+    constexpr double long_enough = 10;
+    const auto once = [&] {
+        const auto start = std::chrono::steady_clock::now();
+        job();
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    };
+    const double first = once();
+    return first > long_enough ? first : std::min(first, once());
+}
+
+// Forward and backward of one batch. What the pixels are does not change the time: they are all of one
+// colour.
+class TrainingPass {
+  public:
+    TrainingPass(const FractalModel& model, std::int64_t images)
+        : model_(model),
+          images_(images),
+          scales_(channel_scales(
+              model.config().channels, 5,
+              static_cast<double>(images * model.config().image_size() * model.config().image_size()))),
+          tape_(Device::cpu) {
+        tape_.set_recording(true);
+        plan_ = plan_job(tape_, [&] { run_loss(); });
+    }
+
+    void run() {
+        run_job(tape_, plan_, [&] { run_loss(); });
+    }
+    const Plan& plan() const { return plan_; }
+
+  private:
+    void run_loss() {
+        const FractalConfig& config = model_.config();
+        const std::int64_t dims = config.channels * config.image_size() * config.image_size();
+        const Tensor bytes = tape_.create(images_, dims, false, 1),
+                     ids = tape_.create(images_, 1, false, sizeof(std::int32_t)),
+                     paths = tape_.create(images_, 1, false, sizeof(std::int64_t)),
+                     totals = tape_.create(1, config.channels, false, sizeof(double));
+        std::vector<std::int64_t> numbers(static_cast<std::size_t>(images_));
+        std::iota(numbers.begin(), numbers.end(), 0);
+        for (const Tensor& tensor : {bytes, ids, totals}) zero_tensor(tape_, tensor);
+        copy_to_tensor(tape_, paths, numbers.data(), numbers.size() * sizeof(std::int64_t));
+        model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), ids,
+                    paths, scales_, totals, {}, model_.default_chunks());
+    }
+
+    const FractalModel& model_;
+    std::int64_t images_;
+    std::vector<float> scales_;
+    Tape tape_;
+    Plan plan_;
+};
+
+void require_memory(const FractalModel& model, const Plan& training, const Plan& sampling,
+                    std::int64_t images) {
+    const std::size_t weights = 2 * model.parameters().slab_floats() * sizeof(float),
+                      needed = weights + training.bytes + sampling.bytes + measured_product_bytes(),
+                      there = available_memory(Device::cpu);
+    if (needed > there)
+        fail(
+            "--measure: {:.0f} MiB are needed ({:.0f} for weights and gradients, {:.0f} for training and "
+            "{:.0f} for sampling {} images), {:.0f} MiB are free; a smaller --batch lowers the latter two",
+            static_cast<double>(needed) / 0x1p20, static_cast<double>(weights) / 0x1p20,
+            static_cast<double>(training.bytes) / 0x1p20, static_cast<double>(sampling.bytes) / 0x1p20,
+            images, static_cast<double>(there) / 0x1p20);
+}
+
+}  // namespace
+
+CostMeasurement measure_cost(const FractalConfig& config, std::int64_t images, double guidance) {
+    for (std::size_t level = 0; level < config.generators(); ++level)
+        if (config.is_mar(level))
+            fail_usage("--measure: level {} is of type \"mar\", only \"ar\" can be measured", level);
+    SampleRule rule;
+    rule.guidance = static_cast<float>(guidance);
+    rule.filter_threshold = 1e-4f;
+    FractalModel model(config, Device::cpu);
+    TrainingPass training(model, images);
+    FractalSampler sampler(model, images, rule.guidance != 1);
+    require_memory(model, training.plan(), sampler.plan(), images);
+    model.parameters().allocate(Device::cpu, true);
+    model.parameters().initialize(0);
+
+    CostMeasurement measured;
+    measured.training_bytes = static_cast<double>(training.plan().bytes);
+    measured.sampling_bytes = static_cast<double>(sampler.plan().bytes);
+    measured.ceiling = measure_product(ceiling_repeats);
+    measured.training_seconds = seconds_of([&] { training.run(); });
+    std::vector<std::int64_t> classes(static_cast<std::size_t>(images), -1);
+    for (std::size_t i = 0; i < classes.size() && config.class_num > 0; ++i)
+        classes[i] = static_cast<std::int64_t>(i) % config.class_num;
+    measured.sampling_seconds = seconds_of([&] { sampler.sample(classes, rule); });
+    measured.ceiling = std::max(measured.ceiling, measure_product(ceiling_repeats));
+    return measured;
+}

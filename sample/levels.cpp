@@ -1,0 +1,157 @@
+// `build/sample levels`: trained runs side by side, what they cost and how well they predict: the paper's
+// comparison of two levels with three (section 5.1).
+#include <fmt/ranges.h>
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "models/fractal/cost.h"
+#include "runtime/error.h"
+#include "runtime/text_file.h"
+#include "sample/jobs.h"
+
+namespace {
+
+struct Run {
+    std::string name;
+    FractalConfig config;
+    FractalCost cost;
+    double images = 0, seconds = 0;  // trained on; time of the updates alone
+    double bits_per_dim = 0, standard_error = 0;
+    bool exact = true;  // false: an estimate of a bound
+    std::int64_t evaluated_images = 0;
+};
+
+nlohmann::json parse_file(const std::filesystem::path& path) {
+    nlohmann::json json = nlohmann::json::parse(read_text_file(path), nullptr, false);
+    if (!json.is_object()) fail("{}: not a JSON object", path.string());
+    return json;
+}
+
+const nlohmann::json& member(const nlohmann::json& json, const char* key, const std::filesystem::path& path) {
+    if (!json.contains(key)) fail("{}: the key {} is missing", path.string(), key);
+    return json.at(key);
+}
+
+double number(const nlohmann::json& json, const char* key, const std::filesystem::path& path) {
+    const nlohmann::json& value = member(json, key, path);
+    if (!value.is_number()) fail("{}: {} is {}, expected a number", path.string(), key, value.dump());
+    return value.get<double>();
+}
+
+std::vector<std::string> cells_of(const std::string& line) {
+    std::vector<std::string> cells;
+    std::istringstream stream(line);
+    for (std::string cell; std::getline(stream, cell, ',');) cells.push_back(cell);
+    return cells;
+}
+
+std::size_t column_of(const std::vector<std::string>& header, const char* name,
+                      const std::filesystem::path& path) {
+    const auto found = std::ranges::find(header, name);
+    if (found == header.end()) fail("{}: the column {} is missing", path.string(), name);
+    return static_cast<std::size_t>(found - header.begin());
+}
+
+double positive_cell(const std::vector<std::string>& cells, std::size_t column, std::int64_t line,
+                     const std::filesystem::path& path) {
+    double value = 0;
+    if (column < cells.size())
+        std::from_chars(cells[column].data(), cells[column].data() + cells[column].size(), value);
+    if (!(value > 0))
+        fail("{}: line {}: expected a positive number in column {}", path.string(), line, column + 1);
+    return value;
+}
+
+// A row of log.csv says the speed of the updates since the row before it, sheets and evaluations left out.
+void read_log(const std::filesystem::path& path, double images_per_step, Run& run) {
+    std::istringstream file(read_text_file(path));
+    std::string line;
+    std::getline(file, line);
+    const auto header = cells_of(line);
+    const std::size_t step_column = column_of(header, "step", path),
+                      speed_column = column_of(header, "images_per_second", path);
+    double last_step = 0;
+    for (std::int64_t count = 2; std::getline(file, line); ++count) {
+        const auto cells = cells_of(line);
+        const double step = positive_cell(cells, step_column, count, path);
+        run.seconds += (step - last_step) * images_per_step / positive_cell(cells, speed_column, count, path);
+        last_step = step;
+    }
+    if (last_step == 0) fail("{}: holds no row, expected those of a training run", path.string());
+    run.images = last_step * images_per_step;
+}
+
+Run read_run(const std::string& folder) {
+    const std::filesystem::path path(folder), config_path = path / "config.json",
+                                              nll_path = path / "nll.json";
+    const nlohmann::json config = parse_file(config_path);
+    Run run;
+    run.name = folder;
+    run.config = parse_fractal_config(member(config, "model", config_path).dump(), config_path.string());
+    run.cost = fractal_cost(run.config, {recommended_iterations(run.config), false});
+    const nlohmann::json& training = member(config, "training", config_path);
+    read_log(path / "log.csv",
+             number(training, "batch", config_path) * number(training, "accumulation", config_path), run);
+    if (!std::filesystem::exists(nll_path))
+        fail("{}: missing; build/sample evaluate nll --checkpoint {} --data FILE --json > {} makes it",
+             nll_path.string(), (path / "last.safetensors").string(), nll_path.string());
+    const nlohmann::json nll = parse_file(nll_path);
+    run.bits_per_dim = number(nll, "bits_per_dim", nll_path);
+    run.standard_error = number(nll, "standard_error", nll_path);
+    run.evaluated_images = static_cast<std::int64_t>(number(nll, "images", nll_path));
+    run.exact = member(nll, "exact", nll_path) == true;
+    return run;
+}
+
+std::string types(const FractalConfig& config) {
+    return fmt::format(
+        "{}", fmt::join(config.generator_type_list.begin(), config.generator_type_list.end() - 1, ","));
+}
+
+void print_table(const std::vector<Run>& runs) {
+    fmt::print("{:<24}{:>7}{:>12}{:>10}{:>12}{:>17}{:>17}{:>9}{:>12}{:>14}\n", "", "levels", "image sizes",
+               "type", "parameters", "GFLOP, training", "GFLOP, sampling", "images", "trained, s",
+               "bits/dim");
+    bool bounds = false;
+    for (const Run& run : runs) {
+        fmt::print("{:<24}{:>7}{:>12}{:>10}{:>12}{:>17.3f}{:>17.3f}{:>9.0f}{:>12.1f}{:>14}\n", run.name,
+                   run.config.img_size_list.size(),
+                   fmt::format("{}", fmt::join(run.config.img_size_list, ",")), types(run.config),
+                   run.cost.parameters(), run.cost.sum(&NetworkCost::training) / 1e9,
+                   run.cost.sum(&NetworkCost::sampling) / 1e9, run.images, run.seconds,
+                   fmt::format("{}{:.3f}", run.exact ? "" : "<= ", run.bits_per_dim));
+        bounds = bounds || !run.exact;
+    }
+    fmt::print(
+        "\nGFLOP: of one image, in training forward and backward, in sampling without guidance at 64,16,... "
+        "steps (build/sample cost)\ntrained: time of the updates alone, on this machine; bits/dim over {} "
+        "images{}\n",
+        runs.front().evaluated_images, bounds ? "; <=: estimate of an upper bound" : "");
+}
+
+void run_levels(const std::vector<std::string>& folders) {
+    std::vector<Run> runs;
+    for (const std::string& folder : folders) runs.push_back(read_run(folder));
+    print_table(runs);
+}
+
+}  // namespace
+
+void add_levels_job(CLI::App& app) {
+    CLI::App* command = app.add_subcommand(
+        "levels", "Compare trained runs: levels, operations, time of training and bits per dimension");
+    const auto folders = std::make_shared<std::vector<std::string>>();
+    command
+        ->add_option(
+            "RUN", *folders,
+            "Folders of runs, each with config.json, log.csv and nll.json, the output of evaluate nll --json")
+        ->required();
+    command->callback([folders] { run_levels(*folders); });
+}

@@ -1,0 +1,161 @@
+// What models cost: by formula, on this machine, and trained runs side by side.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+
+#include "tests/end_to_end/workplace.h"
+
+namespace {
+
+nlohmann::json cost_json(const Workplace& work, const Words& more) {
+    const Outcome outcome = work.run("sample", Words{"cost", "--json"} + more);
+    REQUIRE(outcome.exit_code == 0);
+    CHECK(outcome.errors.empty());
+    return nlohmann::json::parse(outcome.output);
+}
+
+// A refusal: its exit code is 2, and one line holds `part`.
+void is_refused(const Outcome& outcome, const std::string& part) {
+    CAPTURE(outcome.errors);
+    CHECK(outcome.exit_code == 2);
+    CHECK(outcome.output.empty());
+    CHECK(is_one_line(outcome.errors));
+    CHECK(outcome.errors.find(part) != std::string::npos);
+}
+
+bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("end to end: the cost of the paper's models is what the paper says") {
+    const Workplace work;
+    const auto json = cost_json(work, {"--preset", "fractalmar_in64"});
+    CHECK(json.at("parameters") == 431'995'648);
+    CHECK(json.at("iterations") == nlohmann::json{64, 16});
+    CHECK(json.at("networks").size() == 3);
+    CHECK(json.at("published_forward_operations").get<double>() / 1e9 == doctest::Approx(512).epsilon(0.001));
+    double training = 0;
+    for (const auto& network : json.at("networks"))
+        training += network.at("training_operations").get<double>();
+    CHECK(json.at("training_operations").get<double>() == doctest::Approx(training));
+
+    const auto guided = cost_json(work, {"--preset", "fractalmar_in64", "--cfg", "6.5", "--iters", "32,16"});
+    const auto sampling = [](const nlohmann::json& report, int network) {
+        return report.at("networks").at(network).at("sampling_operations").get<double>();
+    };
+    CHECK(sampling(guided, 0) == doctest::Approx(sampling(json, 0)));  // half the steps, twice the rows
+    CHECK(sampling(guided, 1) == doctest::Approx(2 * sampling(json, 1)));
+
+    const Outcome table = work.run("sample", {"cost", "--preset", "fractalmar_large_in256"});
+    REQUIRE(table.exit_code == 0);
+    for (const char* part :
+         {"437,000,064", "1,134 ", "1,073 ", "1 / 4,096", "4,294,967,296", "level 2, guiding"})
+        CHECK_MESSAGE(has(table.output, part), part);
+}
+
+TEST_CASE("end to end: the cost of a model from a file is measured on request") {
+    const Workplace work;
+    const std::string config = work.make_config("model.json", 10);
+    const auto formula = cost_json(work, {"--config", config});
+    CHECK_FALSE(formula.contains("paper"));
+    CHECK_FALSE(formula.contains("measured"));
+    const auto measured = cost_json(work, {"--config", config, "--measure", "--batch", "3", "--cfg", "2"});
+    for (const char* key : {"ceiling_operations_per_second", "training_seconds", "sampling_seconds",
+                            "training_planned_bytes", "sampling_planned_bytes"})
+        CHECK_MESSAGE(measured.at("measured").at(key).get<double>() > 0, key);
+    const Outcome table = work.run("sample", {"cost", "--config", config, "--measure", "--batch", "2"});
+    CHECK(table.exit_code == 0);
+    CHECK(has(table.output, "of the ceiling"));
+
+    const Outcome large =
+        work.run("sample", {"cost", "--preset", "fractalar_in64", "--measure", "--batch", "1000000"});
+    CHECK(large.exit_code == 1);
+    CHECK(large.output.empty());
+    CHECK(is_one_line(large.errors));
+    CHECK(has(large.errors, "a smaller --batch"));
+}
+
+TEST_CASE("end to end: a cost that cannot be told is refused in one line") {
+    const Workplace work;
+    const auto refused = [&](const Words& flags, const std::string& part) {
+        is_refused(work.run("sample", Words{"cost"} + flags), part);
+    };
+    const std::string unlabelled = work.make_config("unlabelled.json", 0);
+    refused({}, "--preset or --config");
+    refused({"--preset", "fractalar_32", "--config", unlabelled}, "--preset or --config");
+    refused({"--preset", "fractal"}, "expected one of fractalar_in64, ");
+    refused({"--config", work.path("none.json")}, "none.json: cannot be opened");
+    refused({"--preset", "fractalar_32", "--iters", "4"}, "--iters: 1 numbers");
+    refused({"--preset", "fractalar_32", "--iters", "4,0"}, "--iters 0");
+    refused({"--config", unlabelled, "--cfg", "2"}, "unlabelled");
+    refused({"--preset", "fractalar_32", "--batch", "0"}, "--batch");
+}
+
+TEST_CASE("end to end: trained runs are compared in one table") {
+    const Workplace work;
+    work.make_config("model.json", 10);
+    work.make_fractals("data.bin", 40);
+    work.write("two.json",
+               R"({"img_size_list": [8, 1], "embed_dim_list": [16, 16], "num_blocks_list": [1, 1],
+        "num_heads_list": [2, 2], "generator_type_list": ["ar", "ar"], "class_num": 10})");
+    REQUIRE(work.run("train", work.training("three", 4)).exit_code == 0);
+    REQUIRE(
+        work.run("train", work.training("two", 4, {"--config", work.path("two.json"), "--log-every", "3"}))
+            .exit_code == 0);
+
+    const Words runs{"levels", work.path("two"), work.path("three")};
+    const Outcome early = work.run("sample", runs);
+    CHECK(early.exit_code == 1);
+    CHECK(is_one_line(early.errors));
+    CHECK(has(early.errors, "two/nll.json: missing"));
+
+    std::string bits[2];
+    for (int i = 0; i < 2; ++i) {
+        const std::string run = i == 0 ? "two" : "three";
+        const Outcome measured =
+            work.run("sample", {"evaluate", "nll", "--checkpoint", work.path(run + "/last.safetensors"),
+                                "--data", work.path("data.bin"), "--json"});
+        REQUIRE(measured.exit_code == 0);
+        work.write(run + "/nll.json", measured.output);
+        bits[i] =
+            fmt::format("{:.3f}", nlohmann::json::parse(measured.output).at("bits_per_dim").get<double>());
+    }
+    const Outcome table = work.run("sample", runs);
+    REQUIRE(table.exit_code == 0);
+    CHECK(table.errors.empty());
+    std::istringstream lines(table.output);
+    std::string line;
+    std::getline(lines, line);
+    for (int i = 0; i < 2; ++i) {
+        std::getline(lines, line);
+        CAPTURE(line);
+        std::istringstream cells(line);
+        std::string name, sizes, type, bits_cell;
+        int levels = 0, images = 0;
+        double parameters = 0, training = 0, sampling = 0, seconds = 0;
+        cells >> name >> levels >> sizes >> type >> parameters >> training >> sampling >> images >> seconds >>
+            bits_cell;
+        CHECK(levels == 2 + i);
+        CHECK(sizes == (i == 0 ? "8,1" : "8,4,1"));
+        CHECK(images == 4 * 4);
+        CHECK(bits_cell == bits[i]);
+        // The time is what the log's speeds say.
+        double expected = 0, last = 0;
+        for (const auto& row : read_log(work.at(i == 0 ? "two" : "three"))) {
+            expected += (std::stod(row.at("step")) - last) * 4 / std::stod(row.at("images_per_second"));
+            last = std::stod(row.at("step"));
+        }
+        CHECK(std::abs(seconds - expected) <= 0.051);  // printed to a tenth
+    }
+
+    work.write("two/log.csv", "step,loss\n1,2\n");
+    const Outcome broken = work.run("sample", runs);
+    CHECK(broken.exit_code == 1);
+    CHECK(has(broken.errors, "log.csv: the column images_per_second is missing"));
+}
