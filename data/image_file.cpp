@@ -11,6 +11,7 @@
 #include <iterator>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <span>
 
 #include "runtime/atomic_file.h"
@@ -90,9 +91,23 @@ std::vector<std::uint8_t> read_image_bytes(const std::string& name) {
     return bytes;
 }
 
-// The decoder fills what is missing with zeros and reports success, so whether the file reaches its
-// end-of-image marker is checked here. Markers: ITU-T T.81, B.1.1.
-bool jpeg_is_complete(Bytes bytes) {
+// The decoder's tables hold 256 codes, and it does not look whether a file has more. A segment: tables of one
+// byte, the number of codes of each length from 1 to 16, and a byte for each code; ITU-T T.81, B.2.4.2.
+void check_huffman_tables(Bytes segment, const std::string& name) {
+    constexpr std::size_t start = 17, maximum_codes = 256;
+    while (!segment.empty()) {
+        if (segment.size() < start) fail("{}: damaged JPEG: a Huffman table is cut off", name);
+        const std::size_t codes = std::accumulate(&segment[1], &segment[1] + start - 1, std::size_t{0});
+        if (codes > std::min(maximum_codes, segment.size() - start))
+            fail("{}: damaged JPEG: a Huffman table of {} codes, expected at most {}", name, codes,
+                 std::min(maximum_codes, segment.size() - start));
+        segment = segment.subspan(start + codes);
+    }
+}
+
+// Goes from marker to marker up to the end-of-image marker, since what the decoder makes of a file without
+// one differs from file to file. Markers: ITU-T T.81, B.1.1.
+void check_jpeg_segments(Bytes bytes, const std::string& name) {
     std::size_t position = jpeg_magic.size() - 1;
     while (position + 1 < bytes.size()) {
         const std::uint8_t marker = bytes[position + 1];
@@ -104,11 +119,16 @@ bool jpeg_is_complete(Bytes bytes) {
             ++position;
             continue;
         }
-        if (marker == 0xD9) return true;
-        if (position + 3 >= bytes.size()) return false;
-        position += 2 + static_cast<std::size_t>(bytes[position + 2] << 8 | bytes[position + 3]);
+        constexpr std::uint8_t end_of_image = 0xD9, huffman_tables = 0xC4;
+        if (marker == end_of_image) return;
+        if (position + 3 >= bytes.size()) break;
+        const auto length = static_cast<std::size_t>(bytes[position + 2] << 8 | bytes[position + 3]);
+        position += 2;
+        if (marker == huffman_tables && length >= 2 && length <= bytes.size() - position)
+            check_huffman_tables(bytes.subspan(position + 2, length - 2), name);
+        position += length;
     }
-    return false;
+    fail("{}: truncated JPEG", name);
 }
 
 void check_sides(std::uint32_t width, std::uint32_t height, const std::string& name) {
@@ -157,8 +177,8 @@ Image read_image(const std::filesystem::path& path, int channels) {
     check_sides(static_cast<std::uint32_t>(image.width), static_cast<std::uint32_t>(image.height), name);
     if (is_png)
         check_png_chunks(bytes, name);
-    else if (!jpeg_is_complete(bytes))
-        fail("{}: truncated JPEG", name);
+    else
+        check_jpeg_segments(bytes, name);
 
     const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> decoded(
         stbi_load_from_memory(bytes.data(), length, &image.width, &image.height, &channels_in_file, channels),

@@ -186,20 +186,39 @@ TEST_CASE("image file: what is neither JPEG nor PNG is refused by its first byte
 }
 
 TEST_CASE("image file: cut off anywhere it is refused by name") {
-    const TemporaryFolder folder;
+    const Files files;
     const std::vector<std::uint8_t> encoded = encode_png(gradient(9, 7, 3));
-    for (const std::string& whole : {std::string(encoded.begin(), encoded.end()),
-                                     jpeg_file(gradient(9, 7, 3)), jpeg_file(gradient(40, 9, 1), 30)}) {
-        write_bytes(folder / "whole", whole);
-        REQUIRE(refusal(folder / "whole").empty());
+    const std::string png(encoded.begin(), encoded.end());
+    for (const std::string& whole : {png, jpeg_file(gradient(9, 7, 3)), jpeg_file(gradient(40, 9, 1), 30)}) {
+        REQUIRE(files.refusal(whole).empty());
+        CHECK(files.refusal(whole + "more").empty());
+        // From here on there is a header, and what is missing can be told.
+        const std::size_t header = whole == png ? png.find("IDAT") : whole.find("\xFF\xDA");
         for (std::size_t length = 0; length < whole.size(); ++length) {
             CAPTURE(length);
-            write_bytes(folder / "cut", whole.substr(0, length));
-            REQUIRE(refusal(folder / "cut").starts_with((folder / "cut").string() + ": "));
+            const std::string message = files.refusal(whole.substr(0, length));
+            REQUIRE(message.starts_with(": "));
+            if (length > header) REQUIRE(message.starts_with(": truncated "));
         }
-        write_bytes(folder / "longer", whole + "more");
-        CHECK(refusal(folder / "longer").empty());
     }
+}
+
+TEST_CASE("image file: a JPEG with Huffman tables that are too long is refused before it is decoded") {
+    const Files files;
+    const std::string whole = jpeg_file(gradient(9, 7, 3));
+    const std::size_t tables = whole.find("\xFF\xC4");  // then length 2, class and number 1, counts 16
+    REQUIRE(tables != std::string::npos);
+    std::string many = whole;
+    many[tables + 6] = '\xFF', many[tables + 7] = '\x02';
+    CHECK(files.refusal(many).starts_with(": damaged JPEG: a Huffman table of "));
+    // A segment of 3 + 16 + 300 bytes: there is room for the codes, but not in a decoder's table.
+    const std::string counts = std::string(8, '\0') + "\xFF" + "\x2D" + std::string(6, '\0');
+    const std::string segment = std::string("\xFF\xC4\x01\x3F", 4) + '\0' + counts + std::string(300, 'x');
+    CHECK(files.refusal(whole.substr(0, tables) + segment + whole.substr(tables)) ==
+          ": damaged JPEG: a Huffman table of 300 codes, expected at most 256");
+    std::string cut = std::string("\xFF\xC4\0\x09", 4) + std::string(7, '\0');
+    CHECK(files.refusal(whole.substr(0, tables) + cut + whole.substr(tables)) ==
+          ": damaged JPEG: a Huffman table is cut off");
 }
 
 TEST_CASE("image file: a PNG with any bit flipped is refused") {
