@@ -7,13 +7,14 @@
 #include "data/loader.h"
 #include "models/metrics/likelihood.h"
 #include "runtime/error.h"
+#include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
-#include "sample/weights.h"
 
 namespace {
 
 struct EvaluateJob {
-    std::string checkpoint, data, weights, device = "cpu";
+    CheckpointFlags checkpoint;
+    std::string data, device = "cpu";
     std::int64_t batch = 32, images = 0;
     bool conditional = false, json = false;
 };
@@ -44,11 +45,11 @@ void report(const EvaluateJob& job, const Likelihood& likelihood) {
 
 void run_nll(const EvaluateJob& job) {
     parse_device(job.device);
-    const SafetensorsFile file(job.checkpoint);
+    const OpenedCheckpoint checkpoint(job.checkpoint);
     const PackedFile data(job.data);
-    require_fitting_data(job, read_description(file).config, data);
+    require_fitting_data(job, checkpoint.description.config, data);
     data.verify();
-    const auto model = load_fractal(file, Device::cpu, parse_weight_choice(job.weights));
+    const auto model = checkpoint.load();
     const std::int64_t images = job.images > 0 ? std::min(job.images, data.count()) : data.count();
     Likelihood likelihood(*model, job.batch);
     Batch batch;
@@ -69,7 +70,7 @@ void add_evaluate_job(CLI::App& app) {
     CLI::App* command =
         evaluate->add_subcommand("nll", "Negative log likelihood of packed images in bits per dimension");
     const auto job = std::make_shared<EvaluateJob>();
-    command->add_option("--checkpoint", job->checkpoint, "Checkpoint of a run")->required();
+    add_checkpoint_flags(*command, job->checkpoint);
     command->add_option("--data", job->data, "Packed images (build/data pack)")->required();
     command->add_flag("--conditional", job->conditional, "Given each image's class (default: unconditional)");
     command->add_option("--images", job->images, "Only so many images, the first ones (default: all)")
@@ -78,8 +79,6 @@ void add_evaluate_job(CLI::App& app) {
         ->capture_default_str()
         ->check(CLI::PositiveNumber);
     command->add_flag("--json", job->json, "One JSON object instead of a sentence");
-    command->add_option("--weights", job->weights,
-                        "newest or average (default: the average if the checkpoint has one)");
     command->add_option("--device", job->device, "cpu")->capture_default_str();
     command->callback([job] { run_nll(*job); });
 }

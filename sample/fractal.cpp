@@ -7,16 +7,16 @@
 #include <vector>
 
 #include "data/sheet.h"
-#include "models/fractal/checkpoint.h"
 #include "models/fractal/sample.h"
 #include "runtime/error.h"
+#include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
-#include "sample/weights.h"
 
 namespace {
 
 struct SampleJob {
-    std::string checkpoint, out, each, schedule = "linear", weights, device = "cpu";
+    CheckpointFlags checkpoint;
+    std::string out, each, schedule = "linear", device = "cpu";
     std::vector<std::int64_t> classes, iterations;
     std::int64_t count = 0, batch = 64, columns = 0;
     double guidance = 1, temperature = 1, filter_threshold = 1e-4;
@@ -94,10 +94,10 @@ void write_each(const SampleJob& job, const FractalConfig& config, const std::ve
 
 void run_job(const SampleJob& job) {
     parse_device(job.device);
-    const SafetensorsFile file(job.checkpoint);
-    const FractalConfig config = read_description(file).config;
+    const OpenedCheckpoint checkpoint(job.checkpoint);
+    const FractalConfig& config = checkpoint.description.config;
     check_flags(job, config);
-    const auto model = load_fractal(file, Device::cpu, parse_weight_choice(job.weights));
+    const auto model = checkpoint.load();
     const std::vector<std::int64_t> classes = image_classes(job, config);
     const auto start = std::chrono::steady_clock::now();
     const auto images = draw(job, *model, classes);
@@ -122,10 +122,7 @@ void run_job(const SampleJob& job) {
 void add_fractal_sampling_job(CLI::App& app) {
     CLI::App* command = app.add_subcommand("fractal", "Draw images from a fractal model");
     const auto job = std::make_shared<SampleJob>();
-    command
-        ->add_option("--checkpoint", job->checkpoint,
-                     "Checkpoint of a run, RUN/last.safetensors for instance")
-        ->required();
+    add_checkpoint_flags(*command, job->checkpoint);
     command
         ->add_option("--classes", job->classes, "Classes to draw in turn, by number (default: the first ten)")
         ->delimiter(',');
@@ -162,8 +159,6 @@ void add_fractal_sampling_job(CLI::App& app) {
         ->check(CLI::PositiveNumber);
     command->add_option("--out", job->out, "PNG file for the sheet of all images");
     command->add_option("--each", job->each, "Folder for the images one by one");
-    command->add_option("--weights", job->weights,
-                        "newest or average (default: the average if the checkpoint has one)");
     command->add_option("--device", job->device, "cpu")->capture_default_str();
     command->callback([job] { run_job(*job); });
 }

@@ -6,3 +6,4 @@
 void add_fractal_sampling_job(CLI::App& app);
 void add_evaluate_job(CLI::App& app);
 void add_info_job(CLI::App& app);
+void add_convert_job(CLI::App& app);

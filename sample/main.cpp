@@ -8,5 +8,6 @@ int main(int argument_count, char** arguments) {
     add_fractal_sampling_job(app);
     add_evaluate_job(app);
     add_info_job(app);
+    add_convert_job(app);
     return run_program(app, "sample", argument_count, arguments);
 }

@@ -4,10 +4,8 @@
 #include <chrono>
 #include <cmath>
 #include <csignal>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "data/baselines.h"
 #include "data/sheet.h"
@@ -34,18 +32,10 @@ struct FractalJob {
     std::vector<std::int64_t> chunks;
 };
 
-std::string read_text(const std::string& path) {
-    std::ifstream file(path);
-    if (!file) fail_usage("{}: cannot be opened", path);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
-
 // The model asked for, with the classes and channels of the data where a preset leaves them open.
 FractalConfig choose_config(const FractalJob& job, const PackedFile* data) {
     if (job.preset.empty() == job.config.empty()) fail_usage("expected either --preset or --config");
-    if (!job.config.empty()) return parse_fractal_config(read_text(job.config), job.config);
+    if (!job.config.empty()) return read_fractal_config(job.config);
     FractalConfig config = fractal_preset(job.preset).config;
     if (data != nullptr) {
         config.class_num = static_cast<std::int64_t>(data->classes().size());
@@ -299,7 +289,7 @@ void run_job(const FractalJob& job) {
     const RunFolder folder(job.out);
     trainer.start();
     if (!resume_newest(trainer, folder, config, settings)) {
-        if (!job.initial.empty()) trainer.start_from(SafetensorsFile(job.initial));
+        if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
         folder.write_config(config_json(config, settings, *data));
     } else {
         fmt::print("continuing {} after step {}\n", job.out, trainer.steps_done());
@@ -327,7 +317,8 @@ void add_model_flags(CLI::App& app, FractalJob& job) {
     app.add_option("--validation", job.validation, "Packed validation images");
     app.add_option("--out", job.out, "Folder of the run; if it holds checkpoints, the run continues");
     app.add_option("--init-from", job.initial,
-                   "Start from the weights of this checkpoint; another number of classes is fine");
+                   "Start from the weights of this checkpoint, a run's or a published .pth; another number "
+                   "of classes is fine");
     app.add_option("--device", job.device, "cpu")->capture_default_str();
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -124,6 +126,13 @@ FractalConfig parse_fractal_config(std::string_view text, std::string_view sourc
     read_key(json, "channels", config.channels, false, source);
     config.validate(source);
     return config;
+}
+
+FractalConfig read_fractal_config(const std::filesystem::path& path) {
+    std::ifstream file(path);
+    if (!file) fail_usage("{}: cannot be opened", path.string());
+    const std::string text(std::istreambuf_iterator<char>(file), {});
+    return parse_fractal_config(text, path.string());
 }
 
 std::string to_json(const FractalConfig& config) {
