@@ -42,9 +42,10 @@ void run_info(const CheckpointFlags& flags) {
     const FractalConfig& config = description.config;
     const FractalModel model(config, Device::cpu);
     require_fitting(file, model.parameters(), "");
-    fmt::print("{}: fractal model of {}x{} images, {} channel{}, {} parameters, {} updates\n", path,
+    fmt::print("{}: fractal model of {}x{} images, {} channel{}, {} parameters{}\n", path,
                config.image_size(), config.image_size(), config.channels, config.channels == 1 ? "" : "s",
-               model.parameters().count(), description.step);
+               model.parameters().count(),
+               file.metadata().contains("step") ? fmt::format(", {} updates", description.step) : "");
     print_levels(config);
     if (config.class_num == 0) fmt::print("  unlabelled\n");
     if (config.class_num > 0) {
