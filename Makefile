@@ -15,8 +15,8 @@ help: ## list the targets
 
 # ---- what must be installed -------------------------------------------------------------------------------------------------------
 
-PACKAGES := g++ make curl libdnnl-dev libfmt-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev libwebp-dev doctest-dev
-HEADERS := dnnl.h fmt/format.h CLI/CLI.hpp nlohmann/json.hpp stb/stb_image.h zlib.h webp/encode.h webp/mux.h webp/demux.h doctest/doctest.h
+PACKAGES := g++ make curl libdnnl-dev libfmt-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev libwebp-dev libzip-dev doctest-dev
+HEADERS := dnnl.h fmt/format.h CLI/CLI.hpp nlohmann/json.hpp stb/stb_image.h zlib.h webp/encode.h webp/mux.h webp/demux.h zip.h doctest/doctest.h
 CAN_COMPILE = printf '\#include <%s>\n' $(HEADERS) | $(CXX) -std=c++20 -fopenmp -fsyntax-only -x c++ - 2>/dev/null
 
 deps: ## install what building needs (Debian packages), if anything is missing
@@ -43,7 +43,7 @@ endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Werror -Wno-stringop-overflow  # the last one: false alarms from fmt under g++ 12
 CXXFLAGS := -std=c++20 -O3 -g1 -march=native -mprefer-vector-width=512 -fno-math-errno -fopenmp $(WARNINGS) -I.
-LDLIBS := -ldnnl -lfmt -lz -lwebpmux -lwebp
+LDLIBS := -ldnnl -lfmt -lz -lzip -lwebpmux -lwebp
 ifneq ($(SANITIZE),)
 CXXFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
 endif

@@ -1,49 +1,58 @@
 #include "runtime/checkpoint.h"
 
-#include <zlib.h>
-
 #include <fmt/ranges.h>
 
-#include <cstring>
+#include <functional>
+#include <set>
 
 #include "runtime/error.h"
 
 namespace {
 
-const std::string checksum_key = "crc32/";  // + tensor name
-
-std::uint32_t checksum(std::span<const std::byte> data) {
-    return static_cast<std::uint32_t>(
-        crc32_z(crc32_z(0, nullptr, 0), reinterpret_cast<const Bytef*>(data.data()), data.size()));
+// Whether a name in a file belongs under `prefix`; "": the weights themselves.
+bool belongs(std::string_view name, std::string_view prefix) {
+    if (!prefix.empty()) return name.starts_with(prefix);
+    return !name.starts_with(first_moment_prefix) && !name.starts_with(second_moment_prefix) &&
+           !name.starts_with(average_prefix);
 }
 
-void require_undamaged(const SafetensorsFile& file, const std::string& name,
-                       std::span<const std::byte> data) {
-    const auto stored = file.metadata().find(checksum_key + name);
-    if (stored != file.metadata().end() && stored->second != fmt::format("{:08x}", checksum(data)))
-        fail("{}: tensor {} is damaged: its CRC-32 is {:08x}, stored with it is {}", file.path().string(),
-             name, checksum(data), stored->second);
+void require_shape(const TensorFile& file, const Parameter& parameter, const std::string& name) {
+    const std::vector<std::int64_t>& shape = file.shape(name);
+    if (shape != parameter.shape)
+        fail("{}: tensor {} has shape [{}], expected [{}]", file.path().string(), name,
+             fmt::join(shape, ", "), fmt::join(parameter.shape, ", "));
 }
 
 }  // namespace
 
-void load_parameter(const SafetensorsFile& file, const Parameter& parameter, std::string_view prefix,
+void load_parameter(const TensorFile& file, const Parameter& parameter, std::string_view prefix,
                     float* values) {
     const std::string name = std::string(prefix) + parameter.name;
-    const SafetensorsEntry& entry = file.entry(name);
-    if (entry.shape != parameter.shape)
-        fail("{}: tensor {} has shape [{}], expected [{}]", file.path().string(), name,
-             fmt::join(entry.shape, ", "), fmt::join(parameter.shape, ", "));
-    if (entry.dtype != "F32")
-        fail("{}: tensor {} has dtype {}, expected F32", file.path().string(), name, entry.dtype);
-    const auto data = file.bytes(name);
-    require_undamaged(file, name, data);
-    std::memcpy(values + parameter.offset, data.data(), data.size());
+    require_shape(file, parameter, name);
+    file.read(name, values + parameter.offset);
 }
 
-void load_slab(const SafetensorsFile& file, const Parameters& parameters, std::string_view prefix,
-               float* values) {
+void load_slab(const TensorFile& file, const Parameters& parameters, std::string_view prefix, float* values) {
     for (const Parameter& parameter : parameters.all()) load_parameter(file, parameter, prefix, values);
+}
+
+void require_fitting(const TensorFile& file, const Parameters& parameters, std::string_view prefix,
+                     std::string_view optional) {
+    std::set<std::string, std::less<>> known{std::string(prefix) + std::string(optional)};
+    for (const Parameter& parameter : parameters.all()) {
+        const std::string name = std::string(prefix) + parameter.name;
+        known.insert(name);
+        if (parameter.name != optional) require_shape(file, parameter, name);
+    }
+    std::string first;
+    int more = -1;
+    for (const std::string& name : file.names()) {
+        if (!belongs(name, prefix) || known.contains(name)) continue;
+        if (++more == 0) first = name;
+    }
+    if (more >= 0)
+        fail("{}: holds tensor {}{}, which the model lacks", file.path().string(), first,
+             more == 0 ? "" : fmt::format(" and {} more", more));
 }
 
 void CheckpointWriter::add_slab(const Parameters& parameters, std::string_view prefix, const float* values) {
@@ -55,6 +64,6 @@ void CheckpointWriter::add_slab(const Parameters& parameters, std::string_view p
 
 void CheckpointWriter::write(const std::filesystem::path& path) {
     for (const SafetensorsTensor& tensor : tensors_)
-        set(checksum_key + tensor.name, fmt::format("{:08x}", checksum(tensor.data)));
+        set(std::string(checksum_prefix) + tensor.name, fmt::format("{:08x}", checksum(tensor.data)));
     write_safetensors(path, tensors_, metadata_);
 }

@@ -11,14 +11,17 @@
 #include "runtime/parameters.h"
 #include "runtime/safetensors.h"
 
-// Copies a tensor that the file names PREFIX + the parameter's name to its place in the slab `values`. Throws
-// Error naming the tensor if it is missing, has another shape or dtype than expected, or differs from the
-// CRC-32 kept in the file's metadata (if any).
-void load_parameter(const SafetensorsFile& file, const Parameter& parameter, std::string_view prefix,
+// Reads a tensor that the file names PREFIX + the parameter's name into its place in the slab `values`.
+// Throws Error naming the tensor if it is missing, has another shape than expected, or cannot be read.
+void load_parameter(const TensorFile& file, const Parameter& parameter, std::string_view prefix,
                     float* values);
 // The same for all of them.
-void load_slab(const SafetensorsFile& file, const Parameters& parameters, std::string_view prefix,
-               float* values);
+void load_slab(const TensorFile& file, const Parameters& parameters, std::string_view prefix, float* values);
+// Before anything is read: throws Error naming the first parameter that the file lacks or has in another
+// shape, or, if there is none, a tensor under the prefix that is no parameter. The parameter named `optional`
+// may be missing or differ.
+void require_fitting(const TensorFile& file, const Parameters& parameters, std::string_view prefix,
+                     std::string_view optional = "");
 
 // A checkpoint while it is put together: slabs of the parameters' layout under a prefix each.
 class CheckpointWriter {

@@ -1,27 +1,15 @@
 #include "runtime/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <zlib.h>
 
-#include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "runtime/atomic_file.h"
 #include "runtime/error.h"
+#include "runtime/scalar_type.h"
 
 namespace {
-
-std::size_t dtype_bytes(std::string_view dtype) {
-    if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
-    if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
-    if (dtype == "F16" || dtype == "BF16" || dtype == "I16" || dtype == "U16") return 2;
-    if (dtype == "U8" || dtype == "I8" || dtype == "BOOL" || dtype == "F8_E4M3" || dtype == "F8_E5M2")
-        return 1;
-    return 0;
-}
 
 // Elements of `shape`, or -1 if a size is negative or the product is absurd.
 std::int64_t element_count(const std::vector<std::int64_t>& shape) {
@@ -34,35 +22,23 @@ std::int64_t element_count(const std::vector<std::int64_t>& shape) {
 
 }  // namespace
 
-SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(path)) {
-    const int descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) fail("{}: cannot be opened: {}", path_.string(), std::strerror(errno));
-    struct stat status {};
-    const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-    mapped_bytes_ = regular ? static_cast<std::size_t>(status.st_size) : 0;
-    void* mapped = mapped_bytes_ >= 8 ? ::mmap(nullptr, mapped_bytes_, PROT_READ, MAP_PRIVATE, descriptor, 0)
-                                      : MAP_FAILED;
-    ::close(descriptor);
-    if (mapped == MAP_FAILED)
-        fail("{}: not a safetensors file: {} bytes, expected at least 8", path_.string(), mapped_bytes_);
-    mapped_ = static_cast<const std::byte*>(mapped);
-    try {
-        std::uint64_t header_bytes = 0;
-        std::memcpy(&header_bytes, mapped_, 8);
-        if (header_bytes > mapped_bytes_ - 8)
-            fail("{}: not a safetensors file, or cut off: its header should have {} bytes, the file has {}",
-                 path_.string(), header_bytes, mapped_bytes_);
-        data_begin_ = 8 + static_cast<std::size_t>(header_bytes);
-        parse({reinterpret_cast<const char*>(mapped_) + 8, static_cast<std::size_t>(header_bytes)},
-              mapped_bytes_ - data_begin_);
-    } catch (...) {
-        ::munmap(mapped, mapped_bytes_);
-        throw;
-    }
+std::uint32_t checksum(std::span<const std::byte> data) {
+    return static_cast<std::uint32_t>(
+        crc32_z(crc32_z(0, nullptr, 0), reinterpret_cast<const Bytef*>(data.data()), data.size()));
 }
 
-SafetensorsFile::~SafetensorsFile() {
-    ::munmap(const_cast<std::byte*>(mapped_), mapped_bytes_);
+SafetensorsFile::SafetensorsFile(std::filesystem::path path) : TensorFile(std::move(path)), file_(path_) {
+    const std::span<const std::byte> bytes = file_.bytes();
+    if (bytes.size() < 8)
+        fail("{}: not a safetensors file: {} bytes, expected at least 8", path_.string(), bytes.size());
+    std::uint64_t header_bytes = 0;
+    std::memcpy(&header_bytes, bytes.data(), 8);
+    if (header_bytes > bytes.size() - 8)
+        fail("{}: not a safetensors file, or cut off: its header should have {} bytes, the file has {}",
+             path_.string(), header_bytes, bytes.size());
+    data_begin_ = 8 + static_cast<std::size_t>(header_bytes);
+    parse({reinterpret_cast<const char*>(bytes.data()) + 8, static_cast<std::size_t>(header_bytes)},
+          bytes.size() - data_begin_);
 }
 
 void SafetensorsFile::parse(std::string_view header, std::size_t data_bytes) {
@@ -79,14 +55,14 @@ void SafetensorsFile::parse(std::string_view header, std::size_t data_bytes) {
             value.at("shape").get_to(entry.shape);
             const auto offsets = value.at("data_offsets").get<std::vector<std::uint64_t>>();
             const std::int64_t count = element_count(entry.shape);
-            const std::size_t size = dtype_bytes(entry.dtype);
-            if (size == 0) fail("{}: tensor {} has the unknown dtype {}", path_.string(), name, entry.dtype);
+            const auto type = safetensors_type(entry.dtype);
+            if (!type) fail("{}: tensor {} has the unknown dtype {}", path_.string(), name, entry.dtype);
             if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data_bytes)
                 fail("{}: tensor {} does not lie within the file's {} bytes of data; is it cut off?",
                      path_.string(), name, data_bytes);
             entry.begin = offsets[0];
             entry.bytes = offsets[1] - offsets[0];
-            if (count < 0 || static_cast<std::size_t>(count) * size != entry.bytes)
+            if (count < 0 || static_cast<std::size_t>(count) * scalar_bytes(*type) != entry.bytes)
                 fail("{}: tensor {} has {} bytes, which is not what its shape and dtype say", path_.string(),
                      name, entry.bytes);
             entries_.emplace(name, std::move(entry));
@@ -102,9 +78,30 @@ const SafetensorsEntry& SafetensorsFile::entry(std::string_view name) const {
     return found->second;
 }
 
+std::vector<std::string> SafetensorsFile::names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, entry] : entries_) names.push_back(name);
+    return names;
+}
+
+void SafetensorsFile::read(std::string_view name, float* destination) const {
+    const SafetensorsEntry& found = entry(name);
+    const ScalarType type = *safetensors_type(found.dtype);
+    if (type != ScalarType::float32 && type != ScalarType::float64 && type != ScalarType::float16 &&
+        type != ScalarType::bfloat16)
+        fail("{}: tensor {} has dtype {}, expected F32 (or F64, F16, BF16)", path_.string(), name,
+             found.dtype);
+    const auto data = bytes(name);
+    const auto stored = metadata_.find(std::string(checksum_prefix) + std::string(name));
+    if (stored != metadata_.end() && stored->second != fmt::format("{:08x}", checksum(data)))
+        fail("{}: tensor {} is damaged: its CRC-32 is {:08x}, stored with it is {}", path_.string(), name,
+             checksum(data), stored->second);
+    convert_to_float(type, data.data(), data.size() / scalar_bytes(type), destination);
+}
+
 std::span<const std::byte> SafetensorsFile::bytes(std::string_view name) const {
     const SafetensorsEntry& found = entry(name);
-    return {mapped_ + data_begin_ + found.begin, found.bytes};
+    return file_.bytes().subspan(data_begin_ + found.begin, found.bytes);
 }
 
 template <class T>
@@ -129,12 +126,6 @@ std::vector<std::int64_t> SafetensorsFile::integers(std::string_view name) const
     std::vector<std::int64_t> values(data.size() / 8);
     std::memcpy(values.data(), data.data(), data.size());
     return values;
-}
-
-const std::string& SafetensorsFile::metadata(std::string_view key) const {
-    const auto found = metadata_.find(std::string(key));
-    if (found == metadata_.end()) fail("{}: its metadata has no {}", path_.string(), key);
-    return found->second;
 }
 
 void write_safetensors(const std::filesystem::path& path, std::span<const SafetensorsTensor> tensors,

@@ -12,6 +12,13 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/mapped_file.h"
+#include "runtime/tensor_file.h"
+
+// Metadata that holds a tensor's CRC-32 as 8 hexadecimal digits: this + the tensor's name.
+inline constexpr std::string_view checksum_prefix = "crc32/";
+std::uint32_t checksum(std::span<const std::byte> data);
+
 struct SafetensorsEntry {
     std::string dtype;  // "F32", "I64", "U8", ...
     std::vector<std::int64_t> shape;
@@ -20,18 +27,18 @@ struct SafetensorsEntry {
 
 // A file mapped into memory. The constructor checks that every tensor lies within the file and that shapes
 // and sizes agree.
-class SafetensorsFile {
+class SafetensorsFile : public TensorFile {
   public:
     // Throws Error naming the file and what is wrong.
     explicit SafetensorsFile(std::filesystem::path path);
-    ~SafetensorsFile();
-    SafetensorsFile(const SafetensorsFile&) = delete;
-    SafetensorsFile& operator=(const SafetensorsFile&) = delete;
 
-    const std::filesystem::path& path() const { return path_; }
     const std::map<std::string, SafetensorsEntry>& entries() const { return entries_; }
-    const std::map<std::string, std::string>& metadata() const { return metadata_; }
-    bool contains(std::string_view name) const { return entries_.contains(std::string(name)); }
+    std::vector<std::string> names() const override;
+    bool contains(std::string_view name) const override { return entries_.contains(std::string(name)); }
+    const std::vector<std::int64_t>& shape(std::string_view name) const override { return entry(name).shape; }
+    // Of floating-point tensors, F32 or converted. Throws Error also if the bytes differ from the CRC-32 that
+    // the metadata may hold.
+    void read(std::string_view name, float* destination) const override;
     // Throws Error if there is no such tensor.
     const SafetensorsEntry& entry(std::string_view name) const;
     std::span<const std::byte> bytes(std::string_view name) const;
@@ -42,19 +49,15 @@ class SafetensorsFile {
     }
     // Copied, since the format promises no alignment for 8-byte types.
     std::vector<std::int64_t> integers(std::string_view name) const;
-    // Throws Error if there is no such metadata.
-    const std::string& metadata(std::string_view key) const;
 
   private:
     template <class T>
     std::span<const T> typed(std::string_view name, std::string_view dtype) const;
     void parse(std::string_view header, std::size_t data_bytes);
 
-    std::filesystem::path path_;
-    const std::byte* mapped_ = nullptr;
-    std::size_t mapped_bytes_ = 0, data_begin_ = 0;
+    MappedFile file_;
+    std::size_t data_begin_ = 0;
     std::map<std::string, SafetensorsEntry> entries_;
-    std::map<std::string, std::string> metadata_;
 };
 
 struct SafetensorsTensor {

@@ -12,7 +12,6 @@
 #include "models/fractal/cost.h"
 #include "models/fractal/fractal.h"
 #include "runtime/error.h"
-#include "runtime/text_file.h"
 #include "sample/cost_claims.h"
 #include "sample/cost_measure.h"
 #include "sample/jobs.h"
@@ -29,7 +28,7 @@ struct CostJob {
 
 FractalConfig choose_config(const CostJob& job) {
     if (job.preset.empty() == job.config.empty()) fail_usage("expected either --preset or --config");
-    if (!job.config.empty()) return parse_fractal_config(read_text_file(job.config), job.config);
+    if (!job.config.empty()) return read_fractal_config(job.config);
     return fractal_preset(job.preset).config;
 }
 
@@ -54,7 +53,8 @@ Report make_report(const CostJob& job) {
     report.memory =
         memory_cost(report.cost, job.batch, report.rule.guided ? 2 * job.batch : job.batch, chunks);
     report.claims = cost_claims(job.preset);
-    if (job.measure) report.measured = measure_cost(report.config, job.batch, job.guidance);
+    if (job.measure)
+        report.measured = measure_cost(report.config, report.rule.iterations, job.batch, job.guidance);
     return report;
 }
 

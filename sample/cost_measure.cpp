@@ -33,12 +33,12 @@ double seconds_of(Job&& job) {
 class TrainingPass {
   public:
     TrainingPass(const FractalModel& model, std::int64_t images)
-        : model_(model),
-          images_(images),
-          scales_(channel_scales(
-              model.config().channels, 5,
-              static_cast<double>(images * model.config().image_size() * model.config().image_size()))),
-          tape_(Device::cpu) {
+        : model_(model), ids_(static_cast<std::size_t>(images)), tape_(Device::cpu) {
+        const FractalConfig& config = model.config();
+        std::vector<std::int64_t> samples(ids_.size());
+        std::iota(samples.begin(), samples.end(), 0);
+        masks_ = training_masks(config, samples, 0, 0);
+        scales_ = loss_scales(config, 5, loss_terms(config, masks_));
         tape_.set_recording(true);
         plan_ = plan_job(tape_, [&] { run_loss(); });
     }
@@ -52,20 +52,17 @@ class TrainingPass {
     void run_loss() {
         const FractalConfig& config = model_.config();
         const std::int64_t dims = config.channels * config.image_size() * config.image_size();
-        const Tensor bytes = tape_.create(images_, dims, false, 1),
-                     ids = tape_.create(images_, 1, false, sizeof(std::int32_t)),
-                     paths = tape_.create(images_, 1, false, sizeof(std::int64_t)),
-                     totals = tape_.create(1, config.channels, false, sizeof(double));
-        std::vector<std::int64_t> numbers(static_cast<std::size_t>(images_));
-        std::iota(numbers.begin(), numbers.end(), 0);
-        for (const Tensor& tensor : {bytes, ids, totals}) zero_tensor(tape_, tensor);
-        copy_to_tensor(tape_, paths, numbers.data(), numbers.size() * sizeof(std::int64_t));
-        model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), ids,
-                    paths, scales_, totals, {}, model_.default_chunks());
+        const Tensor bytes = tape_.create(static_cast<std::int64_t>(ids_.size()), dims, false, 1),
+                     totals = tape_.create(static_cast<std::int64_t>(config.generators()) + 1,
+                                           config.channels, false, sizeof(double));
+        for (const Tensor& tensor : {bytes, totals}) zero_tensor(tape_, tensor);
+        model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()),
+                    ids_, masks_, scales_, totals, {}, model_.default_chunks());
     }
 
     const FractalModel& model_;
-    std::int64_t images_;
+    std::vector<std::int32_t> ids_;
+    FractalMasks masks_;
     std::vector<float> scales_;
     Tape tape_;
     Plan plan_;
@@ -87,16 +84,14 @@ void require_memory(const FractalModel& model, const Plan& training, const Plan&
 
 }  // namespace
 
-CostMeasurement measure_cost(const FractalConfig& config, std::int64_t images, double guidance) {
-    for (std::size_t level = 0; level < config.generators(); ++level)
-        if (config.is_mar(level))
-            fail_usage("--measure: level {} is of type \"mar\", only \"ar\" can be measured", level);
+CostMeasurement measure_cost(const FractalConfig& config, const std::vector<std::int64_t>& iterations,
+                             std::int64_t images, double guidance) {
     SampleRule rule;
     rule.guidance = static_cast<float>(guidance);
     rule.filter_threshold = 1e-4f;
     FractalModel model(config, Device::cpu);
     TrainingPass training(model, images);
-    FractalSampler sampler(model, images, rule.guidance != 1);
+    FractalSampler sampler(model, images, rule.guidance != 1, iterations);
     require_memory(model, training.plan(), sampler.plan(), images);
     model.parameters().allocate(Device::cpu, true);
     model.parameters().initialize(0);

@@ -15,4 +15,5 @@ struct CostMeasurement {
 // Builds the model with random weights and times one training pass (forward and backward, without optimizer)
 // and sampling, with guidance if `guidance` is not 1, of `images` images: the faster of two runs each, one if
 // it takes long. Throws Error, before anything runs, if memory does not suffice.
-CostMeasurement measure_cost(const FractalConfig& config, std::int64_t images, double guidance);
+CostMeasurement measure_cost(const FractalConfig& config, const std::vector<std::int64_t>& iterations,
+                             std::int64_t images, double guidance);

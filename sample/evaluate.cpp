@@ -7,14 +7,16 @@
 #include "data/loader.h"
 #include "models/metrics/likelihood.h"
 #include "runtime/error.h"
+#include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
-#include "sample/weights.h"
 
 namespace {
 
 struct EvaluateJob {
-    std::string checkpoint, data, weights, device = "cpu";
-    std::int64_t batch = 32, images = 0;
+    CheckpointFlags checkpoint;
+    std::string data, device = "cpu";
+    std::int64_t batch = 32, images = 0, passes = 1;
+    std::uint64_t seed = 0;
     bool conditional = false, json = false;
 };
 
@@ -26,39 +28,52 @@ void require_fitting_data(const EvaluateJob& job, const FractalConfig& config, c
         fail_usage("{}: {} classes, the model has {}", job.data, data.classes().size(), config.class_num);
 }
 
-void report(const EvaluateJob& job, const Likelihood& likelihood) {
-    const char* kind = job.conditional ? "given the class" : "unconditional";
+void report(const EvaluateJob& job, const FractalConfig& config, const Likelihood& likelihood) {
+    const char* condition = job.conditional ? "given the class" : "unconditional";
+    const std::int64_t images = likelihood.images() / job.passes;
     if (job.json) {
-        const nlohmann::ordered_json json{{"bits_per_dim", likelihood.bits_per_dim()},
-                                          {"standard_error", likelihood.standard_error()},
-                                          {"channels", likelihood.channel_bits_per_dim()},
-                                          {"images", likelihood.images()},
-                                          {"condition", kind},
-                                          {"exact", true}};
+        nlohmann::ordered_json json{{"bits_per_dim", likelihood.bits_per_dim()},
+                                    {"standard_error", likelihood.standard_error()},
+                                    {"channels", likelihood.channel_bits_per_dim()},
+                                    {"images", images},
+                                    {"passes", job.passes},
+                                    {"condition", condition},
+                                    {"exact", likelihood.exact()}};
+        if (config.guiding_pixel)
+            json["bits_per_dim_with_guiding_pixels"] = likelihood.bits_per_dim_with_guiding();
         fmt::print("{}\n", json.dump());
         return;
     }
-    fmt::print("{:.4f} bits/dim, {}, exact, over {} images (standard error over batches {:.4f})\n",
-               likelihood.bits_per_dim(), kind, likelihood.images(), likelihood.standard_error());
+    fmt::print("{:.4f} bits/dim, {}, {}, over {} images{} (standard error over batches{} {:.4f})\n",
+               likelihood.bits_per_dim(), condition,
+               likelihood.exact() ? "exact" : "estimate of the order-agnostic likelihood bound", images,
+               likelihood.exact() ? "" : fmt::format(" and {} passes", job.passes),
+               likelihood.exact() ? "" : " and passes", likelihood.standard_error());
+    if (config.guiding_pixel)
+        fmt::print("{:.4f} bits/dim with the guiding pixels' terms, as the authors' release adds them\n",
+                   likelihood.bits_per_dim_with_guiding());
 }
 
 void run_nll(const EvaluateJob& job) {
     parse_device(job.device);
-    const SafetensorsFile file(job.checkpoint);
+    const OpenedCheckpoint checkpoint(job.checkpoint);
     const PackedFile data(job.data);
-    require_fitting_data(job, read_description(file).config, data);
+    require_fitting_data(job, checkpoint.description.config, data);
     data.verify();
-    const auto model = load_fractal(file, Device::cpu, parse_weight_choice(job.weights));
+    const auto model = checkpoint.load();
     const std::int64_t images = job.images > 0 ? std::min(job.images, data.count()) : data.count();
-    Likelihood likelihood(*model, job.batch);
+    Likelihood likelihood(*model, std::min(job.batch, images), job.seed);
+    if (likelihood.exact() && job.passes != 1)
+        fail_usage("--passes {}: the likelihood of AR levels is exact, expected 1", job.passes);
     Batch batch;
-    for (std::int64_t first = 0; first < images; first += job.batch) {
-        read_batch(data, first, std::min(job.batch, images - first), batch);
-        std::vector<std::int64_t> classes(batch.labels.size(), -1);
-        if (job.conditional) classes.assign(batch.labels.begin(), batch.labels.end());
-        likelihood.add(batch.pixels, classes);
-    }
-    report(job, likelihood);
+    for (std::int64_t pass = 0; pass < job.passes; ++pass)
+        for (std::int64_t first = 0; first < images; first += job.batch) {
+            read_batch(data, first, std::min(job.batch, images - first), batch);
+            std::vector<std::int64_t> classes(batch.labels.size(), -1);
+            if (job.conditional) classes.assign(batch.labels.begin(), batch.labels.end());
+            likelihood.add(batch.pixels, classes, static_cast<std::uint32_t>(pass));
+        }
+    report(job, checkpoint.description.config, likelihood);
 }
 
 }  // namespace
@@ -69,7 +84,7 @@ void add_evaluate_job(CLI::App& app) {
     CLI::App* command =
         evaluate->add_subcommand("nll", "Negative log likelihood of packed images in bits per dimension");
     const auto job = std::make_shared<EvaluateJob>();
-    command->add_option("--checkpoint", job->checkpoint, "Checkpoint of a run")->required();
+    add_checkpoint_flags(*command, job->checkpoint);
     command->add_option("--data", job->data, "Packed images (build/data pack)")->required();
     command->add_flag("--conditional", job->conditional, "Given each image's class (default: unconditional)");
     command->add_option("--images", job->images, "Only so many images, the first ones (default: all)")
@@ -77,9 +92,13 @@ void add_evaluate_job(CLI::App& app) {
     command->add_option("--batch", job->batch, "Images at once")
         ->capture_default_str()
         ->check(CLI::PositiveNumber);
+    command
+        ->add_option("--passes", job->passes,
+                     "Passes over the images, each with its own masks: narrows the estimate for MAR levels")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    command->add_option("--seed", job->seed, "Of the masks")->capture_default_str();
     command->add_flag("--json", job->json, "One JSON object instead of a sentence");
-    command->add_option("--weights", job->weights,
-                        "newest or average (default: the average if the checkpoint has one)");
     command->add_option("--device", job->device, "cpu")->capture_default_str();
     command->callback([job] { run_nll(*job); });
 }

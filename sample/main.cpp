@@ -6,9 +6,11 @@ int main(int argument_count, char** arguments) {
     CLI::App app("Draws images from trained models, measures and describes them.");
     app.require_subcommand(1);
     add_fractal_sampling_job(app);
+    add_edit_job(app);
     add_evaluate_job(app);
     add_info_job(app);
     add_cost_job(app);
     add_levels_job(app);
+    add_convert_job(app);
     return run_program(app, "sample", argument_count, arguments);
 }

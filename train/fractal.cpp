@@ -36,7 +36,7 @@ struct FractalJob {
 // The model asked for, with the classes and channels of the data where a preset leaves them open.
 FractalConfig choose_config(const FractalJob& job, const PackedFile* data) {
     if (job.preset.empty() == job.config.empty()) fail_usage("expected either --preset or --config");
-    if (!job.config.empty()) return parse_fractal_config(read_text_file(job.config), job.config);
+    if (!job.config.empty()) return read_fractal_config(job.config);
     FractalConfig config = fractal_preset(job.preset).config;
     if (data != nullptr) {
         config.class_num = static_cast<std::int64_t>(data->classes().size());
@@ -290,7 +290,7 @@ void run_job(const FractalJob& job) {
     const RunFolder folder(job.out);
     trainer.start();
     if (!resume_newest(trainer, folder, config, settings)) {
-        if (!job.initial.empty()) trainer.start_from(SafetensorsFile(job.initial));
+        if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
         folder.write_config(config_json(config, settings, *data));
     } else {
         fmt::print("continuing {} after step {}\n", job.out, trainer.steps_done());
@@ -318,7 +318,8 @@ void add_model_flags(CLI::App& app, FractalJob& job) {
     app.add_option("--validation", job.validation, "Packed validation images");
     app.add_option("--out", job.out, "Folder of the run; if it holds checkpoints, the run continues");
     app.add_option("--init-from", job.initial,
-                   "Start from the weights of this checkpoint; another number of classes is fine");
+                   "Start from the weights of this checkpoint, a run's or a published .pth; another number "
+                   "of classes is fine");
     app.add_option("--device", job.device, "cpu")->capture_default_str();
 }
 

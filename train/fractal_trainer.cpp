@@ -47,11 +47,12 @@ void FractalTrainer::start() {
     optimizer_->start_average();
 }
 
-void FractalTrainer::start_from(const SafetensorsFile& file) {
+void FractalTrainer::start_from(const TensorFile& file) {
     Parameters& parameters = model_.parameters();
+    require_fitting(file, parameters, "", class_embeddings);
     for (const Parameter& parameter : parameters.all()) {
         if (parameter.name == class_embeddings &&
-            (!file.contains(parameter.name) || file.entry(parameter.name).shape != parameter.shape))
+            (!file.contains(parameter.name) || file.shape(parameter.name) != parameter.shape))
             continue;
         load_parameter(file, parameter, "", parameters.values());
     }

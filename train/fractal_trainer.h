@@ -36,9 +36,9 @@ class FractalTrainer {
 
     // Reserves memory and draws the initial weights.
     void start();
-    // Takes the weights of another checkpoint; the class embeddings stay as drawn if their number differs.
-    // Throws Error naming the first tensor that does not fit.
-    void start_from(const SafetensorsFile& file);
+    // Takes the newest weights of another checkpoint; the class embeddings stay as drawn if their number
+    // differs. Throws Error naming the first tensor that does not fit.
+    void start_from(const TensorFile& file);
     // Continues exactly where the checkpoint stands. Throws Error.
     void resume(const SafetensorsFile& file);
     void save(const std::filesystem::path& path, const std::vector<std::string>& classes,

@@ -1,5 +1,6 @@
 #include "models/fractal/checkpoint.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "runtime/error.h"
@@ -7,6 +8,7 @@
 namespace {
 
 constexpr const char* format_name = "fractal.cu fractal model";
+constexpr std::string_view class_embeddings = "class_emb.weight";
 
 }  // namespace
 
@@ -18,11 +20,19 @@ void describe(CheckpointWriter& writer, const FractalDescription& description) {
     if (description.ema_decay > 0) writer.set("ema_decay", nlohmann::json(description.ema_decay).dump());
 }
 
-FractalDescription read_description(const SafetensorsFile& file) {
+FractalDescription read_description(const TensorFile& file, const std::optional<FractalConfig>& config) {
     const std::string path = file.path().string();
-    if (!file.metadata().contains("format") || file.metadata("format") != format_name)
-        fail("{}: not a checkpoint of a fractal model: its metadata does not say \"{}\"", path, format_name);
     FractalDescription description;
+    const auto format = file.metadata().find("format");
+    if (format == file.metadata().end() || format->second != format_name) {
+        if (!config)
+            fail_usage(
+                "{}: does not say which model it is (no metadata \"{}\"): --preset NAME or --config FILE "
+                "says it",
+                path, format_name);
+        description.config = *config;
+        return description;
+    }
     try {
         description.config = parse_fractal_config(file.metadata("config"), path + ": config");
         nlohmann::json::parse(file.metadata("classes")).get_to(description.classes);
@@ -34,18 +44,42 @@ FractalDescription read_description(const SafetensorsFile& file) {
     } catch (const UsageError& error) {
         throw Error(error.what());
     }
+    if (config && *config != description.config)
+        fail_usage(
+            "{}: is of another model than --preset or --config says; without them it says itself which",
+            path);
     return description;
 }
 
-std::unique_ptr<FractalModel> load_fractal(const SafetensorsFile& file, Device device,
+FractalConfig preset_for(const TensorFile& file, std::string_view name) {
+    FractalConfig config = fractal_preset(name).config;
+    const bool labelled = file.contains(class_embeddings);
+    if (!labelled) config.class_num = 0;
+    if (labelled && !file.shape(class_embeddings).empty())
+        config.class_num = file.shape(class_embeddings).front();
+    config.validate(file.path().string());
+    return config;
+}
+
+bool has_average(const TensorFile& file) {
+    return std::ranges::any_of(file.names(),
+                               [](const std::string& name) { return name.starts_with(average_prefix); });
+}
+
+std::string_view chosen_prefix(const TensorFile& file, std::optional<WeightChoice> choice) {
+    const bool average = choice ? *choice == WeightChoice::average : has_average(file);
+    if (average && !has_average(file))
+        fail("{}: holds no averaged weights: it was trained without --ema, or they were left out",
+             file.path().string());
+    return average ? average_prefix : "";
+}
+
+std::unique_ptr<FractalModel> load_fractal(const TensorFile& file, const FractalConfig& config, Device device,
                                            std::optional<WeightChoice> choice) {
-    const FractalDescription description = read_description(file);
-    const bool has_average = description.ema_decay > 0;
-    if (choice == WeightChoice::average && !has_average)
-        fail("{}: holds no averaged weights: it was trained without --ema", file.path().string());
-    const bool average = choice ? *choice == WeightChoice::average : has_average;
-    auto model = std::make_unique<FractalModel>(description.config, device);
+    const std::string_view prefix = chosen_prefix(file, choice);
+    auto model = std::make_unique<FractalModel>(config, device);
+    require_fitting(file, model->parameters(), prefix);
     model->parameters().allocate(device, false);
-    load_slab(file, model->parameters(), average ? average_prefix : "", model->parameters().values());
+    load_slab(file, model->parameters(), prefix, model->parameters().values());
     return model;
 }

@@ -19,11 +19,21 @@ struct FractalDescription {
 };
 
 void describe(CheckpointWriter& writer, const FractalDescription& description);
-// Throws Error if the file's metadata is not ours or is malformed.
-FractalDescription read_description(const SafetensorsFile& file);
+// What the file says about itself, or, if it says nothing (a published checkpoint, or weights alone),
+// `config`. Throws UsageError if neither says which model it is or both do and differ, Error if the metadata
+// is malformed.
+FractalDescription read_description(const TensorFile& file,
+                                    const std::optional<FractalConfig>& config = std::nullopt);
+// The preset's model with as many classes as the file has embeddings for. Throws UsageError for an unknown
+// name.
+FractalConfig preset_for(const TensorFile& file, std::string_view name);
 
 enum class WeightChoice { newest, average };  // the weights as trained, or their moving average
-// A model for sampling and evaluation (no gradients). Without a choice the average is taken if there is one.
-// Throws Error.
-std::unique_ptr<FractalModel> load_fractal(const SafetensorsFile& file, Device device,
+bool has_average(const TensorFile& file);
+// The prefix of the tensors to take. Without a choice the average is taken if there is one. Throws Error if
+// there is none but it was asked for.
+std::string_view chosen_prefix(const TensorFile& file, std::optional<WeightChoice> choice);
+// A model for sampling and evaluation (no gradients). Throws Error, naming the first tensor that does not
+// fit.
+std::unique_ptr<FractalModel> load_fractal(const TensorFile& file, const FractalConfig& config, Device device,
                                            std::optional<WeightChoice> choice = std::nullopt);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -126,6 +128,13 @@ FractalConfig parse_fractal_config(std::string_view text, std::string_view sourc
     return config;
 }
 
+FractalConfig read_fractal_config(const std::filesystem::path& path) {
+    std::ifstream file(path);
+    if (!file) fail_usage("{}: cannot be opened", path.string());
+    const std::string text(std::istreambuf_iterator<char>(file), {});
+    return parse_fractal_config(text, path.string());
+}
+
 std::string to_json(const FractalConfig& config) {
     const nlohmann::ordered_json json{{"img_size_list", config.img_size_list},
                                       {"embed_dim_list", config.embed_dim_list},
@@ -137,6 +146,12 @@ std::string to_json(const FractalConfig& config) {
                                       {"class_num", config.class_num},
                                       {"channels", config.channels}};
     return json.dump();
+}
+
+std::vector<std::int64_t> recommended_iterations(const FractalConfig& config) {
+    std::vector<std::int64_t> iterations(config.generators(), 16);
+    iterations.front() = 64;
+    return iterations;
 }
 
 std::span<const FractalPreset> fractal_presets() {

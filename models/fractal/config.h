@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,7 +42,12 @@ struct FractalConfig {
 
 // JSON with the keys named as the members. Throws UsageError for unknown, missing or malformed keys.
 FractalConfig parse_fractal_config(std::string_view json, std::string_view source);
+// The same from a file. Throws UsageError if it cannot be opened.
+FractalConfig read_fractal_config(const std::filesystem::path& path);
 std::string to_json(const FractalConfig& config);
+
+// Sampling steps of the paper, per level above the pixels: 64 for the outermost, 16 below.
+std::vector<std::int64_t> recommended_iterations(const FractalConfig& config);
 
 struct FractalPreset {
     std::string_view name, description;

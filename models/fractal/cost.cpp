@@ -153,12 +153,6 @@ NetworkCost network_cost(const Shape& s, std::size_t level, const Sequences& seq
 
 }  // namespace
 
-std::vector<std::int64_t> recommended_iterations(const FractalConfig& config) {
-    std::vector<std::int64_t> iterations(config.generators(), 16);
-    iterations.front() = 64;
-    return iterations;
-}
-
 std::int64_t FractalCost::parameters() const {
     std::int64_t total = class_parameters;
     for (const NetworkCost& network : networks) total += network.parameters;

@@ -37,8 +37,6 @@ struct SamplingCostRule {
     std::vector<std::int64_t> iterations;
     bool guided = false;  // classifier-free guidance: every sequence twice, conditional and unconditional
 };
-// The paper's steps: 64 at level 0, 16 at the levels below.
-std::vector<std::int64_t> recommended_iterations(const FractalConfig& config);
 
 // One network: the generator of a level, the guiding-pixel model of a level, or the pixel level.
 struct NetworkCost {

@@ -12,13 +12,6 @@
 
 namespace {
 
-// Steps of the paper's samplers (64 for the outermost level, 16 below), when nothing else is asked for.
-std::vector<std::int64_t> recommended_iterations(const FractalConfig& config) {
-    std::vector<std::int64_t> iterations(config.generators(), 16);
-    iterations[0] = 64;
-    return iterations;
-}
-
 template <class T>
 Tensor device_copy(Tape& tape, const std::vector<T>& values, std::int64_t rows) {
     const Tensor tensor =
@@ -182,6 +175,7 @@ void FractalSampler::ar_steps(Job& job, std::size_t level, const Sequences& sequ
     const ArLevel& generator = model_.ar_level(level);
     const ArLevel::Cache cache = generator.create_cache(tape_, rows);
     std::vector<std::uint8_t> hidden = hidden_patches(config, level, job.task, sequences.origins);
+    if (level == 0) report_step(job, patches, hidden);
     tape_.arena().loop(L, [&](std::int64_t t) {
         const float step_guidance =
             level == 0 && job.rule.linear_schedule
@@ -218,6 +212,7 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const Sequences& seq
         config.guides(level) ? guiding_pixel(job, level, sequences, condition, guidance) : Tensor();
     std::int64_t steps = 0;
     for (const std::int64_t K : order.total) steps = std::max(steps, std::min(K, iterations_[level]));
+    if (level == 0) report_step(job, patches, hidden);
     tape_.arena().loop(steps, [&](std::int64_t s) {
         std::vector<std::uint8_t> both_halves;
         for (std::int64_t half = 0; half < rows / M; ++half)

@@ -36,8 +36,8 @@ struct DrawRecord {
     float uniform, margin;  // margin: distance of the uniform to the nearer edge of the value's interval
 };
 
-// The images after a step of level 0: bytes [images, C, s, s], and 1 for every pixel that is there [images,
-// s, s].
+// The images before the first and after every step of level 0: bytes [images, C, s, s], and 1 for every pixel
+// that is there [images, s, s].
 using Trace = std::function<void(std::span<const std::uint8_t> images, std::span<const std::uint8_t> known)>;
 
 class FractalSampler {
@@ -54,7 +54,7 @@ class FractalSampler {
     std::vector<std::uint8_t> edit(const EditTask& task, std::span<const std::int64_t> classes,
                                    const SampleRule& rule);
 
-    // Called after every step of the outermost level.
+    // Called as the outermost level proceeds.
     void trace(Trace trace) { trace_ = std::move(trace); }
 
     // For tests: numbers to use instead of our own, one per draw, and orders [rows, L], one per call of a MAR

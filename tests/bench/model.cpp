@@ -3,6 +3,7 @@
 // norms, activations, softmax and the optimizer are not counted: they are what the share of the ceiling loses
 // to.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -20,30 +21,35 @@
 namespace {
 
 // Three levels, so that every part of the recursion is there; 6.2 million parameters.
-FractalConfig benchmark_model() {
-    return {{32, 4, 1}, {256, 128, 64}, {6, 3, 2}, {8, 4, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3};
+FractalConfig benchmark_model(const std::string& type) {
+    const std::int64_t num_conds = type == "mar" ? 5 : 1;
+    return {{32, 4, 1}, {256, 128, 64}, {6, 3, 2}, {8, 4, 2}, {type, type, "ar"}, num_conds, false, 10, 3};
 }
 
-FractalCost benchmark_cost() {
-    const FractalConfig config = benchmark_model();
-    return fractal_cost(config, {recommended_iterations(config), false});
+constexpr std::int64_t sampling_iterations[] = {16, 8};
+
+FractalCost benchmark_cost(const FractalConfig& config) {
+    return fractal_cost(config, {{std::begin(sampling_iterations), std::end(sampling_iterations)}, false});
 }
 
 // One update as build/train makes it: batch 32, no dropout, clipping, AdamW.
 class TrainingStep {
   public:
-    TrainingStep() : model_(benchmark_model(), Device::cpu), tape_(Device::cpu) {
+    explicit TrainingStep(const FractalConfig& benchmark)
+        : model_(benchmark, Device::cpu), tape_(Device::cpu) {
         const FractalConfig& config = model_.config();
         dims_ = config.channels * config.image_size() * config.image_size();
-        scales_ = channel_scales(config.channels, 5,
-                                 static_cast<double>(batch * config.image_size() * config.image_size()));
         pixels_.resize(static_cast<std::size_t>(batch * dims_));
+        std::vector<std::int64_t> samples;
         for (std::int64_t i = 0; i < batch; ++i) {
             const int label = static_cast<int>(i % fractal_classes);
             draw_fractal(pixels_.data() + i * dims_, static_cast<int>(config.image_size()), label, 0,
                          static_cast<std::uint64_t>(i));
             ids_.push_back(label + 1);
+            samples.push_back(i);
         }
+        masks_ = training_masks(config, samples, 0, 0);
+        scales_ = loss_scales(config, 5, loss_terms(config, masks_));
         tape_.set_recording(true);
         plan_ = plan_job(tape_, [&] { loss(); });
         model_.parameters().allocate(Device::cpu, true);
@@ -57,7 +63,14 @@ class TrainingStep {
         optimizer_->update(steps_++, 1e-3f);
     }
 
-    double operations() const { return batch * benchmark_cost().sum(&NetworkCost::training); }
+    // For the sequences that these masks let through.
+    double operations() const {
+        double sum = 0;
+        for (const NetworkCost& network : benchmark_cost(model_.config()).networks)
+            sum += network.training / network.training_sequences *
+                   static_cast<double>(masks_.sequences(network.level));
+        return sum;
+    }
     const Plan& plan() const { return plan_; }
 
     static constexpr std::int64_t batch = 32;
@@ -66,15 +79,12 @@ class TrainingStep {
     void loss() {
         const FractalConfig& config = model_.config();
         const Tensor bytes = tape_.create(batch, dims_, false, 1),
-                     ids = tape_.create(batch, 1, false, sizeof(std::int32_t)),
-                     paths = tape_.create(batch, 1, false, sizeof(std::int64_t)),
-                     totals = tape_.create(1, config.channels, false, sizeof(double));
+                     totals = tape_.create(static_cast<std::int64_t>(config.generators()) + 1,
+                                           config.channels, false, sizeof(double));
         copy_to_tensor(tape_, bytes, pixels_.data(), pixels_.size());
-        copy_to_tensor(tape_, ids, ids_.data(), ids_.size() * sizeof(std::int32_t));
-        zero_tensor(tape_, paths);
         zero_tensor(tape_, totals);
-        model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), ids,
-                    paths, scales_, totals, {}, model_.default_chunks());
+        model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()),
+                    ids_, masks_, scales_, totals, {}, model_.default_chunks());
     }
 
     FractalModel model_;
@@ -84,6 +94,7 @@ class TrainingStep {
     std::int64_t dims_ = 0, steps_ = 0;
     std::vector<std::uint8_t> pixels_;
     std::vector<std::int32_t> ids_;
+    FractalMasks masks_;
     std::vector<float> scales_;
 };
 
@@ -107,21 +118,29 @@ void report(const Table& table, std::string_view name, double operations, double
 
 void bench_training_step(const Table& table) {
     if (!table.wants("training_step")) return;
-    TrainingStep step;
-    report(table, fmt::format("training_step, batch {}", TrainingStep::batch), step.operations(), 0.60,
-           [&] { step.run(); });
+    for (const std::string type : {"ar", "mar"}) {
+        TrainingStep step(benchmark_model(type));
+        report(table, fmt::format("training_step, {}, batch {}", type, TrainingStep::batch),
+               step.operations(), 0.60, [&] { step.run(); });
+    }
 }
 
 void bench_sampling(const Table& table) {
     if (!table.wants("sampling")) return;
     constexpr std::int64_t images = 16;
-    FractalModel model(benchmark_model(), Device::cpu);
-    model.parameters().allocate(Device::cpu, false);
-    model.parameters().initialize(0);
-    FractalSampler sampler(model, images, false);
-    std::vector<std::int64_t> classes(images);
-    for (std::int64_t i = 0; i < images; ++i)
-        classes[static_cast<std::size_t>(i)] = i % model.config().class_num;
-    report(table, fmt::format("sampling of {} images, cfg 1", images),
-           images * benchmark_cost().sum(&NetworkCost::sampling), 0.25, [&] { sampler.sample(classes, {}); });
+    const std::vector<std::int64_t> iterations(std::begin(sampling_iterations),
+                                               std::end(sampling_iterations));
+    for (const std::string type : {"ar", "mar"}) {
+        FractalModel model(benchmark_model(type), Device::cpu);
+        model.parameters().allocate(Device::cpu, false);
+        model.parameters().initialize(0);
+        FractalSampler sampler(model, images, false, iterations);
+        std::vector<std::int64_t> classes(images);
+        for (std::int64_t i = 0; i < images; ++i)
+            classes[static_cast<std::size_t>(i)] = i % model.config().class_num;
+        const std::string steps = type == "mar" ? fmt::format(", iters {}", fmt::join(iterations, ",")) : "";
+        report(table, fmt::format("sampling of {} images, {}, cfg 1{}", images, type, steps),
+               images * benchmark_cost(model.config()).sum(&NetworkCost::sampling), 0.25,
+               [&] { sampler.sample(classes, {}); });
+    }
 }

@@ -1,0 +1,76 @@
+// Python pickles (protocols 0 to 5) as plain data. A pickle is a program for a small stack machine; Python's
+// own machine lets it call any function there is. This one calls nothing: what a pickle would import becomes
+// a node with the name of it, what it would call a node that holds the callee and the arguments. The caller
+// picks the few that it understands.
+//
+// All nodes lie in one array and refer to each other by index, so nothing here recurses, cycles are harmless,
+// and the memory taken is at most proportional to the length of the pickle.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+class Pickle {
+  public:
+    using Value = std::uint32_t;                       // index of a node
+    static constexpr Value nothing = 0;                // node 0 is None
+    static constexpr std::size_t max_bytes = 1 << 26;  // of a pickle
+    static constexpr std::size_t max_nodes = 1 << 21;  // also of what lies on the stack, and of the memo
+
+    enum class Kind : std::uint8_t {
+        none,
+        boolean,       // integer 0 or 1
+        integer,       // that fits 64 bits
+        long_integer,  // any other: text is its little-endian two's complement, or decimal in protocols 0 and
+                       // 1
+        real,
+        string,      // text
+        bytes,       // text
+        list,        // items
+        tuple,       // items
+        set,         // items
+        dictionary,  // items: key, value, key, value, ...
+        global,      // head: module, body: name, both strings
+        object,      // head called with body (a tuple), then given `state`, items appended or set by key
+        persistent,  // head: what names it outside of the pickle
+        extension,   // integer: a code of Python's extension registry
+    };
+
+    struct Node {
+        Kind kind = Kind::none;
+        Value head = nothing, body = nothing, state = nothing;
+        std::int64_t integer = 0;
+        double real = 0;
+        std::string_view text;
+        std::vector<Value> items;
+    };
+
+    // Runs the pickle that `bytes` starts with; more may follow it. Texts stay views into `bytes`. Throws
+    // Error, starting with `source`, if it is cut off, malformed or beyond the limits above.
+    Pickle(std::string_view bytes, std::string_view source);
+
+    Value root() const { return root_; }
+    std::size_t size() const { return size_; }  // bytes of the pickle
+    std::span<const Node> nodes() const { return nodes_; }
+    const Node& operator[](Value value) const { return nodes_[value]; }
+    bool is(Value value, Kind kind) const { return nodes_[value].kind == kind; }
+    bool is_string(Value value, std::string_view text) const {
+        return is(value, Kind::string) && nodes_[value].text == text;
+    }
+    bool is_global(Value value, std::string_view module, std::string_view name) const {
+        return is(value, Kind::global) && is_string(nodes_[value].head, module) &&
+               is_string(nodes_[value].body, name);
+    }
+
+  private:
+    friend class PickleMachine;
+    std::vector<Node> nodes_;
+    std::deque<std::string> decoded_;  // texts that were written with escapes
+    Value root_ = nothing;
+    std::size_t size_ = 0;
+};

@@ -1,0 +1,40 @@
+// Named tensors in a file, whatever its format: what every job that loads weights reads from.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+class TensorFile {
+  public:
+    explicit TensorFile(std::filesystem::path path) : path_(std::move(path)) {}
+    virtual ~TensorFile() = default;
+    TensorFile(const TensorFile&) = delete;
+    TensorFile& operator=(const TensorFile&) = delete;
+
+    const std::filesystem::path& path() const { return path_; }
+    // What the file says beside its tensors.
+    const std::map<std::string, std::string>& metadata() const { return metadata_; }
+    // Throws Error if there is no such metadata.
+    const std::string& metadata(std::string_view key) const;
+
+    virtual std::vector<std::string> names() const = 0;  // sorted
+    virtual bool contains(std::string_view name) const = 0;
+    // Throws Error if there is no such tensor.
+    virtual const std::vector<std::int64_t>& shape(std::string_view name) const = 0;
+    // Writes the tensor as fp32, row after row, to the `destination` of as many floats as the shape says.
+    // Throws Error naming the tensor if there is none, its numbers are no real ones, or its bytes are damaged
+    // as far as the file's checksums tell.
+    virtual void read(std::string_view name, float* destination) const = 0;
+
+  protected:
+    std::filesystem::path path_;
+    std::map<std::string, std::string> metadata_;
+};
+
+// A safetensors file or a torch checkpoint, told apart by their first bytes. Throws Error naming the file.
+std::unique_ptr<TensorFile> open_tensor_file(const std::filesystem::path& path);

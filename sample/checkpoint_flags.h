@@ -1,0 +1,33 @@
+// The flags of every job that loads a checkpoint: which file, which model it is if it does not say so itself,
+// and which of its weights.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "models/fractal/checkpoint.h"
+
+struct CheckpointFlags {
+    std::string checkpoint, preset, config, weights;
+
+    // "" -> no choice, "newest", "average"; throws UsageError for anything else.
+    std::optional<WeightChoice> weight_choice() const;
+    // The model that --preset or --config says `file` is, if either is given. Throws UsageError.
+    std::optional<FractalConfig> given_config(const TensorFile& file) const;
+};
+
+// Adds --preset and --config to a job; --checkpoint and --weights as well.
+void add_model_flags(CLI::App& app, CheckpointFlags& flags);
+void add_checkpoint_flags(CLI::App& app, CheckpointFlags& flags);
+
+// A checkpoint opened as the flags say, its tensors not yet read.
+struct OpenedCheckpoint {
+    explicit OpenedCheckpoint(const CheckpointFlags& flags);
+    std::unique_ptr<FractalModel> load() const;
+
+    std::unique_ptr<TensorFile> file;
+    FractalDescription description;
+    std::optional<WeightChoice> choice;
+};

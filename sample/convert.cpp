@@ -1,0 +1,50 @@
+// `build/sample convert`: a checkpoint's weights alone, in a safetensors file that says which model it is.
+#include <memory>
+#include <string>
+
+#include "runtime/error.h"
+#include "sample/checkpoint_flags.h"
+#include "sample/jobs.h"
+
+namespace {
+
+struct ConvertJob {
+    CheckpointFlags checkpoint;
+    std::string out;
+};
+
+// What of the old file's metadata is still true of the weights under `prefix` alone.
+std::map<std::string, std::string> remaining_metadata(const TensorFile& file, std::string_view prefix) {
+    std::map<std::string, std::string> metadata = file.metadata();
+    metadata.erase("ema_decay");
+    // Runs measure their average if they keep one.
+    if (prefix.empty() && has_average(file)) metadata.erase("validation_bits_per_dim");
+    std::erase_if(metadata, [](const auto& item) { return item.first.starts_with(checksum_prefix); });
+    return metadata;
+}
+
+void run_convert(const ConvertJob& job) {
+    const OpenedCheckpoint checkpoint(job.checkpoint);
+    const auto model = checkpoint.load();
+    const std::string_view prefix = chosen_prefix(*checkpoint.file, checkpoint.choice);
+    CheckpointWriter writer;
+    writer.add_slab(model->parameters(), "", model->parameters().values());
+    for (const auto& [key, value] : remaining_metadata(*checkpoint.file, prefix)) writer.set(key, value);
+    FractalDescription description = checkpoint.description;
+    description.ema_decay = 0;
+    describe(writer, description);
+    writer.write(job.out);
+    fmt::print("{}: {} parameters, the {} weights of {}\n", job.out, model->parameters().count(),
+               prefix.empty() ? "newest" : "averaged", checkpoint.file->path().string());
+}
+
+}  // namespace
+
+void add_convert_job(CLI::App& app) {
+    CLI::App* command = app.add_subcommand(
+        "convert", "Write a checkpoint's weights (a published .pth's, or a run's) to a safetensors file");
+    const auto job = std::make_shared<ConvertJob>();
+    add_checkpoint_flags(*command, job->checkpoint);
+    command->add_option("--out", job->out, "Safetensors file to write")->required();
+    command->callback([job] { run_convert(*job); });
+}

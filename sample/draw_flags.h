@@ -1,0 +1,26 @@
+// The flags of every job that draws images: how the model is asked.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/fractal/sample.h"
+
+struct DrawFlags {
+    std::string schedule = "linear", trace, device = "cpu";
+    std::vector<std::int64_t> iterations;
+    double guidance = 1, temperature = 1, filter_threshold = 1e-4;
+    std::uint64_t seed = 0;
+    bool greedy = false;
+
+    // Throws UsageError naming the flag that does not fit the model.
+    void check(const FractalConfig& config) const;
+    SampleRule rule() const;
+};
+
+void add_draw_flags(CLI::App& app, DrawFlags& flags);
+
+// Throws UsageError, naming `flag`, if the model has no such class.
+void require_class(const FractalConfig& config, std::int64_t label, const char* flag);

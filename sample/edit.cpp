@@ -1,0 +1,113 @@
+// `build/sample edit`: redraws a part of a picture.
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/edit_mask.h"
+#include "data/sheet.h"
+#include "runtime/error.h"
+#include "sample/checkpoint_flags.h"
+#include "sample/draw_flags.h"
+#include "sample/jobs.h"
+#include "sample/trace.h"
+
+namespace {
+
+struct EditJob {
+    CheckpointFlags checkpoint;
+    DrawFlags drawing;
+    std::string picture, mask, out, each;
+    std::vector<int> box, outpaint, uncrop;
+    std::optional<std::int64_t> label;
+    std::int64_t count = 8, columns = 10;
+};
+
+void check_flags(const EditJob& job, const FractalConfig& config) {
+    job.drawing.check(config);
+    if (job.label) require_class(config, *job.label, "--class");
+    if (job.drawing.guidance != 1 && !job.label)
+        fail_usage("--cfg {}: guides towards a class, and no --class is given", job.drawing.guidance);
+}
+
+void write_each(const EditJob& job, const FractalConfig& config, std::span<const std::uint8_t> images) {
+    std::filesystem::create_directories(job.each);
+    const std::size_t bytes = images.size() / static_cast<std::size_t>(job.count);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(job.count); ++i)
+        write_png(std::filesystem::path(job.each) / fmt::format("{:06}.png", i),
+                  interleaved_image(images.subspan(i * bytes, bytes), static_cast<int>(config.channels),
+                                    static_cast<int>(config.image_size())));
+}
+
+void run_job(const EditJob& job) {
+    const OpenedCheckpoint checkpoint(job.checkpoint);
+    const FractalConfig& config = checkpoint.description.config;
+    check_flags(job, config);
+    const EditCanvas canvas =
+        make_edit_canvas({job.picture, job.mask, job.box, job.outpaint, job.uncrop},
+                         static_cast<int>(config.image_size()), static_cast<int>(config.channels));
+    require_editable(config, canvas.mask);
+    const auto model = checkpoint.load();
+    const SampleRule rule = job.drawing.rule();
+    FractalSampler sampler(*model, job.count, rule.guidance != 1, job.drawing.iterations);
+    std::optional<TraceFolder> trace;
+    if (!job.drawing.trace.empty()) {
+        trace.emplace(job.drawing.trace, config, static_cast<int>(std::min(job.count, job.columns)));
+        sampler.trace(trace->recorder());
+    }
+    const std::vector<std::uint8_t> picture = planar_pixels(canvas.picture);
+    const std::vector<std::int64_t> classes(static_cast<std::size_t>(job.count), job.label.value_or(-1));
+    const auto start = std::chrono::steady_clock::now();
+    const auto images = sampler.edit({picture, canvas.mask}, classes, rule);
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+    if (trace) trace->write_animation();
+    if (!job.each.empty()) write_each(job, config, images);
+    write_png(job.out, edit_sheet(canvas, images, static_cast<int>(job.columns)));
+    fmt::print("{} of {} pixels redrawn {} times in {:.2f} s: {}\n",
+               std::count(canvas.mask.begin(), canvas.mask.end(), 1), canvas.mask.size(), job.count,
+               spent.count(), job.out);
+}
+
+void add_region_flags(CLI::App& command, EditJob& job) {
+    command.add_option("--mask", job.mask,
+                       "Image of the picture's size: what is white is redrawn, down to single pixels");
+    command.add_option("--box", job.box, "x,y,width,height in pixels of the picture: is redrawn")
+        ->delimiter(',')
+        ->expected(4);
+    command
+        .add_option("--outpaint", job.outpaint,
+                    "north,east,south,west in pixels of the model: the picture is scaled to what they leave, "
+                    "and they are drawn")
+        ->delimiter(',')
+        ->expected(4);
+    command
+        .add_option(
+            "--uncrop", job.uncrop,
+            "width,height in pixels of the model: the picture is scaled to that, and all around it is drawn")
+        ->delimiter(',')
+        ->expected(2);
+}
+
+}  // namespace
+
+void add_edit_job(CLI::App& app) {
+    CLI::App* command =
+        app.add_subcommand("edit", "Redraw a part of a picture: inpaint, outpaint, uncrop, change its class");
+    const auto job = std::make_shared<EditJob>();
+    add_checkpoint_flags(*command, job->checkpoint);
+    command
+        ->add_option("--image", job->picture, "JPEG or PNG file; brought to the model's size if it is larger")
+        ->required();
+    add_region_flags(*command, *job);
+    command->add_option("--class", job->label, "Class to draw, by number (default: unconditional)");
+    command->add_option("--count", job->count, "Results")->capture_default_str()->check(CLI::Range(1, 4096));
+    command->add_option("--out", job->out, "PNG file for the sheet: original, hole, results")->required();
+    command->add_option("--each", job->each, "Folder for the results one by one");
+    command->add_option("--columns", job->columns, "Pictures in a row of the sheet")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    add_draw_flags(*command, job->drawing);
+    command->callback([job] { run_job(*job); });
+}

@@ -1,0 +1,45 @@
+#include "sample/trace.h"
+
+#include <algorithm>
+
+#include "data/animation.h"
+#include "data/sheet.h"
+#include "runtime/error.h"
+
+namespace {
+
+constexpr std::uint8_t unknown_pixel = 128;
+constexpr int animation_milliseconds = 5000, shortest_frame = 40, longest_frame = 400;
+
+}  // namespace
+
+TraceFolder::TraceFolder(std::filesystem::path folder, const FractalConfig& config, int columns)
+    : folder_(std::move(folder)),
+      channels_(static_cast<int>(config.channels)),
+      size_(static_cast<int>(config.image_size())),
+      columns_(columns) {
+    std::error_code problem;
+    std::filesystem::create_directories(folder_, problem);
+    if (problem) fail("{}: cannot be made: {}", folder_.string(), problem.message());
+}
+
+Trace TraceFolder::recorder() {
+    return [this](std::span<const std::uint8_t> images, std::span<const std::uint8_t> known) {
+        const auto plane = static_cast<std::size_t>(size_ * size_);
+        std::vector<std::uint8_t> shown(images.begin(), images.end());
+        for (std::size_t i = 0; i < shown.size(); ++i) {
+            const std::size_t image = i / plane / static_cast<std::size_t>(channels_);
+            if (known[image * plane + i % plane] == 0) shown[i] = unknown_pixel;
+        }
+        const Image sheet = image_sheet(shown, channels_, size_, columns_);
+        write_png(folder_ / fmt::format("{:04}.png", frames_.size()), sheet);
+        frames_.push_back(sheet);
+    };
+}
+
+void TraceFolder::write_animation() const {
+    AnimationTiming timing;
+    timing.frame =
+        std::clamp(animation_milliseconds / static_cast<int>(frames_.size()), shortest_frame, longest_frame);
+    ::write_animation(folder_ / "trace.webp", frames_, timing);
+}

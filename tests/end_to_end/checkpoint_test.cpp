@@ -1,0 +1,198 @@
+// Checkpoints of others: published .pth files and bare weights are drawn from, measured, trained on and
+// converted, once a flag says which model they are.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "runtime/pth.h"
+#include "runtime/safetensors.h"
+#include "tests/end_to_end/workplace.h"
+#include "tests/unit/pth_writer.h"
+
+namespace {
+
+const std::string published = "tests/golden/fractalar_tiny.pth",
+                  bare = "tests/golden/fractalar_tiny.weights.safetensors";
+
+// The configuration of the golden model in published.json.
+struct PublishedModel {
+    PublishedModel() {
+        work.write(
+            "published.json",
+            R"({"img_size_list": [16, 4, 1], "embed_dim_list": [64, 48, 32], "num_blocks_list": [3, 2, 1],
+                       "num_heads_list": [4, 4, 2], "generator_type_list": ["ar", "ar", "ar"], "class_num": 10})");
+    }
+    Outcome draw(const std::string& checkpoint, const std::string& picture, const Words& more) const {
+        return work.run(
+            "sample",
+            Words{"fractal", "--checkpoint", checkpoint, "--count", "2", "--out", work.path(picture)} + more);
+    }
+    Outcome convert(const std::string& checkpoint, const std::string& out, const Words& more = {}) const {
+        return work.run("sample",
+                        Words{"convert", "--checkpoint", checkpoint, "--out", work.path(out)} + more);
+    }
+
+    Workplace work;
+    const Words config{"--config", work.path("published.json")};
+};
+
+void check_refused(const Outcome& outcome, int exit_code, const std::string& part) {
+    CHECK(outcome.exit_code == exit_code);
+    CHECK(is_one_line(outcome.errors));
+    CHECK_MESSAGE(outcome.errors.find(part) != std::string::npos, outcome.errors);
+}
+
+// A .pth with the tensors of a safetensors file under `model` and, negated, under `model_ema`.
+void write_with_average(const std::filesystem::path& path, const SafetensorsFile& file) {
+    using namespace pth_writer;
+    Pairs newest, average;
+    std::vector<Storage> storages;
+    const auto add = [&](Pairs& pairs, const std::string& name, const std::vector<float>& values) {
+        const std::string key = std::to_string(storages.size());
+        pairs.emplace_back(name, float_tensor(key, file.shape(name)));
+        storages.push_back({key, bytes_of(values)});
+    };
+    for (const std::string& name : file.names()) {
+        const auto floats = file.floats(name);
+        std::vector<float> values(floats.begin(), floats.end());
+        add(newest, name, values);
+        for (float& value : values) value = -value;
+        add(average, name, values);
+    }
+    write_pth(path, dictionary({{"model", dictionary(newest)}, {"model_ema", dictionary(average)}}),
+              storages);
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(PublishedModel,
+                  "end to end: a published checkpoint draws the pictures that its weights do") {
+    REQUIRE(draw(published, "a.png", config).exit_code == 0);
+    REQUIRE(draw(bare, "b.png", config).exit_code == 0);
+    CHECK(read_file(work.at("a.png")) == read_file(work.at("b.png")));
+
+    REQUIRE(convert(published, "c.safetensors", config).exit_code == 0);
+    REQUIRE(draw(work.path("c.safetensors"), "c.png", {}).exit_code == 0);
+    CHECK(read_file(work.at("c.png")) == read_file(work.at("a.png")));
+    const SafetensorsFile converted(work.at("c.safetensors")), expected(bare);
+    CHECK(converted.names() == expected.names());
+    for (const std::string& name : expected.names())
+        CHECK_MESSAGE(std::ranges::equal(converted.bytes(name), expected.bytes(name)), name);
+    CHECK(converted.metadata("epoch") == "3");
+    CHECK(converted.metadata("classes") == "[]");
+
+    const Outcome info = work.run("sample", {"info", work.path("c.safetensors")});
+    CHECK(info.exit_code == 0);
+    CHECK(info.output.find("342752 parameters") != std::string::npos);
+    const Outcome unknown = work.run("sample", {"info", published});
+    CHECK(unknown.exit_code == 0);
+    CHECK(unknown.output.find("79 tensors; does not say which model it is") != std::string::npos);
+    CHECK(unknown.output.find("args.model: fractalar_tiny") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(PublishedModel, "end to end: a published checkpoint is measured and trained on") {
+    REQUIRE(work.run("data", {"fractals", "--out", work.path("data.bin"), "--size", "16", "--count", "12"})
+                .exit_code == 0);
+    const auto measure = [&](const std::string& checkpoint) {
+        return work.run("sample", Words{"evaluate", "nll", "--checkpoint", checkpoint, "--data",
+                                        work.path("data.bin"), "--images", "4", "--json"} +
+                                      config);
+    };
+    const Outcome theirs = measure(published), ours = measure(bare);
+    REQUIRE(theirs.exit_code == 0);
+    CHECK(theirs.output.find("bits_per_dim") != std::string::npos);
+    CHECK(theirs.output == ours.output);
+
+    // So small a step moves no weight by more than 1e-9.
+    const Words words{
+        "--config", work.path("published.json"), "--lr", "1e-10", "--warmup-steps", "0", "--init-from",
+        published};
+    REQUIRE(work.run("train", work.training("run", 1, words)).exit_code == 0);
+    const SafetensorsFile trained(work.at("run/last.safetensors")), expected(bare);
+    for (const std::string& name : expected.names()) {
+        const auto a = trained.floats(name), b = expected.floats(name);
+        for (std::size_t i = 0; i < b.size(); ++i) REQUIRE(std::abs(a[i] - b[i]) < 1e-8f);
+    }
+}
+
+TEST_CASE_FIXTURE(PublishedModel,
+                  "end to end: what is wrong with a checkpoint's configuration is said in one line") {
+    check_refused(draw(published, "a.png", {}), 2, "does not say which model it is");
+    check_refused(draw(bare, "a.png", {}), 2, "--preset NAME or --config FILE says it");
+    check_refused(draw(published, "a.png", {"--preset", "fractalar_16"}), 1,
+                  published + ": tensor fake_latent has shape [1, 64], expected [1, 192]");
+    check_refused(draw(published, "a.png", config + Words{"--preset", "fractalar_16"}), 2, "not both");
+    check_refused(draw(published, "a.png", config + Words{"--weights", "average"}), 1,
+                  "holds no averaged weights");
+    const auto with = [&](const std::string& blocks) {
+        work.write("other.json", R"({"img_size_list": [16, 4, 1], "embed_dim_list": [64, 48, 32],
+            "num_blocks_list": [)" + blocks +
+                                     R"(], "num_heads_list": [4, 4, 2],
+            "generator_type_list": ["ar", "ar", "ar"], "class_num": 10})");
+        return draw(published, "a.png", {"--config", work.path("other.json")});
+    };
+    check_refused(with("4, 2, 1"), 1, "has no tensor generator.blocks.3.");
+    check_refused(with("2, 2, 1"), 1, "holds tensor generator.blocks.2.");
+    check_refused(with("2, 2, 1"), 1, "and 6 more, which the model lacks");
+    std::string damaged = read_file(published);
+    damaged.resize(damaged.size() / 2);
+    work.write("half.pth", damaged);
+    check_refused(draw(work.path("half.pth"), "a.png", config), 1, "not a zip archive, or cut off");
+    CHECK_FALSE(std::filesystem::exists(work.at("a.png")));
+}
+
+TEST_CASE_FIXTURE(PublishedModel, "end to end: model_ema of a .pth is the average of its weights") {
+    const SafetensorsFile weights(bare);
+    write_with_average(work.at("ema.pth"), weights);
+    REQUIRE(convert(work.path("ema.pth"), "newest.safetensors", config + Words{"--weights", "newest"})
+                .exit_code == 0);
+    REQUIRE(convert(work.path("ema.pth"), "average.safetensors", config + Words{"--weights", "average"})
+                .exit_code == 0);
+    REQUIRE(convert(work.path("ema.pth"), "default.safetensors", config).exit_code == 0);
+    CHECK(differences(work.at("average.safetensors"), work.at("default.safetensors")) == "");
+    const SafetensorsFile newest(work.at("newest.safetensors")), average(work.at("average.safetensors"));
+    for (const std::string& name : weights.names()) {
+        CHECK_MESSAGE(newest.floats(name)[0] == weights.floats(name)[0], name);
+        CHECK_MESSAGE(average.floats(name)[0] == -weights.floats(name)[0], name);
+    }
+}
+
+TEST_CASE("end to end: convert keeps a run's weights or their average, and what is still true of them") {
+    const Workplace work;
+    work.make_config("model.json", 10);
+    work.make_fractals("data.bin", 40);
+    REQUIRE(
+        work.run("train", work.training("run", 4, {"--ema", "0.75", "--validation", work.path("data.bin")}))
+            .exit_code == 0);
+    const SafetensorsFile run(work.at("run/last.safetensors"));
+    for (const std::string choice : {"newest", "average"}) {
+        CAPTURE(choice);
+        const std::string out = work.path(choice + ".safetensors");
+        REQUIRE(work.run("sample", {"convert", "--checkpoint", work.path("run/last.safetensors"), "--out",
+                                    out, "--weights", choice})
+                    .exit_code == 0);
+        const SafetensorsFile file(out);
+        CHECK(file.entries().size() * 4 == run.entries().size());
+        for (const std::string& name : file.names())
+            CHECK(
+                std::ranges::equal(file.bytes(name), run.bytes((choice == "average" ? "ema." : "") + name)));
+        for (const char* key : {"step", "config", "classes", "training"})
+            CHECK(file.metadata(key) == run.metadata(key));
+        CHECK_FALSE(file.metadata().contains("ema_decay"));
+        // It was measured with the average.
+        CHECK(file.metadata().contains("validation_bits_per_dim") == (choice == "average"));
+        CHECK_FALSE(file.metadata().contains("crc32/ema.fake_latent"));
+        for (const std::string& checkpoint : {work.path("run/last.safetensors"), out})
+            REQUIRE(
+                work.run("sample", {"fractal", "--checkpoint", checkpoint, "--count", "2", "--out",
+                                    checkpoint + ".png", "--weights", checkpoint == out ? "newest" : choice})
+                    .exit_code == 0);
+        CHECK(read_file(out + ".png") == read_file(work.at("run/last.safetensors.png")));
+        const Outcome refused = work.run(
+            "sample", {"fractal", "--checkpoint", out, "--out", work.path("x.png"), "--weights", "average"});
+        check_refused(refused, 1, "holds no averaged weights");
+    }
+}
