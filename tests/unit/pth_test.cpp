@@ -23,9 +23,9 @@ namespace {
 using Floats = std::vector<float>;
 
 Floats read(const TensorFile& file, const std::string& name) {
-    const auto& shape = file.shape(name);
-    Floats values(static_cast<std::size_t>(
-        std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>{})));
+    std::size_t count = 1;  // wraps around harmlessly where a later size is 0
+    for (const std::int64_t size : file.shape(name)) count *= static_cast<std::size_t>(size);
+    Floats values(count);
     file.read(name, values.data());
     return values;
 }
