@@ -41,7 +41,7 @@ ifneq ($(CUDA),)
 $(error CUDA=$(CUDA): the CUDA backend is not part of this version; build without CUDA)
 endif
 
-WARNINGS := -Wall -Wextra -Wshadow -Werror -Wno-stringop-overflow  # the last one: false alarms from fmt under g++ 12
+WARNINGS := -Wall -Wextra -Wshadow -Werror -Wno-stringop-overflow -Wno-restrict  # the last two: false alarms from fmt and std::string under g++ 12
 CXXFLAGS := -std=c++20 -O3 -g1 -march=native -mprefer-vector-width=512 -fno-math-errno -fopenmp $(WARNINGS) -I.
 LDLIBS := -ldnnl -lfmt -lz -lzip -lwebpmux -lwebp
 ifneq ($(SANITIZE),)

@@ -32,16 +32,16 @@ double rounded_gflop(double operations) {
 // Bytes alive at the worst moment of a training step of `images` images, as planned.
 double planned_bytes(const FractalConfig& config, std::int64_t images, const ChunkSizes& chunks) {
     const FractalModel model(config, Device::cpu);
-    const std::vector<float> scales(static_cast<std::size_t>(config.channels), 1.0f);
+    const auto rows = static_cast<std::int64_t>(config.generators()) + 1;
+    const std::vector<float> scales(static_cast<std::size_t>(rows * config.channels), 1.0f);
+    const std::vector<std::int32_t> ids(static_cast<std::size_t>(images));
     Tape tape(Device::cpu);
     tape.set_recording(true);
     const std::int64_t dims = config.channels * config.image_size() * config.image_size();
     const Plan plan = plan_job(tape, [&] {
         const Tensor pixels = tape.create(images, dims, false),
-                     ids = tape.create(images, 1, false, sizeof(std::int32_t)),
-                     paths = tape.create(images, 1, false, sizeof(std::int64_t)),
-                     totals = tape.create(1, config.channels, false, sizeof(double));
-        model.loss(tape, pixels, ids, paths, scales, totals, {}, chunks);
+                     totals = tape.create(rows, config.channels, false, sizeof(double));
+        model.loss(tape, pixels, ids, {}, scales, totals, {}, chunks);
     });
     return static_cast<double>(plan.live_bytes);
 }
@@ -74,8 +74,12 @@ TEST_CASE("fractal cost: parameters are the model's") {
     two_levels.num_heads_list = {2, 4};
     two_levels.generator_type_list = {"ar", "ar"};
     wide.embed_dim_list = {200, 100, 12};  // gated widths of 768 and 512
+    FractalConfig mixed = tiny();
+    mixed.generator_type_list = {"mar", "ar", "ar"};
+    mixed.num_conds = 3;
     for (const FractalConfig& config :
-         {tiny(), grey, two_levels, wide, fractal_preset("fractalar_16").config})
+         {tiny(), grey, two_levels, wide, mixed, fractal_preset("fractalar_16").config,
+          fractal_preset("fractalmar_32").config, fractal_preset("fractalmar_base_in256").config})
         CHECK(cost_of(config).parameters() == FractalModel(config, Device::cpu).parameters().count());
 }
 
