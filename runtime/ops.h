@@ -1,6 +1,5 @@
-// The differentiable operations that models are written in. The only place that picks a backend: each op
-// calls the kernels of the device and, while the tape records, leaves a closure with their backward
-// counterparts.
+// The differentiable operations that models are written in: each op calls the kernels of the tape's device
+// (launch.h picks them) and, while the tape records, leaves a closure with their backward counterparts.
 //
 // A tensor is [rows, width] fp32 unless said otherwise; rows of several sequences follow each other
 // (sequence-major). Parameter gradients accumulate. All of these throw std::logic_error only, for shapes that
