@@ -17,7 +17,8 @@
 namespace cpu {
 namespace {
 
-constexpr std::int64_t tile_rows = 512;
+constexpr std::int64_t tile_rows = 512;   // at most
+constexpr std::int64_t row_granule = 16;  // tiles are a multiple of this, but for the last
 
 void sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, std::int64_t K, const float* A,
            std::int64_t lda, const float* B, std::int64_t ldb, float beta, float* C, std::int64_t ldc) {
@@ -25,17 +26,19 @@ void sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, s
         throw std::runtime_error("dnnl_sgemm refused its arguments");
 }
 
-// Calls body(first row, number of rows) for tiles, in parallel if there are at least two.
+// Calls body(first row, number of rows) for tiles, in parallel if there are at least two. Tiles are of one
+// size and even in number: a small last one, or an odd one, would leave half of the threads waiting.
 template <class Body>
 void for_row_tiles(std::int64_t rows, Body body) {
     if (rows < 2 * tile_rows) {
         body(std::int64_t{0}, rows);
         return;
     }
-    const std::int64_t tiles = (rows + tile_rows - 1) / tile_rows;
+    const std::int64_t tiles = (rows + 2 * tile_rows - 1) / (2 * tile_rows) * 2;
+    const std::int64_t size = ((rows + tiles - 1) / tiles + row_granule - 1) / row_granule * row_granule;
 #pragma omp parallel for schedule(static)
     for (std::int64_t tile = 0; tile < tiles; ++tile)
-        body(tile * tile_rows, std::min(tile_rows, rows - tile * tile_rows));
+        if (tile * size < rows) body(tile * size, std::min(size, rows - tile * size));
 }
 
 void add_bias(float* y, std::int64_t y_stride, const float* bias, std::int64_t rows, std::int64_t N) {

@@ -23,13 +23,14 @@ struct MarModel {
         return work.run("sample", Words{job, "--checkpoint", work.path("run/last.safetensors")} + more);
     }
     void train(std::int64_t steps) const {
-        REQUIRE(work.run("train", work.training("run", steps)).exit_code == 0);
+        // So small steps leave the predictions nearly even: what is drawn again differs almost surely.
+        REQUIRE(work.run("train", work.training("run", steps, {"--lr", "1e-4"})).exit_code == 0);
     }
     // A picture of the model's size.
     std::string picture() const {
-        REQUIRE(
-            sample("fractal", {"--count", "1", "--classes", "3", "--each", work.path("drawn")}).exit_code ==
-            0);
+        REQUIRE(sample("fractal",
+                       {"--count", "1", "--classes", "3", "--seed", "77", "--each", work.path("drawn")})
+                    .exit_code == 0);
         return work.path("drawn/000000-class-3.png");
     }
     // Results of an edit one by one.
@@ -134,7 +135,8 @@ TEST_CASE_FIXTURE(MarModel, "end to end: edits keep what is known and follow see
     CHECK(box[0].pixels != box[1].pixels);
     CHECK(results("again", 3, {"--box", "2,1,3,5"})[2].pixels == box[2].pixels);
     CHECK(results("seed", 3, {"--box", "2,1,3,5", "--seed", "4"})[2].pixels != box[2].pixels);
-    CHECK(results("class", 3, {"--box", "2,1,3,5", "--class", "7", "--cfg", "4"})[2].pixels != box[2].pixels);
+    CHECK(results("class", 3, {"--box", "2,1,3,5", "--class", "7", "--cfg", "400"})[2].pixels !=
+          box[2].pixels);
 
     // A mask file of single pixels does what the box does.
     Image mask{8, 8, 1, std::vector<std::uint8_t>(64)};
