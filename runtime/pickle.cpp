@@ -473,7 +473,9 @@ void PickleMachine::push_long(std::string_view little_endian) {
 
 void PickleMachine::push_decimal(std::string_view digits) {
     if (const auto value = parse_number<std::int64_t>(digits)) return push_integer(Kind::integer, *value);
-    if (digits.empty() || digits.substr(1).find_first_not_of("0123456789") != std::string_view::npos)
+    const std::string_view unsigned_digits =
+        digits.substr(digits.starts_with('-') || digits.starts_with('+'));
+    if (unsigned_digits.empty() || unsigned_digits.find_first_not_of("0123456789") != std::string_view::npos)
         refuse("a whole number expected");
     push(text(Kind::long_integer, digits));
 }

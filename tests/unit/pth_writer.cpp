@@ -1,5 +1,6 @@
 #include "tests/unit/pth_writer.h"
 
+#include <fmt/format.h>
 #include <zip.h>
 
 #include <stdexcept>
@@ -33,31 +34,31 @@ std::string none() {
 }
 
 std::string text(std::string_view content) {
-    return "X" + little_endian(content.size(), 4) + std::string(content);
+    return joined({"X", little_endian(content.size(), 4), std::string(content)});
 }
 
 std::string integer(std::int64_t value) {
-    return "\x8a\x08" + little_endian(static_cast<std::uint64_t>(value), 8);
+    return joined({"\x8a\x08", little_endian(static_cast<std::uint64_t>(value), 8)});
 }
 
 std::string tuple(const std::vector<std::string>& items) {
-    return "(" + joined(items) + "t";
+    return joined({"(", joined(items), "t"});
 }
 
 std::string list(const std::vector<std::string>& items) {
-    return "](" + joined(items) + "e";
+    return joined({"](", joined(items), "e"});
 }
 
 std::string global(std::string_view module, std::string_view name) {
-    return "c" + std::string(module) + "\n" + std::string(name) + "\n";
+    return fmt::format("c{}\n{}\n", module, name);
 }
 
 std::string call(const std::string& callee, const std::vector<std::string>& arguments) {
-    return callee + tuple(arguments) + "R";
+    return joined({callee, tuple(arguments), "R"});
 }
 
 std::string dictionary(const Pairs& pairs) {
-    return "}" + set_items(pairs);
+    return joined({"}", set_items(pairs)});
 }
 
 std::string ordered_dictionary(const Pairs& pairs) {
@@ -93,7 +94,7 @@ std::string float_tensor(std::string_view key, const Sizes& shape) {
 }
 
 std::string pickle(const std::string& value, int protocol) {
-    return std::string("\x80") + static_cast<char>(protocol) + value + ".";
+    return joined({"\x80", std::string(1, static_cast<char>(protocol)), value, "."});
 }
 
 void write_zip(const std::filesystem::path& path, const std::vector<Entry>& entries) {
