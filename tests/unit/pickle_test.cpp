@@ -185,7 +185,7 @@ TEST_CASE("pickle: what is no pickle is refused") {
                                      raw("0."),
                                      raw("(N(."),
                                      raw("N(a."),
-                                     raw("(NN.s."),
+                                     raw("(Ns."),
                                      raw("h\x01."),
                                      raw("gx\n."),
                                      raw("g1\n."),
