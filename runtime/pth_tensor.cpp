@@ -184,7 +184,7 @@ std::optional<PthTensor> parse_tensor(const Pickle& pickle, Value value, std::st
                unit = static_cast<std::int64_t>(scalar_bytes(storage.type));
     const std::int64_t there = storage.count * unit / element, offset = pickle[arguments[1]].integer,
                        span = element_span(tensor, source);
-    if (offset < 0 || offset > there || span > there - offset)
+    if (offset < 0 || span > there - offset)
         fail("{}: its elements from {} on do not lie within its storage of {} elements", source, offset,
              there);
     tensor.offset = static_cast<std::uint64_t>(storage.first * unit + offset * element);

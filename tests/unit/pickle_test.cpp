@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include <chrono>
+#include <ctime>
 #include <string>
 
 #include "runtime/error.h"
@@ -185,7 +185,7 @@ TEST_CASE("pickle: what is no pickle is refused") {
                                      raw("0."),
                                      raw("(N(."),
                                      raw("N(a."),
-                                     raw("(NN.s."),
+                                     raw("(Ns."),
                                      raw("h\x01."),
                                      raw("gx\n."),
                                      raw("g1\n."),
@@ -220,7 +220,7 @@ TEST_CASE("pickle: what is no pickle is refused") {
 }
 
 TEST_CASE("pickle: bombs of depth, memo and stack end in an error or in harmless data") {
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();  // of the processor, whatever else it does
     const std::size_t many = 3'000'000;
     CHECK_FALSE(runs(std::string(many, '(') + "N."));
     CHECK_FALSE(runs(std::string(many, ']') + "."));
@@ -236,8 +236,7 @@ TEST_CASE("pickle: bombs of depth, memo and stack end in an error or in harmless
     std::string names = text(std::string(1'000'000, 'x')) + "q\x01";
     for (int i = 0; i < 100'000; ++i) names += "h\x01h\x01\x93";
     CHECK(runs(names + "."));
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    CHECK(spent.count() < 60);
+    CHECK((std::clock() - start) / CLOCKS_PER_SEC < 30);
 }
 
 TEST_CASE("pickle: cut off anywhere it is refused, changed anywhere it runs or is refused") {
