@@ -1,9 +1,7 @@
 // `build/train fractal`: trains a fractal model on a packed file.
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
-#include <csignal>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -18,10 +16,9 @@
 #include "train/jobs.h"
 #include "train/progress.h"
 #include "train/run_folder.h"
+#include "train/stop_signals.h"
 
 namespace {
-
-std::atomic<bool> stop_requested{false};
 
 struct FractalJob {
     std::string preset, config, data, validation, out, initial, device = "cpu";
@@ -209,7 +206,7 @@ void train(const FractalJob& job, FractalTrainer& trainer, const TrainingSetting
     Loader loader(data, settings.batch, settings.seed, settings.flip, trainer.position());
     Progress progress(trainer.steps_done(), settings.steps);
     Window window;
-    while (trainer.steps_done() < settings.steps && !stop_requested) {
+    while (trainer.steps_done() < settings.steps && !stop_signals::requested()) {
         const StepResult result = trainer.step(loader);
         const std::int64_t step = trainer.steps_done();
         if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm))
@@ -254,7 +251,7 @@ void train(const FractalJob& job, FractalTrainer& trainer, const TrainingSetting
             });
         progress.go_on();
     }
-    if (stop_requested && trainer.steps_done() < settings.steps) {
+    if (stop_signals::requested() && trainer.steps_done() < settings.steps) {
         folder.save_checkpoint(trainer.steps_done(), job.keep,
                                [&](const auto& path) { trainer.save(path, data.classes(), std::nullopt); });
         progress.say(fmt::format("stopped after step {}; the same command continues", trainer.steps_done()));
@@ -300,7 +297,7 @@ void run_job(const FractalJob& job) {
                trainer.model().parameters().count(), data->count(), settings.steps,
                settings.images_per_step(),
                static_cast<double>(trainer.state_bytes() + trainer.plan().bytes) / 0x1p20);
-    for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { stop_requested = true; });
+    stop_signals::finish_step_first();
     if (job.profile) start_profile();
     train(job, trainer, settings, *data, validation.get(), folder);
     if (job.profile) fmt::print("{}", profile_table());

@@ -1,8 +1,10 @@
 // build/train: trains models, one subcommand a job.
 #include "runtime/program.h"
 #include "train/jobs.h"
+#include "train/stop_signals.h"
 
 int main(int argument_count, char** arguments) {
+    stop_signals::receive();
     CLI::App app("Trains generative image models. A run is a folder; starting it again continues it.");
     app.require_subcommand(1);
     add_fractal_job(app);

@@ -30,6 +30,7 @@ class Command {
     Command(const Command&) = delete;
     Command& operator=(const Command&) = delete;
 
+    pid_t process() const { return process_; }
     void send(int signal);
     // False if the program ended or the time passed without stdout containing `text`.
     bool wait_for_output(std::string_view text, std::chrono::seconds timeout = patience);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <csignal>
 #include <fstream>
+#include <sstream>
 #include <string>
 
 #include "tests/end_to_end/workplace.h"
@@ -87,6 +88,25 @@ TEST_CASE_FIXTURE(Bench,
     CHECK(continued.output.find(fmt::format("after step {}\n", step)) != std::string::npos);
     train("reference", step + 3, more);
     check_same("run", "reference", step + 3);
+}
+
+TEST_CASE_FIXTURE(Bench, "end to end: no computing thread is interrupted by Ctrl-C or SIGTERM") {
+    Command command = work.start("train", work.training("run", 100'000));
+    REQUIRE(command.wait_for_output("step 3/"));
+    int threads = 0, open = 0;
+    for (const auto& thread : fs::directory_iterator(fmt::format("/proc/{}/task", command.process()))) {
+        std::istringstream status(read_file(thread.path() / "status"));
+        for (std::string line; std::getline(status, line);) {
+            if (!line.starts_with("SigBlk:")) continue;
+            const std::uint64_t blocked = std::stoull(line.substr(7), nullptr, 16);
+            ++threads;
+            if ((blocked >> (SIGINT - 1) & blocked >> (SIGTERM - 1) & 1) == 0) ++open;
+        }
+    }
+    CHECK(threads >= 3);  // training, loading, waiting for signals
+    CHECK(open <= 1);     // the last one
+    command.send(SIGTERM);
+    CHECK(command.finish().exit_code == 0);
 }
 
 TEST_CASE_FIXTURE(

@@ -1,0 +1,15 @@
+// Ctrl-C and SIGTERM as a request that the training loop looks at between two steps.
+#pragma once
+
+namespace stop_signals {
+
+// Call first thing in main(): from here on no thread of the process receives these signals but one that waits
+// for them. A handler would run on the stack of a computing thread, and the generated kernels of oneDNN's
+// matrix product keep data further below the stack pointer than the ABI protects from handlers.
+void receive();
+
+// Before this a signal ends the process as usual, after it sets requested().
+void finish_step_first();
+bool requested();
+
+}  // namespace stop_signals
