@@ -4,6 +4,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "runtime/atomic_file.h"
+#include "runtime/error.h"
+
 namespace {
 
 // Draws one image enlarged by `factor` with its upper left corner at (left, top).
@@ -33,6 +36,15 @@ Image interleaved_image(std::span<const std::uint8_t> image, int channels, int s
     Image result = white_image(size, size, channels);
     draw_image(result, image, size, 1, 0, 0);
     return result;
+}
+
+void write_images(const std::filesystem::path& folder, std::span<const std::uint8_t> images, int channels,
+                  int size, std::span<const std::string> suffixes) {
+    make_folder(folder);
+    const std::size_t bytes = images.size() / suffixes.size();
+    for (std::size_t i = 0; i < suffixes.size(); ++i)
+        write_png(folder / fmt::format("{:06}{}.png", i, suffixes[i]),
+                  interleaved_image(images.subspan(i * bytes, bytes), channels, size));
 }
 
 Image image_sheet(std::span<const std::uint8_t> images, int channels, int size, int columns) {

@@ -2,12 +2,19 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <span>
+#include <string>
 
 #include "data/image_file.h"
 
 // One image as it is.
 Image interleaved_image(std::span<const std::uint8_t> image, int channels, int size);
+
+// images [n, C, size, size] one by one: FOLDER/000000SUFFIX.png, and so on, `suffixes` [n]. Makes the folder.
+// Throws Error.
+void write_images(const std::filesystem::path& folder, std::span<const std::uint8_t> images, int channels,
+                  int size, std::span<const std::string> suffixes);
 
 // images [n, C, size, size] in rows of `columns`, on white, two pixels apart; images below 64 pixels are
 // enlarged by a whole factor.

@@ -61,3 +61,11 @@ void AtomicFile::commit() {
         ::close(folder_descriptor);
     }
 }
+
+void make_folder(const std::filesystem::path& path) {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    if (!std::filesystem::is_directory(path))
+        fail("{}: cannot make the folder: {}", path.string(),
+             error ? error.message() : "a file of this name is there");
+}

@@ -28,3 +28,6 @@ class AtomicFile {
     std::filesystem::path destination_, partial_;
     int descriptor_ = -1;
 };
+
+// Makes a folder, its parents included, unless it is there. Throws Error.
+void make_folder(const std::filesystem::path& path);

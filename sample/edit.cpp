@@ -32,15 +32,6 @@ void check_flags(const EditJob& job, const FractalConfig& config) {
         fail_usage("--cfg {}: guides towards a class, and no --class is given", job.drawing.guidance);
 }
 
-void write_each(const EditJob& job, const FractalConfig& config, std::span<const std::uint8_t> images) {
-    std::filesystem::create_directories(job.each);
-    const std::size_t bytes = images.size() / static_cast<std::size_t>(job.count);
-    for (std::size_t i = 0; i < static_cast<std::size_t>(job.count); ++i)
-        write_png(std::filesystem::path(job.each) / fmt::format("{:06}.png", i),
-                  interleaved_image(images.subspan(i * bytes, bytes), static_cast<int>(config.channels),
-                                    static_cast<int>(config.image_size())));
-}
-
 void run_job(const EditJob& job) {
     const OpenedCheckpoint checkpoint(job.checkpoint);
     const FractalConfig& config = checkpoint.description.config;
@@ -63,7 +54,9 @@ void run_job(const EditJob& job) {
     const auto images = sampler.edit({picture, canvas.mask}, classes, rule);
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
     if (trace) trace->write_animation();
-    if (!job.each.empty()) write_each(job, config, images);
+    if (!job.each.empty())
+        write_images(job.each, images, static_cast<int>(config.channels),
+                     static_cast<int>(config.image_size()), std::vector<std::string>(classes.size()));
     write_png(job.out, edit_sheet(canvas, images, static_cast<int>(job.columns)));
     fmt::print("{} of {} pixels redrawn {} times in {:.2f} s: {}\n",
                std::count(canvas.mask.begin(), canvas.mask.end(), 1), canvas.mask.size(), job.count,

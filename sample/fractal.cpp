@@ -82,18 +82,6 @@ std::int64_t sheet_columns(const SampleJob& job, const FractalConfig& config, st
                         : std::llround(std::ceil(std::sqrt(static_cast<double>(count))));
 }
 
-void write_each(const SampleJob& job, const FractalConfig& config, const std::vector<std::int64_t>& classes,
-                std::span<const std::uint8_t> images) {
-    std::filesystem::create_directories(job.each);
-    const std::size_t bytes = images.size() / classes.size();
-    for (std::size_t i = 0; i < classes.size(); ++i) {
-        const std::string label = classes[i] < 0 ? "" : fmt::format("-class-{}", classes[i]);
-        write_png(std::filesystem::path(job.each) / fmt::format("{:06}{}.png", i, label),
-                  interleaved_image(images.subspan(i * bytes, bytes), static_cast<int>(config.channels),
-                                    static_cast<int>(config.image_size())));
-    }
-}
-
 void run_job(const SampleJob& job) {
     const OpenedCheckpoint checkpoint(job.checkpoint);
     const FractalConfig& config = checkpoint.description.config;
@@ -104,10 +92,14 @@ void run_job(const SampleJob& job) {
     const auto start = std::chrono::steady_clock::now();
     const auto images = draw(job, *model, classes, columns);
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    if (!job.each.empty()) write_each(job, config, classes, images);
-    if (!job.out.empty())
-        write_png(job.out, image_sheet(images, static_cast<int>(config.channels),
-                                       static_cast<int>(config.image_size()), static_cast<int>(columns)));
+    const auto channels = static_cast<int>(config.channels), size = static_cast<int>(config.image_size());
+    if (!job.each.empty()) {
+        std::vector<std::string> suffixes;
+        for (const std::int64_t label : classes)
+            suffixes.push_back(label < 0 ? "" : fmt::format("-class-{}", label));
+        write_images(job.each, images, channels, size, suffixes);
+    }
+    if (!job.out.empty()) write_png(job.out, image_sheet(images, channels, size, static_cast<int>(columns)));
     fmt::print("{} images in {:.2f} s{}{}{}\n", classes.size(), spent.count(),
                job.out.empty() ? "" : ": " + job.out, job.each.empty() ? "" : ", one by one in " + job.each,
                job.drawing.trace.empty() ? "" : ", step by step in " + job.drawing.trace);

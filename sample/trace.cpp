@@ -4,6 +4,7 @@
 
 #include "data/animation.h"
 #include "data/sheet.h"
+#include "runtime/atomic_file.h"
 #include "runtime/error.h"
 
 namespace {
@@ -18,9 +19,7 @@ TraceFolder::TraceFolder(std::filesystem::path folder, const FractalConfig& conf
       channels_(static_cast<int>(config.channels)),
       size_(static_cast<int>(config.image_size())),
       columns_(columns) {
-    std::error_code problem;
-    std::filesystem::create_directories(folder_, problem);
-    if (problem) fail("{}: cannot be made: {}", folder_.string(), problem.message());
+    make_folder(folder_);
 }
 
 Trace TraceFolder::recorder() {

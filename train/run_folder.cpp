@@ -25,10 +25,7 @@ std::int64_t leading_number(std::string_view text) {
 }  // namespace
 
 RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
-    std::error_code error;
-    std::filesystem::create_directories(path_, error);
-    if (!std::filesystem::is_directory(path_))
-        fail("{}: the run's folder cannot be created: {}", path_.string(), error.message());
+    make_folder(path_);
 }
 
 void RunFolder::write_config(std::string_view json) const {
