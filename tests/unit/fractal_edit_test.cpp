@@ -11,37 +11,24 @@
 #include "models/metrics/likelihood.h"
 #include "runtime/error.h"
 #include "runtime/optimizer.h"
-#include "runtime/random.h"
 #include "tests/unit/kernel_check.h"
+#include "tests/unit/random_fractal.h"
+
+using random_fractal::make_config, random_fractal::random_model, random_fractal::with_types;
 
 namespace {
 
+// All of its levels MAR, with five conditions.
 FractalConfig mar_model(std::vector<std::int64_t> sizes, std::int64_t channels, bool guiding_pixel,
                         std::int64_t class_num = 4) {
-    const std::size_t n = sizes.size();
-    FractalConfig config{std::move(sizes), {}, {}, {}, {}, 5, guiding_pixel, class_num, channels};
-    for (std::size_t i = 0; i < n; ++i) {
-        config.embed_dim_list.push_back(16);
-        config.num_heads_list.push_back(2);
-        config.num_blocks_list.push_back(1);
-        config.generator_type_list.push_back(i + 1 == n ? "ar" : "mar");
-    }
-    config.validate("test");
-    return config;
+    std::vector<std::string> types(sizes.size(), "mar");
+    types.back() = "ar";
+    return with_types(make_config(std::move(sizes), channels, class_num), types, 5, guiding_pixel);
 }
 
-const std::vector<FractalConfig> configs = {mar_model({8, 4, 1}, 3, false), mar_model({16, 8, 4, 1}, 3, true),
-                                            mar_model({8, 2, 1}, 1, true), mar_model({8, 1}, 3, false, 0)};
-
-std::unique_ptr<FractalModel> random_model(const FractalConfig& config) {
-    auto model = std::make_unique<FractalModel>(config, Device::cpu);
-    model->parameters().allocate(Device::cpu, true);
-    model->parameters().initialize(1);
-    for (const Parameter& parameter : model->parameters().all())
-        if (parameter.init == Init::normal || parameter.init == Init::zeros)
-            random_normal(parameter.value, parameter.count, random_key(2, parameter.name), 0.4f);
-    return model;
-}
+const std::vector<FractalConfig> editable = {mar_model({8, 4, 1}, 3, false),
+                                             mar_model({16, 8, 4, 1}, 3, true), mar_model({8, 2, 1}, 1, true),
+                                             mar_model({8, 1}, 3, false, 0)};
 
 std::vector<std::uint8_t> random_bytes(std::int64_t count, unsigned seed, int bound = 256) {
     std::vector<std::uint8_t> bytes;
@@ -81,7 +68,7 @@ std::string refusal(const FractalConfig& config, const std::vector<std::uint8_t>
 
 TEST_CASE("edit: known pixels come out byte for byte, and hidden ones are redrawn, for random masks") {
     std::mt19937 engine(5);
-    for (const FractalConfig& config : configs) {
+    for (const FractalConfig& config : editable) {
         const auto model = random_model(config);
         const std::int64_t s = config.image_size(), C = config.channels;
         for (const bool guided : {false, true}) {
@@ -111,7 +98,7 @@ TEST_CASE("edit: known pixels come out byte for byte, and hidden ones are redraw
 }
 
 TEST_CASE("edit: with everything hidden it is sampling") {
-    for (const FractalConfig& config : configs) {
+    for (const FractalConfig& config : editable) {
         const auto model = random_model(config);
         const std::int64_t s = config.image_size();
         const std::vector<std::uint8_t> picture = random_bytes(config.channels * s * s, 1),
@@ -125,7 +112,7 @@ TEST_CASE("edit: with everything hidden it is sampling") {
 }
 
 TEST_CASE("edit: what is drawn depends on what is known") {
-    const auto model = random_model(configs[0]);
+    const auto model = random_model(editable[0]);
     const std::vector<std::uint8_t> mask = [] {
         std::vector<std::uint8_t> half(64);
         std::fill_n(half.begin(), 32, std::uint8_t{1});
@@ -214,7 +201,7 @@ TEST_CASE("edit: a guiding pixel stays within what the known pixels allow") {
 }
 
 TEST_CASE("edit: a trace shows known pixels from the start and every drawn patch from its step on") {
-    const FractalConfig config = configs[0];
+    const FractalConfig config = editable[0];
     const auto model = random_model(config);
     const std::vector<std::uint8_t> picture = random_bytes(3 * 64, 4);
     std::vector<std::uint8_t> mask(64, 1);

@@ -13,65 +13,12 @@
 #include "runtime/image_ops.h"
 #include "runtime/optimizer.h"
 #include "tests/unit/kernel_check.h"
+#include "tests/unit/random_fractal.h"
 
 using namespace kernel_check;
+using namespace random_fractal;
 
 namespace {
-
-FractalConfig make_config(std::vector<std::int64_t> sizes, std::int64_t channels, std::int64_t class_num) {
-    const std::size_t n = sizes.size();
-    FractalConfig config{std::move(sizes), {}, {}, {}, {}, 1, false, class_num, channels};
-    const std::int64_t widths[] = {16, 12, 8, 8}, heads[] = {2, 1, 2, 1};
-    for (std::size_t i = 0; i < n; ++i) {
-        config.embed_dim_list.push_back(i + 1 == n ? 12 : widths[i]);
-        config.num_heads_list.push_back(i + 1 == n ? 2 : heads[i]);
-        config.num_blocks_list.push_back(i == 1 ? 1 : 2);
-        config.generator_type_list.push_back("ar");
-    }
-    config.validate("test");
-    return config;
-}
-
-FractalConfig with_types(FractalConfig config, std::vector<std::string> types, std::int64_t num_conds,
-                         bool guiding_pixel = false) {
-    config.generator_type_list = std::move(types);
-    config.num_conds = num_conds;
-    config.guiding_pixel = guiding_pixel;
-    config.validate("test");
-    return config;
-}
-
-const std::vector<FractalConfig> ar_configs = {make_config({8, 4, 1}, 3, 5), make_config({8, 2, 1}, 1, 5),
-                                               make_config({8, 1}, 3, 0), make_config({16, 8, 4, 1}, 3, 5)};
-const std::vector<FractalConfig> mar_configs = {
-    with_types(make_config({8, 4, 1}, 3, 5), {"mar", "mar", "ar"}, 5),
-    with_types(make_config({16, 8, 4, 1}, 3, 5), {"mar", "mar", "mar", "ar"}, 5, true),
-    with_types(make_config({8, 4, 1}, 1, 5), {"mar", "mar", "ar"}, 2, true),
-    with_types(make_config({8, 2, 1}, 1, 5), {"ar", "mar", "ar"}, 5),
-    with_types(make_config({8, 4, 1}, 3, 0), {"mar", "ar", "ar"}, 3),
-    with_types(make_config({8, 1}, 3, 5), {"mar", "ar"}, 4)};
-
-std::vector<FractalConfig> all_configs() {
-    std::vector<FractalConfig> all = ar_configs;
-    all.insert(all.end(), mar_configs.begin(), mar_configs.end());
-    return all;
-}
-const std::vector<FractalConfig> configs = all_configs();
-
-bool has_mar(const FractalConfig& config) {
-    return std::ranges::count(config.generator_type_list, "mar") > 0;
-}
-
-// A model whose random weights are large enough that its predictions are far from even.
-std::unique_ptr<FractalModel> random_model(const FractalConfig& config) {
-    auto model = std::make_unique<FractalModel>(config, Device::cpu);
-    model->parameters().allocate(Device::cpu, true);
-    model->parameters().initialize(1);
-    for (const Parameter& parameter : model->parameters().all())
-        if (parameter.init == Init::normal || parameter.init == Init::zeros)
-            random_normal(parameter.value, parameter.count, random_key(2, parameter.name), 0.4f);
-    return model;
-}
 
 // Samples with consecutive numbers.
 struct Samples {
@@ -408,34 +355,6 @@ TEST_CASE("fractal: one batch can be learned by heart") {
     }
 }
 
-TEST_CASE("sampler: an image depends on its number, class and seed alone") {
-    for (const FractalConfig& config : configs)
-        for (const float guidance : {1.0f, 2.5f}) {
-            if (config.class_num == 0 && guidance != 1) continue;
-            const auto model = random_model(config);
-            SampleRule rule;
-            rule.guidance = guidance;
-            rule.filter_threshold = 1e-4f;
-            rule.first_image = 7;
-            FractalSampler four(*model, 4, guidance != 1), one(*model, 1, guidance != 1);
-            const std::vector<std::int64_t> classes = config.class_num > 0
-                                                          ? std::vector<std::int64_t>{0, 4, 2, -1}
-                                                          : std::vector<std::int64_t>(4, -1);
-            const std::vector<std::uint8_t> images = four.sample(classes, rule);
-            CHECK(four.sample(classes, rule) == images);
-            const std::size_t dims = images.size() / 4;
-            for (std::size_t i = 0; i < 4; ++i) {
-                SampleRule alone = rule;
-                alone.first_image += static_cast<std::int64_t>(i);
-                const std::vector<std::uint8_t> image = one.sample(std::span(classes).subspan(i, 1), alone);
-                CHECK(std::equal(image.begin(), image.end(),
-                                 images.begin() + static_cast<std::ptrdiff_t>(i * dims)));
-            }
-            rule.seed = 1;
-            CHECK(four.sample(classes, rule) != images);
-        }
-}
-
 TEST_CASE("sampler: a greedy image is the most likely continuation at every value") {
     for (const FractalConfig& config : ar_configs) {
         const auto model = random_model(config);
@@ -460,46 +379,6 @@ TEST_CASE("sampler: a greedy image is the most likely continuation at every valu
         CHECK(std::ranges::count(samples.pixels, samples.pixels[0]) <
               static_cast<std::int64_t>(samples.pixels.size()));
     }
-}
-
-TEST_CASE("sampler: guidance") {
-    const auto model = random_model(configs[0]);
-    const std::vector<std::int64_t> classes = {1, 2};
-    SampleRule rule;
-    const std::vector<std::uint8_t> plain = FractalSampler(*model, 2, false).sample(classes, rule);
-    FractalSampler guided(*model, 2, true);
-    rule.guidance = std::nextafter(1.0f, 2.0f);
-    CHECK(guided.sample(classes, rule) == plain);
-    rule.guidance = 4;
-    const std::vector<std::uint8_t> linear = guided.sample(classes, rule);
-    CHECK(linear != plain);
-    rule.linear_schedule = false;
-    CHECK(guided.sample(classes, rule) != linear);
-    const std::vector<std::int64_t> unconditional = {-1, -1};
-    const std::vector<std::uint8_t> strong = guided.sample(unconditional, rule);
-    rule.guidance = 1;
-    CHECK(FractalSampler(*model, 2, false).sample(unconditional, rule) == strong);
-}
-
-TEST_CASE("sampler: what it refuses") {
-    const auto model = random_model(configs[0]);
-    FractalSampler sampler(*model, 2, false);
-    for (const std::int64_t label : {-2, 5, 1000}) {
-        const std::vector<std::int64_t> classes = {0, label};
-        CHECK_THROWS_WITH_AS(sampler.sample(classes, {}), doctest::Contains(std::to_string(label).c_str()),
-                             UsageError);
-    }
-    CHECK_THROWS_AS(sampler.sample(std::vector<std::int64_t>(3, 0), {}), std::logic_error);
-    CHECK_THROWS_AS(sampler.sample({}, {}), std::logic_error);
-    SampleRule rule;
-    rule.guidance = 2;
-    CHECK_THROWS_AS(sampler.sample(std::vector<std::int64_t>{0}, rule), std::logic_error);
-    const auto unlabelled = random_model(ar_configs[2]);
-    CHECK_THROWS_WITH_AS(FractalSampler(*model, 1, false, {4}), doctest::Contains("one per level"),
-                         UsageError);
-    CHECK_THROWS_AS(FractalSampler(*unlabelled, 1, true), UsageError);
-    CHECK_THROWS_AS(FractalSampler(*unlabelled, 1, false).sample(std::vector<std::int64_t>{0}, {}),
-                    UsageError);
 }
 
 TEST_CASE("fractal: planning the paper's models takes no memory") {
