@@ -84,10 +84,6 @@ FractalSampler::FractalSampler(const FractalModel& model, std::int64_t batch, bo
     SampleRule rule;
     rule.guidance = guided ? 2.0f : 1.0f;
     plan_ = plan_job(tape_, [&] { run(nullptr, classes, rule, nullptr); });
-    if (plan_.bytes > available_memory(Device::cpu))
-        fail("sampling {} images at once needs {:.0f} MiB, {:.0f} MiB are free: draw fewer at once", batch,
-             static_cast<double>(plan_.bytes) / 0x1p20,
-             static_cast<double>(available_memory(Device::cpu)) / 0x1p20);
 }
 
 std::vector<std::uint8_t> FractalSampler::sample(std::span<const std::int64_t> classes,
@@ -111,6 +107,10 @@ std::vector<std::uint8_t> FractalSampler::draw(const EditTask* task, std::span<c
         if (label < -1 || label >= config.class_num)
             fail_usage("class {} is out of range: the model has classes 0 to {}", label,
                        config.class_num - 1);
+    if (tape_.arena().slab_bytes() < plan_.bytes && plan_.bytes > available_memory(Device::cpu))
+        fail("sampling {} images at once needs {:.0f} MiB, {:.0f} MiB are free: draw fewer at once", batch_,
+             static_cast<double>(plan_.bytes) / 0x1p20,
+             static_cast<double>(available_memory(Device::cpu)) / 0x1p20);
     std::vector<std::uint8_t> bytes(
         classes.size() *
         static_cast<std::size_t>(config.channels * config.image_size() * config.image_size()));
