@@ -215,7 +215,7 @@ std::span<const FractalPreset> fractal_presets() {
         {"fractalmar_32",
          "a small MAR model of 32x32 images that learns on two cores and edits",
          false,
-         {{32, 8, 1}, {192, 128, 64}, {3, 3, 2}, {6, 4, 2}, {"mar", "mar", "ar"}, 5, false, 10, 3}},
+         {{32, 4, 1}, {192, 96, 64}, {4, 3, 2}, {6, 3, 2}, {"mar", "mar", "ar"}, 5, false, 10, 3}},
     };
     return presets;
 }
