@@ -393,11 +393,10 @@ void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
     }
 }
 
-void copy_tensor(Tape& tape, const Tensor& destination, const Tensor& source) {
-    const std::int64_t count = source.rows() * source.width();
-    LAUNCH(tape, copy_rows, tape.value(destination), count, tape.value(source), count, 1, count);
+void add_tensor(Tape& tape, const Tensor& destination, const Tensor& source) {
+    LAUNCH(tape, residual_backward_accumulate, tape.value(destination), tape.value(source),
+           tape.elements(source.node()));
 }
-
 void copy_to_tensor(Tape& tape, const Tensor& destination, const void* host, std::size_t bytes) {
     if (!tape.planning()) copy_to_device(tape.device(), tape.value<std::byte>(destination), host, bytes);
 }

@@ -87,8 +87,9 @@ void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
                          std::span<const Parameter* const> biases, std::span<const float> scales,
                          const Tensor& totals);
 
-// Copies between tensors of one size, and to and from the host.
-void copy_tensor(Tape& tape, const Tensor& destination, const Tensor& source);
+// destination += source. Not recorded.
+void add_tensor(Tape& tape, const Tensor& destination, const Tensor& source);
+// Copies to and from the host.
 void copy_to_tensor(Tape& tape, const Tensor& destination, const void* host, std::size_t bytes);
 void copy_from_tensor(Tape& tape, void* host, const Tensor& source, std::size_t bytes);
 void zero_tensor(Tape& tape, const Tensor& tensor);

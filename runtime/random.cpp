@@ -1,6 +1,7 @@
 #include "runtime/random.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 #include <vector>
@@ -20,14 +21,22 @@ float random_uniform(PhiloxKey key, std::uint64_t index, std::uint32_t step) {
         {0, static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32), step}, key)[0]);
 }
 
+// The first of Box and Muller's two normal numbers.
+static double box_muller(const std::array<std::uint32_t, 4>& words) {
+    const double radius = std::sqrt(-2.0 * std::log(1.0 - static_cast<double>(unit_float(words[0]))));
+    return radius * std::cos(2.0 * std::numbers::pi * static_cast<double>(unit_float(words[1])));
+}
+
+double random_normal(PhiloxKey key, std::int64_t path, std::uint32_t element, std::uint32_t step) {
+    return box_muller(philox(
+        {element, static_cast<std::uint32_t>(path), static_cast<std::uint32_t>(path >> 32), step}, key));
+}
+
 void random_normal(float* values, std::int64_t count, PhiloxKey key, float deviation) {
-    for (std::int64_t i = 0; i < count; ++i) {
-        const auto words =
-            philox({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i >> 32), 0, 0}, key);
-        const double radius = std::sqrt(-2.0 * std::log(1.0 - static_cast<double>(unit_float(words[0]))));
-        const double angle = 2.0 * std::numbers::pi * static_cast<double>(unit_float(words[1]));
-        values[i] = static_cast<float>(radius * std::cos(angle)) * deviation;
-    }
+    for (std::int64_t i = 0; i < count; ++i)
+        values[i] = static_cast<float>(box_muller(philox(
+                        {static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i >> 32), 0, 0}, key))) *
+                    deviation;
 }
 
 void random_symmetric(float* values, std::int64_t count, PhiloxKey key, float limit) {

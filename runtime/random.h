@@ -15,6 +15,9 @@ PhiloxKey random_key(std::uint64_t seed, std::string_view purpose);
 // Uniform in [0, 1) with 24 bits.
 float random_uniform(PhiloxKey key, std::uint64_t index, std::uint32_t step = 0);
 
+// From normal(0, 1), keyed by (key, path, element, step).
+double random_normal(PhiloxKey key, std::int64_t path, std::uint32_t element, std::uint32_t step);
+
 // `count` numbers from normal(0, deviation), by Box and Muller; element i depends on (key, i) alone.
 void random_normal(float* values, std::int64_t count, PhiloxKey key, float deviation);
 

@@ -126,7 +126,8 @@ void FractalTrainer::run_batch(const Batch& batch, const FractalMasks& masks, st
                                      false, sizeof(double));
     copy_to_tensor(tape_, bytes, batch.pixels.data(), batch.pixels.size());
     copy_to_tensor(tape_, sums, totals.data(), totals.size() * sizeof(double));
-    const PassRule rule{settings_.dropout, recompute_, settings_.seed, step_number()};
+    constexpr float jitter = 0.01f;
+    const PassRule rule{settings_.dropout, recompute_, jitter, settings_.seed, step_number()};
     model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), ids,
                 masks, scales, sums, rule, chunks_);
     copy_from_tensor(tape_, totals.data(), sums, totals.size() * sizeof(double));

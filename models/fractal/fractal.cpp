@@ -1,8 +1,10 @@
 #include "models/fractal/fractal.h"
 
 #include <algorithm>
+#include <string>
 
 #include "runtime/image_ops.h"
+#include "runtime/random.h"
 
 namespace {
 
@@ -122,7 +124,7 @@ void FractalModel::level_loss(Pass& pass, std::size_t level, const Tensor& image
         Tensor guiding_pixel;
         if (config_.guides(level)) {
             guiding_pixel = mean_pixels(tape, images, config_.channels, size);
-            pixel_loss(pass, *mar_level(level).guiding_level(), level, guiding_pixel,
+            pixel_loss(pass, *mar_level(level).guiding_level(), level, jittered(pass, level, guiding_pixel),
                        first_condition(tape, condition, config_.condition_width(level)));
         }
         mar_loss(pass, level, patches, condition, guiding_pixel);
@@ -155,6 +157,25 @@ void FractalModel::children_loss(Pass& pass, std::size_t level, const Tensor& pa
                   [&](std::int64_t begin, std::int64_t count, const Tensor& chunk) {
                       level_loss(pass, level + 1, pass.tape.slice(patches, begin, count), chunk);
                   });
+}
+
+Tensor FractalModel::jittered(Pass& pass, std::size_t level, const Tensor& guiding_pixel) const {
+    if (pass.rule.jitter == 0) return guiding_pixel;
+    const PhiloxKey key = random_key(pass.rule.seed, "guiding jitter/" + std::to_string(level));
+    const std::int64_t M = guiding_pixel.rows(), C = config_.channels;
+    std::vector<float> noise;
+    for (std::int64_t m = 0; m < M && !pass.tape.planning(); ++m)
+        for (std::int64_t c = 0; c < C; ++c) {
+            const std::int64_t path =
+                pass.masks.level(level).paths[static_cast<std::size_t>(pass.done[level] + m)];
+            const double normal = random_normal(key, path, static_cast<std::uint32_t>(c), pass.rule.step);
+            noise.push_back(static_cast<float>(normal) * pass.rule.jitter / 255.0f /
+                            config_.pixel_deviation()[static_cast<std::size_t>(c)]);
+        }
+    const Tensor y = pass.tape.create(M, C, false);
+    copy_to_tensor(pass.tape, y, noise.data(), noise.size() * sizeof(float));
+    add_tensor(pass.tape, y, guiding_pixel);
+    return y;
 }
 
 void FractalModel::pixel_loss(Pass& pass, const PixelLevel& model, std::size_t row, const Tensor& normalized,

@@ -58,6 +58,7 @@ class FractalModel {
     void mar_loss(Pass& pass, std::size_t level, const Tensor& patches, const Tensor& condition,
                   const Tensor& guiding_pixel) const;
     void children_loss(Pass& pass, std::size_t level, const Tensor& patches, const Tensor& conditions) const;
+    Tensor jittered(Pass& pass, std::size_t level, const Tensor& guiding_pixel) const;
     void pixel_loss(Pass& pass, const PixelLevel& model, std::size_t row, const Tensor& normalized,
                     const Tensor& condition) const;
 

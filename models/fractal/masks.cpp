@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <stdexcept>
 #include <string>
 
@@ -13,11 +12,7 @@ namespace {
 // |z| for a standard normal z, given that it is at most 4.
 double half_normal(PhiloxKey key, std::int64_t path, std::uint32_t step) {
     for (std::uint32_t attempt = 0;; ++attempt) {
-        const auto words = philox(
-            {attempt, static_cast<std::uint32_t>(path), static_cast<std::uint32_t>(path >> 32), step}, key);
-        const double radius = std::sqrt(-2.0 * std::log(1.0 - static_cast<double>(unit_float(words[0]))));
-        const double z =
-            std::abs(radius * std::cos(2 * std::numbers::pi * static_cast<double>(unit_float(words[1]))));
+        const double z = std::abs(random_normal(key, path, attempt, step));
         if (z <= 4) return z;
     }
 }

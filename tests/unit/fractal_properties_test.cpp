@@ -151,7 +151,7 @@ void check_close(const FractalModel& model, const PassResult& a, const PassResul
 }
 
 PassRule dropping(std::uint64_t seed, std::uint32_t step) {
-    return {0.2f, false, seed, step};
+    return {0.2f, false, 0.01f, seed, step};
 }
 
 // Logits of every pixel and channel, given all pixels before: [pixels of all samples in the order of patches,
@@ -306,6 +306,26 @@ TEST_CASE("fractal: dropout is a function of seed, step and sample") {
     CHECK(run_pass(*mar, samples, dropping(1, 3), chunks).totals != plain.totals);
 }
 
+TEST_CASE("fractal: jitter decides the halves of guiding pixels, and nothing else") {
+    const FractalConfig& config = mar_configs[1];
+    const auto model = random_model(config);
+    Samples samples = random_samples(config, 2);
+    // Patches of two neighbouring brightnesses in equal parts: their mean lies between two values.
+    for (std::size_t i = 0; i < samples.pixels.size(); ++i)
+        samples.pixels[i] = static_cast<std::uint8_t>(100 + i % 2);
+    PassRule rule;
+    const PassResult plain = run_pass(*model, samples, rule, model->default_chunks());
+    rule.jitter = 0.01f;
+    const PassResult jittered = run_pass(*model, samples, rule, model->default_chunks());
+    CHECK(jittered.totals != plain.totals);
+    CHECK(std::equal(jittered.totals.end() - 3, jittered.totals.end(), plain.totals.end() - 3));
+    CHECK(run_pass(*model, samples, rule, whole(config, 2)).terms == jittered.terms);
+    for (std::uint8_t& pixel : samples.pixels) pixel = 100;
+    const PassResult whole_values = run_pass(*model, samples, rule, model->default_chunks());
+    rule.jitter = 0;
+    CHECK(run_pass(*model, samples, rule, model->default_chunks()).totals == whole_values.totals);
+}
+
 TEST_CASE("fractal: accumulated batches equal the large one") {
     for (const FractalConfig& config : configs) {
         const auto model = random_model(config);
@@ -396,7 +416,7 @@ TEST_CASE("fractal: planning the paper's models takes no memory") {
                 const Tensor images = tape.create(32, 3 * config.image_size() * config.image_size(), false),
                              totals =
                                  tape.create(static_cast<std::int64_t>(config.generators()) + 1, 3, false, 8);
-                model.loss(tape, images, ids, {}, scales, totals, {0.1f, false, 1, 1}, chunks);
+                model.loss(tape, images, ids, {}, scales, totals, {0.1f, false, 0.01f, 1, 1}, chunks);
             });
         };
         const Plan chunked = plan_with(model.default_chunks()), at_once = plan_with(whole(config, 32));
