@@ -210,8 +210,8 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const Sequences& seq
     const FractalConfig& config = model_.config();
     const std::int64_t L = config.tokens(level), M = sequences.count(), rows = condition.rows();
     const MarLevel& generator = model_.mar_level(level);
-    Order order = random_orders(job, level, sequences);
     std::vector<std::uint8_t> hidden = hidden_patches(config, level, job.task, sequences.origins);
+    Order order = random_orders(job, level, sequences, hidden);
     const Tensor guide =
         config.guides(level) ? guiding_pixel(job, level, sequences, condition, guidance) : Tensor();
     std::int64_t steps = 0;
@@ -240,10 +240,9 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const Sequences& seq
 }
 
 FractalSampler::Order FractalSampler::random_orders(const Job& job, std::size_t level,
-                                                    const Sequences& sequences) {
-    const FractalConfig& config = model_.config();
-    const std::int64_t L = config.tokens(level);
-    const std::vector<std::uint8_t> hidden = hidden_patches(config, level, job.task, sequences.origins);
+                                                    const Sequences& sequences,
+                                                    std::span<const std::uint8_t> hidden) {
+    const std::int64_t L = model_.config().tokens(level);
     const PhiloxKey key = random_key(job.rule.seed, "order/" + std::to_string(level));
     const std::vector<std::int64_t>* recorded = nullptr;
     if (!replay_orders_.empty() && !tape_.planning()) recorded = &replay_orders_.at(replayed_orders_++);

@@ -96,7 +96,9 @@ class FractalSampler {
     Tensor uniforms(const Job& job, std::size_t level, const Sequences& sequences);
     // The patches that step s draws, ascending; takes them out of `order`.
     std::vector<std::int32_t> next_patches(Order& order, std::size_t level, std::int64_t s) const;
-    Order random_orders(const Job& job, std::size_t level, const Sequences& sequences);
+    // Orders of the hidden patches [sequences, L].
+    Order random_orders(const Job& job, std::size_t level, const Sequences& sequences,
+                        std::span<const std::uint8_t> hidden);
     void record_draws(std::size_t level, const Sequences& sequences, const Tensor& values,
                       const Tensor& numbers, const Tensor& margins);
     void report_step(const Job& job, const Tensor& patches, std::span<const std::uint8_t> hidden);

@@ -223,4 +223,13 @@ class Check {
     std::vector<std::vector<float>> gradients_;
 };
 
+// A tensor of the test's own numbers.
+template <class T>
+Tensor constant(Tape& tape, std::int64_t rows, const std::vector<T>& values) {
+    const Tensor tensor =
+        tape.create(rows, static_cast<std::int64_t>(values.size()) / rows, false, sizeof(T));
+    copy_to_tensor(tape, tensor, values.data(), values.size() * sizeof(T));
+    return tensor;
+}
+
 }  // namespace gradient_check

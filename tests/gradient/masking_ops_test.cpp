@@ -6,18 +6,6 @@
 
 using namespace gradient_check;
 
-namespace {
-
-template <class T>
-Tensor constant(Tape& tape, std::int64_t rows, const std::vector<T>& values) {
-    const Tensor tensor =
-        tape.create(rows, static_cast<std::int64_t>(values.size()) / rows, false, sizeof(T));
-    copy_to_tensor(tape, tensor, values.data(), values.size() * sizeof(T));
-    return tensor;
-}
-
-}  // namespace
-
 DEVICE_TEST("gradient: masked_sequence") {
     constexpr std::int64_t M = 2, L = 4, n = 3, D = 5;
     const std::vector<std::uint8_t> mask = {1, 0, 0, 1, 0, 1, 1, 1};

@@ -30,15 +30,6 @@ struct Weights {
     }
 };
 
-// A tensor of the test's own numbers.
-template <class T>
-Tensor constant(Tape& tape, std::int64_t rows, const std::vector<T>& values) {
-    const Tensor tensor =
-        tape.create(rows, static_cast<std::int64_t>(values.size()) / rows, false, sizeof(T));
-    copy_to_tensor(tape, tensor, values.data(), values.size() * sizeof(T));
-    return tensor;
-}
-
 DropoutRule dropout_rule(const Tensor& paths) {
     return {0.3f, random_key(5, "dropout"), 2, paths.node()};
 }
