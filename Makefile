@@ -1,5 +1,6 @@
 # Every way in. `make` alone lists the targets. Variables: NAME (of the run), DATA (fractals, cifar10 or a packed file), PRESET (of the model),
-# ARGS (more flags for the program), BUILD (folder for what is built), CUDA=1 (reserved for the CUDA backend).
+# ARGS (more flags for the program), BUILD (folder for what is built), CUDA=1 (with the CUDA
+# backend), ARCH (the GPUs to build it for).
 BUILD ?= build
 CXX ?= g++
 DATA ?= fractals
@@ -37,9 +38,14 @@ $(BUILD)/deps.stamp:
 
 # ---- compiling --------------------------------------------------------------------------------------------------------------------
 
-ifneq ($(CUDA),)
-$(error CUDA=$(CUDA): the CUDA backend is not part of this version; build without CUDA)
-endif
+# CUDA=1: nvcc compiles the .cu files for each architecture of ARCH. EMULATED=1, set by the target `emulated`: the C++ compiler does,
+# against the headers of tests/emulator, and --device cuda is a card that they pretend. Each has a folder of its own in build/.
+CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda /usr/lib/cuda) /usr)
+NVCC ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) nvcc)
+ARCH ?= 80 90 100
+comma := ,
+empty :=
+space := $(empty) $(empty)
 
 WARNINGS := -Wall -Wextra -Wshadow -Werror -Wno-stringop-overflow -Wno-restrict  # the last two: false alarms from fmt and std::string under g++ 12
 CXXFLAGS := -std=c++20 -O3 -g1 -march=native -mprefer-vector-width=512 -fno-math-errno -fopenmp $(WARNINGS) -I.
@@ -48,8 +54,25 @@ ifneq ($(SANITIZE),)
 CXXFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
 endif
 
-object = $(patsubst %.cpp,$(BUILD)/objects/%.o,$(1))
-LIBRARY := $(call object,$(filter-out data/main.cpp,$(wildcard kernels/*.cpp runtime/*.cpp models/*/*.cpp data/*.cpp)))
+ifneq ($(CUDA)$(EMULATED),)
+CXXFLAGS += -DFRACTAL_CUDA -DFRACTAL_CUDA_ARCHITECTURES=$(subst $(space),$(comma),$(strip $(ARCH)))
+endif
+ifneq ($(EMULATED),)
+CXXFLAGS += -Itests/emulator/include
+LDLIBS += -lboost_context
+else ifneq ($(CUDA),)
+CXXFLAGS += -isystem $(CUDA_HOME)/include
+NVCCFLAGS := -std=c++20 -O3 -lineinfo --expt-relaxed-constexpr -Werror all-warnings -Xptxas -v -Xcompiler -Wall$(comma)-Wextra -I. \
+             $(foreach arch,$(ARCH),-gencode arch=compute_$(arch)$(comma)code=sm_$(arch))
+LDLIBS += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart
+endif
+
+object = $(patsubst %,$(BUILD)/objects/%.o,$(basename $(1)))
+LIBRARY := $(call object,$(filter-out data/main.cpp runtime/device_cuda.cpp,$(wildcard kernels/*.cpp runtime/*.cpp models/*/*.cpp data/*.cpp)))
+ifneq ($(CUDA)$(EMULATED),)
+KERNELS := $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(wildcard kernels/*.cu))
+LIBRARY += $(KERNELS) $(call object,runtime/device_cuda.cpp)
+endif
 TRAIN := $(call object,$(wildcard train/*.cpp))
 SAMPLE := $(call object,$(wildcard sample/*.cpp))
 TESTS := $(call object,tests/main.cpp $(wildcard tests/unit/*.cpp tests/gradient/*.cpp tests/golden/*.cpp tests/end_to_end/*.cpp)) \
@@ -57,7 +80,7 @@ TESTS := $(call object,tests/main.cpp $(wildcard tests/unit/*.cpp tests/gradient
 BENCH := $(call object,$(wildcard tests/bench/*.cpp))
 
 # -march=native and the flags are part of what an object is: another machine or another setting builds everything anew.
-STAMP := $(shell { $(CXX) -march=native -E -v -x c++ /dev/null 2>&1 | grep cc1plus; echo '$(CXXFLAGS)'; } | cksum)
+STAMP := $(shell { $(CXX) -march=native -E -v -x c++ /dev/null 2>&1 | grep cc1plus; echo '$(CXXFLAGS) $(NVCCFLAGS)'; } | cksum)
 ifneq ($(STAMP),$(shell cat $(BUILD)/machine.stamp 2>/dev/null))
 $(shell mkdir -p $(BUILD) && echo '$(STAMP)' > $(BUILD)/machine.stamp)
 endif
@@ -68,6 +91,19 @@ $(BUILD)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "compiling $<"
 	@$(CXX) $(CXXFLAGS) -MMD -MP -c $< -o $@
+
+ifneq ($(EMULATED),)
+$(BUILD)/objects/%.cu.o: %.cu $(BUILD)/machine.stamp $(BUILD)/deps.stamp
+	@mkdir -p $(@D)
+	@echo "compiling $< for the emulator"
+	@$(CXX) $(CXXFLAGS) -x c++ -MMD -MP -c $< -o $@
+else
+# What ptxas says about registers and spills is kept beside the object.
+$(BUILD)/objects/%.cu.o: %.cu $(BUILD)/machine.stamp $(BUILD)/deps.stamp
+	@mkdir -p $(@D)
+	@echo "compiling $< for sm_$(subst $(space),$(comma) sm_,$(strip $(ARCH)))"
+	@$(NVCC) $(NVCCFLAGS) -MMD -MP -c $< -o $@ > $(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas) >&2; exit 1; }
+endif
 
 $(BUILD)/libfractal.a: $(LIBRARY)
 	@rm -f $@

@@ -29,7 +29,7 @@ static float clip_factor(const AdamW& adamw) {
     return factor > 1 ? 1.0f : static_cast<float>(factor);
 }
 
-void adamw_update(float* parameter, float* exp_avg, float* exp_avg_sq, const float* gradient,
+void adamw_update(float* parameter, bf16* rounded, float* exp_avg, float* exp_avg_sq, const float* gradient,
                   std::int64_t count, const AdamW& adamw) {
     const float clip = clip_factor(adamw), keep = 1.0f - adamw.learning_rate * adamw.weight_decay;
     const float beta1 = adamw.beta1, beta2 = adamw.beta2, epsilon = adamw.epsilon;
@@ -44,6 +44,8 @@ void adamw_update(float* parameter, float* exp_avg, float* exp_avg_sq, const flo
             exp_avg_sq[i] = v;
             parameter[i] = keep * parameter[i] - step * m / (square_root(v * inverse2) + epsilon);
         }
+        if (rounded != nullptr)
+            for (std::int64_t i = begin; i < end; ++i) rounded[i] = nearest_bf16(parameter[i]);
     });
 }
 

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "kernels/bf16.h"
 #include "kernels/stream.h"
 
 struct AdamW {
@@ -25,7 +26,8 @@ namespace cpu {
 // parameter, exp_avg (m), exp_avg_sq (v) [count] are updated; gradient [count] is only read.
 // A squared norm that is not a number makes every parameter so: the caller stops before the update.
 // Moves 28 bytes per element (four read, three written); about 26 operations, one of them a division.
-void adamw_update(float* parameter, float* exp_avg, float* exp_avg_sq, const float* gradient,
+// rounded [count], may be null, receives the new parameters in bf16, for the matrix products of a device.
+void adamw_update(float* parameter, bf16* rounded, float* exp_avg, float* exp_avg_sq, const float* gradient,
                   std::int64_t count, const AdamW& adamw);
 
 // average = decay * average + (1 - decay) * parameter, [count] each. Moves 12 bytes per element, 2
@@ -37,8 +39,8 @@ void ema_update(float* average, const float* parameter, std::int64_t count, floa
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void adamw_update(Stream stream, float* parameter, float* exp_avg, float* exp_avg_sq, const float* gradient,
-                  std::int64_t count, const AdamW& adamw);
+void adamw_update(Stream stream, float* parameter, bf16* rounded, float* exp_avg, float* exp_avg_sq,
+                  const float* gradient, std::int64_t count, const AdamW& adamw);
 void ema_update(Stream stream, float* average, const float* parameter, std::int64_t count, float decay);
 
 }  // namespace cuda

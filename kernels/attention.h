@@ -74,10 +74,11 @@ void attention_backward(float* d_qkv, const float* d_out, const float* out, cons
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void attention_forward(Stream stream, float* out, float* log_sum_exp, const float* qkv,
-                       const AttentionShape& shape, const AttentionDropout& dropout);
-void attention_backward(Stream stream, float* d_qkv, const float* d_out, const float* out,
-                        const float* log_sum_exp, const float* qkv, const AttentionShape& shape,
-                        const AttentionDropout& dropout);
+template <class T>
+void attention_forward(Stream stream, T* out, float* log_sum_exp, const T* qkv, const AttentionShape& shape,
+                       const AttentionDropout& dropout);
+template <class T>
+void attention_backward(Stream stream, T* d_qkv, const T* d_out, const T* out, const float* log_sum_exp,
+                        const T* qkv, const AttentionShape& shape, const AttentionDropout& dropout);
 
 }  // namespace cuda

@@ -26,7 +26,8 @@ void attention_decode(float* out, float* key_cache, float* value_cache, const fl
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void attention_decode(Stream stream, float* out, float* key_cache, float* value_cache, const float* qkv,
+template <class T>
+void attention_decode(Stream stream, T* out, T* key_cache, T* value_cache, const T* qkv,
                       std::int64_t sequences, std::int64_t heads, std::int64_t head_dim,
                       std::int64_t position, std::int64_t capacity);
 

@@ -27,9 +27,11 @@ void cross_entropy_forward_backward(float* losses, float* logits, const std::int
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void cross_entropy_forward(Stream stream, float* losses, const float* logits, const std::int32_t* targets,
+template <class T>
+void cross_entropy_forward(Stream stream, float* losses, const T* logits, const std::int32_t* targets,
                            std::int64_t target_stride, std::int64_t rows, std::int64_t vocabulary);
-void cross_entropy_forward_backward(Stream stream, float* losses, float* logits, const std::int32_t* targets,
+template <class T>
+void cross_entropy_forward_backward(Stream stream, float* losses, T* logits, const std::int32_t* targets,
                                     std::int64_t target_stride, std::int64_t rows, std::int64_t vocabulary,
                                     float scale);
 

@@ -35,8 +35,9 @@ void dropout_backward(float* dx, const float* dy, std::int64_t sequences, const 
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void dropout_forward(Stream stream, float* y, const float* x, std::int64_t sequences, const Dropout& dropout);
-void dropout_backward(Stream stream, float* dx, const float* dy, std::int64_t sequences,
-                      const Dropout& dropout);
+template <class T>
+void dropout_forward(Stream stream, T* y, const T* x, std::int64_t sequences, const Dropout& dropout);
+template <class T>
+void dropout_backward(Stream stream, T* dx, const T* dy, std::int64_t sequences, const Dropout& dropout);
 
 }  // namespace cuda

@@ -28,10 +28,12 @@ void embedding_backward(float* dtable, const float* dy, std::int64_t dy_stride, 
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void embedding_forward(Stream stream, float* y, std::int64_t y_stride, const float* table,
+template <class T>
+void embedding_forward(Stream stream, T* y, std::int64_t y_stride, const float* table,
                        const std::int32_t* ids, std::int64_t ids_stride, std::int64_t rows,
                        std::int64_t width);
-void embedding_backward(Stream stream, float* dtable, const float* dy, std::int64_t dy_stride,
+template <class T>
+void embedding_backward(Stream stream, float* dtable, const T* dy, std::int64_t dy_stride,
                         const std::int32_t* ids, std::int64_t ids_stride, std::int64_t rows,
                         std::int64_t vocabulary, std::int64_t width);
 

@@ -27,9 +27,10 @@ void gated_silu_backward(float* d_gate_up, const float* dy, const float* gate_up
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void gated_silu_forward(Stream stream, float* y, const float* gate_up, std::int64_t rows,
-                        std::int64_t hidden);
-void gated_silu_backward(Stream stream, float* d_gate_up, const float* dy, const float* gate_up,
-                         std::int64_t rows, std::int64_t hidden);
+template <class T>
+void gated_silu_forward(Stream stream, T* y, const T* gate_up, std::int64_t rows, std::int64_t hidden);
+template <class T>
+void gated_silu_backward(Stream stream, T* d_gate_up, const T* dy, const T* gate_up, std::int64_t rows,
+                         std::int64_t hidden);
 
 }  // namespace cuda

@@ -26,13 +26,17 @@ void scatter_rows(float* y, const float* x, const std::int32_t* index, std::int6
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void copy_rows(Stream stream, float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
+template <class T>
+void copy_rows(Stream stream, T* y, std::int64_t y_stride, const T* x, std::int64_t x_stride,
                std::int64_t rows, std::int64_t width);
-void add_rows(Stream stream, float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
+template <class T>
+void add_rows(Stream stream, T* y, std::int64_t y_stride, const T* x, std::int64_t x_stride,
               std::int64_t rows, std::int64_t width);
-void gather_rows(Stream stream, float* y, const float* x, const std::int32_t* index, std::int64_t rows,
+template <class T>
+void gather_rows(Stream stream, T* y, const T* x, const std::int32_t* index, std::int64_t rows,
                  std::int64_t width);
-void scatter_rows(Stream stream, float* y, const float* x, const std::int32_t* index, std::int64_t rows,
+template <class T>
+void scatter_rows(Stream stream, T* y, const T* x, const std::int32_t* index, std::int64_t rows,
                   std::int64_t width);
 
 }  // namespace cuda

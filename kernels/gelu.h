@@ -24,7 +24,9 @@ void gelu_backward(float* dx, const float* dy, const float* x, std::int64_t coun
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void gelu_forward(Stream stream, float* y, const float* x, std::int64_t count);
-void gelu_backward(Stream stream, float* dx, const float* dy, const float* x, std::int64_t count);
+template <class T>
+void gelu_forward(Stream stream, T* y, const T* x, std::int64_t count);
+template <class T>
+void gelu_backward(Stream stream, T* dx, const T* dy, const T* x, std::int64_t count);
 
 }  // namespace cuda

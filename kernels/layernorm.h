@@ -43,13 +43,16 @@ std::int64_t layernorm_backward_workspace(std::int64_t width);
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void layernorm_forward(Stream stream, float* y, float* mean, float* rstd, const float* x, const float* weight,
+template <class T>
+void layernorm_forward(Stream stream, T* y, float* mean, float* rstd, const float* x, const float* weight,
                        const float* bias, std::int64_t rows, std::int64_t width, float eps);
-void layernorm_backward(Stream stream, float* dx, float* dweight, float* dbias, float* workspace,
-                        const float* dy, const float* x, const float* weight, const float* mean,
-                        const float* rstd, std::int64_t rows, std::int64_t width);
+template <class T>
+void layernorm_backward(Stream stream, float* dx, float* dweight, float* dbias, float* workspace, const T* dy,
+                        const float* x, const float* weight, const float* mean, const float* rstd,
+                        std::int64_t rows, std::int64_t width);
+template <class T>
 void layernorm_backward_accumulate(Stream stream, float* dx, float* dweight, float* dbias, float* workspace,
-                                   const float* dy, const float* x, const float* weight, const float* mean,
+                                   const T* dy, const float* x, const float* weight, const float* mean,
                                    const float* rstd, std::int64_t rows, std::int64_t width);
 std::int64_t layernorm_backward_workspace(std::int64_t width);
 

@@ -50,11 +50,13 @@ std::int64_t masked_sequence_backward_workspace(const MaskedSequenceShape& shape
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void masked_sequence_forward(Stream stream, float* x, const float* guide, const float* cond,
-                             const float* tokens, const std::uint8_t* mask, const float* mask_token,
-                             const float* pos, const MaskedSequenceShape& shape);
-void masked_sequence_backward(Stream stream, float* dguide, float* dcond, float* dtokens, float* dmask_token,
-                              float* dpos, float* workspace, const float* dx, const std::uint8_t* mask,
+template <class T>
+void masked_sequence_forward(Stream stream, float* x, const T* guide, const T* cond, const T* tokens,
+                             const std::uint8_t* mask, const float* mask_token, const float* pos,
+                             const MaskedSequenceShape& shape);
+template <class T>
+void masked_sequence_backward(Stream stream, T* dguide, T* dcond, T* dtokens, float* dmask_token, float* dpos,
+                              float* workspace, const float* dx, const std::uint8_t* mask,
                               const MaskedSequenceShape& shape);
 std::int64_t masked_sequence_backward_workspace(const MaskedSequenceShape& shape);
 

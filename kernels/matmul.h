@@ -48,22 +48,25 @@ void matmul(float* C, const float* A, const float* B, std::int64_t M, std::int64
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void linear_forward(Stream stream, float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
-                    const float* weight, const float* bias, std::int64_t rows, std::int64_t N,
-                    std::int64_t K);
-void linear_gelu_forward(Stream stream, float* activated, float* y, const float* x, const float* weight,
-                         const float* bias, std::int64_t rows, std::int64_t N, std::int64_t K);
-void linear_backward_input(Stream stream, float* dx, std::int64_t dx_stride, const float* dy,
-                           std::int64_t dy_stride, const float* weight, std::int64_t rows, std::int64_t N,
-                           std::int64_t K);
-void linear_backward_input_accumulate(Stream stream, float* dx, std::int64_t dx_stride, const float* dy,
-                                      std::int64_t dy_stride, const float* weight, std::int64_t rows,
+template <class T>
+void linear_forward(Stream stream, T* y, std::int64_t y_stride, const T* x, std::int64_t x_stride,
+                    const T* weight, const T* bias, std::int64_t rows, std::int64_t N, std::int64_t K);
+template <class T>
+void linear_gelu_forward(Stream stream, T* activated, T* y, const T* x, const T* weight, const T* bias,
+                         std::int64_t rows, std::int64_t N, std::int64_t K);
+template <class T>
+void linear_backward_input(Stream stream, T* dx, std::int64_t dx_stride, const T* dy, std::int64_t dy_stride,
+                           const T* weight, std::int64_t rows, std::int64_t N, std::int64_t K);
+template <class T>
+void linear_backward_input_accumulate(Stream stream, T* dx, std::int64_t dx_stride, const T* dy,
+                                      std::int64_t dy_stride, const T* weight, std::int64_t rows,
                                       std::int64_t N, std::int64_t K);
-void linear_backward_weight(Stream stream, float* d_weight, float* d_bias, float* workspace, const float* dy,
-                            std::int64_t dy_stride, const float* x, std::int64_t x_stride, std::int64_t rows,
+template <class T>
+void linear_backward_weight(Stream stream, float* d_weight, float* d_bias, float* workspace, const T* dy,
+                            std::int64_t dy_stride, const T* x, std::int64_t x_stride, std::int64_t rows,
                             std::int64_t N, std::int64_t K);
 std::int64_t linear_backward_weight_workspace(std::int64_t N);
-void matmul(Stream stream, float* C, const float* A, const float* B, std::int64_t M, std::int64_t N,
-            std::int64_t K);
+template <class T>
+void matmul(Stream stream, T* C, const T* A, const T* B, std::int64_t M, std::int64_t N, std::int64_t K);
 
 }  // namespace cuda

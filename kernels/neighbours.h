@@ -34,9 +34,11 @@ void gather_neighbours_backward(float* dx, const float* dy, const std::int32_t* 
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void gather_neighbours(Stream stream, float* y, const float* x, const std::int32_t* selected, std::int64_t K,
+template <class T>
+void gather_neighbours(Stream stream, T* y, const T* x, const std::int32_t* selected, std::int64_t K,
                        const NeighbourShape& shape);
-void gather_neighbours_backward(Stream stream, float* dx, const float* dy, const std::int32_t* rows,
-                                std::int64_t M, const NeighbourShape& shape);
+template <class T>
+void gather_neighbours_backward(Stream stream, T* dx, const T* dy, const std::int32_t* rows, std::int64_t M,
+                                const NeighbourShape& shape);
 
 }  // namespace cuda

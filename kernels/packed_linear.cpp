@@ -73,7 +73,7 @@ constexpr auto multiply_rows = functions_by_rows(std::make_integer_sequence<int,
 
 }  // namespace
 
-std::int64_t packed_linear_floats(std::int64_t N, std::int64_t K) {
+std::int64_t packed_linear_elements(std::int64_t N, std::int64_t K) {
     return (N + panel - 1) / panel * panel * (K + 1);
 }
 

@@ -19,9 +19,9 @@ namespace cpu {
 constexpr int packed_panel = 32;  // outputs
 constexpr int packed_rows = 8;    // rows that a panel is applied to at once
 
-std::int64_t packed_linear_floats(std::int64_t N, std::int64_t K);
+std::int64_t packed_linear_elements(std::int64_t N, std::int64_t K);
 
-// packed [packed_linear_floats(N, K)] from weight [N, K] and bias [N] (null: zeros).
+// packed [packed_linear_elements(N, K)] from weight [N, K] and bias [N] (null: zeros).
 void pack_linear(float* packed, const float* weight, const float* bias, std::int64_t N, std::int64_t K);
 
 // y [rows, N] = x [rows, K] W^T + b, overwritten. Threads share out the panels. A row's bits do not depend on
@@ -39,10 +39,12 @@ void packed_linear_tile(float* y, const float* x, const float* packed, int rows,
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-std::int64_t packed_linear_floats(std::int64_t N, std::int64_t K);
-void pack_linear(Stream stream, float* packed, const float* weight, const float* bias, std::int64_t N,
+std::int64_t packed_linear_elements(std::int64_t N, std::int64_t K);
+template <class T>
+void pack_linear(Stream stream, T* packed, const float* weight, const float* bias, std::int64_t N,
                  std::int64_t K);
-void packed_linear_forward(Stream stream, float* y, const float* x, const float* packed, std::int64_t rows,
+template <class T>
+void packed_linear_forward(Stream stream, T* y, const T* x, const T* packed, std::int64_t rows,
                            std::int64_t N, std::int64_t K);
 
 }  // namespace cuda

@@ -16,7 +16,7 @@ struct PhiloxCounter {
     std::uint32_t c0 = 0, c1 = 0, c2 = 0, c3 = 0;
 };
 
-inline std::array<std::uint32_t, 4> philox(PhiloxCounter counter, PhiloxKey key) {
+constexpr std::array<std::uint32_t, 4> philox(PhiloxCounter counter, PhiloxKey key) {
     constexpr std::uint64_t multiplier0 = 0xD2511F53u, multiplier1 = 0xCD9E8D57u;
     constexpr std::uint32_t weyl0 = 0x9E3779B9u, weyl1 = 0xBB67AE85u;
     auto [c0, c1, c2, c3] = counter;
@@ -34,4 +34,6 @@ inline std::array<std::uint32_t, 4> philox(PhiloxCounter counter, PhiloxKey key)
 }
 
 // A word as a float in [0, 1): the upper 24 bits, so that every value is exact and 1 is never reached.
-inline float unit_float(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
+constexpr float unit_float(std::uint32_t word) {
+    return static_cast<float>(word >> 8) * 0x1p-24f;
+}

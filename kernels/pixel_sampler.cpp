@@ -42,23 +42,23 @@ BlockLayout block_layout(std::int64_t W) {
     BlockLayout block;
     block.norm1 = 0;
     block.qkv = block.norm1 + norm_floats(W);
-    block.proj = block.qkv + packed_linear_floats(3 * W, W);
-    block.norm2 = block.proj + packed_linear_floats(W, W);
+    block.proj = block.qkv + packed_linear_elements(3 * W, W);
+    block.norm2 = block.proj + packed_linear_elements(W, W);
     block.fc1 = block.norm2 + norm_floats(W);
-    block.fc2 = block.fc1 + packed_linear_floats(4 * W, W);
-    block.floats = block.fc2 + packed_linear_floats(W, 4 * W);
+    block.fc2 = block.fc1 + packed_linear_elements(4 * W, W);
+    block.floats = block.fc2 + packed_linear_elements(W, 4 * W);
     return block;
 }
 
 Layout packed_layout(const PixelSamplerShape& shape) {
     const std::int64_t W = shape.width;
     Layout layout{};
-    layout.ln = layout.condition + packed_linear_floats(W, shape.condition_width);
+    layout.ln = layout.condition + packed_linear_elements(W, shape.condition_width);
     layout.norm = layout.ln + norm_floats(W);
     std::int64_t next = layout.norm + norm_floats(W);
     for (std::int64_t c = 0; c < shape.channels; ++c) {
         layout.logits[c] = next;
-        next += packed_linear_floats(vocabulary, W);
+        next += packed_linear_elements(vocabulary, W);
         if (c + 1 == shape.channels) break;
         layout.codebooks[c] = next;
         next += vocabulary * W;
@@ -185,7 +185,7 @@ bool pixel_sampler_fits(const PixelSamplerShape& shape) {
     return activation_floats(shape) <= stack_floats;
 }
 
-std::int64_t pixel_sampler_packed_floats(const PixelSamplerShape& shape) {
+std::int64_t pixel_sampler_packed_elements(const PixelSamplerShape& shape) {
     return packed_layout(shape).floats;
 }
 

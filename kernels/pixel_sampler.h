@@ -59,10 +59,10 @@ namespace cpu {
 // W (6 + 2 B C) <= 16,384: 4 blocks at width 512 and 20 at width 128 for 3 channels. pixel_sample asserts it.
 bool pixel_sampler_fits(const PixelSamplerShape& shape);
 
-std::int64_t pixel_sampler_packed_floats(const PixelSamplerShape& shape);
+std::int64_t pixel_sampler_packed_elements(const PixelSamplerShape& shape);
 
 // Lays the weights out for pixel_sample, once per sampling job: every linear layer in panels of 32 outputs,
-// [bias, K rows of weights] x 32, the last one filled up with zeros. packed [pixel_sampler_packed_floats]
+// [bias, K rows of weights] x 32, the last one filled up with zeros. packed [pixel_sampler_packed_elements]
 // must not overlap a weight; on a 64-byte boundary it is read fastest.
 void pixel_sampler_pack(float* packed, const PixelSamplerWeights& weights, const PixelSamplerShape& shape);
 
@@ -84,11 +84,13 @@ void pixel_sample(std::int32_t* values, float* margins, const float* conditions,
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-std::int64_t pixel_sampler_packed_floats(const PixelSamplerShape& shape);
-void pixel_sampler_pack(Stream stream, float* packed, const PixelSamplerWeights& weights,
+std::int64_t pixel_sampler_packed_elements(const PixelSamplerShape& shape);
+template <class T>
+void pixel_sampler_pack(Stream stream, T* packed, const PixelSamplerWeights& weights,
                         const PixelSamplerShape& shape);
-void pixel_sample(Stream stream, std::int32_t* values, float* margins, const float* conditions,
-                  const float* uniforms, const float* packed, const PixelSamplerShape& shape,
-                  std::int64_t draws, const Guidance& guidance, const std::uint8_t* limits = nullptr);
+template <class T>
+void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* conditions,
+                  const float* uniforms, const T* packed, const PixelSamplerShape& shape, std::int64_t draws,
+                  const Guidance& guidance, const std::uint8_t* limits = nullptr);
 
 }  // namespace cuda

@@ -28,8 +28,9 @@ namespace cuda {
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
 void sum_accumulate(Stream stream, double* total, const float* values, std::int64_t count, double weight);
 void squared_norm_accumulate(Stream stream, double* total, const float* x, std::int64_t count);
-void column_sum_accumulate(Stream stream, float* sums, float* workspace, const float* x,
-                           std::int64_t x_stride, std::int64_t rows, std::int64_t width);
+template <class T>
+void column_sum_accumulate(Stream stream, float* sums, float* workspace, const T* x, std::int64_t x_stride,
+                           std::int64_t rows, std::int64_t width);
 std::int64_t column_sum_workspace(std::int64_t width);
 
 }  // namespace cuda

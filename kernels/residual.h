@@ -29,9 +29,12 @@ void residual_dropout_forward(float* out, const float* x, const float* branch, s
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void residual_forward(Stream stream, float* out, const float* x, const float* branch, std::int64_t count);
-void residual_backward_accumulate(Stream stream, float* dx, const float* dy, std::int64_t count);
-void residual_dropout_forward(Stream stream, float* out, const float* x, const float* branch,
+template <class T>
+void residual_forward(Stream stream, float* out, const float* x, const T* branch, std::int64_t count);
+template <class T>
+void residual_backward_accumulate(Stream stream, T* dx, const T* dy, std::int64_t count);
+template <class T>
+void residual_dropout_forward(Stream stream, float* out, const float* x, const T* branch,
                               std::int64_t sequences, const Dropout& dropout);
 
 }  // namespace cuda

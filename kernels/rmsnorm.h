@@ -40,12 +40,14 @@ std::int64_t rmsnorm_backward_workspace(std::int64_t width);
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void rmsnorm_forward(Stream stream, float* y, float* rstd, const float* x, const float* weight,
-                     std::int64_t rows, std::int64_t width, float eps);
-void rmsnorm_backward(Stream stream, float* dx, float* dweight, float* workspace, const float* dy,
-                      const float* x, const float* weight, const float* rstd, std::int64_t rows,
-                      std::int64_t width);
-void rmsnorm_backward_accumulate(Stream stream, float* dx, float* dweight, float* workspace, const float* dy,
+template <class T>
+void rmsnorm_forward(Stream stream, T* y, float* rstd, const float* x, const float* weight, std::int64_t rows,
+                     std::int64_t width, float eps);
+template <class T>
+void rmsnorm_backward(Stream stream, float* dx, float* dweight, float* workspace, const T* dy, const float* x,
+                      const float* weight, const float* rstd, std::int64_t rows, std::int64_t width);
+template <class T>
+void rmsnorm_backward_accumulate(Stream stream, float* dx, float* dweight, float* workspace, const T* dy,
                                  const float* x, const float* weight, const float* rstd, std::int64_t rows,
                                  std::int64_t width);
 std::int64_t rmsnorm_backward_workspace(std::int64_t width);

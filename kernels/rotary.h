@@ -41,11 +41,13 @@ void rotary_backward(float* d_qkv, const float* cosine, const float* sine, std::
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void rotary_forward(Stream stream, float* qkv, const float* cosine, const float* sine, std::int64_t sequences,
+template <class T>
+void rotary_forward(Stream stream, T* qkv, const float* cosine, const float* sine, std::int64_t sequences,
                     std::int64_t length, std::int64_t heads, std::int64_t head_dim,
                     std::int64_t first_position);
-void rotary_backward(Stream stream, float* d_qkv, const float* cosine, const float* sine,
-                     std::int64_t sequences, std::int64_t length, std::int64_t heads, std::int64_t head_dim,
+template <class T>
+void rotary_backward(Stream stream, T* d_qkv, const float* cosine, const float* sine, std::int64_t sequences,
+                     std::int64_t length, std::int64_t heads, std::int64_t head_dim,
                      std::int64_t first_position);
 
 }  // namespace cuda

@@ -1,5 +1,6 @@
-// exp and erf in single precision, written without branches or library calls, so that a loop over them becomes
-// vector code for whatever the machine has (a libm call keeps the loop scalar and costs 6 to 14 times as much).
+// exp and erf in single precision, written without branches or library calls, so that a loop over them
+// becomes vector code for whatever the machine has (a libm call keeps the loop scalar and costs 6 to 14 times
+// as much).
 #pragma once
 
 #include <bit>
@@ -8,8 +9,9 @@
 
 namespace cpu {
 
-// e^x, relative error below 2e-7 for -87.3 <= x <= 88.3. Below, the result is e^-87.3 (1.2e-38); above, e^88.3.
-// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7, 2^n through the exponent bits.
+// e^x, relative error below 2e-7 for -87.3 <= x <= 88.3. Below, the result is e^-87.3 (1.2e-38); above,
+// e^88.3. x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7, 2^n through the
+// exponent bits.
 inline float fast_exp(float x) {
     x = x < -87.3f ? -87.3f : x;
     x = x > 88.3f ? 88.3f : x;

@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "runtime/device_cuda.h"
 #include "runtime/error.h"
 
 namespace {
@@ -26,12 +27,20 @@ Device parse_device(std::string_view name) {
     if (name != "cpu" && name != "cuda") fail_usage("--device {}: expected cpu or cuda", name);
     const Device device = name == "cpu" ? Device::cpu : Device::cuda;
     require_built(device);
+    if constexpr (cuda_backend_built)
+        if (device == Device::cuda) cuda_device::select();
     return device;
 }
 
-Memory::Memory(Device device, std::size_t bytes) : size_(bytes) {
+Memory::Memory(Device device, std::size_t bytes) : device_(device), size_(bytes) {
     require_built(device);
     if (bytes == 0) return;
+    if constexpr (cuda_backend_built) {
+        if (device == Device::cuda) {
+            data_ = static_cast<std::byte*>(cuda_device::allocate(bytes));
+            return;
+        }
+    }
     void* mapped =
         ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED)
@@ -41,13 +50,23 @@ Memory::Memory(Device device, std::size_t bytes) : size_(bytes) {
 }
 
 Memory::~Memory() {
-    if (data_ != nullptr) ::munmap(data_, size_);
+    if (data_ == nullptr) return;
+    if constexpr (cuda_backend_built) {
+        if (device_ == Device::cuda) {
+            cuda_device::release(data_);
+            return;
+        }
+    }
+    ::munmap(data_, size_);
 }
 
 Memory::Memory(Memory&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : device_(other.device_),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
 
 Memory& Memory::operator=(Memory&& other) noexcept {
+    std::swap(device_, other.device_);
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
     return *this;
@@ -55,17 +74,26 @@ Memory& Memory::operator=(Memory&& other) noexcept {
 
 void copy_to_device(Device device, void* destination, const void* host, std::size_t bytes) {
     require_built(device);
-    if (bytes > 0) std::memcpy(destination, host, bytes);
+    if (bytes == 0) return;
+    if constexpr (cuda_backend_built)
+        if (device == Device::cuda) return cuda_device::copy_to(destination, host, bytes);
+    std::memcpy(destination, host, bytes);
 }
 
 void copy_from_device(Device device, void* host, const void* source, std::size_t bytes) {
     require_built(device);
-    if (bytes > 0) std::memcpy(host, source, bytes);
+    if (bytes == 0) return;
+    if constexpr (cuda_backend_built)
+        if (device == Device::cuda) return cuda_device::copy_from(host, source, bytes);
+    std::memcpy(host, source, bytes);
 }
 
-void zero_on_device(Device device, void* destination, std::size_t bytes) {
+void fill_on_device(Device device, void* destination, int byte, std::size_t bytes) {
     require_built(device);
-    if (bytes > 0) std::memset(destination, 0, bytes);
+    if (bytes == 0) return;
+    if constexpr (cuda_backend_built)
+        if (device == Device::cuda) return cuda_device::fill(destination, byte, bytes);
+    std::memset(destination, byte, bytes);
 }
 
 void flush_denormals() {
@@ -77,6 +105,8 @@ void flush_denormals() {
 
 std::size_t available_memory(Device device) {
     require_built(device);
+    if constexpr (cuda_backend_built)
+        if (device == Device::cuda) return cuda_device::free_bytes();
     std::ifstream file("/proc/meminfo");
     std::string key, unit;
     std::size_t kibibytes = 0;

@@ -1,4 +1,4 @@
-// Where a job runs and the raw memory it runs in. The only file that knows how a device hands out memory.
+// Where a job runs and the raw memory it runs in.
 #pragma once
 
 #include <cstddef>
@@ -12,10 +12,12 @@ inline constexpr bool cuda_backend_built = true;
 inline constexpr bool cuda_backend_built = false;
 #endif
 
-// "cpu" or "cuda". Throws UsageError for any other name and for a device this build does not have.
+// "cpu" or "cuda". Throws UsageError for any other name, for a device this build does not have, and if there
+// is no device, or none that this build has code for.
 Device parse_device(std::string_view name);
 
-// One zero-initialised slab of device memory, aligned to a page. Pages cost nothing until they are touched.
+// One zero-initialised slab of device memory, aligned to 256 bytes. Pages of the host cost nothing until they
+// are touched. The GPU's memory is not the host's: only kernels and the copies below may touch it.
 class Memory {
   public:
     Memory() = default;
@@ -29,6 +31,7 @@ class Memory {
     std::size_t size() const { return size_; }
 
   private:
+    Device device_ = Device::cpu;
     std::byte* data_ = nullptr;
     std::size_t size_ = 0;
 };
@@ -37,8 +40,8 @@ class Memory {
 // and so is all work queued on the device before it.
 void copy_to_device(Device device, void* destination, const void* host, std::size_t bytes);
 void copy_from_device(Device device, void* host, const void* source, std::size_t bytes);
-// Sets `bytes` bytes of the device's memory to zero.
-void zero_on_device(Device device, void* destination, std::size_t bytes);
+// Sets `bytes` bytes of the device's memory to `byte`.
+void fill_on_device(Device device, void* destination, int byte, std::size_t bytes);
 
 // Makes this thread, and every thread it starts from now on, treat floats below 1.2e-38 as zero. Trained
 // softmaxes are full of them, and the processor takes a hundred times as long for each.

@@ -408,5 +408,5 @@ void copy_from_tensor(Tape& tape, void* host, const Tensor& source, std::size_t 
 void zero_tensor(Tape& tape, const Tensor& tensor) {
     if (tape.planning()) return;
     const auto bytes = static_cast<std::size_t>(tensor.rows() * tensor.width()) * tape.element_bytes(tensor);
-    zero_on_device(tape.device(), tape.value<std::byte>(tensor), bytes);
+    fill_on_device(tape.device(), tape.value<std::byte>(tensor), 0, bytes);
 }

@@ -29,7 +29,7 @@ void Optimizer::start_average() {
 
 double Optimizer::update(std::int64_t step, float learning_rate) {
     auto* const device_norm = reinterpret_cast<double*>(squared_norm_.data());
-    zero_on_device(device_, device_norm, sizeof(double));
+    fill_on_device(device_, device_norm, 0, sizeof(double));
     for (const Parameter& parameter : parameters_.all())
         LAUNCH_ON(device_, stream_, squared_norm_accumulate, device_norm, parameter.gradient,
                   parameter.count);

@@ -10,13 +10,13 @@
 
 Tensor pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N) {
     const std::int64_t K = weight.shape.back();
-    const Tensor packed = tape.create(1, SIZE_ON(tape.device(), packed_linear_floats, N, K), false);
+    const Tensor packed = tape.create(1, SIZE_ON(tape.device(), packed_linear_elements, N, K), false);
     LAUNCH(tape, pack_linear, tape.value(packed), weight.value, bias ? bias->value : nullptr, N, K);
     return packed;
 }
 
 Tensor packed_linear(Tape& tape, const Tensor& x, const Tensor& packed, std::int64_t N) {
-    if (packed.width() != SIZE_ON(tape.device(), packed_linear_floats, N, x.width()))
+    if (packed.width() != SIZE_ON(tape.device(), packed_linear_elements, N, x.width()))
         throw std::logic_error("packed_linear: x does not fit the packed weights");
     const Tensor y = tape.create(x.rows(), N, false);
     LAUNCH(tape, packed_linear_forward, tape.value(y), tape.value(x), tape.value(packed), x.rows(), N,
@@ -54,7 +54,7 @@ bool pixel_sampler_fits(const PixelSamplerShape& shape) {
 }
 
 Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape) {
-    const Tensor packed = tape.create(1, SIZE_ON(tape.device(), pixel_sampler_packed_floats, shape), false);
+    const Tensor packed = tape.create(1, SIZE_ON(tape.device(), pixel_sampler_packed_elements, shape), false);
     LAUNCH(tape, pixel_sampler_pack, tape.value(packed), weights, shape);
     return packed;
 }

@@ -51,7 +51,7 @@ void bench_linear_gelu(Table& table, const LinearShape& shape) {
 void bench_packed_linear(Table& table, const LinearShape& shape) {
     const auto [rows, N, K] = shape;
     const auto x = random_floats(rows * K), weight = random_floats(N * K);
-    auto y = zero_floats(rows * N), packed = zero_floats(cpu::packed_linear_floats(N, K));
+    auto y = zero_floats(rows * N), packed = zero_floats(cpu::packed_linear_elements(N, K));
     cpu::pack_linear(packed.data(), weight.data(), nullptr, N, K);
     table.kernel("packed_linear_forward", shape.text(), Bound::arithmetic, shape.operations(),
                  [&] { cpu::packed_linear_forward(y.data(), x.data(), packed.data(), rows, N, K); });
@@ -65,7 +65,7 @@ void bench_pixel_sampler(Table& table) {
     const float* w = weights.data();
     const PixelSamplerBlock block{w, w, w, w, w, w, w, w, w, w, w, w};
     const std::vector<PixelSamplerBlock> blocks(B, block);
-    auto packed = zero_floats(cpu::pixel_sampler_packed_floats(shape)), uniforms = zero_floats(C * draws);
+    auto packed = zero_floats(cpu::pixel_sampler_packed_elements(shape)), uniforms = zero_floats(C * draws);
     cpu::pixel_sampler_pack(packed.data(), {w, w, {w, w, w}, w, w, w, w, {w, w, w}, blocks.data()}, shape);
     std::vector<std::int32_t> values(draws * C);
     table.kernel("pixel_sample", fmt::format("{} x {} channels", draws, C), Bound::arithmetic,

@@ -44,7 +44,7 @@ DEVICE_TEST("adamw follows torch over several steps, clipped and not") {
                 for (const float g : gradient) squared_norm += static_cast<double>(g) * g;
                 const DeviceArray<double> norm(device, {squared_norm});
                 const AdamW a = settings(t, max_norm, max_norm == 0 ? nullptr : norm.data());
-                RUN(device, adamw_update, p, m, v, gradient, count, a);
+                RUN(device, adamw_update, p, nullptr, m, v, gradient, count, a);
                 const double clip =
                     max_norm == 0 ? 1 : std::min(1.0, max_norm / (std::sqrt(squared_norm) + 1e-6));
                 reference.update(gradient, a, clip, t);
@@ -66,7 +66,7 @@ DEVICE_TEST("adamw takes gradients of any size, zero included") {
     std::vector<float> p(gradient.size()), m(gradient.size()), v(gradient.size());
     Reference reference{widened(p), widened(m), widened(v)};
     const AdamW a = settings(1, 0, nullptr);
-    RUN(device, adamw_update, p, m, v, gradient, count, a);
+    RUN(device, adamw_update, p, nullptr, m, v, gradient, count, a);
     reference.update(gradient, a, 1, 1);
     for (std::size_t i = 0; i < p.size(); ++i)
         CHECK(std::abs(p[i] - reference.p[i]) <= 5e-7 * std::abs(reference.p[i]));
@@ -88,7 +88,7 @@ DEVICE_TEST("adamw does not depend on the number of threads") {
     CHECK(same_for_any_threads([&] {
         std::vector<float> p = uniform(30001, 1), m(p.size()), v(p.size());
         const std::vector<float> gradient = uniform(30001, 2);
-        RUN(device, adamw_update, p, m, v, gradient, 30001, settings(1, 0, nullptr));
+        RUN(device, adamw_update, p, nullptr, m, v, gradient, 30001, settings(1, 0, nullptr));
         return p;
     }));
 }

@@ -33,7 +33,7 @@ TEST_CASE("a device's memory starts as zeros and keeps what is copied to it") {
         CHECK(read() == std::vector<int>(numbers.size(), 0));
         copy_to_device(device, memory.data(), numbers.data(), bytes);
         CHECK(read() == numbers);
-        zero_on_device(device, memory.data() + sizeof(int), 2 * sizeof(int));
+        fill_on_device(device, memory.data() + sizeof(int), 0, 2 * sizeof(int));
         CHECK(read() == std::vector<int>{1, 0, 0, 4, 5, 6, 7});
     }
 }

@@ -29,10 +29,9 @@
 // or from(vector, first) stands for the address of its elements there; a vector named twice is one array.
 // Vectors that are not const hold what the kernel wrote when RUN returns. Other addresses on the device:
 // address(pointer).
-#define RUN(device, kernel, ...)                                                                           \
-    kernel_check::run(                                                                                     \
-        device, [](Device where, auto... arguments) { LAUNCH_ON(where, Stream(), kernel, arguments...); }, \
-        __VA_ARGS__)
+#define RUN(device, kernel, ...) \
+    kernel_check::run(           \
+        device, [](Device where, auto... all) { LAUNCH_ON(where, Stream(), kernel, all...); }, __VA_ARGS__)
 
 namespace kernel_check {
 

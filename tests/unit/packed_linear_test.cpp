@@ -24,7 +24,7 @@ std::vector<double> reference(const std::vector<float>& x, const std::vector<flo
 std::vector<float> packed_forward(Device device, const std::vector<float>& x,
                                   const std::vector<float>& weight, const std::vector<float>& bias,
                                   std::int64_t rows, std::int64_t N, std::int64_t K) {
-    std::vector<float> packed(static_cast<std::size_t>(SIZE_ON(device, packed_linear_floats, N, K)), NAN);
+    std::vector<float> packed(static_cast<std::size_t>(SIZE_ON(device, packed_linear_elements, N, K)), NAN);
     RUN(device, pack_linear, packed, weight, bias.empty() ? nullptr : &bias, N, K);
     std::vector<float> y(static_cast<std::size_t>(rows * N), NAN);
     RUN(device, packed_linear_forward, y, x, packed, rows, N, K);
@@ -64,7 +64,7 @@ TEST_CASE("packed_linear_tile: accumulates on request") {
     const std::int64_t rows = 7, N = 40, K = 33;
     const auto x = kernel_check::uniform(rows * K, 7), weight = kernel_check::uniform(N * K, 8),
                bias = kernel_check::uniform(N, 9), before = kernel_check::uniform(rows * N, 10);
-    std::vector<float> packed(static_cast<std::size_t>(cpu::packed_linear_floats(N, K)));
+    std::vector<float> packed(static_cast<std::size_t>(cpu::packed_linear_elements(N, K)));
     cpu::pack_linear(packed.data(), weight.data(), bias.data(), N, K);
     auto expected = reference(x, weight, bias, rows, N, K);
     std::vector<float> y = before;

@@ -48,7 +48,7 @@ struct Level {
             linear(block.fc2_weight, block.fc2_bias, W, 4 * W);
         }
         weights.blocks = blocks.data();
-        const auto floats = static_cast<std::size_t>(SIZE_ON(device, pixel_sampler_packed_floats, shape));
+        const auto floats = static_cast<std::size_t>(SIZE_ON(device, pixel_sampler_packed_elements, shape));
         packed.assign(floats + guard, not_a_number);
         RUN(device, pixel_sampler_pack, packed, weights, shape);
         for (std::size_t i = floats; i < packed.size(); ++i) CHECK(std::isnan(packed[i]));
