@@ -42,7 +42,7 @@ double Optimizer::update(std::int64_t step, float learning_rate) {
     adamw.correction2 = static_cast<float>(1 - std::pow(static_cast<double>(rule_.beta2), t));
     for (const Parameter& parameter : parameters_.all()) {
         adamw.weight_decay = parameter.decays() ? rule_.weight_decay : 0.0f;
-        LAUNCH_ON(device_, stream_, adamw_update, parameters_.values() + parameter.offset,
+        LAUNCH_ON(device_, stream_, adamw_update, parameters_.values() + parameter.offset, nullptr,
                   first_moment() + parameter.offset, second_moment() + parameter.offset, parameter.gradient,
                   parameter.count, adamw);
     }
