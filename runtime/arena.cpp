@@ -114,5 +114,5 @@ void Arena::release(BufferId buffer) {
     if (planning_)
         draft_.entries[index].last = clock_++;
     else if (poison_ && plan_ != nullptr)
-        std::memset(address(buffer), 0xFF, plan_->entries[index].bytes);
+        fill_on_device(device_, address(buffer), 0xFF, plan_->entries[index].bytes, stream_);
 }

@@ -37,7 +37,8 @@ struct Plan {
 
 class Arena {
   public:
-    explicit Arena(Device device) : device_(device) {}
+    // `stream`: of the kernels that use its buffers.
+    explicit Arena(Device device, Stream stream = {}) : device_(device), stream_(stream) {}
 
     void begin_planning();
     Plan finish_planning();
@@ -86,6 +87,7 @@ class Arena {
     void skip_loop(BufferId start) { next_ = plan_->loop_ends.at({start, depth_}); }
 
     Device device_;
+    Stream stream_;
     Memory slab_;
     bool planning_ = false, poison_ = false;
     Plan draft_;  // while planning

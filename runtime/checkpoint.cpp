@@ -26,14 +26,18 @@ void require_shape(const TensorFile& file, const Parameter& parameter, const std
 }  // namespace
 
 void load_parameter(const TensorFile& file, const Parameter& parameter, std::string_view prefix,
-                    float* values) {
+                    float* values, Device device) {
     const std::string name = std::string(prefix) + parameter.name;
     require_shape(file, parameter, name);
-    file.read(name, values + parameter.offset);
+    if (device == Device::cpu) return file.read(name, values + parameter.offset);
+    std::vector<float> host(static_cast<std::size_t>(parameter.count));
+    file.read(name, host.data());
+    copy_to_device(device, values + parameter.offset, host.data(), host.size() * sizeof(float));
 }
 
 void load_slab(const TensorFile& file, const Parameters& parameters, std::string_view prefix, float* values) {
-    for (const Parameter& parameter : parameters.all()) load_parameter(file, parameter, prefix, values);
+    for (const Parameter& parameter : parameters.all())
+        load_parameter(file, parameter, prefix, values, parameters.device());
 }
 
 void require_fitting(const TensorFile& file, const Parameters& parameters, std::string_view prefix,
@@ -56,6 +60,11 @@ void require_fitting(const TensorFile& file, const Parameters& parameters, std::
 }
 
 void CheckpointWriter::add_slab(const Parameters& parameters, std::string_view prefix, const float* values) {
+    if (parameters.device() != Device::cpu) {
+        std::vector<float>& host = copies_.emplace_back(parameters.slab_floats());
+        copy_from_device(parameters.device(), host.data(), values, host.size() * sizeof(float));
+        values = host.data();
+    }
     for (const Parameter& parameter : parameters.all())
         tensors_.push_back(
             {std::string(prefix) + parameter.name, "F32", parameter.shape,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -12,9 +13,10 @@
 #include "runtime/safetensors.h"
 
 // Reads a tensor that the file names PREFIX + the parameter's name into its place in the slab `values`.
-// Throws Error naming the tensor if it is missing, has another shape than expected, or cannot be read.
+// which lies on `device`. Throws Error naming the tensor if it is missing, has another shape than expected,
+// or cannot be read.
 void load_parameter(const TensorFile& file, const Parameter& parameter, std::string_view prefix,
-                    float* values);
+                    float* values, Device device);
 // The same for all of them.
 void load_slab(const TensorFile& file, const Parameters& parameters, std::string_view prefix, float* values);
 // Before anything is read: throws Error naming the first parameter that the file lacks or has in another
@@ -26,6 +28,7 @@ void require_fitting(const TensorFile& file, const Parameters& parameters, std::
 // A checkpoint while it is put together: slabs of the parameters' layout under a prefix each.
 class CheckpointWriter {
   public:
+    // `values`, on the parameters' device, must stay as they are until write() has returned.
     void add_slab(const Parameters& parameters, std::string_view prefix, const float* values);
     void set(std::string key, std::string value) { metadata_[std::move(key)] = std::move(value); }
     // With a CRC-32 per tensor in the metadata ("crc32/NAME", 8 hexadecimal digits); whole or not at all.
@@ -33,6 +36,7 @@ class CheckpointWriter {
 
   private:
     std::vector<SafetensorsTensor> tensors_;
+    std::deque<std::vector<float>> copies_;  // of slabs that lie on the GPU
     std::map<std::string, std::string> metadata_;
 };
 

@@ -72,28 +72,61 @@ Memory& Memory::operator=(Memory&& other) noexcept {
     return *this;
 }
 
-void copy_to_device(Device device, void* destination, const void* host, std::size_t bytes) {
+DeviceStream::DeviceStream(Device device) {
+    require_built(device);
+    if constexpr (cuda_backend_built) {
+        if (device == Device::cuda) {
+            constexpr std::size_t workspace_bytes = std::size_t{32}
+                                                    << 20;  // what cuBLASLt recommends on sm_90
+            workspace_ = Memory(device, workspace_bytes);
+            stream_ = {cuda_device::create_stream(), workspace_.data(), workspace_.size()};
+        }
+    }
+}
+
+DeviceStream::~DeviceStream() {
+    if constexpr (cuda_backend_built)
+        if (stream_.handle != nullptr) cuda_device::destroy_stream(stream_.handle);
+}
+
+void copy_to_device(Device device, void* destination, const void* host, std::size_t bytes, Stream stream) {
     require_built(device);
     if (bytes == 0) return;
     if constexpr (cuda_backend_built)
-        if (device == Device::cuda) return cuda_device::copy_to(destination, host, bytes);
+        if (device == Device::cuda) return cuda_device::copy_to(stream.handle, destination, host, bytes);
     std::memcpy(destination, host, bytes);
 }
 
-void copy_from_device(Device device, void* host, const void* source, std::size_t bytes) {
+void copy_from_device(Device device, void* host, const void* source, std::size_t bytes, Stream stream) {
     require_built(device);
     if (bytes == 0) return;
     if constexpr (cuda_backend_built)
-        if (device == Device::cuda) return cuda_device::copy_from(host, source, bytes);
+        if (device == Device::cuda) return cuda_device::copy_from(stream.handle, host, source, bytes);
     std::memcpy(host, source, bytes);
 }
 
-void fill_on_device(Device device, void* destination, int byte, std::size_t bytes) {
+void copy_within_device(Device device, void* destination, const void* source, std::size_t bytes,
+                        Stream stream) {
     require_built(device);
     if (bytes == 0) return;
     if constexpr (cuda_backend_built)
-        if (device == Device::cuda) return cuda_device::fill(destination, byte, bytes);
+        if (device == Device::cuda)
+            return cuda_device::copy_within(stream.handle, destination, source, bytes);
+    std::memcpy(destination, source, bytes);
+}
+
+void fill_on_device(Device device, void* destination, int byte, std::size_t bytes, Stream stream) {
+    require_built(device);
+    if (bytes == 0) return;
+    if constexpr (cuda_backend_built)
+        if (device == Device::cuda) return cuda_device::fill(stream.handle, destination, byte, bytes);
     std::memset(destination, byte, bytes);
+}
+
+void synchronize(Device device) {
+    require_built(device);
+    if constexpr (cuda_backend_built)
+        if (device == Device::cuda) cuda_device::synchronize();
 }
 
 void flush_denormals() {

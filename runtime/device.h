@@ -3,6 +3,9 @@
 
 #include <cstddef>
 #include <string_view>
+#include <utility>
+
+#include "kernels/stream.h"
 
 enum class Device { cpu, cuda };
 
@@ -36,12 +39,41 @@ class Memory {
     std::size_t size_ = 0;
 };
 
-// Copies `bytes` bytes between the host's memory and the device's. When they return, the copy is complete,
-// and so is all work queued on the device before it.
-void copy_to_device(Device device, void* destination, const void* host, std::size_t bytes);
-void copy_from_device(Device device, void* host, const void* source, std::size_t bytes);
-// Sets `bytes` bytes of the device's memory to `byte`.
-void fill_on_device(Device device, void* destination, int byte, std::size_t bytes);
+// A queue of kernels and copies, and the workspace of its matrix products. On the CPU it is nothing.
+class DeviceStream {
+  public:
+    DeviceStream() = default;
+    // Throws Error if the device has no memory for the workspace.
+    explicit DeviceStream(Device device);
+    ~DeviceStream();
+    DeviceStream(DeviceStream&& other) noexcept
+        : stream_(std::exchange(other.stream_, {})), workspace_(std::move(other.workspace_)) {}
+    DeviceStream& operator=(DeviceStream&& other) noexcept {
+        std::swap(stream_, other.stream_);
+        std::swap(workspace_, other.workspace_);
+        return *this;
+    }
+
+    Stream get() const { return stream_; }
+
+  private:
+    Stream stream_;
+    Memory workspace_;
+};
+
+// Copies `bytes` bytes between the host's memory and the device's, behind what `stream` holds. The host's
+// memory is free to use, or holds what was copied, when they return.
+void copy_to_device(Device device, void* destination, const void* host, std::size_t bytes,
+                    Stream stream = {});
+void copy_from_device(Device device, void* host, const void* source, std::size_t bytes, Stream stream = {});
+// Both in the device's memory; may return before it is done.
+void copy_within_device(Device device, void* destination, const void* source, std::size_t bytes,
+                        Stream stream = {});
+// Sets `bytes` bytes of the device's memory to `byte`, behind what `stream` holds.
+void fill_on_device(Device device, void* destination, int byte, std::size_t bytes, Stream stream = {});
+
+// Waits for everything queued on the device.
+void synchronize(Device device);
 
 // Makes this thread, and every thread it starts from now on, treat floats below 1.2e-38 as zero. Trained
 // softmaxes are full of them, and the processor takes a hundred times as long for each.

@@ -51,7 +51,7 @@ void* allocate(std::size_t bytes) {
         fail("out of device memory: {:.1f} MiB asked for, {:.1f} MiB free",
              static_cast<double>(bytes) / 0x1p20, static_cast<double>(free_bytes()) / 0x1p20);
     }
-    fill(memory, 0, bytes);
+    fill(nullptr, memory, 0, bytes);
     return memory;
 }
 
@@ -65,19 +65,53 @@ std::size_t free_bytes() {
     return free;
 }
 
-void copy_to(void* destination, const void* host, std::size_t bytes) {
+void synchronize() {
     check(cudaDeviceSynchronize(), "queued work");
-    check(cudaMemcpy(destination, host, bytes, cudaMemcpyHostToDevice), "copy to the device");
 }
 
-void copy_from(void* host, const void* source, std::size_t bytes) {
-    check(cudaDeviceSynchronize(), "queued work");
-    check(cudaMemcpy(host, source, bytes, cudaMemcpyDeviceToHost), "copy from the device");
+namespace {
+
+// The default stream waits for all others, and they for it.
+void synchronize_default(CUstream_st* stream) {
+    if (stream == nullptr) synchronize();
 }
 
-void fill(void* destination, int byte, std::size_t bytes) {
-    check(cudaMemset(destination, byte, bytes), "filling memory");
-    check(cudaDeviceSynchronize(), "queued work");
+}  // namespace
+
+CUstream_st* create_stream() {
+    CUstream_st* stream = nullptr;
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
+    return stream;
+}
+
+void destroy_stream(CUstream_st* stream) noexcept {
+    cudaStreamDestroy(stream);
+}
+
+void copy_to(CUstream_st* stream, void* destination, const void* host, std::size_t bytes) {
+    synchronize_default(stream);
+    // From pageable memory the call returns once the bytes have been staged.
+    check(cudaMemcpyAsync(destination, host, bytes, cudaMemcpyHostToDevice, stream), "copy to the device");
+    synchronize_default(stream);
+}
+
+void copy_from(CUstream_st* stream, void* host, const void* source, std::size_t bytes) {
+    synchronize_default(stream);
+    check(cudaMemcpyAsync(host, source, bytes, cudaMemcpyDeviceToHost, stream), "copy from the device");
+    check(cudaStreamSynchronize(stream), "queued work");
+}
+
+void copy_within(CUstream_st* stream, void* destination, const void* source, std::size_t bytes) {
+    synchronize_default(stream);
+    check(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDeviceToDevice, stream),
+          "copy on the device");
+    synchronize_default(stream);
+}
+
+void fill(CUstream_st* stream, void* destination, int byte, std::size_t bytes) {
+    synchronize_default(stream);
+    check(cudaMemsetAsync(destination, byte, bytes, stream), "filling memory");
+    synchronize_default(stream);
 }
 
 }  // namespace cuda_device

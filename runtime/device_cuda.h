@@ -4,6 +4,8 @@
 
 #include <cstddef>
 
+#include "kernels/stream.h"
+
 namespace cuda_device {
 
 // Makes the first device current. Throws UsageError, in one line, if there is none, no driver for it, or if
@@ -16,9 +18,16 @@ void* allocate(std::size_t bytes);
 void release(void* memory) noexcept;
 std::size_t free_bytes();
 
-// Synchronous, after everything queued before.
-void copy_to(void* destination, const void* host, std::size_t bytes);
-void copy_from(void* host, const void* source, std::size_t bytes);
-void fill(void* destination, int byte, std::size_t bytes);
+void synchronize();
+// A queue that does not wait for the default stream.
+CUstream_st* create_stream();
+void destroy_stream(CUstream_st* stream) noexcept;
+
+// Behind what the stream holds; on the default stream (null) they wait for all of the device's work, before
+// and after.
+void copy_to(CUstream_st* stream, void* destination, const void* host, std::size_t bytes);
+void copy_from(CUstream_st* stream, void* host, const void* source, std::size_t bytes);
+void copy_within(CUstream_st* stream, void* destination, const void* source, std::size_t bytes);
+void fill(CUstream_st* stream, void* destination, int byte, std::size_t bytes);
 
 }  // namespace cuda_device

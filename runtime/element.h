@@ -13,6 +13,23 @@ constexpr std::size_t element_size(Element element) {
     return sizes[static_cast<int>(element)];
 }
 
+template <class T>
+inline constexpr Element element_of = Element::f32;
+template <>
+inline constexpr Element element_of<bf16> = Element::bf16;
+template <>
+inline constexpr Element element_of<double> = Element::f64;
+template <>
+inline constexpr Element element_of<std::int32_t> = Element::i32;
+template <>
+inline constexpr Element element_of<std::int64_t> = Element::i64;
+template <>
+inline constexpr Element element_of<std::uint8_t> = Element::u8;
+
+// What activations and the weights of matrix products are stored in. Sums, norms, losses, the residual
+// stream, parameters and their gradients are fp32 in either.
+enum class Precision { fp32, bf16 };
+
 // Activations or weights whose type is known when a job runs: in float or bf16, as the job's precision says.
 // A kernel takes it as its T* (launch.h).
 struct Data {

@@ -15,7 +15,7 @@ Tensor normalize_pixels(Tape& tape, const Tensor& bytes, std::span<const float> 
 
 Tensor pixel_values(Tape& tape, const Tensor& normalized, std::span<const float> mean,
                     std::span<const float> deviation) {
-    const Tensor y = tape.create(normalized.rows(), normalized.width(), false, sizeof(std::int32_t));
+    const Tensor y = tape.create(normalized.rows(), normalized.width(), false, Element::i32);
     LAUNCH(tape, pixel_values, tape.value<std::int32_t>(y), tape.value(normalized), mean.data(),
            deviation.data(), normalized.rows(), normalized.width());
     return y;

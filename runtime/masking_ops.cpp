@@ -24,8 +24,8 @@ Tensor masked_sequence(Tape& tape, const Tensor& guide, const Tensor& conditions
             "masked_sequence: its inputs are of different numbers of sequences");
     require(positions.count == shape.length() * D, "masked_sequence: positions of another length");
     const Tensor y = tape.create(M * shape.length(), D, true);
-    LAUNCH(tape, masked_sequence_forward, tape.value(y), guided ? tape.value(guide) : nullptr,
-           tape.value(conditions), tape.value(tokens), tape.value<std::uint8_t>(mask), mask_token.value,
+    LAUNCH(tape, masked_sequence_forward, tape.value(y), guided ? tape.data(guide) : Data(),
+           tape.data(conditions), tape.data(tokens), tape.value<std::uint8_t>(mask), mask_token.value,
            positions.value, shape);
     if (!tape.recording()) return y;
     const auto backward = [&tape, guide = guide.node(), conditions = conditions.node(),
@@ -35,10 +35,12 @@ Tensor masked_sequence(Tape& tape, const Tensor& guide, const Tensor& conditions
         bool shared = tape.open_gradient(conditions) | tape.open_gradient(tokens);
         if (shape.guided) shared |= tape.open_gradient(guide);
         require(!shared, "masked_sequence: its inputs feed nothing else");
-        const Tensor workspace = tape.create(1, SIZE_ON(tape.device(), masked_sequence_backward_workspace, shape), false);
-        LAUNCH(tape, masked_sequence_backward, shape.guided ? tape.gradient(guide) : nullptr,
-               tape.gradient(conditions), tape.gradient(tokens), mask_token->gradient, positions->gradient,
-               tape.value(workspace), tape.gradient(y), tape.value<std::uint8_t>(mask), shape);
+        const Tensor workspace =
+            tape.create(1, SIZE_ON(tape.device(), masked_sequence_backward_workspace, shape), false);
+        LAUNCH(tape, masked_sequence_backward, shape.guided ? tape.gradient_data(guide) : Data(),
+               tape.gradient_data(conditions), tape.gradient_data(tokens), mask_token->gradient,
+               positions->gradient, tape.value(workspace), tape.gradient(y), tape.value<std::uint8_t>(mask),
+               shape);
     };
     if (guided)
         tape.record({guide.node(), conditions.node(), tokens.node(), y.node()}, {mask.node()}, backward);
@@ -51,15 +53,14 @@ Tensor neighbour_conditions(Tape& tape, const Tensor& x, const Tensor& selected,
                             const NeighbourShape& shape) {
     const std::int64_t K = selected.rows(), T = shape.prefix + shape.side * shape.side;
     require(x.width() == shape.D && x.rows() % T == 0, "neighbour_conditions: x is not of this shape");
-    const Tensor y = tape.create(K, shape.n * shape.D, true);
-    LAUNCH(tape, gather_neighbours, tape.value(y), tape.value(x), tape.value<std::int32_t>(selected), K,
-           shape);
+    const Tensor y = tape.create(K, shape.n * shape.D, true, tape.element(x.node()));
+    LAUNCH(tape, gather_neighbours, tape.data(y), tape.data(x), tape.value<std::int32_t>(selected), K, shape);
     if (tape.recording())
         tape.record({x.node(), y.node()}, {rows.node()},
                     [&tape, x = x.node(), y = y.node(), rows = rows.node(), T, shape] {
                         if (!tape.has_gradient(y)) return;
                         require(!tape.open_gradient(x), "neighbour_conditions: x feeds nothing else");
-                        LAUNCH(tape, gather_neighbours_backward, tape.gradient(x), tape.gradient(y),
+                        LAUNCH(tape, gather_neighbours_backward, tape.gradient_data(x), tape.gradient_data(y),
                                tape.value<std::int32_t>(rows), tape.rows(x) / T, shape);
                     });
     return y;
@@ -67,28 +68,28 @@ Tensor neighbour_conditions(Tape& tape, const Tensor& x, const Tensor& selected,
 
 Tensor first_condition(Tape& tape, const Tensor& conditions, std::int64_t width) {
     const std::int64_t M = conditions.rows(), all = conditions.width();
-    const Tensor y = tape.create(M, width, true);
-    LAUNCH(tape, copy_rows, tape.value(y), width, tape.value(conditions), all, M, width);
+    const Tensor y = tape.create(M, width, true, tape.element(conditions.node()));
+    LAUNCH(tape, copy_rows, tape.data(y), width, tape.data(conditions), all, M, width);
     if (tape.recording())
         tape.record({conditions.node(), y.node()}, {},
                     [&tape, conditions = conditions.node(), y = y.node(), M, all, width] {
                         if (!tape.has_gradient(y)) return;
                         require(tape.open_gradient(conditions),
                                 "first_condition: another use of all conditions comes after it");
-                        LAUNCH(tape, add_rows, tape.gradient(conditions), all, tape.gradient(y), width, M,
-                               width);
+                        LAUNCH(tape, add_rows, tape.gradient_data(conditions), all, tape.gradient_data(y),
+                               width, M, width);
                     });
     return y;
 }
 
 Tensor gather_rows(Tape& tape, const Tensor& x, const Tensor& index) {
-    const Tensor y = tape.create(index.rows(), x.width(), false);
-    LAUNCH(tape, gather_rows, tape.value(y), tape.value(x), tape.value<std::int32_t>(index), index.rows(),
+    const Tensor y = tape.create(index.rows(), x.width(), false, tape.element(x.node()));
+    LAUNCH(tape, gather_rows, tape.data(y), tape.data(x), tape.value<std::int32_t>(index), index.rows(),
            x.width());
     return y;
 }
 
 void scatter_rows(Tape& tape, const Tensor& destination, const Tensor& x, const Tensor& index) {
-    LAUNCH(tape, scatter_rows, tape.value(destination), tape.value(x), tape.value<std::int32_t>(index),
+    LAUNCH(tape, scatter_rows, tape.data(destination), tape.data(x), tape.value<std::int32_t>(index),
            index.rows(), x.width());
 }

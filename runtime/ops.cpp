@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/attention.h"
+#include "kernels/convert.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/embedding.h"
@@ -31,27 +32,63 @@ Tensor scratch(Tape& tape, std::int64_t floats) {
     return tape.create(1, floats, false);
 }
 
+// A tensor of the tape's precision that gradients flow into.
+Tensor activation(Tape& tape, std::int64_t rows, std::int64_t width) {
+    return tape.create(rows, width, true, tape.activation());
+}
+
+// y = x, one of them float and the other bf16; y(), x() are called when the tape runs.
+template <class Y, class X>
+void convert(Tape& tape, Y y, X x, std::int64_t count) {
+    if (tape.planning()) return;
+    const Data to = y(), from = x();
+    if (to.element == Element::bf16)
+        LAUNCH(tape, round_to_bf16, static_cast<bf16*>(to.address), static_cast<const float*>(from.address),
+               count);
+    else
+        LAUNCH(tape, widen_bf16, static_cast<float*>(to.address), static_cast<const bf16*>(from.address),
+               count);
+}
+
 // Opens the gradient of `node` and lets `overwrite(target)` fill what target() points at: the gradient
 // itself, or a temporary one that is then added to what is there.
 template <class Overwrite>
 void write_gradient(Tape& tape, NodeId node, Overwrite overwrite) {
     if (!tape.open_gradient(node)) {
-        overwrite([&] { return tape.gradient(node); });
+        overwrite([&] { return tape.gradient_data(node); });
         return;
     }
-    const Tensor part = tape.create(tape.rows(node), tape.width(node), false);
-    overwrite([&] { return tape.value(part); });
-    LAUNCH(tape, residual_backward_accumulate, tape.gradient(node), tape.value(part), tape.elements(node));
+    const Tensor part = tape.create(tape.rows(node), tape.width(node), false, tape.element(node));
+    overwrite([&] { return tape.data(part); });
+    LAUNCH(tape, residual_backward_accumulate, tape.gradient_data(node), tape.data(part),
+           tape.elements(node));
 }
 
 // The gradient of `to` takes all of that of `from`, without a copy where that can be.
 void pass_gradient(Tape& tape, NodeId to, NodeId from) {
     if (tape.share_gradient(to, from)) return;
     const std::int64_t count = tape.elements(from);
-    if (tape.open_gradient(to))
-        LAUNCH(tape, residual_backward_accumulate, tape.gradient(to), tape.gradient(from), count);
+    const auto source = [&] { return tape.gradient_data(from); };
+    if (tape.element(to) != tape.element(from))
+        write_gradient(tape, to, [&](auto target) { convert(tape, target, source, count); });
+    else if (tape.open_gradient(to))
+        LAUNCH(tape, residual_backward_accumulate, tape.gradient_data(to), source(), count);
     else
-        LAUNCH(tape, copy_rows, tape.gradient(to), count, tape.gradient(from), count, 1, count);
+        LAUNCH(tape, copy_rows, tape.gradient_data(to), count, source(), count, 1, count);
+}
+
+// x with elements of another type; the gradient is converted back.
+Tensor converted(Tape& tape, const Tensor& x, Element element) {
+    if (tape.element(x.node()) == element) return x;
+    const bool differentiable = tape.differentiable(x.node());
+    const Tensor y = tape.create(x.rows(), x.width(), differentiable, element);
+    convert(
+        tape, [&] { return tape.data(y); }, [&] { return tape.data(x); }, tape.elements(x.node()));
+    if (tape.recording() && differentiable)
+        tape.record({x.node(), y.node()}, {}, [&tape, x = x.node(), y = y.node()] {
+            if (tape.has_gradient(y)) pass_gradient(tape, x, y);
+        });
+    return y;
 }
 
 Dropout element_dropout(const Tape& tape, const DropoutRule& rule, NodeId x) {
@@ -67,29 +104,57 @@ void linear_backward(Tape& tape, NodeId x, NodeId y, const Parameter* weight, co
     {
         const Tensor workspace = scratch(tape, SIZE_ON(tape.device(), linear_backward_weight_workspace, N));
         LAUNCH(tape, linear_backward_weight, weight->gradient, bias ? bias->gradient : nullptr,
-               tape.value(workspace), tape.gradient(y), N, tape.value(x), K, rows, N, K);
+               tape.value(workspace), tape.gradient_data(y), N, tape.data(x), K, rows, N, K);
     }
     if (!tape.differentiable(x)) return;
     if (tape.open_gradient(x))
-        LAUNCH(tape, linear_backward_input_accumulate, tape.gradient(x), K, tape.gradient(y), N,
-               weight->value, rows, N, K);
+        LAUNCH(tape, linear_backward_input_accumulate, tape.gradient_data(x), K, tape.gradient_data(y), N,
+               tape.weight(weight), rows, N, K);
     else
-        LAUNCH(tape, linear_backward_input, tape.gradient(x), K, tape.gradient(y), N, weight->value, rows, N,
-               K);
+        LAUNCH(tape, linear_backward_input, tape.gradient_data(x), K, tape.gradient_data(y), N,
+               tape.weight(weight), rows, N, K);
 }
 
-Tensor linear_rows(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias,
+Tensor linear_rows(Tape& tape, const Tensor& input, const Parameter& weight, const Parameter* bias,
                    std::int64_t N) {
+    const Tensor x = as_activation(tape, input);
     const std::int64_t K = weight.shape.back(), groups = x.width() / K;
     require(x.width() == groups * K, "linear: x is not as wide as the weight");
-    const Tensor y = tape.create(x.rows(), groups * N, true);
-    LAUNCH(tape, linear_forward, tape.value(y), N, tape.value(x), K, weight.value,
-           bias ? bias->value : nullptr, x.rows() * groups, N, K);
+    const Tensor y = activation(tape, x.rows(), groups * N);
+    LAUNCH(tape, linear_forward, tape.data(y), N, tape.data(x), K, tape.weight(weight), tape.weight(bias),
+           x.rows() * groups, N, K);
     if (tape.recording())
         tape.record({x.node(), y.node()}, {x.node()},
                     [&tape, x = x.node(), y = y.node(), weight = &weight, bias] {
                         linear_backward(tape, x, y, weight, bias);
                     });
+    return y;
+}
+
+Tensor layernorm_as(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias,
+                    float epsilon, Element element) {
+    const std::int64_t rows = x.rows(), width = x.width();
+    const Tensor y = tape.create(rows, width, true, element), mean = tape.create(rows, 1, false),
+                 rstd = tape.create(rows, 1, false);
+    LAUNCH(tape, layernorm_forward, tape.data(y), tape.value(mean), tape.value(rstd), tape.value(x),
+           weight.value, bias.value, rows, width, epsilon);
+    if (tape.recording())
+        tape.record(
+            {x.node(), y.node()}, {x.node(), mean.node(), rstd.node()},
+            [&tape, x = x.node(), y = y.node(), mean = mean.node(), rstd = rstd.node(), weight = &weight,
+             bias = &bias, rows, width] {
+                if (!tape.has_gradient(y)) return;
+                const Tensor workspace =
+                    scratch(tape, SIZE_ON(tape.device(), layernorm_backward_workspace, width));
+                if (tape.open_gradient(x))
+                    LAUNCH(tape, layernorm_backward_accumulate, tape.gradient(x), weight->gradient,
+                           bias->gradient, tape.value(workspace), tape.gradient_data(y), tape.value(x),
+                           weight->value, tape.value(mean), tape.value(rstd), rows, width);
+                else
+                    LAUNCH(tape, layernorm_backward, tape.gradient(x), weight->gradient, bias->gradient,
+                           tape.value(workspace), tape.gradient_data(y), tape.value(x), weight->value,
+                           tape.value(mean), tape.value(rstd), rows, width);
+            });
     return y;
 }
 
@@ -110,49 +175,32 @@ Tensor linear_pair(Tape& tape, const Tensor& x, const Parameter& first, const Pa
 }
 Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias) {
     const std::int64_t N = weight.shape[0], K = x.width();
-    const Tensor before = tape.create(x.rows(), N, true), y = tape.create(x.rows(), N, true);
-    LAUNCH(tape, linear_gelu_forward, tape.value(y), tape.value(before), tape.value(x), weight.value,
-           bias.value, x.rows(), N, K);
+    const Tensor before = activation(tape, x.rows(), N), y = activation(tape, x.rows(), N);
+    LAUNCH(tape, linear_gelu_forward, tape.data(y), tape.data(before), tape.data(x), tape.weight(weight),
+           tape.weight(bias), x.rows(), N, K);
     if (tape.recording())
         tape.record(
             {x.node(), y.node(), before.node()}, {x.node(), before.node()},
             [&tape, x = x.node(), y = y.node(), before = before.node(), weight = &weight, bias = &bias] {
                 if (!tape.has_gradient(y)) return;
                 tape.inherit_gradient(before, y);
-                LAUNCH(tape, gelu_backward, tape.gradient(before), tape.gradient(y), tape.value(before),
-                       tape.elements(y));
+                LAUNCH(tape, gelu_backward, tape.gradient_data(before), tape.gradient_data(y),
+                       tape.data(before), tape.elements(y));
                 linear_backward(tape, x, before, weight, bias);
             });
     return y;
 }
 Tensor layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias, float epsilon) {
-    const std::int64_t rows = x.rows(), width = x.width();
-    const Tensor y = tape.create(rows, width, true), mean = tape.create(rows, 1, false),
-                 rstd = tape.create(rows, 1, false);
-    LAUNCH(tape, layernorm_forward, tape.value(y), tape.value(mean), tape.value(rstd), tape.value(x),
-           weight.value, bias.value, rows, width, epsilon);
-    if (tape.recording())
-        tape.record({x.node(), y.node()}, {x.node(), mean.node(), rstd.node()},
-                    [&tape, x = x.node(), y = y.node(), mean = mean.node(), rstd = rstd.node(),
-                     weight = &weight, bias = &bias, rows, width] {
-                        if (!tape.has_gradient(y)) return;
-                        const Tensor workspace =
-                            scratch(tape, SIZE_ON(tape.device(), layernorm_backward_workspace, width));
-                        if (tape.open_gradient(x))
-                            LAUNCH(tape, layernorm_backward_accumulate, tape.gradient(x), weight->gradient,
-                                   bias->gradient, tape.value(workspace), tape.gradient(y), tape.value(x),
-                                   weight->value, tape.value(mean), tape.value(rstd), rows, width);
-                        else
-                            LAUNCH(tape, layernorm_backward, tape.gradient(x), weight->gradient,
-                                   bias->gradient, tape.value(workspace), tape.gradient(y), tape.value(x),
-                                   weight->value, tape.value(mean), tape.value(rstd), rows, width);
-                    });
-    return y;
+    return layernorm_as(tape, x, weight, bias, epsilon, tape.activation());
+}
+Tensor stream_layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias,
+                        float epsilon) {
+    return layernorm_as(tape, x, weight, bias, epsilon, Element::f32);
 }
 Tensor rmsnorm(Tape& tape, const Tensor& x, const Parameter& weight, float epsilon) {
     const std::int64_t rows = x.rows(), width = x.width();
-    const Tensor y = tape.create(rows, width, true), rstd = tape.create(rows, 1, false);
-    LAUNCH(tape, rmsnorm_forward, tape.value(y), tape.value(rstd), tape.value(x), weight.value, rows, width,
+    const Tensor y = activation(tape, rows, width), rstd = tape.create(rows, 1, false);
+    LAUNCH(tape, rmsnorm_forward, tape.data(y), tape.value(rstd), tape.value(x), weight.value, rows, width,
            epsilon);
     if (tape.recording())
         tape.record({x.node(), y.node()}, {x.node(), rstd.node()},
@@ -162,40 +210,40 @@ Tensor rmsnorm(Tape& tape, const Tensor& x, const Parameter& weight, float epsil
                             scratch(tape, SIZE_ON(tape.device(), rmsnorm_backward_workspace, width));
                         if (tape.open_gradient(x))
                             LAUNCH(tape, rmsnorm_backward_accumulate, tape.gradient(x), weight->gradient,
-                                   tape.value(workspace), tape.gradient(y), tape.value(x), weight->value,
+                                   tape.value(workspace), tape.gradient_data(y), tape.value(x), weight->value,
                                    tape.value(rstd), rows, width);
                         else
                             LAUNCH(tape, rmsnorm_backward, tape.gradient(x), weight->gradient,
-                                   tape.value(workspace), tape.gradient(y), tape.value(x), weight->value,
+                                   tape.value(workspace), tape.gradient_data(y), tape.value(x), weight->value,
                                    tape.value(rstd), rows, width);
                     });
     return y;
 }
 Tensor gated_silu(Tape& tape, const Tensor& gate_up) {
     const std::int64_t rows = gate_up.rows(), hidden = gate_up.width() / 2;
-    const Tensor y = tape.create(rows, hidden, true);
-    LAUNCH(tape, gated_silu_forward, tape.value(y), tape.value(gate_up), rows, hidden);
+    const Tensor y = activation(tape, rows, hidden);
+    LAUNCH(tape, gated_silu_forward, tape.data(y), tape.data(gate_up), rows, hidden);
     if (tape.recording())
         tape.record({gate_up.node(), y.node()}, {gate_up.node()},
                     [&tape, x = gate_up.node(), y = y.node(), rows, hidden] {
                         if (!tape.has_gradient(y)) return;
                         write_gradient(tape, x, [&](auto target) {
-                            LAUNCH(tape, gated_silu_backward, target(), tape.gradient(y), tape.value(x), rows,
-                                   hidden);
+                            LAUNCH(tape, gated_silu_backward, target(), tape.gradient_data(y), tape.data(x),
+                                   rows, hidden);
                         });
                     });
     return y;
 }
 Tensor dropout(Tape& tape, const Tensor& x, const DropoutRule& rule) {
     if (rule.probability == 0) return x;
-    const Tensor y = tape.create(x.rows(), x.width(), true);
-    LAUNCH(tape, dropout_forward, tape.value(y), tape.value(x), tape.rows(rule.paths),
+    const Tensor y = tape.create(x.rows(), x.width(), true, tape.element(x.node()));
+    LAUNCH(tape, dropout_forward, tape.data(y), tape.data(x), tape.rows(rule.paths),
            element_dropout(tape, rule, y.node()));
     if (tape.recording())
         tape.record({x.node(), y.node()}, {rule.paths}, [&tape, x = x.node(), y = y.node(), rule] {
             if (!tape.has_gradient(y)) return;
             write_gradient(tape, x, [&](auto target) {
-                LAUNCH(tape, dropout_backward, target(), tape.gradient(y), tape.rows(rule.paths),
+                LAUNCH(tape, dropout_backward, target(), tape.gradient_data(y), tape.rows(rule.paths),
                        element_dropout(tape, rule, y));
             });
         });
@@ -205,18 +253,21 @@ Tensor residual(Tape& tape, const Tensor& x, const Tensor& branch, const Dropout
     const bool drops = dropout.probability > 0;
     const Tensor y = tape.create(x.rows(), x.width(), true);
     if (drops)
-        LAUNCH(tape, residual_dropout_forward, tape.value(y), tape.value(x), tape.value(branch),
+        LAUNCH(tape, residual_dropout_forward, tape.value(y), tape.value(x), tape.data(branch),
                tape.rows(dropout.paths), element_dropout(tape, dropout, y.node()));
     else
-        LAUNCH(tape, residual_forward, tape.value(y), tape.value(x), tape.value(branch),
+        LAUNCH(tape, residual_forward, tape.value(y), tape.value(x), tape.data(branch),
                tape.elements(y.node()));
     if (!tape.recording()) return y;
     const auto backward = [&tape, x = x.node(), branch = branch.node(), y = y.node(), dropout, drops] {
         if (!tape.has_gradient(y)) return;
         if (drops) {
             write_gradient(tape, branch, [&](auto target) {
-                LAUNCH(tape, dropout_backward, target(), tape.gradient(y), tape.rows(dropout.paths),
-                       element_dropout(tape, dropout, y));
+                auto source = [&] { return tape.gradient_data(y); };
+                const bool converts = tape.element(branch) != tape.element(y);
+                if (converts) convert(tape, target, source, tape.elements(y));
+                LAUNCH(tape, dropout_backward, target(), converts ? target() : source(),
+                       tape.rows(dropout.paths), element_dropout(tape, dropout, y));
             });
         } else {
             pass_gradient(tape, branch, y);
@@ -240,7 +291,7 @@ RotaryTable::RotaryTable(Device device, std::int64_t grid, std::int64_t head_dim
 void rotary(Tape& tape, const Tensor& qkv, const RotaryTable& table, std::int64_t length, std::int64_t heads,
             std::int64_t first_position) {
     const std::int64_t sequences = qkv.rows() / length, head_dim = qkv.width() / (3 * heads);
-    LAUNCH(tape, rotary_forward, tape.value(qkv), table.cosine(), table.sine(), sequences, length, heads,
+    LAUNCH(tape, rotary_forward, tape.data(qkv), table.cosine(), table.sine(), sequences, length, heads,
            head_dim, first_position);
     if (tape.recording())
         tape.record(
@@ -248,8 +299,8 @@ void rotary(Tape& tape, const Tensor& qkv, const RotaryTable& table, std::int64_
             [&tape, qkv = qkv.node(), table = &table, sequences, length, heads, head_dim, first_position] {
                 if (!tape.has_gradient(qkv)) return;
                 tape.open_gradient(qkv);  // turned in place: in a copy, if it is another node's as well
-                LAUNCH(tape, rotary_backward, tape.gradient(qkv), table->cosine(), table->sine(), sequences,
-                       length, heads, head_dim, first_position);
+                LAUNCH(tape, rotary_backward, tape.gradient_data(qkv), table->cosine(), table->sine(),
+                       sequences, length, heads, head_dim, first_position);
             });
 }
 Tensor attention(Tape& tape, const Tensor& qkv, std::int64_t length, std::int64_t heads, bool causal,
@@ -260,17 +311,17 @@ Tensor attention(Tape& tape, const Tensor& qkv, std::int64_t length, std::int64_
         return AttentionDropout{d.probability, d.key, d.step,
                                 d.probability > 0 ? tape.value<std::int64_t>(d.paths) : nullptr};
     };
-    const Tensor y = tape.create(qkv.rows(), width, true),
+    const Tensor y = tape.create(qkv.rows(), width, true, tape.element(qkv.node())),
                  log_sum_exp = tape.create(qkv.rows(), heads, false);
-    LAUNCH(tape, attention_forward, tape.value(y), tape.value(log_sum_exp), tape.value(qkv), shape,
+    LAUNCH(tape, attention_forward, tape.data(y), tape.value(log_sum_exp), tape.data(qkv), shape,
            rule(dropout));
     if (!tape.recording()) return y;
     const auto backward = [&tape, qkv = qkv.node(), y = y.node(), log_sum_exp = log_sum_exp.node(), shape,
                            dropout, rule] {
         if (!tape.has_gradient(y)) return;
         write_gradient(tape, qkv, [&](auto target) {
-            LAUNCH(tape, attention_backward, target(), tape.gradient(y), tape.value(y),
-                   tape.value(log_sum_exp), tape.value(qkv), shape, rule(dropout));
+            LAUNCH(tape, attention_backward, target(), tape.gradient_data(y), tape.data(y),
+                   tape.value(log_sum_exp), tape.data(qkv), shape, rule(dropout));
         });
     };
     if (dropout.probability > 0)
@@ -282,14 +333,14 @@ Tensor attention(Tape& tape, const Tensor& qkv, std::int64_t length, std::int64_
 }
 Tensor embedding(Tape& tape, const Tensor& ids, const Parameter& table, std::int64_t vocabulary) {
     const std::int64_t rows = ids.rows() * ids.width(), width = table.shape.back();
-    const Tensor y = tape.create(ids.rows(), ids.width() * width, true);
-    LAUNCH(tape, embedding_forward, tape.value(y), width, table.value, tape.value<std::int32_t>(ids), 1, rows,
+    const Tensor y = activation(tape, ids.rows(), ids.width() * width);
+    LAUNCH(tape, embedding_forward, tape.data(y), width, table.value, tape.value<std::int32_t>(ids), 1, rows,
            width);
     if (tape.recording())
         tape.record({y.node()}, {ids.node()},
                     [&tape, y = y.node(), ids = ids.node(), table = &table, rows, width, vocabulary] {
                         if (!tape.has_gradient(y)) return;
-                        LAUNCH(tape, embedding_backward, table->gradient, tape.gradient(y), width,
+                        LAUNCH(tape, embedding_backward, table->gradient, tape.gradient_data(y), width,
                                tape.value<std::int32_t>(ids), 1, rows, vocabulary, width);
                     });
     return y;
@@ -314,7 +365,7 @@ Tensor level_sequence(Tape& tape, const Tensor& condition, const Tensor& tokens,
     require(tokens.rows() == M * (length - 1) && tokens.width() == D,
             "level_sequence: tokens do not fit the condition");
     const Tensor y = tape.create(M * length, D, true);
-    LAUNCH(tape, level_sequence_forward, tape.value(y), tape.value(condition), tape.value(tokens),
+    LAUNCH(tape, level_sequence_forward, tape.value(y), tape.data(condition), tape.data(tokens),
            positions.value, M, length, D);
     if (tape.recording())
         tape.record({condition.node(), tokens.node(), y.node()}, {},
@@ -325,13 +376,15 @@ Tensor level_sequence(Tape& tape, const Tensor& condition, const Tensor& tokens,
                         require(!shared, "level_sequence: its inputs feed nothing else");
                         const Tensor workspace = scratch(
                             tape, SIZE_ON(tape.device(), level_sequence_backward_workspace, M, length, D));
-                        LAUNCH(tape, level_sequence_backward, tape.gradient(condition), tape.gradient(tokens),
-                               positions->gradient, tape.value(workspace), tape.gradient(y), M, length, D);
+                        LAUNCH(tape, level_sequence_backward, tape.gradient_data(condition),
+                               tape.gradient_data(tokens), positions->gradient, tape.value(workspace),
+                               tape.gradient(y), M, length, D);
                     });
     return y;
 }
-Tensor pixel_sequence(Tape& tape, const Tensor& condition, const Tensor& values,
+Tensor pixel_sequence(Tape& tape, const Tensor& projected, const Tensor& values,
                       std::span<const Parameter* const> codebooks) {
+    const Tensor condition = converted(tape, projected, Element::f32);
     const std::int64_t N = condition.rows(), W = condition.width();
     const auto C = static_cast<std::int64_t>(codebooks.size());
     const Tensor y = tape.create(N * C, W, true);
@@ -358,9 +411,9 @@ Tensor pixel_sequence(Tape& tape, const Tensor& condition, const Tensor& values,
 Tensor channel_logits(Tape& tape, const Tensor& x, std::int64_t channels, std::int64_t channel,
                       const Parameter& codebook, const Parameter& bias) {
     const std::int64_t W = x.width(), N = x.rows() / channels, V = codebook.shape[0];
-    const Tensor logits = tape.create(N, V, false);
-    LAUNCH(tape, linear_forward, tape.value(logits), V, tape.value(x) + channel * W, channels * W,
-           codebook.value, bias.value, N, V, W);
+    const Tensor logits = tape.create(N, V, false, tape.activation());
+    LAUNCH(tape, linear_forward, tape.data(logits), V, tape.data(x) + channel * W, channels * W,
+           tape.weight(codebook), tape.weight(bias), N, V, W);
     return logits;
 }
 void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
@@ -379,18 +432,22 @@ void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
         if (tape.recording()) {
             const Tensor workspace =
                 scratch(tape, SIZE_ON(tape.device(), linear_backward_weight_workspace, V));
-            LAUNCH(tape, cross_entropy_forward_backward, tape.value(losses), tape.value(logits),
+            LAUNCH(tape, cross_entropy_forward_backward, tape.value(losses), tape.data(logits),
                    tape.value<std::int32_t>(values) + c, C, N, V, scales[static_cast<std::size_t>(c)]);
             LAUNCH(tape, linear_backward_weight, codebook.gradient, bias.gradient, tape.value(workspace),
-                   tape.value(logits), V, tape.value(x) + c * W, C * W, N, V, W);
-            LAUNCH(tape, linear_backward_input, tape.gradient(x.node()) + c * W, C * W, tape.value(logits), V,
-                   codebook.value, N, V, W);
+                   tape.data(logits), V, tape.data(x) + c * W, C * W, N, V, W);
+            LAUNCH(tape, linear_backward_input, tape.gradient_data(x.node()) + c * W, C * W,
+                   tape.data(logits), V, tape.weight(codebook), N, V, W);
         } else {
-            LAUNCH(tape, cross_entropy_forward, tape.value(losses), tape.value(logits),
+            LAUNCH(tape, cross_entropy_forward, tape.value(losses), tape.data(logits),
                    tape.value<std::int32_t>(values) + c, C, N, V);
         }
         LAUNCH(tape, sum_accumulate, tape.value<double>(totals) + c, tape.value(losses), N, 1.0);
     }
+}
+
+Tensor as_activation(Tape& tape, const Tensor& x) {
+    return converted(tape, x, tape.activation());
 }
 
 void add_tensor(Tape& tape, const Tensor& destination, const Tensor& source) {
@@ -398,15 +455,18 @@ void add_tensor(Tape& tape, const Tensor& destination, const Tensor& source) {
            tape.elements(source.node()));
 }
 void copy_to_tensor(Tape& tape, const Tensor& destination, const void* host, std::size_t bytes) {
-    if (!tape.planning()) copy_to_device(tape.device(), tape.value<std::byte>(destination), host, bytes);
+    if (tape.planning()) return;
+    copy_to_device(tape.device(), tape.data(destination).address, host, bytes, tape.stream());
 }
 
 void copy_from_tensor(Tape& tape, void* host, const Tensor& source, std::size_t bytes) {
-    if (!tape.planning()) copy_from_device(tape.device(), host, tape.value<std::byte>(source), bytes);
+    if (tape.planning()) return;
+    copy_from_device(tape.device(), host, tape.data(source).address, bytes, tape.stream());
 }
 
 void zero_tensor(Tape& tape, const Tensor& tensor) {
     if (tape.planning()) return;
-    const auto bytes = static_cast<std::size_t>(tensor.rows() * tensor.width()) * tape.element_bytes(tensor);
-    fill_on_device(tape.device(), tape.value<std::byte>(tensor), 0, bytes);
+    const std::size_t bytes =
+        static_cast<std::size_t>(tape.elements(tensor.node())) * element_size(tape.element(tensor.node()));
+    fill_on_device(tape.device(), tape.data(tensor).address, 0, bytes, tape.stream());
 }

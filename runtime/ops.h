@@ -1,9 +1,10 @@
 // The differentiable operations that models are written in: each op calls the kernels of the tape's device
 // (launch.h picks them) and, while the tape records, leaves a closure with their backward counterparts.
 //
-// A tensor is [rows, width] fp32 unless said otherwise; rows of several sequences follow each other
-// (sequence-major). Parameter gradients accumulate. All of these throw std::logic_error only, for shapes that
-// do not fit.
+// A tensor is [rows, width]; rows of several sequences follow each other (sequence-major). Its elements are
+// activations, fp32 or bf16 as the tape's precision says, unless said otherwise; the residual stream (what
+// sequences of tokens, residual and stream_layernorm give, and norms take) is always fp32. Parameter
+// gradients accumulate. All of these throw std::logic_error only, for shapes that do not fit.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +34,9 @@ Tensor linear_pair(Tape& tape, const Tensor& x, const Parameter& first, const Pa
 Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias);
 
 Tensor layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias, float epsilon);
+// The same as the start of a residual stream: fp32.
+Tensor stream_layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias,
+                        float epsilon);
 Tensor rmsnorm(Tape& tape, const Tensor& x, const Parameter& weight, float epsilon);
 // silu(a) * b for rows that hold a then b: [rows, 2 H] -> [rows, H].
 Tensor gated_silu(Tape& tape, const Tensor& gate_up);
@@ -87,6 +91,8 @@ void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
                          std::span<const Parameter* const> biases, std::span<const float> scales,
                          const Tensor& totals);
 
+// x itself or, where the tape's activations are bf16 and x is fp32, a copy in bf16.
+Tensor as_activation(Tape& tape, const Tensor& x);
 // destination += source. Not recorded.
 void add_tensor(Tape& tape, const Tensor& destination, const Tensor& source);
 // Copies to and from the host.

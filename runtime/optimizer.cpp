@@ -29,12 +29,12 @@ void Optimizer::start_average() {
 
 double Optimizer::update(std::int64_t step, float learning_rate) {
     auto* const device_norm = reinterpret_cast<double*>(squared_norm_.data());
-    fill_on_device(device_, device_norm, 0, sizeof(double));
+    fill_on_device(device_, device_norm, 0, sizeof(double), stream_);
     for (const Parameter& parameter : parameters_.all())
         LAUNCH_ON(device_, stream_, squared_norm_accumulate, device_norm, parameter.gradient,
                   parameter.count);
     double squared_norm = 0;
-    copy_from_device(device_, &squared_norm, device_norm, sizeof(double));
+    copy_from_device(device_, &squared_norm, device_norm, sizeof(double), stream_);
     if (!std::isfinite(squared_norm)) return squared_norm;
     const auto t = static_cast<double>(step + 1);
     AdamW adamw{learning_rate, rule_.beta1, rule_.beta2, rule_.epsilon, 0, 0, 0, rule_.max_norm, device_norm};
@@ -42,7 +42,7 @@ double Optimizer::update(std::int64_t step, float learning_rate) {
     adamw.correction2 = static_cast<float>(1 - std::pow(static_cast<double>(rule_.beta2), t));
     for (const Parameter& parameter : parameters_.all()) {
         adamw.weight_decay = parameter.decays() ? rule_.weight_decay : 0.0f;
-        LAUNCH_ON(device_, stream_, adamw_update, parameters_.values() + parameter.offset, nullptr,
+        LAUNCH_ON(device_, stream_, adamw_update, parameters_.values() + parameter.offset, parameter.rounded,
                   first_moment() + parameter.offset, second_moment() + parameter.offset, parameter.gradient,
                   parameter.count, adamw);
     }

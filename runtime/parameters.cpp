@@ -1,14 +1,14 @@
 #include "runtime/parameters.h"
 
-#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
 
+#include "kernels/convert.h"
 #include "runtime/error.h"
+#include "runtime/launch.h"
 #include "runtime/random.h"
 
 Parameter& Parameters::add(std::string name, std::vector<std::int64_t> shape, Init init, bool adjacent) {
@@ -27,45 +27,55 @@ Parameter& Parameters::add(std::string name, std::vector<std::int64_t> shape, In
     return parameters_.emplace_back(std::move(parameter));
 }
 
-void Parameters::allocate(Device device, bool with_gradients) {
-    values_ = Memory(device, slab_floats_ * sizeof(float));
-    if (with_gradients) gradients_ = Memory(device, slab_floats_ * sizeof(float));
+void Parameters::allocate(Backend backend, bool with_gradients) {
+    device_ = backend.device;
+    values_ = Memory(device_, slab_floats_ * sizeof(float));
+    if (with_gradients) gradients_ = Memory(device_, slab_floats_ * sizeof(float));
+    if (backend.precision == Precision::bf16) rounded_ = Memory(device_, slab_floats_ * sizeof(bf16));
     for (Parameter& parameter : parameters_) {
         parameter.value = values() + parameter.offset;
         parameter.gradient = with_gradients ? gradients() + parameter.offset : nullptr;
+        if (rounded_.size() > 0)
+            parameter.rounded = reinterpret_cast<bf16*>(rounded_.data()) + parameter.offset;
     }
 }
 
 void Parameters::initialize(std::uint64_t seed) {
+    std::vector<float> values;
     for (Parameter& parameter : parameters_) {
         const PhiloxKey key = random_key(seed, "init/" + parameter.name);
-        switch (parameter.init) {
-            case Init::zeros:
-                std::fill_n(parameter.value, parameter.count, 0.0f);
-                break;
-            case Init::ones:
-                std::fill_n(parameter.value, parameter.count, 1.0f);
-                break;
-            case Init::normal:
-                random_normal(parameter.value, parameter.count, key, 0.02f);
-                break;
-            case Init::xavier: {
-                const auto fans = static_cast<float>(parameter.shape[0] + parameter.shape[1]);
-                random_symmetric(parameter.value, parameter.count, key, std::sqrt(6.0f / fans));
-                break;
-            }
+        values.assign(static_cast<std::size_t>(parameter.count), parameter.init == Init::ones ? 1.0f : 0.0f);
+        if (parameter.init == Init::normal) random_normal(values.data(), parameter.count, key, 0.02f);
+        if (parameter.init == Init::xavier) {
+            const auto fans = static_cast<float>(parameter.shape[0] + parameter.shape[1]);
+            random_symmetric(values.data(), parameter.count, key, std::sqrt(6.0f / fans));
         }
+        copy_to_device(device_, parameter.value, values.data(), values.size() * sizeof(float));
     }
+    round_values();
 }
 
-void Parameters::zero_gradients() {
-    const auto count = static_cast<std::int64_t>(slab_floats_);
+void Parameters::zero_gradients(Stream stream) {
+    if (device_ == Device::cpu) {
+        const auto count = static_cast<std::int64_t>(slab_floats_);
 #pragma omp parallel for schedule(static)
-    for (std::int64_t i = 0; i < count; ++i) gradients()[i] = 0.0f;
+        for (std::int64_t i = 0; i < count; ++i) gradients()[i] = 0.0f;
+    } else {
+        fill_on_device(device_, gradients(), 0, slab_floats_ * sizeof(float), stream);
+    }
 }
 
 void Parameters::use_values(float* slab) {
     for (Parameter& parameter : parameters_) parameter.value = slab + parameter.offset;
+    round_values();
+}
+
+void Parameters::round_values() {
+    if (rounded_.size() == 0) return;
+    synchronize(device_);  // whichever stream the values came from, and the rounded ones will be read on
+    for (const Parameter& parameter : parameters_)
+        LAUNCH_ON(device_, Stream(), round_to_bf16, parameter.rounded, parameter.value, parameter.count);
+    synchronize(device_);
 }
 
 Parameter& Parameters::find(std::string_view name) {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/device.h"
+#include "runtime/backend.h"
 
 enum class Init { zeros, ones, normal, xavier };  // normal(0, 0.02); Xavier-uniform over [rows, columns]
 
@@ -18,8 +18,9 @@ struct Parameter {
     Init init = Init::zeros;
     std::int64_t count = 0;
     std::size_t offset = 0;     // in floats, in every slab of this layout
-    float* value = nullptr;     // null until allocate()
+    float* value = nullptr;     // null until allocate(); all three in the device's memory
     float* gradient = nullptr;  // null unless allocated with gradients
+    bf16* rounded = nullptr;    // the value in bf16, for matrix products; null in precision fp32
 
     // Weight decay applies to tensors of rank > 1 whose name does not end in ".bias".
     bool decays() const { return shape.size() > 1 && !name.ends_with(".bias"); }
@@ -33,12 +34,15 @@ class Parameters {
     Parameter& add(std::string name, std::vector<std::int64_t> shape, Init init, bool adjacent = false);
 
     // Reserves the slabs; values and gradients are zero.
-    void allocate(Device device, bool with_gradients);
+    void allocate(Backend backend, bool with_gradients);
     // Draws every parameter by its rule, keyed by (seed, its name).
     void initialize(std::uint64_t seed);
-    void zero_gradients();
+    // Behind what `stream` holds.
+    void zero_gradients(Stream stream = {});
     // Makes the parameters read from another slab of this layout (an average, say) until the next call.
     void use_values(float* slab);
+    // Brings `rounded` up to date after the values have changed, unless the optimizer changed them.
+    void round_values();
 
     // Throws Error if there is none.
     Parameter& find(std::string_view name);
@@ -49,9 +53,11 @@ class Parameters {
     std::size_t slab_floats() const { return slab_floats_; }
     float* values() const { return reinterpret_cast<float*>(values_.data()); }
     float* gradients() const { return reinterpret_cast<float*>(gradients_.data()); }
+    Device device() const { return device_; }
 
   private:
     std::deque<Parameter> parameters_;
     std::size_t slab_floats_ = 0;
-    Memory values_, gradients_;
+    Device device_ = Device::cpu;
+    Memory values_, gradients_, rounded_;
 };

@@ -7,19 +7,22 @@
 #include "kernels/sequence.h"
 #include "kernels/uniform.h"
 #include "runtime/launch.h"
+#include "runtime/ops.h"
 
 Tensor pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N) {
     const std::int64_t K = weight.shape.back();
-    const Tensor packed = tape.create(1, SIZE_ON(tape.device(), packed_linear_elements, N, K), false);
-    LAUNCH(tape, pack_linear, tape.value(packed), weight.value, bias ? bias->value : nullptr, N, K);
+    const Tensor packed =
+        tape.create(1, SIZE_ON(tape.device(), packed_linear_elements, N, K), false, tape.activation());
+    LAUNCH(tape, pack_linear, tape.data(packed), weight.value, bias ? bias->value : nullptr, N, K);
     return packed;
 }
 
-Tensor packed_linear(Tape& tape, const Tensor& x, const Tensor& packed, std::int64_t N) {
+Tensor packed_linear(Tape& tape, const Tensor& input, const Tensor& packed, std::int64_t N) {
+    const Tensor x = as_activation(tape, input);
     if (packed.width() != SIZE_ON(tape.device(), packed_linear_elements, N, x.width()))
         throw std::logic_error("packed_linear: x does not fit the packed weights");
-    const Tensor y = tape.create(x.rows(), N, false);
-    LAUNCH(tape, packed_linear_forward, tape.value(y), tape.value(x), tape.value(packed), x.rows(), N,
+    const Tensor y = tape.create(x.rows(), N, false, tape.activation());
+    LAUNCH(tape, packed_linear_forward, tape.data(y), tape.data(x), tape.data(packed), x.rows(), N,
            x.width());
     return y;
 }
@@ -27,16 +30,16 @@ Tensor packed_linear(Tape& tape, const Tensor& x, const Tensor& packed, std::int
 Tensor attention_decode(Tape& tape, const Tensor& qkv, const Tensor& key_cache, const Tensor& value_cache,
                         std::int64_t heads, std::int64_t position, std::int64_t capacity) {
     const std::int64_t width = qkv.width() / 3;
-    const Tensor y = tape.create(qkv.rows(), width, false);
-    LAUNCH(tape, attention_decode, tape.value(y), tape.value(key_cache), tape.value(value_cache),
-           tape.value(qkv), qkv.rows(), heads, width / heads, position, capacity);
+    const Tensor y = tape.create(qkv.rows(), width, false, tape.activation());
+    LAUNCH(tape, attention_decode, tape.data(y), tape.data(key_cache), tape.data(value_cache), tape.data(qkv),
+           qkv.rows(), heads, width / heads, position, capacity);
     return y;
 }
 
 Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std::int64_t t) {
     const Tensor y = tape.create(x.rows(), x.width(), false);
-    LAUNCH(tape, level_sequence_forward, tape.value(y), tape.value(x), nullptr,
-           positions.value + t * x.width(), x.rows(), 1, x.width());
+    LAUNCH(tape, level_sequence_forward, tape.value(y), tape.data(x), Data(), positions.value + t * x.width(),
+           x.rows(), 1, x.width());
     return y;
 }
 
@@ -54,17 +57,18 @@ bool pixel_sampler_fits(const PixelSamplerShape& shape) {
 }
 
 Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape) {
-    const Tensor packed = tape.create(1, SIZE_ON(tape.device(), pixel_sampler_packed_elements, shape), false);
-    LAUNCH(tape, pixel_sampler_pack, tape.value(packed), weights, shape);
+    const Tensor packed = tape.create(1, SIZE_ON(tape.device(), pixel_sampler_packed_elements, shape), false,
+                                      tape.activation());
+    LAUNCH(tape, pixel_sampler_pack, tape.data(packed), weights, shape);
     return packed;
 }
 
 Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
                      const PixelSamplerShape& shape, const Guidance& guidance, const Tensor& margins,
                      const Tensor& limits) {
-    const Tensor values = tape.create(condition.rows(), shape.channels, false, sizeof(std::int32_t));
-    LAUNCH(tape, pixel_sample, tape.value<std::int32_t>(values), tape.value(margins), tape.value(condition),
-           tape.value(uniforms), tape.value(packed), shape, uniforms.width(), guidance,
+    const Tensor values = tape.create(condition.rows(), shape.channels, false, Element::i32);
+    LAUNCH(tape, pixel_sample, tape.value<std::int32_t>(values), tape.value(margins), tape.data(condition),
+           tape.value(uniforms), tape.data(packed), shape, uniforms.width(), guidance,
            limits ? tape.value<std::uint8_t>(limits) : nullptr);
     return values;
 }

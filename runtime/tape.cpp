@@ -13,14 +13,18 @@ NodeId Tape::new_node() {
     return node;
 }
 
-Tensor Tape::create(std::int64_t rows, std::int64_t width, bool differentiable, std::size_t element_bytes) {
+void Tape::wrong_element() {
+    throw std::logic_error("tape: a tensor's elements are not what is asked for");
+}
+
+Tensor Tape::create(std::int64_t rows, std::int64_t width, bool differentiable, Element element) {
     const NodeId id = new_node();
     Node& node = at(id);
-    node.value.buffer = arena_.allocate(static_cast<std::size_t>(rows * width) * element_bytes);
     node.rows = rows;
     node.width = width;
+    node.element = element;
+    node.value.buffer = arena_.allocate(bytes(node));
     node.owners = node.value_owners = 1;
-    node.element_bytes = static_cast<std::int32_t>(element_bytes);
     node.differentiable = differentiable;
     return Tensor(*this, id);
 }
@@ -30,14 +34,14 @@ Tensor Tape::slice(const Tensor& source, std::int64_t begin, std::int64_t count)
     const Node& from = at(source.node());
     Node& node = at(id);
     node = from;
-    const auto bytes = static_cast<std::size_t>(begin * from.width);
-    node.value.offset += bytes * static_cast<std::size_t>(from.element_bytes);
+    const std::size_t skipped = static_cast<std::size_t>(begin * from.width) * element_size(from.element);
+    node.value.offset += skipped;
     node.rows = count;
     node.slice = true;
     node.owners = node.value_owners = 1;
     arena_.retain(node.value.buffer);
     if (node.gradient.buffer != no_buffer) {
-        node.gradient.offset += bytes * sizeof(float);
+        node.gradient.offset += skipped;
         arena_.retain(node.gradient.buffer);
     }
     return Tensor(*this, id);
@@ -46,22 +50,21 @@ Tensor Tape::slice(const Tensor& source, std::int64_t begin, std::int64_t count)
 void Tape::reserve_gradient(const Tensor& tensor) {
     Node& node = at(tensor.node());
     if (node.differentiable && node.gradient.buffer == no_buffer)
-        node.gradient = {arena_.allocate(static_cast<std::size_t>(node.rows * node.width) * sizeof(float)),
-                         0};
+        node.gradient = {arena_.allocate(bytes(node)), 0};
 }
 
 bool Tape::open_gradient(NodeId id) {
     Node& node = at(id);
-    const auto bytes = static_cast<std::size_t>(node.rows * node.width) * sizeof(float);
     if (!node.gradient_written) {
         node.gradient_written = true;
-        if (node.gradient.buffer == no_buffer) node.gradient = {arena_.allocate(bytes), 0};
+        if (node.gradient.buffer == no_buffer) node.gradient = {arena_.allocate(bytes(node)), 0};
         return false;
     }
     if (!node.slice && arena_.owners(node.gradient.buffer) > 1) {
         const Place shared = node.gradient;
-        node.gradient = {arena_.allocate(bytes), 0};
-        if (!planning()) std::memcpy(address(node.gradient), address(shared), bytes);
+        node.gradient = {arena_.allocate(bytes(node)), 0};
+        if (!planning())
+            copy_within_device(device(), address(node.gradient), address(shared), bytes(node), stream());
         arena_.release(shared.buffer);
     }
     return true;
@@ -69,7 +72,8 @@ bool Tape::open_gradient(NodeId id) {
 
 bool Tape::share_gradient(NodeId target, NodeId source) {
     Node& node = at(target);
-    if (node.gradient_written || node.gradient.buffer != no_buffer) return false;
+    if (node.gradient_written || node.gradient.buffer != no_buffer || node.element != at(source).element)
+        return false;
     node.gradient = at(source).gradient;
     node.gradient_written = true;
     arena_.retain(node.gradient.buffer);

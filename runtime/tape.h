@@ -18,6 +18,8 @@
 
 #include "kernels/stream.h"
 #include "runtime/arena.h"
+#include "runtime/backend.h"
+#include "runtime/parameters.h"
 
 class Tape;
 using NodeId = std::int32_t;
@@ -54,41 +56,56 @@ class Tensor {
 
 class Tape {
   public:
-    // Kernels of a tape on the GPU are queued on `stream`.
-    explicit Tape(Device device, Stream stream = {}) : arena_(device), stream_(stream) {}
+    // bf16 is for the GPU, where kernels are queued on a stream of the tape's own.
+    explicit Tape(Backend backend)
+        : precision_(backend.precision), stream_(backend.device), arena_(backend.device, stream_.get()) {}
     Tape(const Tape&) = delete;
     Tape& operator=(const Tape&) = delete;
 
     Arena& arena() { return arena_; }
     const Arena& arena() const { return arena_; }
     Device device() const { return arena_.device(); }
-    Stream stream() const { return stream_; }
+    Stream stream() const { return stream_.get(); }
+    // What activations are stored in.
+    Element activation() const { return precision_ == Precision::bf16 ? Element::bf16 : Element::f32; }
     bool planning() const { return arena_.planning(); }
     bool recording() const { return recording_; }
     void set_recording(bool on) { recording_ = on; }
 
-    // A new tensor of `rows * width` elements of `element_bytes`. `differentiable`: gradients flow into it.
-    Tensor create(std::int64_t rows, std::int64_t width, bool differentiable, std::size_t element_bytes = 4);
+    // A new tensor of `rows * width` elements. `differentiable`: gradients flow into it, of the same type.
+    Tensor create(std::int64_t rows, std::int64_t width, bool differentiable, Element element = Element::f32);
     // Rows [begin, begin + count) of `source`, sharing its memory and its gradient's.
     Tensor slice(const Tensor& source, std::int64_t begin, std::int64_t count);
 
-    // Addresses; only during a run.
+    // Addresses; only during a run. Throw std::logic_error if the tensor's elements are not T.
     template <class T = float>
     T* value(NodeId node) const {
-        return reinterpret_cast<T*>(address(at(node).value));
+        return static_cast<T*>(checked<T>(at(node).value, node));
     }
     template <class T = float>
     T* value(const Tensor& tensor) const {
         return value<T>(tensor.node());
     }
-    float* gradient(NodeId node) const { return reinterpret_cast<float*>(address(at(node).gradient)); }
+    float* gradient(NodeId node) const {
+        return static_cast<float*>(checked<float>(at(node).gradient, node));
+    }
+    // The same for tensors whose type follows the precision.
+    Data data(NodeId node) const { return {address(at(node).value), at(node).element}; }
+    Data data(const Tensor& tensor) const { return data(tensor.node()); }
+    Data gradient_data(NodeId node) const { return {address(at(node).gradient), at(node).element}; }
+    // A parameter as matrix products read it.
+    Data weight(const Parameter& parameter) const {
+        if (precision_ == Precision::bf16) return {parameter.rounded, Element::bf16};
+        return {parameter.value, Element::f32};
+    }
+    Data weight(const Parameter* parameter) const {
+        return parameter == nullptr ? Data() : weight(*parameter);
+    }
 
     std::int64_t rows(NodeId node) const { return at(node).rows; }
     std::int64_t width(NodeId node) const { return at(node).width; }
     std::int64_t elements(NodeId node) const { return rows(node) * width(node); }
-    std::size_t element_bytes(const Tensor& tensor) const {
-        return static_cast<std::size_t>(at(tensor.node()).element_bytes);
-    }
+    Element element(NodeId node) const { return at(node).element; }
     bool differentiable(NodeId node) const { return at(node).differentiable; }
     bool has_gradient(NodeId node) const { return at(node).gradient_written; }
 
@@ -129,7 +146,7 @@ class Tape {
         Place value, gradient;
         std::int64_t rows = 0, width = 0;
         std::int32_t owners = 0, value_owners = 0;  // of the node, and those among them that need its value
-        std::int32_t element_bytes = 4;
+        Element element = Element::f32;
         bool differentiable = false, gradient_written = false;
         bool slice = false;  // its gradient is a part of another node's
     };
@@ -141,11 +158,21 @@ class Tape {
     Node& at(NodeId node) { return nodes_[static_cast<std::size_t>(node)]; }
     const Node& at(NodeId node) const { return nodes_[static_cast<std::size_t>(node)]; }
     std::byte* address(const Place& place) const { return arena_.address(place.buffer) + place.offset; }
+    template <class T>
+    void* checked(const Place& place, NodeId node) const {
+        if (element_of<T> != at(node).element) wrong_element();
+        return address(place);
+    }
+    [[noreturn]] static void wrong_element();
+    static std::size_t bytes(const Node& node) {
+        return static_cast<std::size_t>(node.rows * node.width) * element_size(node.element);
+    }
     NodeId new_node();
     void unlink(NodeId node);
 
+    Precision precision_;
+    DeviceStream stream_;
     Arena arena_;
-    Stream stream_;
     bool recording_ = false;
     std::vector<Node> nodes_;
     std::vector<NodeId> free_nodes_;

@@ -37,6 +37,6 @@ OpenedCheckpoint::OpenedCheckpoint(const CheckpointFlags& flags)
       description(read_description(*file, flags.given_config(*file))),
       choice(flags.weight_choice()) {}
 
-std::unique_ptr<FractalModel> OpenedCheckpoint::load() const {
-    return load_fractal(*file, description.config, Device::cpu, choice);
+std::unique_ptr<FractalModel> OpenedCheckpoint::load(Backend backend) const {
+    return load_fractal(*file, description.config, backend, choice);
 }

@@ -25,7 +25,7 @@ void add_checkpoint_flags(CLI::App& app, CheckpointFlags& flags);
 // A checkpoint opened as the flags say, its tensors not yet read.
 struct OpenedCheckpoint {
     explicit OpenedCheckpoint(const CheckpointFlags& flags);
-    std::unique_ptr<FractalModel> load() const;
+    std::unique_ptr<FractalModel> load(Backend backend) const;
 
     std::unique_ptr<TensorFile> file;
     FractalDescription description;

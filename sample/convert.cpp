@@ -25,7 +25,7 @@ std::map<std::string, std::string> remaining_metadata(const TensorFile& file, st
 
 void run_convert(const ConvertJob& job) {
     const OpenedCheckpoint checkpoint(job.checkpoint);
-    const auto model = checkpoint.load();
+    const auto model = checkpoint.load(Device::cpu);
     const std::string_view prefix = chosen_prefix(*checkpoint.file, checkpoint.choice);
     CheckpointWriter writer;
     writer.add_slab(model->parameters(), "", model->parameters().values());

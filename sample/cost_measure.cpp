@@ -33,7 +33,7 @@ double seconds_of(Job&& job) {
 class TrainingPass {
   public:
     TrainingPass(const FractalModel& model, std::int64_t images)
-        : model_(model), ids_(static_cast<std::size_t>(images)), tape_(Device::cpu) {
+        : model_(model), ids_(static_cast<std::size_t>(images)), tape_(model.backend()) {
         const FractalConfig& config = model.config();
         std::vector<std::int64_t> samples(ids_.size());
         std::iota(samples.begin(), samples.end(), 0);
@@ -52,9 +52,9 @@ class TrainingPass {
     void run_loss() {
         const FractalConfig& config = model_.config();
         const std::int64_t dims = config.channels * config.image_size() * config.image_size();
-        const Tensor bytes = tape_.create(static_cast<std::int64_t>(ids_.size()), dims, false, 1),
+        const Tensor bytes = tape_.create(static_cast<std::int64_t>(ids_.size()), dims, false, Element::u8),
                      totals = tape_.create(static_cast<std::int64_t>(config.generators()) + 1,
-                                           config.channels, false, sizeof(double));
+                                           config.channels, false, Element::f64);
         for (const Tensor& tensor : {bytes, totals}) zero_tensor(tape_, tensor);
         model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()),
                     ids_, masks_, scales_, totals, {}, model_.default_chunks());

@@ -2,11 +2,9 @@
 
 #include <cmath>
 
-#include "runtime/device.h"
 #include "runtime/error.h"
 
 void DrawFlags::check(const FractalConfig& config) const {
-    parse_device(device);
     if (schedule != "linear" && schedule != "constant")
         fail_usage("--cfg-schedule {}: expected linear or constant", schedule);
     if (!(temperature > 0) || !std::isfinite(temperature))
@@ -58,7 +56,7 @@ void add_draw_flags(CLI::App& app, DrawFlags& flags) {
         "--trace", flags.trace,
         "Folder for the picture after each step of the outermost level: 0000.png, 0001.png, ... and "
         "trace.webp, which shows them one after the other");
-    app.add_option("--device", flags.device, "cpu")->capture_default_str();
+    add_backend_flags(app, flags.backend);
 }
 
 void require_class(const FractalConfig& config, std::int64_t label, const char* flag) {

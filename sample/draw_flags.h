@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "models/fractal/sample.h"
+#include "runtime/backend_flags.h"
 
 struct DrawFlags {
-    std::string schedule = "linear", trace, device = "cpu";
+    std::string schedule = "linear", trace;
+    BackendFlags backend;
     std::vector<std::int64_t> iterations;
     double guidance = 1, temperature = 1, filter_threshold = 1e-4;
     std::uint64_t seed = 0;

@@ -33,6 +33,7 @@ void check_flags(const EditJob& job, const FractalConfig& config) {
 }
 
 void run_job(const EditJob& job) {
+    const Backend backend = job.drawing.backend.backend();
     const OpenedCheckpoint checkpoint(job.checkpoint);
     const FractalConfig& config = checkpoint.description.config;
     check_flags(job, config);
@@ -40,7 +41,7 @@ void run_job(const EditJob& job) {
         make_edit_canvas({job.picture, job.mask, job.box, job.outpaint, job.uncrop},
                          static_cast<int>(config.image_size()), static_cast<int>(config.channels));
     require_editable(config, canvas.mask);
-    const auto model = checkpoint.load();
+    const auto model = checkpoint.load(backend);
     const SampleRule rule = job.drawing.rule();
     FractalSampler sampler(*model, job.count, rule.guidance != 1, job.drawing.iterations);
     std::optional<TraceFolder> trace;

@@ -6,6 +6,7 @@
 
 #include "data/loader.h"
 #include "models/metrics/likelihood.h"
+#include "runtime/backend_flags.h"
 #include "runtime/error.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
@@ -14,7 +15,8 @@ namespace {
 
 struct EvaluateJob {
     CheckpointFlags checkpoint;
-    std::string data, device = "cpu";
+    std::string data;
+    BackendFlags backend;
     std::int64_t batch = 32, images = 0, passes = 1;
     std::uint64_t seed = 0;
     bool conditional = false, json = false;
@@ -55,12 +57,12 @@ void report(const EvaluateJob& job, const FractalConfig& config, const Likelihoo
 }
 
 void run_nll(const EvaluateJob& job) {
-    parse_device(job.device);
+    const Backend backend = job.backend.backend();
     const OpenedCheckpoint checkpoint(job.checkpoint);
     const PackedFile data(job.data);
     require_fitting_data(job, checkpoint.description.config, data);
     data.verify();
-    const auto model = checkpoint.load();
+    const auto model = checkpoint.load(backend);
     const std::int64_t images = job.images > 0 ? std::min(job.images, data.count()) : data.count();
     Likelihood likelihood(*model, std::min(job.batch, images), job.seed);
     if (likelihood.exact() && job.passes != 1)
@@ -99,6 +101,6 @@ void add_evaluate_job(CLI::App& app) {
         ->check(CLI::PositiveNumber);
     command->add_option("--seed", job->seed, "Of the masks")->capture_default_str();
     command->add_flag("--json", job->json, "One JSON object instead of a sentence");
-    command->add_option("--device", job->device, "cpu")->capture_default_str();
+    add_backend_flags(*command, job->backend);
     command->callback([job] { run_nll(*job); });
 }

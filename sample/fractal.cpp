@@ -83,10 +83,11 @@ std::int64_t sheet_columns(const SampleJob& job, const FractalConfig& config, st
 }
 
 void run_job(const SampleJob& job) {
+    const Backend backend = job.drawing.backend.backend();
     const OpenedCheckpoint checkpoint(job.checkpoint);
     const FractalConfig& config = checkpoint.description.config;
     check_flags(job, config);
-    const auto model = checkpoint.load();
+    const auto model = checkpoint.load(backend);
     const std::vector<std::int64_t> classes = image_classes(job, config);
     const std::int64_t columns = sheet_columns(job, config, classes.size());
     const auto start = std::chrono::steady_clock::now();

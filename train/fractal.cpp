@@ -9,6 +9,7 @@
 #include "data/sheet.h"
 #include "models/fractal/sample.h"
 #include "models/metrics/likelihood.h"
+#include "runtime/backend_flags.h"
 #include "runtime/error.h"
 #include "runtime/profile.h"
 #include "runtime/text_file.h"
@@ -21,7 +22,8 @@
 namespace {
 
 struct FractalJob {
-    std::string preset, config, data, validation, out, initial, device = "cpu";
+    std::string preset, config, data, validation, out, initial;
+    BackendFlags backend;
     TrainingFlags training;
     std::int64_t evaluate_every = 0, save_every = 0, log_every = 10, validation_images = 512,
                  sheet_columns = 10, sheet_rows = 2, keep = 2;
@@ -71,7 +73,7 @@ void print_plan(const FractalTrainer& trainer, const FractalModel& model) {
 
 void require_memory(const FractalTrainer& trainer) {
     const std::size_t needed = trainer.state_bytes() + trainer.plan().bytes,
-                      there = available_memory(Device::cpu);
+                      there = available_memory(trainer.device());
     if (needed > there)
         fail(
             "the run needs {:.0f} MiB ({:.0f} for the model and its optimizer, {:.0f} for activations), "
@@ -265,7 +267,7 @@ void run_job(const FractalJob& job) {
     const FractalConfig config = choose_config(job, data.get());
     if (data) require_fitting_data(config, *data);
     if (validation) require_fitting_data(config, *validation);
-    parse_device(job.device);
+    const Backend backend = job.backend.backend();
     if (!std::isfinite(job.sheet_guidance))
         fail_usage("--sheet-cfg {}: expected a finite number", job.sheet_guidance);
     if (!(job.sheet_temperature > 0) || !std::isfinite(job.sheet_temperature))
@@ -276,7 +278,7 @@ void run_job(const FractalJob& job) {
     const TrainingSettings settings =
         resolve_training(job.training, paper, *std::ranges::max_element(config.embed_dim_list),
                          data ? data->count() : imagenet_images);
-    FractalTrainer trainer(config, settings, job.recompute, job.chunks);
+    FractalTrainer trainer(config, settings, backend, job.recompute, job.chunks);
     if (job.plan) return print_plan(trainer, trainer.model());
     if (!data) fail_usage("--data is required");
     if (job.out.empty()) fail_usage("--out is required");
@@ -317,7 +319,7 @@ void add_model_flags(CLI::App& app, FractalJob& job) {
     app.add_option("--init-from", job.initial,
                    "Start from the weights of this checkpoint, a run's or a published .pth; another number "
                    "of classes is fine");
-    app.add_option("--device", job.device, "cpu")->capture_default_str();
+    add_backend_flags(app, job.backend);
 }
 
 void add_training_flags(CLI::App& app, TrainingFlags& flags) {

@@ -16,13 +16,13 @@ constexpr std::string_view class_embeddings = "class_emb.weight";
 
 }  // namespace
 
-FractalTrainer::FractalTrainer(const FractalConfig& config, const TrainingSettings& settings, bool recompute,
-                               ChunkSizes chunks)
+FractalTrainer::FractalTrainer(const FractalConfig& config, const TrainingSettings& settings, Backend backend,
+                               bool recompute, ChunkSizes chunks)
     : settings_(settings),
       recompute_(recompute),
-      model_(config, Device::cpu),
+      model_(config, backend),
       chunks_(chunks.empty() ? model_.default_chunks() : std::move(chunks)),
-      tape_(Device::cpu) {
+      tape_(backend) {
     if (chunks_.size() != config.img_size_list.size())
         fail_usage("--chunks: {} sizes given, expected one per level, {}", chunks_.size(),
                    config.img_size_list.size());
@@ -35,15 +35,17 @@ FractalTrainer::FractalTrainer(const FractalConfig& config, const TrainingSettin
 }
 
 std::size_t FractalTrainer::state_bytes() const {
-    const std::size_t slabs = settings_.optimizer.ema_decay > 0 ? 5 : 4;
-    return slabs * model_.parameters().slab_floats() * sizeof(float);
+    const std::size_t slabs = settings_.optimizer.ema_decay > 0 ? 5 : 4,
+                      rounded = tape_.activation() == Element::bf16 ? sizeof(bf16) : 0;
+    return model_.parameters().slab_floats() * (slabs * sizeof(float) + rounded);
 }
 
 void FractalTrainer::start() {
     Parameters& parameters = model_.parameters();
-    parameters.allocate(Device::cpu, true);
+    parameters.allocate(model_.backend(), true);
     parameters.initialize(settings_.seed);
-    optimizer_ = std::make_unique<Optimizer>(parameters, Device::cpu, settings_.optimizer);
+    optimizer_ =
+        std::make_unique<Optimizer>(parameters, parameters.device(), settings_.optimizer, tape_.stream());
     optimizer_->start_average();
 }
 
@@ -54,14 +56,16 @@ void FractalTrainer::start_from(const TensorFile& file) {
         if (parameter.name == class_embeddings &&
             (!file.contains(parameter.name) || file.shape(parameter.name) != parameter.shape))
             continue;
-        load_parameter(file, parameter, "", parameters.values());
+        load_parameter(file, parameter, "", parameters.values(), parameters.device());
     }
+    parameters.round_values();
     optimizer_->start_average();
 }
 
 void FractalTrainer::resume(const SafetensorsFile& file) {
     Parameters& parameters = model_.parameters();
     load_slab(file, parameters, "", parameters.values());
+    parameters.round_values();
     load_slab(file, parameters, first_moment_prefix, optimizer_->first_moment());
     load_slab(file, parameters, second_moment_prefix, optimizer_->second_moment());
     if (settings_.optimizer.ema_decay > 0) load_slab(file, parameters, average_prefix, optimizer_->average());
@@ -86,7 +90,7 @@ void FractalTrainer::save(const std::filesystem::path& path, const std::vector<s
 }
 
 StepResult FractalTrainer::step(Loader& loader) {
-    model_.parameters().zero_gradients();
+    model_.parameters().zero_gradients(tape_.stream());
     const FractalConfig& config = model_.config();
     std::vector<FractalMasks> masks;
     std::vector<double> terms(config.generators() + 1);
@@ -121,9 +125,9 @@ void FractalTrainer::run_batch(const Batch& batch, const FractalMasks& masks, st
     const auto count = static_cast<std::int64_t>(batch.labels.size());
     const std::int64_t dims = config.channels * config.image_size() * config.image_size();
     const std::vector<std::int32_t> ids = condition_ids(batch);
-    const Tensor bytes = tape_.create(count, dims, false, 1),
+    const Tensor bytes = tape_.create(count, dims, false, Element::u8),
                  sums = tape_.create(static_cast<std::int64_t>(config.generators()) + 1, config.channels,
-                                     false, sizeof(double));
+                                     false, Element::f64);
     copy_to_tensor(tape_, bytes, batch.pixels.data(), batch.pixels.size());
     copy_to_tensor(tape_, sums, totals.data(), totals.size() * sizeof(double));
     constexpr float jitter = 0.01f;

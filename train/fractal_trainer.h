@@ -24,14 +24,15 @@ struct StepResult {
 class FractalTrainer {
   public:
     // Plans a step; takes no memory yet. Empty `chunks`: the model's defaults.
-    FractalTrainer(const FractalConfig& config, const TrainingSettings& settings, bool recompute,
-                   ChunkSizes chunks);
+    FractalTrainer(const FractalConfig& config, const TrainingSettings& settings, Backend backend,
+                   bool recompute, ChunkSizes chunks);
 
     // What allocate() and the first step will take: parameters, gradients and optimizer state, then
     // activations.
     std::size_t state_bytes() const;
     const Plan& plan() const { return plan_; }
     const ChunkSizes& chunks() const { return chunks_; }
+    Device device() const { return tape_.device(); }
     std::size_t used_bytes() const { return tape_.arena().used_bytes(); }
 
     // Reserves memory and draws the initial weights.

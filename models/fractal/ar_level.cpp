@@ -54,7 +54,7 @@ Tensor ArLevel::forward(Tape& tape, const Tensor& patches, const Tensor& conditi
     const Tensor tokens = linear(tape, drop_last_token(tape, patches, length_), *patch_weight_, patch_bias_);
     const Tensor first = linear(tape, condition, *condition_weight_, condition_bias_);
     Tensor x = level_sequence(tape, first, tokens, *positions_, length_);
-    x = layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
+    x = stream_layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
     for (const Block& block : blocks_) {
         const auto run = [this, &tape, &block, paths = paths.node(), rule](const Tensor& input) {
             return block_forward(tape, block, input, paths, rule);
@@ -87,8 +87,8 @@ Tensor ArLevel::feed_forward(Tape& tape, const Block& block, const Tensor& x) co
 ArLevel::Cache ArLevel::create_cache(Tape& tape, std::int64_t rows) const {
     Cache cache;
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
-        cache.keys.push_back(tape.create(rows, length_ * width_, false));
-        cache.values.push_back(tape.create(rows, length_ * width_, false));
+        cache.keys.push_back(tape.create(rows, length_ * width_, false, tape.activation()));
+        cache.values.push_back(tape.create(rows, length_ * width_, false, tape.activation()));
     }
     return cache;
 }
@@ -110,7 +110,7 @@ Tensor ArLevel::step(Tape& tape, std::int64_t t, const Tensor& condition, const 
     Tensor x = t == 0 ? packed_linear(tape, condition, packed.condition, width_)
                       : packed_linear(tape, previous_patch, packed.patch, width_);
     x = add_position(tape, x, *positions_, t);
-    x = layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
+    x = stream_layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
         const Block& block = blocks_[i];
         const PackedBlock& weights = packed.blocks[i];

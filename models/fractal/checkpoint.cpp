@@ -74,12 +74,13 @@ std::string_view chosen_prefix(const TensorFile& file, std::optional<WeightChoic
     return average ? average_prefix : "";
 }
 
-std::unique_ptr<FractalModel> load_fractal(const TensorFile& file, const FractalConfig& config, Device device,
-                                           std::optional<WeightChoice> choice) {
+std::unique_ptr<FractalModel> load_fractal(const TensorFile& file, const FractalConfig& config,
+                                           Backend backend, std::optional<WeightChoice> choice) {
     const std::string_view prefix = chosen_prefix(file, choice);
-    auto model = std::make_unique<FractalModel>(config, device);
+    auto model = std::make_unique<FractalModel>(config, backend);
     require_fitting(file, model->parameters(), prefix);
-    model->parameters().allocate(device, false);
+    model->parameters().allocate(backend, false);
     load_slab(file, model->parameters(), prefix, model->parameters().values());
+    model->parameters().round_values();
     return model;
 }

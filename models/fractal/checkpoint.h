@@ -35,5 +35,6 @@ bool has_average(const TensorFile& file);
 std::string_view chosen_prefix(const TensorFile& file, std::optional<WeightChoice> choice);
 // A model for sampling and evaluation (no gradients). Throws Error, naming the first tensor that does not
 // fit.
-std::unique_ptr<FractalModel> load_fractal(const TensorFile& file, const FractalConfig& config, Device device,
+std::unique_ptr<FractalModel> load_fractal(const TensorFile& file, const FractalConfig& config,
+                                           Backend backend,
                                            std::optional<WeightChoice> choice = std::nullopt);

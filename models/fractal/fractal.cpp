@@ -17,8 +17,8 @@ struct ChunkMask {
 ChunkMask chunk_mask(Tape& tape, const FractalMasks& masks, std::size_t level, std::int64_t first,
                      std::int64_t M, std::int64_t L) {
     if (tape.planning())
-        return {tape.create(M, L, false, 1), tape.create(M * L, 1, false, sizeof(std::int32_t)),
-                tape.create(M, L, false, sizeof(std::int32_t))};
+        return {tape.create(M, L, false, Element::u8), tape.create(M * L, 1, false, Element::i32),
+                tape.create(M, L, false, Element::i32)};
     const LevelMasks& all = masks.level(level);
     const auto begin = all.starts[static_cast<std::size_t>(first)],
                end = all.starts[static_cast<std::size_t>(first + M)];
@@ -28,9 +28,9 @@ ChunkMask chunk_mask(Tape& tape, const FractalMasks& masks, std::size_t level, s
         selected[k] -= static_cast<std::int32_t>(first * L);
         rows[static_cast<std::size_t>(selected[k])] = static_cast<std::int32_t>(k);
     }
-    const ChunkMask chunk{tape.create(M, L, false, 1),
-                          tape.create(end - begin, 1, false, sizeof(std::int32_t)),
-                          tape.create(M, L, false, sizeof(std::int32_t))};
+    const ChunkMask chunk{tape.create(M, L, false, Element::u8),
+                          tape.create(end - begin, 1, false, Element::i32),
+                          tape.create(M, L, false, Element::i32)};
     copy_to_tensor(tape, chunk.mask, all.mask.data() + first * L, static_cast<std::size_t>(M * L));
     copy_to_tensor(tape, chunk.selected, selected.data(), selected.size() * sizeof(std::int32_t));
     copy_to_tensor(tape, chunk.rows, rows.data(), rows.size() * sizeof(std::int32_t));
@@ -39,7 +39,8 @@ ChunkMask chunk_mask(Tape& tape, const FractalMasks& masks, std::size_t level, s
 
 }  // namespace
 
-FractalModel::FractalModel(FractalConfig config, Device device) : config_(std::move(config)) {
+FractalModel::FractalModel(FractalConfig config, Backend backend)
+    : config_(std::move(config)), backend_(backend) {
     class_table_ = &parameters_.add("fake_latent", {1, config_.embed_dim_list[0]}, Init::normal);
     if (config_.class_num > 0)
         parameters_.add("class_emb.weight", {config_.class_num, config_.embed_dim_list[0]}, Init::normal,
@@ -51,7 +52,7 @@ FractalModel::FractalModel(FractalConfig config, Device device) : config_(std::m
                                  level);
         else
             levels_.emplace_back(std::in_place_type<ArLevel>, parameters_, prefix + "generator", config_,
-                                 level, device);
+                                 level, backend.device);
         prefix += "next_fractal.";
     }
     prefix.pop_back();
@@ -74,7 +75,7 @@ Tensor FractalModel::class_condition(Tape& tape, std::span<const std::int32_t> i
     const auto rows = static_cast<std::int64_t>(ids.size()), n = config_.conditions(0);
     std::vector<std::int32_t> repeated;
     for (const std::int32_t id : ids) repeated.insert(repeated.end(), static_cast<std::size_t>(n), id);
-    const Tensor table_rows = tape.create(rows, n, false, sizeof(std::int32_t));
+    const Tensor table_rows = tape.create(rows, n, false, Element::i32);
     copy_to_tensor(tape, table_rows, repeated.data(), repeated.size() * sizeof(std::int32_t));
     return embedding(tape, table_rows, *class_table_, 1 + config_.class_num);
 }
@@ -91,7 +92,7 @@ struct FractalModel::Pass {
 
     // Names of the next `count` sequences of a level.
     Tensor paths(std::size_t level, std::int64_t count) const {
-        const Tensor tensor = tape.create(count, 1, false, sizeof(std::int64_t));
+        const Tensor tensor = tape.create(count, 1, false, Element::i64);
         if (!tape.planning())
             copy_to_tensor(tape, tensor, masks.level(level).paths.data() + done[level],
                            static_cast<std::size_t>(count) * sizeof(std::int64_t));

@@ -25,9 +25,10 @@ using ChunkSizes = std::vector<std::int64_t>;
 
 class FractalModel {
   public:
-    FractalModel(FractalConfig config, Device device);
+    FractalModel(FractalConfig config, Backend backend);
 
     const FractalConfig& config() const { return config_; }
+    Backend backend() const { return backend_; }
     Parameters& parameters() { return parameters_; }
     const Parameters& parameters() const { return parameters_; }
     // The generator of a level, by its type.
@@ -63,6 +64,7 @@ class FractalModel {
                     const Tensor& condition) const;
 
     FractalConfig config_;
+    Backend backend_;
     Parameters parameters_;
     const Parameter* class_table_;
     std::deque<std::variant<ArLevel, MarLevel>> levels_;

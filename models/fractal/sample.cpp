@@ -15,7 +15,7 @@ namespace {
 template <class T>
 Tensor device_copy(Tape& tape, const std::vector<T>& values, std::int64_t rows) {
     const Tensor tensor =
-        tape.create(rows, static_cast<std::int64_t>(values.size()) / rows, false, sizeof(T));
+        tape.create(rows, static_cast<std::int64_t>(values.size()) / rows, false, element_of<T>);
     copy_to_tensor(tape, tensor, values.data(), values.size() * sizeof(T));
     return tensor;
 }
@@ -69,7 +69,7 @@ FractalSampler::FractalSampler(const FractalModel& model, std::int64_t batch, bo
       guided_(guided),
       iterations_(iterations.empty() ? recommended_iterations(model.config()) : std::move(iterations)),
       chunks_(chunks.empty() ? model.default_chunks() : std::move(chunks)),
-      tape_(Device::cpu) {
+      tape_(model.backend()) {
     const FractalConfig& config = model.config();
     if (guided && config.class_num == 0)
         fail_usage("the model is unlabelled: a guidance scale other than 1 needs classes");
@@ -107,10 +107,10 @@ std::vector<std::uint8_t> FractalSampler::draw(const EditTask* task, std::span<c
         if (label < -1 || label >= config.class_num)
             fail_usage("class {} is out of range: the model has classes 0 to {}", label,
                        config.class_num - 1);
-    if (tape_.arena().slab_bytes() < plan_.bytes && plan_.bytes > available_memory(Device::cpu))
+    if (tape_.arena().slab_bytes() < plan_.bytes && plan_.bytes > available_memory(tape_.device()))
         fail("sampling {} images at once needs {:.0f} MiB, {:.0f} MiB are free: draw fewer at once", batch_,
              static_cast<double>(plan_.bytes) / 0x1p20,
-             static_cast<double>(available_memory(Device::cpu)) / 0x1p20);
+             static_cast<double>(available_memory(tape_.device())) / 0x1p20);
     std::vector<std::uint8_t> bytes(
         classes.size() *
         static_cast<std::size_t>(config.channels * config.image_size() * config.image_size()));
@@ -354,12 +354,18 @@ Tensor FractalSampler::uniforms(const Job& job, std::size_t level, const Sequenc
 void FractalSampler::record_draws(std::size_t level, const Sequences& sequences, const Tensor& values,
                                   const Tensor& numbers, const Tensor& margins) {
     const std::int64_t C = model_.config().channels, count = sequences.count();
+    const auto size = static_cast<std::size_t>(C * count);
+    std::vector<std::int32_t> drawn(size);
+    std::vector<float> uniform(size), margin(size);
+    copy_from_tensor(tape_, drawn.data(), values, size * sizeof(std::int32_t));
+    copy_from_tensor(tape_, uniform.data(), numbers, size * sizeof(float));
+    copy_from_tensor(tape_, margin.data(), margins, size * sizeof(float));
     for (std::int64_t channel = 0; channel < C; ++channel)
-        for (std::int64_t row = 0; row < count; ++row)
+        for (std::int64_t row = 0; row < count; ++row) {
+            const auto i = static_cast<std::size_t>(channel * count + row);
             draws_.push_back({level, sequences.paths[static_cast<std::size_t>(row)], channel,
-                              tape_.value<std::int32_t>(values)[row * C + channel],
-                              tape_.value(numbers)[channel * count + row],
-                              tape_.value(margins)[channel * count + row]});
+                              drawn[static_cast<std::size_t>(row * C + channel)], uniform[i], margin[i]});
+        }
 }
 
 void FractalSampler::report_step(const Job& job, const Tensor& patches,

@@ -9,7 +9,7 @@
 #include "runtime/image_ops.h"
 
 Likelihood::Likelihood(const FractalModel& model, std::int64_t batch, std::uint64_t seed)
-    : model_(model), batch_(batch), seed_(seed), exact_(true), tape_(Device::cpu) {
+    : model_(model), batch_(batch), seed_(seed), exact_(true), tape_(model.backend()) {
     for (std::size_t level = 0; level < model.config().generators(); ++level)
         if (model.config().is_mar(level)) exact_ = false;
     const std::vector<std::int32_t> ids(static_cast<std::size_t>(batch));
@@ -22,8 +22,8 @@ void Likelihood::run(std::span<const std::uint8_t> images, std::span<const std::
     const FractalConfig& config = model_.config();
     const std::int64_t C = config.channels, dims = C * config.image_size() * config.image_size(),
                        rows = static_cast<std::int64_t>(config.generators()) + 1;
-    const Tensor bytes = tape_.create(static_cast<std::int64_t>(ids.size()), dims, false, 1),
-                 sums = tape_.create(rows, C, false, sizeof(double));
+    const Tensor bytes = tape_.create(static_cast<std::int64_t>(ids.size()), dims, false, Element::u8),
+                 sums = tape_.create(rows, C, false, Element::f64);
     copy_to_tensor(tape_, bytes, images.data(), images.size());
     zero_tensor(tape_, sums);
     const std::vector<float> scales(static_cast<std::size_t>(rows * C));

@@ -78,9 +78,9 @@ class TrainingStep {
   private:
     void loss() {
         const FractalConfig& config = model_.config();
-        const Tensor bytes = tape_.create(batch, dims_, false, 1),
+        const Tensor bytes = tape_.create(batch, dims_, false, Element::u8),
                      totals = tape_.create(static_cast<std::int64_t>(config.generators()) + 1,
-                                           config.channels, false, sizeof(double));
+                                           config.channels, false, Element::f64);
         copy_to_tensor(tape_, bytes, pixels_.data(), pixels_.size());
         zero_tensor(tape_, totals);
         model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()),

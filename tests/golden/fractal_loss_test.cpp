@@ -40,8 +40,8 @@ LossResult run_loss(FractalGolden& golden, const std::string& pass, const ChunkS
     tape.set_recording(pass == "train");
     golden.model.parameters().zero_gradients();
     const auto job = [&] {
-        const Tensor bytes = tape.create(batch, dims, false, 1),
-                     totals = tape.create(static_cast<std::int64_t>(sums.size()) / C, C, false, 8);
+        const Tensor bytes = tape.create(batch, dims, false, Element::u8),
+                     totals = tape.create(static_cast<std::int64_t>(sums.size()) / C, C, false, Element::f64);
         copy_to_tensor(tape, bytes, images.data(), images.size());
         zero_tensor(tape, totals);
         PassRule rule;
@@ -107,8 +107,9 @@ LevelOutput run_level(Tape& tape, const FractalGolden& golden, const FractalMask
         return {patches, golden.model.ar_level(level).forward(tape, patches, condition, Tensor(), {})};
     const MarLevel& generator = golden.model.mar_level(level);
     const LevelMasks& hidden = masks.level(level);
-    const Tensor mask = tape.create(M, L, false, 1),
-                 selected = tape.create(static_cast<std::int64_t>(hidden.selected.size()), 1, false, 4);
+    const Tensor mask = tape.create(M, L, false, Element::u8),
+                 selected =
+                     tape.create(static_cast<std::int64_t>(hidden.selected.size()), 1, false, Element::i32);
     copy_to_tensor(tape, mask, hidden.mask.data(), hidden.mask.size());
     copy_to_tensor(tape, selected, hidden.selected.data(), hidden.selected.size() * 4);
     const Tensor guide = config.guides(level) ? mean_pixels(tape, images, config.channels, size) : Tensor();

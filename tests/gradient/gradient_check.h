@@ -227,7 +227,7 @@ class Check {
 template <class T>
 Tensor constant(Tape& tape, std::int64_t rows, const std::vector<T>& values) {
     const Tensor tensor =
-        tape.create(rows, static_cast<std::int64_t>(values.size()) / rows, false, sizeof(T));
+        tape.create(rows, static_cast<std::int64_t>(values.size()) / rows, false, element_of<T>);
     copy_to_tensor(tape, tensor, values.data(), values.size() * sizeof(T));
     return tensor;
 }

@@ -279,7 +279,7 @@ DEVICE_TEST("gradient: pixel_cross_entropy") {
             count == 1 ? std::vector<float>{0.7f} : std::vector<float>{0.5f, 0.3f, 0.1f};
         Channels channels(count, 7, 5, true);
         const Loss loss = [&](Tape& tape, std::span<const Tensor> in, double& sum) {
-            const Tensor totals = tape.create(1, C, false, sizeof(double));
+            const Tensor totals = tape.create(1, C, false, Element::f64);
             zero_tensor(tape, totals);
             pixel_cross_entropy(tape, in[0], constant(tape, N, pixels), channels.codebooks, channels.biases,
                                 scales, totals);

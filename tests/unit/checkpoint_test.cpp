@@ -108,7 +108,7 @@ TEST_CASE("checkpoint: a single parameter loads alone") {
     Model other(2);
     const std::vector<float> before = other.values();
     const Parameter& bias = other.parameters.find("b.bias");
-    load_parameter(SafetensorsFile(file.path), bias, "", other.parameters.values());
+    load_parameter(SafetensorsFile(file.path), bias, "", other.parameters.values(), Device::cpu);
     std::vector<float> expected = before;
     std::copy_n(model.parameters.values() + bias.offset, 7,
                 expected.begin() + static_cast<std::ptrdiff_t>(bias.offset));

@@ -40,7 +40,7 @@ double planned_bytes(const FractalConfig& config, std::int64_t images, const Chu
     const std::int64_t dims = config.channels * config.image_size() * config.image_size();
     const Plan plan = plan_job(tape, [&] {
         const Tensor pixels = tape.create(images, dims, false),
-                     totals = tape.create(rows, config.channels, false, sizeof(double));
+                     totals = tape.create(rows, config.channels, false, Element::f64);
         model.loss(tape, pixels, ids, {}, scales, totals, {}, chunks);
     });
     return static_cast<double>(plan.live_bytes);

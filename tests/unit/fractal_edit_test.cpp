@@ -243,7 +243,7 @@ TEST_CASE("edit: a trained model fills a hole with something likelier than noise
     FractalMasks masks;
     std::vector<float> scales(3);
     const auto job = [&] {
-        const Tensor images = tape.create(batch, 64, false), totals = tape.create(3, 1, false, 8);
+        const Tensor images = tape.create(batch, 64, false), totals = tape.create(3, 1, false, Element::f64);
         copy_to_tensor(tape, images, values.data(), values.size() * sizeof(float));
         zero_tensor(tape, totals);
         model.loss(tape, images, std::vector<std::int32_t>(batch), masks, scales, totals, {},

@@ -48,8 +48,8 @@ Samples random_samples(const FractalConfig& config, std::int64_t count) {
 
 // The samples' images as the model takes them.
 Tensor normalized_images(Tape& tape, const FractalConfig& config, const Samples& samples) {
-    const Tensor bytes =
-        tape.create(samples.count(), config.channels * config.image_size() * config.image_size(), false, 1);
+    const Tensor bytes = tape.create(
+        samples.count(), config.channels * config.image_size() * config.image_size(), false, Element::u8);
     copy_to_tensor(tape, bytes, samples.pixels.data(), samples.pixels.size());
     return normalize_pixels(tape, bytes, config.pixel_mean(), config.pixel_deviation());
 }
@@ -109,8 +109,8 @@ PassResult run_pass(FractalModel& model, const std::vector<Samples>& parts, cons
         tape.set_recording(true);
         const auto job = [&] {
             const Tensor images = normalized_images(tape, config, parts[i]);
-            const Tensor totals =
-                tape.create(static_cast<std::int64_t>(result.terms.size()), config.channels, false, 8);
+            const Tensor totals = tape.create(static_cast<std::int64_t>(result.terms.size()), config.channels,
+                                              false, Element::f64);
             copy_to_tensor(tape, totals, result.totals.data(), result.totals.size() * 8);
             model.loss(tape, images, parts[i].ids, masks[i], scales, totals, rule, chunks);
             copy_from_tensor(tape, result.totals.data(), totals, result.totals.size() * 8);
@@ -414,8 +414,8 @@ TEST_CASE("fractal: planning the paper's models takes no memory") {
         const auto plan_with = [&](const ChunkSizes& chunks) {
             return plan_job(tape, [&] {
                 const Tensor images = tape.create(32, 3 * config.image_size() * config.image_size(), false),
-                             totals =
-                                 tape.create(static_cast<std::int64_t>(config.generators()) + 1, 3, false, 8);
+                             totals = tape.create(static_cast<std::int64_t>(config.generators()) + 1, 3,
+                                                  false, Element::f64);
                 model.loss(tape, images, ids, {}, scales, totals, {0.1f, false, 0.01f, 1, 1}, chunks);
             });
         };

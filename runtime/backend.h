@@ -1,0 +1,17 @@
+// Where a job runs and in which precision.
+#pragma once
+
+#include <string_view>
+
+#include "runtime/device.h"
+#include "runtime/element.h"
+
+struct Backend {
+    Backend(Device where = Device::cpu, Precision how = Precision::fp32) : device(where), precision(how) {}
+    Device device;
+    Precision precision;
+};
+
+// The two flags of every job. An empty precision is the device's own: fp32 on the CPU, bf16 on the GPU.
+// Throws UsageError for other names, for bf16 on the CPU, and as parse_device does.
+Backend parse_backend(std::string_view device, std::string_view precision);

@@ -1,0 +1,17 @@
+// The flags of every job that computes: where, and in which precision.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "runtime/backend.h"
+
+struct BackendFlags {
+    std::string device = "cpu", precision;
+
+    // Throws UsageError, see parse_backend.
+    Backend backend() const { return parse_backend(device, precision); }
+};
+
+// Adds --device and --precision.
+void add_backend_flags(CLI::App& app, BackendFlags& flags);
