@@ -58,7 +58,7 @@ ifneq ($(CUDA)$(EMULATED),)
 CXXFLAGS += -DFRACTAL_CUDA -DFRACTAL_CUDA_ARCHITECTURES=$(subst $(space),$(comma),$(strip $(ARCH)))
 endif
 ifneq ($(EMULATED),)
-CXXFLAGS += -Itests/emulator/include
+CXXFLAGS += -Itests/emulator/include -Wno-unknown-pragmas
 LDLIBS += -lboost_context
 else ifneq ($(CUDA),)
 CXXFLAGS += -isystem $(CUDA_HOME)/include
@@ -73,10 +73,13 @@ ifneq ($(CUDA)$(EMULATED),)
 KERNELS := $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(wildcard kernels/*.cu))
 LIBRARY += $(KERNELS) $(call object,runtime/device_cuda.cpp)
 endif
+ifneq ($(EMULATED),)
+LIBRARY += $(call object,$(filter-out %_test.cpp,$(wildcard tests/emulator/*.cpp)))
+endif
 TRAIN := $(call object,$(wildcard train/*.cpp))
 SAMPLE := $(call object,$(wildcard sample/*.cpp))
 TESTS := $(call object,tests/main.cpp $(wildcard tests/unit/*.cpp tests/gradient/*.cpp tests/golden/*.cpp tests/end_to_end/*.cpp)) \
-         $(filter-out %/main.o,$(TRAIN) $(SAMPLE))
+         $(filter-out %/main.o,$(TRAIN) $(SAMPLE)) $(if $(EMULATED),$(call object,$(wildcard tests/emulator/*_test.cpp)))
 BENCH := $(call object,$(wildcard tests/bench/*.cpp))
 
 # -march=native and the flags are part of what an object is: another machine or another setting builds everything anew.
@@ -104,6 +107,9 @@ $(BUILD)/objects/%.cu.o: %.cu $(BUILD)/machine.stamp $(BUILD)/deps.stamp
 	@echo "compiling $< for sm_$(subst $(space),$(comma) sm_,$(strip $(ARCH)))"
 	@$(NVCC) $(NVCCFLAGS) -MMD -MP -c $< -o $@ > $(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas) >&2; exit 1; }
 endif
+
+emulated: ## the same programs in build/emulated, whose --device cuda is a card that the CPU plays
+	@$(MAKE) --no-print-directory EMULATED=1 BUILD=$(BUILD)/emulated build
 
 $(BUILD)/libfractal.a: $(LIBRARY)
 	@rm -f $@
@@ -204,4 +210,4 @@ profile: build $(DATASETS)/fractals.bin ## time of each kernel over a few traini
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: help deps build train sample levels test bench profile clean
+.PHONY: help deps build emulated train sample levels test bench profile clean

@@ -1,0 +1,27 @@
+// What the lanes of a warp compute together: products and loads of matrices. Fragments as in kernels/ptx.cuh.
+#pragma once
+
+#include <cstdint>
+
+#include "tests/emulator/scheduler.h"
+
+namespace emulator {
+
+// One lane's part of mma.m16n8k16.
+struct MatrixProduct {
+    std::uint32_t a[4], b[2];
+    float d[4];
+};
+// D += A B over the warp; sums in float, ascending in k.
+void multiply(MatrixProduct& mine, const Where& where);
+
+// ldmatrix: `count` registers. Lane l hands in row l % 8 of matrix l / 8.
+void load_matrices(std::uint32_t* registers, int count, const void* row, bool transposed, const Where& where);
+
+// Fails unless `address` is a multiple of 16.
+inline void require_aligned(const void* address, const char* what) {
+    if (reinterpret_cast<std::uintptr_t>(address) % 16 != 0)
+        fail(std::string(what) + " is not a multiple of 16 bytes");
+}
+
+}  // namespace emulator
