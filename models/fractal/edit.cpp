@@ -7,13 +7,12 @@
 
 namespace {
 
-// Pixels of the square at `origin` that the mask hides; all of them without a task.
-std::int64_t hidden_pixels(const FractalConfig& config, const EditTask* task, PatchOrigin origin,
+// Pixels of the square at `origin` that the mask hides.
+std::int64_t hidden_pixels(const FractalConfig& config, const EditTask& task, PatchOrigin origin,
                            std::int64_t size) {
-    if (task == nullptr) return size * size;
     std::int64_t count = 0;
     for (std::int64_t y = 0; y < size; ++y) {
-        const auto row = task->mask.begin() + (origin.row + y) * config.image_size() + origin.column;
+        const auto row = task.mask.begin() + (origin.row + y) * config.image_size() + origin.column;
         count += std::count_if(row, row + size, [](std::uint8_t pixel) { return pixel != 0; });
     }
     return count;
@@ -27,7 +26,7 @@ void require_editable_image(const FractalConfig& config, const EditTask& task, s
     bool behind = false;
     for (std::int64_t t = 0; t < config.tokens(level); ++t) {
         const PatchOrigin patch = patch_origin(config, level, origin, t);
-        const std::int64_t hidden = hidden_pixels(config, &task, patch, p);
+        const std::int64_t hidden = hidden_pixels(config, task, patch, p);
         if (behind && hidden < p * p && !config.is_mar(level))
             fail_usage(
                 "the mask leaves the {} x {} patch at row {}, column {} known, wholly or in part, which the "
@@ -54,11 +53,10 @@ PatchOrigin patch_origin(const FractalConfig& config, std::size_t level, PatchOr
     return {image.row + patch / side * p, image.column + patch % side * p};
 }
 
-std::vector<std::uint8_t> hidden_patches(const FractalConfig& config, std::size_t level, const EditTask* task,
+std::vector<std::uint8_t> hidden_patches(const FractalConfig& config, std::size_t level, const EditTask& task,
                                          std::span<const PatchOrigin> origins) {
     const std::int64_t L = config.tokens(level);
     std::vector<std::uint8_t> hidden(origins.size() * static_cast<std::size_t>(L), 1);
-    if (task == nullptr) return hidden;
     for (std::size_t i = 0; i < hidden.size(); ++i) {
         const auto t = static_cast<std::int64_t>(i) % L;
         const PatchOrigin patch = patch_origin(config, level, origins[i / static_cast<std::size_t>(L)], t);
@@ -86,24 +84,19 @@ std::vector<float> known_patches(const FractalConfig& config, std::size_t level,
     return patches;
 }
 
-std::vector<std::uint8_t> guiding_limits(const FractalConfig& config, std::size_t level, const EditTask* task,
+std::vector<std::uint8_t> guiding_limits(const FractalConfig& config, std::size_t level, const EditTask& task,
                                          std::span<const PatchOrigin> origins) {
     const std::int64_t size = config.img_size_list[level], s = config.image_size();
     std::vector<std::uint8_t> limits;
-    if (task == nullptr) {
-        for (std::size_t i = 0; i < origins.size() * static_cast<std::size_t>(config.channels); ++i)
-            limits.insert(limits.end(), {0, 255});
-        return limits;
-    }
     for (std::int64_t c = 0; c < config.channels; ++c)
         for (const PatchOrigin& origin : origins) {
             std::int64_t known_sum = 0, hidden = 0;
             for (std::int64_t i = 0; i < size * size; ++i) {
                 const std::int64_t pixel = (origin.row + i / size) * s + origin.column + i % size;
-                if (task->mask[static_cast<std::size_t>(pixel)] != 0)
+                if (task.mask[static_cast<std::size_t>(pixel)] != 0)
                     ++hidden;
                 else
-                    known_sum += task->picture[static_cast<std::size_t>(c * s * s + pixel)];
+                    known_sum += task.picture[static_cast<std::size_t>(c * s * s + pixel)];
             }
             const auto count = static_cast<double>(size * size);
             limits.push_back(static_cast<std::uint8_t>(std::lround(static_cast<double>(known_sum) / count)));

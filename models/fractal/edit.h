@@ -25,16 +25,16 @@ void require_editable(const FractalConfig& config, std::span<const std::uint8_t>
 PatchOrigin patch_origin(const FractalConfig& config, std::size_t level, PatchOrigin image,
                          std::int64_t patch);
 
-// In all of these `origins` are those of the level's images, M of them. A null task: everything is hidden.
+// In all of these `origins` are those of the level's images, M of them.
 
 // Per patch 1 if the mask touches it, [M, L].
-std::vector<std::uint8_t> hidden_patches(const FractalConfig& config, std::size_t level, const EditTask* task,
+std::vector<std::uint8_t> hidden_patches(const FractalConfig& config, std::size_t level, const EditTask& task,
                                          std::span<const PatchOrigin> origins);
 // The picture's patches [M * L, C * p^2], from its normalised values [C, s, s]; hidden pixels are 0.
 std::vector<float> known_patches(const FractalConfig& config, std::size_t level, const EditTask& task,
                                  std::span<const float> picture, std::span<const PatchOrigin> origins);
 // Smallest and largest mean value, rounded, that the known pixels of each image leave open: [C, M, 2].
-std::vector<std::uint8_t> guiding_limits(const FractalConfig& config, std::size_t level, const EditTask* task,
+std::vector<std::uint8_t> guiding_limits(const FractalConfig& config, std::size_t level, const EditTask& task,
                                          std::span<const PatchOrigin> origins);
 
 // Bytes [n, C, s, s] to normalised values and back, both of whole pictures.
@@ -45,7 +45,7 @@ void to_bytes(const FractalConfig& config, std::span<const float> normalized, st
 struct TraceFrame {
     std::vector<std::uint8_t> images, known;
 };
-// From the patches of level 0, [n * L, C * p^2], and which of them are hidden, [n, L]. Of partly known
-// patches that are still hidden the known pixels are there.
+// From the patches of level 0, [n * L, C * p^2], and which of them are hidden, [n, L]; a null task: nothing
+// is known. Of partly known patches that are still hidden the known pixels are there.
 TraceFrame trace_frame(const FractalConfig& config, const EditTask* task, std::span<const float> picture,
                        std::span<const float> patches, std::span<const std::uint8_t> hidden, std::int64_t n);

@@ -14,6 +14,8 @@
 
 #include "models/fractal/edit.h"
 #include "models/fractal/fractal.h"
+#include "models/fractal/patch_order.h"
+#include "runtime/unmask_ops.h"
 
 struct SampleRule {
     float temperature = 1;  // multiplies the logits
@@ -69,39 +71,36 @@ class FractalSampler {
     const Plan& plan() const { return plan_; }
 
   private:
-    struct Job;        // what holds for one call of sample()
-    struct Sequences;  // the images of one call of a level
-    struct Order;      // a MAR level's random order and how far it has come
+    struct Job;  // what holds for one call of sample()
     std::vector<std::uint8_t> draw(const EditTask* task, std::span<const std::int64_t> classes,
                                    const SampleRule& rule);
     void run(const EditTask* task, std::span<const std::int64_t> classes, const SampleRule& rule,
              std::uint8_t* bytes);
-    // Images [rows, C * size^2], normalised, of level `level` for its conditions.
-    Tensor sample_level(Job& job, std::size_t level, const Sequences& sequences, const Tensor& condition,
+    // Images [rows, C * size^2], normalised, of level `level` for its conditions; with guidance the rows of
+    // the unconditional half follow.
+    Tensor sample_level(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
                         float guidance);
-    void ar_steps(Job& job, std::size_t level, const Sequences& sequences, const Tensor& condition,
+    void ar_steps(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
                   const Tensor& patches, float guidance);
-    void mar_steps(Job& job, std::size_t level, const Sequences& sequences, const Tensor& condition,
+    void mar_steps(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
                    const Tensor& patches, float guidance);
-    // Draws the chosen patches (m * L + t) through the next level. `conditions` makes their conditions, given
-    // these numbers on the host and on the device; with guidance those of the unconditional rows follow.
-    using Conditions = std::function<Tensor(std::span<const std::int32_t> chosen, const Tensor& index)>;
-    void sample_children(Job& job, std::size_t level, const Sequences& sequences,
-                         std::span<const std::int32_t> chosen, const Conditions& conditions,
-                         const Tensor& patches, float guidance);
-    Tensor sample_pixel(Job& job, std::size_t level, const Sequences& sequences, const Tensor& condition,
-                        float guidance, const Tensor& limits);
-    Tensor guiding_pixel(Job& job, std::size_t level, const Sequences& sequences, const Tensor& condition,
+    PatchOrder patch_order(const Job& job, std::size_t level, const SampledImages& images);
+    // The guidance scale of each step.
+    static std::vector<float> step_guidance(const Job& job, std::size_t level, const PatchOrder& order,
+                                            float guidance);
+    // Draws the chosen patches through the next level. `conditions` makes their conditions.
+    using Conditions = std::function<Tensor(const ChildRows& rows)>;
+    void sample_children(Job& job, std::size_t level, const SampledImages& images,
+                         const ChosenPatches& chosen, const Conditions& conditions, const Tensor& patches,
                          float guidance);
-    Tensor uniforms(const Job& job, std::size_t level, const Sequences& sequences);
-    // The patches that step s draws, ascending; takes them out of `order`.
-    std::vector<std::int32_t> next_patches(Order& order, std::size_t level, std::int64_t s) const;
-    // Orders of the hidden patches [sequences, L].
-    Order random_orders(const Job& job, std::size_t level, const Sequences& sequences,
-                        std::span<const std::uint8_t> hidden);
-    void record_draws(std::size_t level, const Sequences& sequences, const Tensor& values,
+    Tensor sample_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
+                        float guidance, const Tensor& limits);
+    Tensor guiding_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
+                         float guidance);
+    Tensor uniforms(const Job& job, std::size_t level, const SampledImages& images);
+    void record_draws(std::size_t level, const SampledImages& images, const Tensor& values,
                       const Tensor& numbers, const Tensor& margins);
-    void report_step(const Job& job, const Tensor& patches, std::span<const std::uint8_t> hidden);
+    void report_step(const Job& job, std::size_t level, const Tensor& patches, const PatchOrder& order);
 
     const FractalModel& model_;
     std::int64_t batch_;

@@ -174,11 +174,9 @@ TEST_CASE("edit: a guiding pixel stays within what the known pixels allow") {
     mask[0] = mask[1] = mask[8] = mask[9] = 1;  // a quarter of the first patch
     const std::vector<PatchOrigin> origins = {{0, 0}, {4, 4}};
     const EditTask task{picture, mask};
-    const std::vector<std::uint8_t> limits = guiding_limits(config, 1, &task, origins);
+    const std::vector<std::uint8_t> limits = guiding_limits(config, 1, task, origins);
     // [channel, image, (smallest, largest)]: 12 of 16 pixels are known in the first image, all in the second.
     CHECK(limits == std::vector<std::uint8_t>{150, 214, 200, 200, 0, 64, 0, 0, 0, 64, 0, 0});
-    CHECK(guiding_limits(config, 1, nullptr, origins) ==
-          std::vector<std::uint8_t>{0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255});
 
     const auto model = random_model(config);
     FractalSampler sampler(*model, 1, false);

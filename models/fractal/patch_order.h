@@ -1,0 +1,77 @@
+// The order in which the images of one level get their patches: AR levels take one after the other in raster
+// order, MAR levels a few a step in a random order of their own, under a cosine schedule.
+//
+// Drawing from nothing, the order never leaves the device: ranks (kernels/unmask.h) and the schedule say
+// which patches a step draws. Editing, every image has other patches to redo; then the host makes the lists
+// and copies them.
+//
+// Source: Chang et al., "MaskGIT" (2022, arXiv 2202.04200), section 3.2, for the schedule; the form with
+// whole numbers is the fractal release's.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/philox.h"
+#include "models/fractal/edit.h"
+#include "runtime/tape.h"
+
+// The images that one call of a level draws.
+struct SampledImages {
+    std::int64_t count = 0;
+    Tensor paths;  // int64 [count, 1]: the name of each
+    // Only when editing: the same on the host, and where each lies in the whole picture.
+    std::vector<std::int64_t> host_paths;
+    std::vector<PatchOrigin> origins;
+};
+
+// Patches that a step draws, of all the images of a call.
+struct ChosenPatches {
+    Tensor index;                          // int32 [n, 1]: m * L + t, ascending
+    Tensor paths;                          // int64 [n, 1]
+    std::vector<std::int32_t> host_index;  // both on the host, only when editing
+    std::vector<std::int64_t> host_paths;
+};
+
+// What an order is made by. `recorded`: an order [M, L] to use instead of a random one, or none.
+struct OrderRule {
+    std::int64_t iterations;
+    PhiloxKey key;
+    std::span<const std::int64_t> recorded;
+};
+
+class PatchOrder {
+  public:
+    // `task`: null, or the edit, for which `images` has its host parts. `images` must stay.
+    PatchOrder(Tape& tape, const FractalConfig& config, std::size_t level, const EditTask* task,
+               const SampledImages& images, const OrderRule& rule);
+
+    // Steps until nothing is hidden any more; an AR level's step may draw nothing when editing.
+    std::int64_t steps() const { return steps_; }
+    // For each step, which part of the patches the first image has after it, as guidance schedules count it.
+    std::vector<float> shown() const;
+
+    // Before step s: 1 for the patches still hidden, u8 [halves * M, L].
+    Tensor mask(std::int64_t s, std::int64_t halves) const;
+    // Step s; to be called for s = 0, 1, ....
+    ChosenPatches next(std::int64_t s);
+    // On the host: which patches are hidden, [M, L], before the next step.
+    std::vector<std::uint8_t> hidden() const;
+
+  private:
+    std::int64_t hidden_after(std::int64_t total, std::int64_t s) const;
+    void order_on_host(const OrderRule& rule);
+    void next_on_host(std::int64_t s, ChosenPatches& chosen);
+
+    Tape& tape_;
+    const SampledImages& images_;
+    bool random_, on_host_;
+    std::int64_t M_, L_, iterations_, steps_, largest_step_, steps_done_ = 0;
+    Tensor ranks_;
+    // Only when editing: hidden patches [M, L], those of each image in the order from the last to be drawn to
+    // the next, and how many there were at first.
+    std::vector<std::uint8_t> hidden_;
+    std::vector<std::vector<std::int32_t>> orders_;
+    std::vector<std::int64_t> totals_;
+};
