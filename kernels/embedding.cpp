@@ -34,9 +34,9 @@ static void add_columns(float* dtable, const float* dy, std::int64_t dy_stride, 
     }
 }
 
-void embedding_backward(float* dtable, const float* dy, std::int64_t dy_stride, const std::int32_t* ids,
-                        std::int64_t ids_stride, std::int64_t rows, [[maybe_unused]] std::int64_t vocabulary,
-                        std::int64_t width) {
+void embedding_backward(float* dtable, [[maybe_unused]] float* workspace, const float* dy,
+                        std::int64_t dy_stride, const std::int32_t* ids, std::int64_t ids_stride,
+                        std::int64_t rows, [[maybe_unused]] std::int64_t vocabulary, std::int64_t width) {
     for_each_task((width + column_block - 1) / column_block, rows * width, [=](std::int64_t block) {
         const std::int64_t first = block * column_block;
         if (width - first >= column_block)
@@ -45,6 +45,10 @@ void embedding_backward(float* dtable, const float* dy, std::int64_t dy_stride, 
         else
             add_columns(dtable + first, dy + first, dy_stride, ids, ids_stride, rows, width, width - first);
     });
+}
+
+std::int64_t embedding_backward_workspace(std::int64_t, std::int64_t, std::int64_t) {
+    return 0;
 }
 
 }  // namespace cpu

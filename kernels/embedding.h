@@ -17,11 +17,16 @@ namespace cpu {
 void embedding_forward(float* y, std::int64_t y_stride, const float* table, const std::int32_t* ids,
                        std::int64_t ids_stride, std::int64_t rows, std::int64_t width);
 
-// dtable [vocabulary, width] accumulates, every entry in the order of rows. dy as y above.
-// Moves 4 bytes per element of dy, and 8 more per element in cache while dtable fits there; 1 operation.
-void embedding_backward(float* dtable, const float* dy, std::int64_t dy_stride, const std::int32_t* ids,
-                        std::int64_t ids_stride, std::int64_t rows, std::int64_t vocabulary,
-                        std::int64_t width);
+// dtable [vocabulary, width] accumulates, every entry in the order of rows (on the GPU, where there are many
+// rows: in slices of them, each in the order of rows, slices in a fixed order). dy as y above; workspace may
+// be null if it needs none. Moves 4 bytes per element of dy, and 8 more per element in cache while dtable
+// fits there; 1 operation.
+void embedding_backward(float* dtable, float* workspace, const float* dy, std::int64_t dy_stride,
+                        const std::int32_t* ids, std::int64_t ids_stride, std::int64_t rows,
+                        std::int64_t vocabulary, std::int64_t width);
+
+// Floats of workspace the backward needs: none on the CPU.
+std::int64_t embedding_backward_workspace(std::int64_t rows, std::int64_t vocabulary, std::int64_t width);
 
 }  // namespace cpu
 
@@ -33,8 +38,9 @@ void embedding_forward(Stream stream, T* y, std::int64_t y_stride, const float* 
                        const std::int32_t* ids, std::int64_t ids_stride, std::int64_t rows,
                        std::int64_t width);
 template <class T>
-void embedding_backward(Stream stream, float* dtable, const T* dy, std::int64_t dy_stride,
+void embedding_backward(Stream stream, float* dtable, float* workspace, const T* dy, std::int64_t dy_stride,
                         const std::int32_t* ids, std::int64_t ids_stride, std::int64_t rows,
                         std::int64_t vocabulary, std::int64_t width);
+std::int64_t embedding_backward_workspace(std::int64_t rows, std::int64_t vocabulary, std::int64_t width);
 
 }  // namespace cuda

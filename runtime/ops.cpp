@@ -337,12 +337,15 @@ Tensor embedding(Tape& tape, const Tensor& ids, const Parameter& table, std::int
     LAUNCH(tape, embedding_forward, tape.data(y), width, table.value, tape.value<std::int32_t>(ids), 1, rows,
            width);
     if (tape.recording())
-        tape.record({y.node()}, {ids.node()},
-                    [&tape, y = y.node(), ids = ids.node(), table = &table, rows, width, vocabulary] {
-                        if (!tape.has_gradient(y)) return;
-                        LAUNCH(tape, embedding_backward, table->gradient, tape.gradient_data(y), width,
-                               tape.value<std::int32_t>(ids), 1, rows, vocabulary, width);
-                    });
+        tape.record(
+            {y.node()}, {ids.node()},
+            [&tape, y = y.node(), ids = ids.node(), table = &table, rows, width, vocabulary] {
+                if (!tape.has_gradient(y)) return;
+                const Tensor workspace = scratch(
+                    tape, SIZE_ON(tape.device(), embedding_backward_workspace, rows, vocabulary, width));
+                LAUNCH(tape, embedding_backward, table->gradient, tape.value(workspace), tape.gradient_data(y),
+                       width, tape.value<std::int32_t>(ids), 1, rows, vocabulary, width);
+            });
     return y;
 }
 Tensor drop_last_token(Tape& tape, const Tensor& x, std::int64_t length) {
@@ -395,17 +398,22 @@ Tensor pixel_sequence(Tape& tape, const Tensor& projected, const Tensor& values,
                tape.value<std::int32_t>(values) + c, C, N, W);
     }
     if (tape.recording())
-        tape.record(
-            {condition.node(), y.node()}, {values.node()},
-            [&tape, condition = condition.node(), y = y.node(), values = values.node(),
-             codebooks = codebooks.data(), N, W, C] {
-                if (!tape.has_gradient(y)) return;
-                require(!tape.open_gradient(condition), "pixel_sequence: its condition feeds nothing else");
-                LAUNCH(tape, copy_rows, tape.gradient(condition), W, tape.gradient(y), C * W, N, W);
-                for (std::int64_t c = 0; c + 1 < C; ++c)
-                    LAUNCH(tape, embedding_backward, codebooks[c]->gradient, tape.gradient(y) + (c + 1) * W,
-                           C * W, tape.value<std::int32_t>(values) + c, C, N, codebooks[c]->shape[0], W);
-            });
+        tape.record({condition.node(), y.node()}, {values.node()},
+                    [&tape, condition = condition.node(), y = y.node(), values = values.node(),
+                     codebooks = codebooks.data(), N, W, C] {
+                        if (!tape.has_gradient(y)) return;
+                        require(!tape.open_gradient(condition),
+                                "pixel_sequence: its condition feeds nothing else");
+                        LAUNCH(tape, copy_rows, tape.gradient(condition), W, tape.gradient(y), C * W, N, W);
+                        for (std::int64_t c = 0; c + 1 < C; ++c) {
+                            const std::int64_t V = codebooks[c]->shape[0];
+                            const Tensor workspace =
+                                scratch(tape, SIZE_ON(tape.device(), embedding_backward_workspace, N, V, W));
+                            LAUNCH(tape, embedding_backward, codebooks[c]->gradient, tape.value(workspace),
+                                   tape.gradient(y) + (c + 1) * W, C * W,
+                                   tape.value<std::int32_t>(values) + c, C, N, V, W);
+                        }
+                    });
     return y;
 }
 Tensor channel_logits(Tape& tape, const Tensor& x, std::int64_t channels, std::int64_t channel,

@@ -62,8 +62,8 @@ void bench_embedding(Table& table) {
                                pixels, pixel_width);
     });
     table.kernel("embedding_backward", shape, Bound::memory, 4 * count, [&] {
-        cpu::embedding_backward(codebook.data(), x.data(), channels * pixel_width, ids.data(), channels,
-                                pixels, vocabulary, pixel_width);
+        cpu::embedding_backward(codebook.data(), nullptr, x.data(), channels * pixel_width, ids.data(),
+                                channels, pixels, vocabulary, pixel_width);
     });
 }
 
@@ -148,7 +148,8 @@ void bench_parameters(Table& table) {
     double norm = 1;
     const AdamW rule{1e-3f, 0.9f, 0.95f, 1e-8f, 0.05f, 0.1f, 0.05f, 1.0f, &norm};
     table.kernel("adamw_update", shape, Bound::memory, 28.0 * count, [&] {
-        cpu::adamw_update(parameter.data(), nullptr, first.data(), second.data(), gradient.data(), count, rule);
+        cpu::adamw_update(parameter.data(), nullptr, first.data(), second.data(), gradient.data(), count,
+                          rule);
     });
     table.kernel("ema_update", shape, Bound::memory, 12.0 * count,
                  [&] { cpu::ema_update(average.data(), gradient.data(), count, 0.999f); });

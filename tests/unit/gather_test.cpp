@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/unit/bf16_check.h"
 #include "tests/unit/kernel_check.h"
 
 using namespace kernel_check;
@@ -58,4 +59,52 @@ DEVICE_TEST("gather_rows picks rows by number and scatter_rows puts them back") 
             std::copy_n(x.begin() + i * width, width, back_expected.begin() + i * width);
         CHECK(same_bits(back, back_expected));
     }
+}
+
+DEVICE_TEST("rows that start anywhere, none of them, and one long one") {
+    const std::vector<float> x = uniform(4000, 1);
+    for (const std::int64_t first : {0, 1, 4})
+        for (const std::int64_t width : {4, 64, 999}) {
+            std::vector<float> y(x.size(), -9.0f), expected = y;
+            RUN(device, copy_rows, from(y, first), width, from(x, first), width, 1, width);
+            RUN(device, add_rows, from(y, first), width, from(x, first), width, 0, width);
+            std::copy_n(x.begin() + first, width, expected.begin() + first);
+            CAPTURE(first);
+            CAPTURE(width);
+            CHECK(same_bits(y, expected));
+        }
+}
+
+CUDA_TEST("rows of bf16 are moved bit for bit and added in float") {
+    for (const std::int64_t width : {1, 8, 24, 37, 136})
+        for (const std::int64_t pad : {0, 3, 8}) {
+            const std::int64_t rows = 21, stride = width + pad;
+            std::vector<bf16> x = to_bf16(uniform(rows * stride, 1)), y = to_bf16(uniform(rows * stride, 2));
+            x[0].bits = 0x7F81;  // not a number, and not the one that arithmetic makes
+            std::vector<bf16> copied = y, copies = y, sum = y, sums = y;
+            RUN_CUDA(copy_rows, copied, stride, x, stride, rows, width);
+            x[0].bits = 0x3F80;
+            RUN_CUDA(add_rows, sum, stride, x, stride, rows, width);
+            for (std::int64_t row = 0; row < rows; ++row)
+                for (std::int64_t i = row * stride; i < row * stride + width; ++i) {
+                    copies[i] = x[i];
+                    sums[i] = nearest_bf16(to_float(y[i]) + to_float(x[i]));
+                }
+            copies[0].bits = 0x7F81;
+            CAPTURE(width);
+            CAPTURE(pad);
+            CHECK(same_bits(copied, copies));
+            CHECK(same_bits(sum, sums));
+
+            const std::vector<std::int32_t> index = {7, 0, 20, 12, 5};
+            std::vector<bf16> table = to_bf16(uniform(rows * width, 1)), picked(5 * width), expected;
+            RUN_CUDA(gather_rows, picked, table, index, 5, width);
+            for (const std::int32_t i : index)
+                expected.insert(expected.end(), table.begin() + i * width, table.begin() + (i + 1) * width);
+            CHECK(same_bits(picked, expected));
+            std::vector<bf16> scattered = table;
+            for (const std::int32_t i : index) std::fill_n(scattered.begin() + i * width, width, bf16{1});
+            RUN_CUDA(scatter_rows, scattered, picked, index, 5, width);
+            CHECK(same_bits(scattered, table));
+        }
 }

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/unit/bf16_check.h"
 #include "tests/unit/kernel_check.h"
 
 using namespace kernel_check;
@@ -100,4 +101,41 @@ DEVICE_TEST("a MAR level's sequence does not depend on the number of threads") {
         dpos.insert(dpos.end(), dmask.begin(), dmask.end());
         return dpos;
     }));
+}
+
+CUDA_TEST("a MAR level's sequence in bf16 is that of the widened inputs, and gradients are rounded once") {
+    for (const MaskedSequenceShape& shape :
+         {MaskedSequenceShape{1, 4, 1, false, 8}, MaskedSequenceShape{3, 4, 5, true, 37},
+          MaskedSequenceShape{130, 4, 5, true, 16}, MaskedSequenceShape{60, 16, 2, false, 136}}) {
+        Inputs in(shape);
+        const std::vector<bf16> guide = to_bf16(in.guide), cond = to_bf16(in.cond),
+                                tokens = to_bf16(in.tokens);
+        in.guide = to_floats(guide);
+        in.cond = to_floats(cond);
+        in.tokens = to_floats(tokens);
+        std::vector<float> x(in.dx.size(), NAN),
+            x_expected = x, dmask(in.mask_token.size(), 0.5f), dmask_expected = dmask,
+            dpos(in.pos.size(), 0.25f), dpos_expected = dpos, dguide_expected(in.guide.size()),
+            dcond_expected(in.cond.size()), dtokens_expected(in.tokens.size());
+        std::vector<bf16> dguide(guide.size()), dcond(cond.size()), dtokens(tokens.size());
+        std::vector<float> workspace(
+            static_cast<std::size_t>(SIZE_ON(Device::cpu, masked_sequence_backward_workspace, shape))),
+            device_workspace(
+                static_cast<std::size_t>(SIZE_ON(Device::cuda, masked_sequence_backward_workspace, shape)),
+                NAN);
+        RUN_CUDA(masked_sequence_forward, x, guide, cond, tokens, in.mask, in.mask_token, in.pos, shape);
+        RUN_CUDA(masked_sequence_backward, dguide, dcond, dtokens, dmask, dpos, device_workspace, in.dx,
+                 in.mask, shape);
+        RUN(Device::cpu, masked_sequence_forward, x_expected, in.guide, in.cond, in.tokens, in.mask,
+            in.mask_token, in.pos, shape);
+        RUN(Device::cpu, masked_sequence_backward, dguide_expected, dcond_expected, dtokens_expected,
+            dmask_expected, dpos_expected, workspace, in.dx, in.mask, shape);
+        CAPTURE(shape.M);
+        CHECK(same_bits(x, x_expected));
+        if (shape.guided) CHECK(same_bits(dguide, to_bf16(dguide_expected)));
+        CHECK(same_bits(dcond, to_bf16(dcond_expected)));
+        CHECK(same_bits(dtokens, to_bf16(dtokens_expected)));
+        CHECK(relative_error(dmask, widened(dmask_expected)) < 1e-5);
+        CHECK(relative_error(dpos, widened(dpos_expected)) < 1e-6);
+    }
 }

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/unit/bf16_check.h"
 #include "tests/unit/kernel_check.h"
 
 using namespace kernel_check;
@@ -64,4 +65,26 @@ DEVICE_TEST("conditions are a patch's own output and its neighbours', zero beyon
                     CHECK(same_bits(y, y_expected));
                     CHECK(relative_error(dx, dx_expected) < 1e-6);
                 }
+}
+
+CUDA_TEST("conditions in bf16 are copied, and their gradients summed in float") {
+    for (const std::int64_t n : {1, 5})
+        for (const std::int64_t D : {5, 8, 136}) {
+            const NeighbourShape shape{3, 2, n, D};
+            const std::int64_t M = 7, T = shape.prefix + 9;
+            const Selection selection(M * 9);
+            const auto K = static_cast<std::int64_t>(selection.selected.size());
+            const std::vector<bf16> x = to_bf16(uniform(M * T * D, 1)), dy = to_bf16(uniform(K * n * D, 2));
+            const std::vector<float> wide_x = to_floats(x), wide_dy = to_floats(dy);
+            std::vector<bf16> y(dy.size()), dx(x.size());
+            std::vector<float> y_expected(dy.size()), dx_expected(x.size());
+            RUN_CUDA(gather_neighbours, y, x, selection.selected, K, shape);
+            RUN_CUDA(gather_neighbours_backward, dx, dy, selection.rows, M, shape);
+            RUN(Device::cpu, gather_neighbours, y_expected, wide_x, selection.selected, K, shape);
+            RUN(Device::cpu, gather_neighbours_backward, dx_expected, wide_dy, selection.rows, M, shape);
+            CAPTURE(n);
+            CAPTURE(D);
+            CHECK(same_bits(y, to_bf16(y_expected)));
+            CHECK(same_bits(dx, to_bf16(dx_expected)));
+        }
 }

@@ -12,8 +12,9 @@ struct Shape {
     std::int64_t M, C, s, p;
 };
 
-const std::vector<Shape> shapes = {{1, 1, 1, 1}, {3, 3, 6, 1}, {2, 1, 6, 2},   {2, 3, 9, 3},
-                                   {5, 3, 8, 4}, {2, 3, 4, 4}, {2, 3, 32, 16}, {3, 3, 64, 4}};
+const std::vector<Shape> shapes = {{1, 1, 1, 1},  {3, 3, 6, 1},  {2, 1, 6, 2},   {2, 3, 9, 3},
+                                   {5, 3, 8, 4},  {2, 3, 4, 4},  {2, 3, 32, 16}, {3, 3, 64, 4},
+                                   {40, 3, 4, 1}, {3, 5, 28, 7}, {0, 3, 8, 4}};
 
 // Where element (m, patch, c, y, x) lies in images [M, C, s, s].
 std::int64_t image_offset(const Shape& h, std::int64_t m, std::int64_t patch, std::int64_t c, std::int64_t y,

@@ -14,7 +14,7 @@ const std::vector<float> mean = {0.485f, 0.456f, 0.406f}, deviation = {0.229f, 0
 
 DEVICE_TEST("normalized pixels agree with the formula") {
     for (const std::int64_t C : {1, 3})
-        for (const std::int64_t plane : {1, 5, 129, 4096}) {
+        for (const std::int64_t plane : {1, 5, 129, 132, 4096}) {
             const std::int64_t N = 5;
             const std::vector<std::int32_t> values = integers(N * C * plane, 1, 256);
             const std::vector<std::uint8_t> bytes(values.begin(), values.end());
@@ -22,12 +22,17 @@ DEVICE_TEST("normalized pixels agree with the formula") {
             RUN(device, normalize_pixels, y, bytes, address(mean.data()), address(deviation.data()), N, C,
                 plane);
             std::vector<double> expected(bytes.size());
+            std::vector<float> rounded(bytes.size());
             for (std::int64_t i = 0; i < N * C * plane; ++i) {
                 const std::int64_t c = i / plane % C;
+                volatile float step = static_cast<float>(bytes[i]) / 255.0f;
+                step = step - mean[c];
+                rounded[i] = step / deviation[c];
                 expected[i] =
                     (bytes[i] / 255.0 - static_cast<double>(mean[c])) / static_cast<double>(deviation[c]);
             }
             CHECK(relative_error(y, expected) < 2e-7);
+            CHECK(same_bits(y, rounded));
         }
 }
 
@@ -85,15 +90,39 @@ DEVICE_TEST("pixel values round after every operation") {
 }
 
 DEVICE_TEST("the mean colour is the mean over the rows of the means along them") {
-    for (const std::int64_t size : {1, 4, 6, 16}) {
-        const std::int64_t M = 37, C = 3;
+    for (const std::int64_t size : {1, 4, 6, 16, 150, 300}) {
+        const std::int64_t M = size > 16 ? 1 : 37, C = 3;
         const std::vector<float> images = uniform(M * C * size * size, 3);
         std::vector<float> means(static_cast<std::size_t>(M * C), NAN);
         std::vector<double> expected(means.size());
         RUN(device, mean_pixels, means, images, M, C, size);
+        std::vector<float> in_order;
+        for (std::int64_t plane = 0; plane < M * C; ++plane) {
+            volatile float total = 0;
+            for (std::int64_t row = 0; row < size; ++row) {
+                volatile float sum = 0;
+                for (std::int64_t i = 0; i < size; ++i) sum = sum + images[(plane * size + row) * size + i];
+                total = total + sum / static_cast<float>(size);
+            }
+            in_order.push_back(total / static_cast<float>(size));
+        }
         for (std::size_t i = 0; i < images.size(); ++i)
             expected[i / static_cast<std::size_t>(size * size)] +=
                 static_cast<double>(images[i]) / static_cast<double>(size * size);
         CHECK(relative_error(means, expected) < 1e-6);
+        CHECK(same_bits(means, in_order));
+    }
+}
+
+DEVICE_TEST("normalized bytes that start anywhere") {
+    const std::vector<std::int32_t> values = integers(3 * 64 + 4, 1, 256);
+    const std::vector<std::uint8_t> bytes(values.begin(), values.end());
+    for (const std::int64_t first : {0, 1, 4}) {
+        std::vector<float> y(3 * 64, NAN), expected(3 * 64);
+        RUN(device, normalize_pixels, y, from(bytes, first), address(mean.data()), address(deviation.data()),
+            1, 3, 64);
+        for (std::int64_t i = 0; i < 3 * 64; ++i)
+            expected[i] = (static_cast<float>(bytes[first + i]) / 255.0f - mean[i / 64]) / deviation[i / 64];
+        CHECK(same_bits(y, expected));
     }
 }
