@@ -36,6 +36,18 @@ void layernorm_forward(float* y, float* mean, float* rstd, const float* x, const
     });
 }
 
+void residual_layernorm_forward(float* out, float* y, float* mean, float* rstd, const float* x,
+                                const float* branch, const float* weight, const float* bias,
+                                std::int64_t rows, std::int64_t width, float eps) {
+    for_each_task(rows, rows * width, [=](std::int64_t row) {
+        float* sum = out + row * width;
+        const float *a = x + row * width, *b = branch + row * width;
+#pragma omp simd
+        for (std::int64_t i = 0; i < width; ++i) sum[i] = a[i] + b[i];
+        normalize_row(y + row * width, mean[row], rstd[row], sum, weight, bias, width, eps);
+    });
+}
+
 template <bool accumulate>
 static void backward_row(float* dx, float* dweight, float* dbias, const float* dy, const float* x,
                          const float* weight, float mean, float rstd, std::int64_t width) {

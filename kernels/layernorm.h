@@ -23,6 +23,13 @@ namespace cpu {
 void layernorm_forward(float* y, float* mean, float* rstd, const float* x, const float* weight,
                        const float* bias, std::int64_t rows, std::int64_t width, float eps);
 
+// out = x + branch and, of it, y, mean and rstd as above, in one pass: a branch joins the residual stream and
+// the next block normalises it. out, x, branch [rows, width]. out may be x, y may be branch.
+// Moves 16 bytes per element where the two kernels one after the other move 20; 8 operations each.
+void residual_layernorm_forward(float* out, float* y, float* mean, float* rstd, const float* x,
+                                const float* branch, const float* weight, const float* bias,
+                                std::int64_t rows, std::int64_t width, float eps);
+
 // dx, dy, x [rows, width]; dweight, dbias, weight [width]; mean, rstd [rows], as the forward pass wrote them.
 // dx is overwritten and may be dy; dweight and dbias accumulate.
 // Moves 12 bytes per element (dy and x read once from memory, dx written once); 15 operations each.
@@ -42,10 +49,15 @@ std::int64_t layernorm_backward_workspace(std::int64_t width);
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device: stream.h says what pointers and sizes mean there. Rows of at most
+// 3,072 elements: std::runtime_error for wider ones.
 template <class T>
 void layernorm_forward(Stream stream, T* y, float* mean, float* rstd, const float* x, const float* weight,
                        const float* bias, std::int64_t rows, std::int64_t width, float eps);
+template <class T>
+void residual_layernorm_forward(Stream stream, float* out, T* y, float* mean, float* rstd, const float* x,
+                                const T* branch, const float* weight, const float* bias, std::int64_t rows,
+                                std::int64_t width, float eps);
 template <class T>
 void layernorm_backward(Stream stream, float* dx, float* dweight, float* dbias, float* workspace, const T* dy,
                         const float* x, const float* weight, const float* mean, const float* rstd,

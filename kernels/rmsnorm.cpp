@@ -26,6 +26,17 @@ void rmsnorm_forward(float* y, float* rstd, const float* x, const float* weight,
     });
 }
 
+void residual_rmsnorm_forward(float* out, float* y, float* rstd, const float* x, const float* branch,
+                              const float* weight, std::int64_t rows, std::int64_t width, float eps) {
+    for_each_task(rows, rows * width, [=](std::int64_t row) {
+        float* sum = out + row * width;
+        const float *a = x + row * width, *b = branch + row * width;
+#pragma omp simd
+        for (std::int64_t i = 0; i < width; ++i) sum[i] = a[i] + b[i];
+        normalize_row(y + row * width, rstd[row], sum, weight, width, eps);
+    });
+}
+
 template <bool accumulate>
 static void backward_row(float* dx, float* dweight, const float* dy, const float* x, const float* weight,
                          float rstd, std::int64_t width) {

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/unit/kernel_check.h"
+#include "tests/unit/bf16_check.h"
 
 using namespace kernel_check;
 
@@ -91,4 +91,33 @@ DEVICE_TEST("adamw does not depend on the number of threads") {
         RUN(device, adamw_update, p, nullptr, m, v, gradient, 30001, settings(1, 0, nullptr));
         return p;
     }));
+}
+
+DEVICE_TEST("adamw's copy is the new parameter, rounded") {
+    for (const std::int64_t count : {1, 129, 4097})
+        for (const std::int64_t first : {0, 1}) {
+            std::vector<float> p = uniform(count, 1), q = uniform(count + first, 1), m(p.size()), v(p.size()),
+                               gradient = uniform(count, 2);
+            std::copy(p.begin(), p.end(), q.begin() + first);
+            std::vector<bf16> copy(p.size() + static_cast<std::size_t>(first), bf16{0x1234});
+            const AdamW a = settings(1, 0, nullptr);
+            RUN(device, adamw_update, p, nullptr, m, v, gradient, count, a);
+            std::ranges::fill(m, 0.0f), std::ranges::fill(v, 0.0f);
+            RUN(device, adamw_update, from(q, first), from(copy, first), m, v, gradient, count, a);
+            std::int64_t wrong = first > 0 && copy[0].bits != 0x1234;
+            for (std::int64_t i = 0; i < count; ++i)
+                wrong += copy[i + first].bits != nearest_bf16(q[i + first]).bits;
+            q.erase(q.begin(), q.begin() + first);
+            CAPTURE(count);
+            CAPTURE(first);
+            CHECK(wrong == 0);
+            CHECK(relative_error(q, widened(p)) < 1e-7);
+        }
+}
+
+DEVICE_TEST("a squared norm that is not a number shows in every parameter") {
+    const DeviceArray<double> norm(device, {std::nan("")});
+    std::vector<float> p = uniform(129, 1), m(p.size()), v(p.size());
+    RUN(device, adamw_update, p, nullptr, m, v, uniform(129, 2), 129, settings(1, 3.0f, norm.data()));
+    CHECK(std::ranges::all_of(p, [](float value) { return std::isnan(value); }));
 }

@@ -8,6 +8,9 @@
 //   }
 #pragma once
 
+#include <doctest/doctest.h>
+
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -42,6 +45,19 @@ inline std::vector<float> to_floats(const std::vector<bf16>& values) {
 inline bool same_bits(const std::vector<bf16>& a, const std::vector<bf16>& b) {
     return a.size() == b.size() &&
            (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(bf16)) == 0);
+}
+
+// Whether each is the expected one but for one rounding: 2^-8 of itself, and 1e-6 of the largest, by which
+// two ways to the unrounded value may differ.
+inline bool rounds_to(const std::vector<bf16>& actual, const std::vector<float>& expected) {
+    if (actual.size() != expected.size()) return false;
+    float largest = 0;
+    for (const float value : expected) largest = std::fmax(largest, std::abs(value));
+    for (std::size_t i = 0; i < actual.size(); ++i)
+        if (!(std::abs(to_float(actual[i]) - expected[i]) <=
+              std::abs(expected[i]) * 0x1p-8f + largest * 1e-6f))
+            return false;
+    return true;
 }
 
 }  // namespace kernel_check

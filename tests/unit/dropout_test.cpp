@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/unit/kernel_check.h"
+#include "tests/unit/bf16_check.h"
 
 using namespace kernel_check;
 
@@ -94,4 +94,23 @@ DEVICE_TEST("dropout does not depend on the number of threads") {
         RUN(device, dropout_forward, x, x, 3, settings(sequence_ids, 0.1f, 20001));
         return x;
     }));
+}
+
+CUDA_TEST("dropout in bf16 takes the same elements") {
+    const DeviceArray sequence_ids(Device::cuda, ids);
+    for (const float probability : {0.0f, 0.3f})
+        for (const std::int64_t elements : {1, 3, 4, 64, 65, 4097}) {
+            const Dropout d = settings(sequence_ids, probability, elements);
+            const std::vector<bf16> x = to_bf16(uniform(3 * elements, 9, 1, 2));
+            const std::vector<float> wide = to_floats(x);
+            std::vector<float> expected(x.size());
+            std::vector<bf16> y(x.size()), in_place = x;
+            RUN(Device::cuda, dropout_forward, expected, wide, 3, d);
+            RUN_CUDA(dropout_forward, y, x, 3, d);
+            RUN_CUDA(dropout_backward, in_place, in_place, 3, d);
+            CAPTURE(probability);
+            CAPTURE(elements);
+            CHECK(rounds_to(y, expected));
+            CHECK(same_bits(to_floats(in_place), to_floats(y)));
+        }
 }

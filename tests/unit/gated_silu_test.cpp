@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/unit/kernel_check.h"
+#include "tests/unit/bf16_check.h"
 
 using namespace kernel_check;
 
@@ -57,4 +57,37 @@ DEVICE_TEST("gated silu does not depend on the number of threads") {
         RUN(device, gated_silu_forward, y, gate_up, 301, 129);
         return y;
     }));
+}
+
+DEVICE_TEST("gated silu from addresses that are not aligned") {
+    const std::vector<float> gate_up = uniform(3 * 128 + 1, 5, -8, 8), dy = uniform(3 * 64 + 1, 6);
+    const std::vector<float> gate_up_aligned(gate_up.begin() + 1, gate_up.end()),
+        dy_aligned(dy.begin() + 1, dy.end());
+    std::vector<float> y(dy.size(), 7.0f), d_gate_up(gate_up.size(), 7.0f), y_aligned(3 * 64),
+        d_aligned(3 * 128);
+    RUN(device, gated_silu_forward, from(y, 1), from(gate_up, 1), 3, 64);
+    RUN(device, gated_silu_backward, from(d_gate_up, 1), from(dy, 1), from(gate_up, 1), 3, 64);
+    RUN(device, gated_silu_forward, y_aligned, gate_up_aligned, 3, 64);
+    RUN(device, gated_silu_backward, d_aligned, dy_aligned, gate_up_aligned, 3, 64);
+    y_aligned.insert(y_aligned.begin(), 7.0f);
+    d_aligned.insert(d_aligned.begin(), 7.0f);
+    CHECK(relative_error(y, widened(y_aligned)) < 1e-6);
+    CHECK(relative_error(d_gate_up, widened(d_aligned)) < 1e-6);
+}
+
+CUDA_TEST("gated silu in bf16 is gated silu in float, rounded once") {
+    for (const std::int64_t hidden : widths) {
+        const std::vector<bf16> gate_up = to_bf16(uniform(17 * 2 * hidden, 5, -8, 8)),
+                                dy = to_bf16(uniform(17 * hidden, 6));
+        const std::vector<float> gate_up_in_float = to_floats(gate_up), dy_in_float = to_floats(dy);
+        std::vector<float> expected(dy.size()), d_expected(gate_up.size());
+        std::vector<bf16> y(dy.size()), d_gate_up = gate_up;
+        RUN(Device::cuda, gated_silu_forward, expected, gate_up_in_float, 17, hidden);
+        RUN(Device::cuda, gated_silu_backward, d_expected, dy_in_float, gate_up_in_float, 17, hidden);
+        RUN_CUDA(gated_silu_forward, y, gate_up, 17, hidden);
+        RUN_CUDA(gated_silu_backward, d_gate_up, dy, d_gate_up, 17, hidden);
+        CAPTURE(hidden);
+        CHECK(rounds_to(y, expected));
+        CHECK(rounds_to(d_gate_up, d_expected));
+    }
 }

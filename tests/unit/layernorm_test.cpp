@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/unit/kernel_check.h"
+#include "tests/unit/bf16_check.h"
 
 using namespace kernel_check;
 
@@ -10,6 +10,10 @@ namespace {
 
 using Doubles = std::vector<double>;
 constexpr double epsilon = 1e-6;
+
+// Each way that the device has to share out a row, with whole chunks of 8 and without, at its borders.
+const std::vector<std::int64_t> norm_widths = {1,   5,   16,  32,  33,  48,  64,  128,
+                                               129, 256, 300, 512, 513, 768, 1536};
 
 Doubles reference_forward(const Doubles& x, const Doubles& weight, const Doubles& bias) {
     const std::size_t width = weight.size();
@@ -71,7 +75,7 @@ struct Case {
 
 DEVICE_TEST("layernorm forward agrees with the formula in double") {
     for (const std::int64_t rows : row_counts)
-        for (const std::int64_t width : widths) {
+        for (const std::int64_t width : norm_widths) {
             Case c(device, rows, width);
             c.forward();
             CAPTURE(rows);
@@ -111,7 +115,7 @@ DEVICE_TEST("layernorm backward agrees with central differences") {
 
 DEVICE_TEST("layernorm backward agrees with the formula in double") {
     for (const std::int64_t rows : row_counts)
-        for (const std::int64_t width : widths) {
+        for (const std::int64_t width : norm_widths) {
             Case c(device, rows, width);
             c.forward();
             c.backward();
@@ -169,4 +173,145 @@ DEVICE_TEST("layernorm does not depend on the number of threads") {
             all.insert(all.end(), part->begin(), part->end());
         return all;
     }));
+}
+
+DEVICE_TEST("residual layernorm is the sum, then the norm") {
+    for (const std::int64_t rows : {1, 17, 67})
+        for (const std::int64_t width : norm_widths) {
+            Case c(device, rows, width);
+            const std::vector<float> branch = uniform(rows * width, 5), x = c.x;
+            RUN(device, residual_layernorm_forward, c.dx, c.y, c.mean, c.rstd, x, branch, c.weight, c.bias,
+                rows, width, static_cast<float>(epsilon));
+            const Case fused = c;
+            for (std::size_t i = 0; i < x.size(); ++i) c.x[i] = x[i] + branch[i];
+            c.forward();
+            CAPTURE(rows);
+            CAPTURE(width);
+            CHECK(same_bits(fused.dx, c.x));
+            CHECK(same_bits(fused.y, c.y));
+            CHECK(same_bits(fused.mean, c.mean));
+            CHECK(same_bits(fused.rstd, c.rstd));
+            std::vector<float> out = x, y = branch;
+            RUN(device, residual_layernorm_forward, out, y, c.mean, c.rstd, out, y, c.weight, c.bias, rows,
+                width, static_cast<float>(epsilon));
+            CHECK(same_bits(out, c.x));
+            CHECK(same_bits(y, c.y));
+        }
+}
+
+DEVICE_TEST("layernorm of more rows than a device holds at once") {
+    for (const auto& [rows, width] : {std::pair{34001, 5}, std::pair{2501, 264}, std::pair{1503, 520}}) {
+        Case many(device, rows, width);
+        many.forward();
+        many.backward();
+        // The last 19 rows alone, and the sums over all rows in double.
+        Case few(device, 19, width);
+        const auto tail = [&](const std::vector<float>& all) {
+            return std::vector<float>(all.end() - 19 * width, all.end());
+        };
+        few.x = tail(many.x), few.dy = tail(many.dy), few.weight = many.weight;
+        few.forward();
+        few.backward();
+        Doubles dweight(many.weight.size(), 2.0), dbias(many.weight.size(), -3.0);
+        for (std::size_t i = 0; i < many.x.size(); ++i) {
+            const std::size_t row = i / dweight.size(), column = i % dweight.size();
+            const double d = many.dy[i];
+            dweight[column] += d * (static_cast<double>(many.x[i]) - many.mean[row]) * many.rstd[row];
+            dbias[column] += d;
+        }
+        CAPTURE(width);
+        CHECK(same_bits(tail(many.y), few.y));
+        CHECK(same_bits(tail(many.dx), few.dx));
+        CHECK(relative_error(many.dweight, dweight) < 1e-5);
+        CHECK(relative_error(many.dbias, dbias) < 1e-5);
+    }
+}
+
+DEVICE_TEST("layernorm of no rows adds nothing") {
+    Case c(device, 1, 64);
+    c.rows = 0;
+    c.forward();
+    c.backward();
+    CHECK(c.dweight == std::vector<float>(64, 2.0f));
+    CHECK(c.dbias == std::vector<float>(64, -3.0f));
+}
+
+DEVICE_TEST("layernorm from addresses that are not aligned") {
+    Case c(device, 17, 64);
+    c.forward();
+    c.backward();
+    const auto shifted = [](const std::vector<float>& values) {
+        std::vector<float> result = {NAN};
+        result.insert(result.end(), values.begin(), values.end());
+        return result;
+    };
+    std::vector<float> y(c.y.size() + 1, 7.0f), dx = y, dweight(64, 2.0f), dbias(64, -3.0f);
+    const std::vector<float> x = shifted(c.x), dy = shifted(c.dy), weight = shifted(c.weight);
+    RUN(device, layernorm_forward, from(y, 1), c.mean, c.rstd, from(x, 1), from(weight, 1), c.bias, 17, 64,
+        static_cast<float>(epsilon));
+    RUN(device, layernorm_backward, from(dx, 1), dweight, dbias, c.workspace, from(dy, 1), from(x, 1),
+        from(weight, 1), c.mean, c.rstd, 17, 64);
+    const auto unshifted = [](const std::vector<float>& values) {
+        return widened(std::vector<float>(values.begin() + 1, values.end()));
+    };
+    CHECK(y[0] == 7.0f);
+    CHECK(dx[0] == 7.0f);
+    CHECK(relative_error(c.y, unshifted(y)) < 1e-6);
+    CHECK(relative_error(c.dx, unshifted(dx)) < 1e-6);
+    CHECK(relative_error(dweight, widened(c.dweight)) < 1e-6);
+    CHECK(relative_error(dbias, widened(c.dbias)) < 1e-6);
+}
+
+CUDA_TEST("layernorm in bf16 is layernorm in float, rounded once") {
+    for (const std::int64_t width : norm_widths) {
+        Case c(Device::cuda, 17, width);
+        const std::vector<bf16> dy = to_bf16(c.dy), branch = to_bf16(uniform(17 * width, 5));
+        const std::vector<float> x = c.x, branch_in_float = to_floats(branch);
+        c.dy = to_floats(dy);
+        std::vector<bf16> y(x.size());
+        CAPTURE(width);
+
+        c.forward();
+        RUN_CUDA(layernorm_forward, y, c.mean, c.rstd, x, c.weight, c.bias, 17, width,
+                 static_cast<float>(epsilon));
+        CHECK(rounds_to(y, c.y));
+
+        const auto backward = [&](bool accumulate) {
+            std::vector<float> dx(x.size(), 0.25f), dweight(c.weight.size(), 2.0f),
+                dbias(c.weight.size(), -3.0f), expected = dx;
+            c.dx = dx, c.dweight = dweight, c.dbias = dbias;
+            if (accumulate) {
+                c.backward_accumulate();
+                RUN_CUDA(layernorm_backward_accumulate, dx, dweight, dbias, c.workspace, dy, x, c.weight,
+                         c.mean, c.rstd, 17, width);
+            } else {
+                c.backward();
+                RUN_CUDA(layernorm_backward, dx, dweight, dbias, c.workspace, dy, x, c.weight, c.mean, c.rstd,
+                         17, width);
+            }
+            if (width > 1) CHECK(relative_error(dx, widened(c.dx)) < 1e-6);
+            CHECK(relative_error(dweight, widened(c.dweight)) < 1e-6);
+            CHECK(relative_error(dbias, widened(c.dbias)) < 1e-6);
+        };
+        backward(false);
+        backward(true);
+
+        std::vector<float> out(x.size()), out_in_float(x.size());
+        RUN(Device::cuda, residual_layernorm_forward, out_in_float, c.y, c.mean, c.rstd, x, branch_in_float,
+            c.weight, c.bias, 17, width, static_cast<float>(epsilon));
+        RUN_CUDA(residual_layernorm_forward, out, y, c.mean, c.rstd, x, branch, c.weight, c.bias, 17, width,
+                 static_cast<float>(epsilon));
+        CHECK(same_bits(out, out_in_float));
+        CHECK(rounds_to(y, c.y));
+    }
+}
+
+CUDA_TEST("layernorm refuses rows wider than a block holds") {
+    std::vector<float> y(3073), mean(1), rstd(1);
+    CHECK_THROWS_WITH_AS(RUN_CUDA(layernorm_forward, y, mean, rstd, y, y, y, 1, 3073, 1e-6f),
+                         "CUDA: normalisation of rows of 3073 elements; at most 3072", std::runtime_error);
+    Case widest(Device::cuda, 2, 3072);
+    widest.forward();
+    CHECK(relative_error(widest.y, reference_forward(widened(widest.x), widened(widest.weight),
+                                                     widened(widest.bias))) < 2e-6);
 }

@@ -350,8 +350,7 @@ TEST_CASE("pth: dictionaries that never end, and names that are no names") {
                        "0";
     for (char level = 2; level < 14; ++level) {
         bomb += "}(";
-        for (int i = 0; i < 10; ++i)
-            bomb += text(fmt::format("k{}", i)) + "h" + static_cast<char>(level - 1);
+        for (int i = 0; i < 10; ++i) bomb += text(fmt::format("k{}", i)) + "h" + static_cast<char>(level - 1);
         bomb += std::string("uq") + level + "0";
     }
     CHECK(refused(bomb + "h\x0d"));

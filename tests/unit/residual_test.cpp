@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/unit/kernel_check.h"
+#include "tests/unit/bf16_check.h"
 
 using namespace kernel_check;
 
@@ -50,4 +50,27 @@ DEVICE_TEST("residual with dropout does not depend on the number of threads") {
         RUN(device, residual_dropout_forward, x, x, branch, 3, Dropout{0.1f, {1, 2}, 3, ids.data(), 20001});
         return x;
     }));
+}
+
+CUDA_TEST("residual with a bf16 branch adds it to the stream in float") {
+    const DeviceArray<std::int64_t> ids(Device::cuda, {11, 12, 13});
+    for (const std::int64_t elements : {1, 64, 65, 9001}) {
+        const Dropout d{0.1f, {1, 2}, 3, ids.data(), elements};
+        const std::int64_t count = 3 * elements;
+        const std::vector<float> x = uniform(count, 1);
+        const std::vector<bf16> branch = to_bf16(uniform(count, 2)), dx = to_bf16(x);
+        const std::vector<float> wide = to_floats(branch), dx_wide = to_floats(dx);
+        std::vector<float> out(x.size()), expected(x.size()), sum(x.size());
+        CAPTURE(elements);
+        RUN(Device::cuda, residual_forward, expected, x, wide, count);
+        RUN_CUDA(residual_forward, out, x, branch, count);
+        CHECK(same_bits(out, expected));
+        RUN(Device::cuda, residual_dropout_forward, expected, x, wide, 3, d);
+        RUN_CUDA(residual_dropout_forward, out, x, branch, 3, d);
+        CHECK(relative_error(out, widened(expected)) < 2e-7);
+        std::vector<bf16> accumulated = dx;
+        RUN_CUDA(residual_backward_accumulate, accumulated, branch, count);
+        for (std::size_t i = 0; i < sum.size(); ++i) sum[i] = dx_wide[i] + wide[i];
+        CHECK(rounds_to(accumulated, sum));
+    }
 }
