@@ -1,4 +1,4 @@
-// Sums of single numbers go over at most 64 slices into an array on the stack: enough for the threads of any
+// Sums of single numbers go over at most 64 slices: enough for the threads of any
 // machine this runs on, few enough that adding them up is nothing. Converting to double halves the width of
 // the vectors, but the loops still outrun memory.
 #include "kernels/reduce.h"
@@ -28,13 +28,11 @@ static double slice_sum(const float* values, std::int64_t count, Term term) {
 }
 
 template <class Term>
-static double sum_of(const float* values, std::int64_t count, Term term) {
-    double partials[max_scalar_slices];
-    double* const results = partials;
+static double sum_of(double* partials, const float* values, std::int64_t count, Term term) {
     const std::int64_t slices = std::clamp(count / block_elements, std::int64_t{1}, max_scalar_slices);
     for_each_task(slices, count, [=](std::int64_t slice) {
         const auto [begin, end] = row_slice(count, slices, slice);
-        results[slice] = slice_sum(values + begin, end - begin, term);
+        partials[slice] = slice_sum(values + begin, end - begin, term);
     });
     double total = 0;
     for (std::int64_t slice = 0; slice < slices; ++slice) total += partials[slice];
@@ -42,11 +40,16 @@ static double sum_of(const float* values, std::int64_t count, Term term) {
 }
 
 void sum_accumulate(double* total, const float* values, std::int64_t count, double weight) {
-    *total += weight * sum_of(values, count, [](double value) { return value; });
+    double partials[max_scalar_slices];
+    *total += weight * sum_of(partials, values, count, [](double value) { return value; });
 }
 
-void squared_norm_accumulate(double* total, const float* x, std::int64_t count) {
-    *total += sum_of(x, count, [](double value) { return value * value; });
+void squared_norm_accumulate(double* total, double* workspace, const float* x, std::int64_t count) {
+    *total += sum_of(workspace, x, count, [](double value) { return value * value; });
+}
+
+std::int64_t squared_norm_workspace() {
+    return max_scalar_slices;
 }
 
 // sums [width] += eight rows of x at once: the sums are loaded and stored an eighth as often.

@@ -7,11 +7,14 @@
 
 namespace cpu {
 
-// *total += weight * sum(values [count]), summed in double. Moves 4 bytes per element, 1 operation.
+// *total += weight * sum(values [count]), summed in double. Moves 4 bytes per element, 1 operation. On a
+// device, one block does it: fit for some 100,000 values.
 void sum_accumulate(double* total, const float* values, std::int64_t count, double weight);
 
-// *total += sum(x_i^2), x [count], in double. Moves 4 bytes per element, 2 operations.
-void squared_norm_accumulate(double* total, const float* x, std::int64_t count);
+// *total += sum(x_i^2), x [count], in double. Moves 4 bytes per element, 2 operations. `workspace`:
+// squared_norm_workspace() doubles.
+void squared_norm_accumulate(double* total, double* workspace, const float* x, std::int64_t count);
+std::int64_t squared_norm_workspace();
 
 // sums_c += sum_r x_rc: the gradient of a bias. sums [width]; row r of x at x + r * x_stride [width].
 // Moves 4 bytes per element, 1 operation.
@@ -27,7 +30,9 @@ namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
 void sum_accumulate(Stream stream, double* total, const float* values, std::int64_t count, double weight);
-void squared_norm_accumulate(Stream stream, double* total, const float* x, std::int64_t count);
+void squared_norm_accumulate(Stream stream, double* total, double* workspace, const float* x,
+                             std::int64_t count);
+std::int64_t squared_norm_workspace();
 template <class T>
 void column_sum_accumulate(Stream stream, float* sums, float* workspace, const T* x, std::int64_t x_stride,
                            std::int64_t rows, std::int64_t width);

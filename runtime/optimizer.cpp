@@ -14,7 +14,8 @@ Optimizer::Optimizer(Parameters& parameters, Device device, const OptimizerRule&
       rule_(rule),
       device_(device),
       stream_(stream),
-      squared_norm_(device, sizeof(double)) {
+      squared_norm_(device,
+                    static_cast<std::size_t>(1 + SIZE_ON(device, squared_norm_workspace)) * sizeof(double)) {
     const std::size_t bytes = parameters.slab_floats() * sizeof(float);
     first_moment_ = Memory(device, bytes);
     second_moment_ = Memory(device, bytes);
@@ -31,7 +32,7 @@ double Optimizer::update(std::int64_t step, float learning_rate) {
     auto* const device_norm = reinterpret_cast<double*>(squared_norm_.data());
     fill_on_device(device_, device_norm, 0, sizeof(double), stream_);
     for (const Parameter& parameter : parameters_.all())
-        LAUNCH_ON(device_, stream_, squared_norm_accumulate, device_norm, parameter.gradient,
+        LAUNCH_ON(device_, stream_, squared_norm_accumulate, device_norm, device_norm + 1, parameter.gradient,
                   parameter.count);
     double squared_norm = 0;
     copy_from_device(device_, &squared_norm, device_norm, sizeof(double), stream_);

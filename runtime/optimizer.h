@@ -37,7 +37,8 @@ class Optimizer {
     OptimizerRule rule_;
     Device device_;
     Stream stream_;
-    Memory first_moment_, second_moment_, average_, squared_norm_;
+    Memory first_moment_, second_moment_, average_;
+    Memory squared_norm_;  // one double, and the workspace to compute it
 };
 
 // Linear warm-up from 0, then constant or half a cosine down to 0 at the last step.

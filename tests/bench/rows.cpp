@@ -154,8 +154,9 @@ void bench_parameters(Table& table) {
     table.kernel("ema_update", shape, Bound::memory, 12.0 * count,
                  [&] { cpu::ema_update(average.data(), gradient.data(), count, 0.999f); });
     double total = 0;
+    std::vector<double> parts(static_cast<std::size_t>(cpu::squared_norm_workspace()));
     table.kernel("squared_norm_accumulate", shape, Bound::memory, 4.0 * count,
-                 [&] { cpu::squared_norm_accumulate(&total, gradient.data(), count); });
+                 [&] { cpu::squared_norm_accumulate(&total, parts.data(), gradient.data(), count); });
     auto sums = zero_floats(columns), workspace = zero_floats(cpu::column_sum_workspace(columns));
     table.kernel("column_sum_accumulate", fmt::format("{} x {}", rows, columns), Bound::memory,
                  4.0 * rows * columns, [&] {

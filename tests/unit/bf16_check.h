@@ -12,6 +12,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "kernels/bf16.h"
@@ -30,6 +31,9 @@
 
 namespace kernel_check {
 
+// Half a unit in the last place of a bf16, relative to the number: what one rounding may cost.
+constexpr double bf16_rounding = 0x1p-8;
+
 inline std::vector<bf16> to_bf16(const std::vector<float>& values) {
     std::vector<bf16> rounded;
     for (const float value : values) rounded.push_back(nearest_bf16(value));
@@ -40,6 +44,11 @@ inline std::vector<float> to_floats(const std::vector<bf16>& values) {
     std::vector<float> floats;
     for (const bf16 value : values) floats.push_back(to_float(value));
     return floats;
+}
+
+// The nearest bf16 numbers, as floats.
+inline std::vector<float> rounded_to_bf16(const std::vector<float>& values) {
+    return to_floats(to_bf16(values));
 }
 
 inline bool same_bits(const std::vector<bf16>& a, const std::vector<bf16>& b) {
@@ -58,6 +67,20 @@ inline bool rounds_to(const std::vector<bf16>& actual, const std::vector<float>&
               std::abs(expected[i]) * 0x1p-8f + largest * 1e-6f))
             return false;
     return true;
+}
+
+// The largest difference beyond `relative` times the expected magnitude; infinite where not a number.
+inline double excess_error(const std::vector<float>& actual, const std::vector<double>& expected,
+                           double relative) {
+    if (actual.size() != expected.size()) return std::numeric_limits<double>::infinity();
+    double excess = 0;
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+        const double difference = std::abs(static_cast<double>(actual[i]) - expected[i]);
+        if (!(difference <= std::numeric_limits<double>::max()))
+            return std::numeric_limits<double>::infinity();
+        excess = std::max(excess, difference - relative * std::abs(expected[i]));
+    }
+    return excess;
 }
 
 }  // namespace kernel_check

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/unit/kernel_check.h"
+#include "tests/unit/bf16_check.h"
 
 using namespace kernel_check;
 
@@ -58,6 +58,14 @@ struct Layer {
           dy(strided(s.rows, s.N, y_stride, 2)),
           weight(uniform(s.N * s.K, 3)),
           bias(uniform(s.N, 4)) {}
+
+    // On bf16 numbers.
+    Layer in_bf16() const {
+        Layer layer = *this;
+        for (std::vector<float>* values : {&layer.x, &layer.dy, &layer.weight, &layer.bias})
+            *values = rounded_to_bf16(*values);
+        return layer;
+    }
 
     double x_at(std::int64_t row, std::int64_t k) const {
         return x[static_cast<std::size_t>(row * x_stride + k)];
@@ -234,4 +242,153 @@ DEVICE_TEST("linear: tiled rows do not depend on the number of threads") {
         RUN(device, linear_forward, y, N, layer.x, K, layer.weight, layer.bias, rows, N, K);
         return y;
     }));
+}
+
+namespace {
+
+// Aligned to 16 bytes throughout, and not; patches of few pixels; a single row; long sums.
+const std::vector<Shape> bf16_shapes = {{1, 1, 1},    {1, 64, 48},   {2, 256, 64}, {17, 33, 20},
+                                        {40, 48, 3},  {40, 64, 12},  {63, 130, 5}, {300, 72, 136},
+                                        {333, 16, 8}, {700, 40, 24}, {33, 8, 1030}};
+
+// `values` with `before` elements in front of them that move the address off its alignment.
+std::vector<bf16> moved(const std::vector<float>& values, std::int64_t before) {
+    std::vector<float> all(static_cast<std::size_t>(before), not_a_number);
+    all.insert(all.end(), values.begin(), values.end());
+    return to_bf16(all);
+}
+
+std::vector<float> moved_back(const std::vector<bf16>& values, std::int64_t before) {
+    return to_floats({values.begin() + before, values.end()});
+}
+
+// A device workspace as a job has it.
+struct Workspace {
+    Memory memory = Memory(Device::cuda, std::size_t{4} << 20);
+    Stream stream() const {
+        Stream stream;
+        stream.workspace = memory.data();
+        stream.workspace_bytes = memory.size();
+        return stream;
+    }
+};
+
+}  // namespace
+
+CUDA_TEST("linear in bf16: a result is the product, rounded once") {
+    for (const Shape& shape : bf16_shapes)
+        for (const std::int64_t gap : {0, 3, 8})
+            for (const std::int64_t before : {0, 1, 2}) {
+                const auto [rows, N, K] = shape;
+                CAPTURE(rows);
+                CAPTURE(N);
+                CAPTURE(K);
+                CAPTURE(gap);
+                CAPTURE(before);
+                const Layer layer = Layer(shape, gap).in_bf16();
+                const std::vector<bf16> x = moved(layer.x, before), dy = moved(layer.dy, before),
+                                        weight = moved(layer.weight, before),
+                                        bias = moved(layer.bias, before);
+                const auto at = [&](auto& vector) { return from(vector, before); };
+                const auto error = [](const std::vector<float>& actual, const std::vector<double>& expected) {
+                    return excess_error(actual, expected, 1.01 * bf16_rounding);
+                };
+                const std::vector<float> nothing(layer.dy.size(), not_a_number);
+                for (const bool with_bias : {false, true}) {
+                    std::vector<bf16> y = moved(nothing, before), no_bias;
+                    RUN_CUDA(linear_forward, at(y), layer.y_stride, at(x), layer.x_stride, at(weight),
+                             with_bias ? at(bias) : from(std::as_const(no_bias), 0), rows, N, K);
+                    CHECK(error(packed(moved_back(y, before), rows, N, layer.y_stride),
+                                layer.forward(with_bias)) < 1e-4);
+                }
+                std::vector<bf16> dx = moved(std::vector<float>(layer.x.size(), not_a_number), before);
+                RUN_CUDA(linear_backward_input, at(dx), layer.x_stride, at(dy), layer.y_stride, at(weight),
+                         rows, N, K);
+                CHECK(error(packed(moved_back(dx, before), rows, K, layer.x_stride),
+                            layer.input_gradient(0)) < 1e-4);
+                for (std::int64_t row = 0; row < rows; ++row)
+                    std::fill_n(dx.begin() + before + row * layer.x_stride, K, nearest_bf16(1.5f));
+                RUN_CUDA(linear_backward_input_accumulate, at(dx), layer.x_stride, at(dy), layer.y_stride,
+                         at(weight), rows, N, K);
+                CHECK(error(packed(moved_back(dx, before), rows, K, layer.x_stride),
+                            layer.input_gradient(1.5)) < 1e-4);
+            }
+}
+
+CUDA_TEST("linear in bf16: gradients of parameters are float") {
+    const Workspace memory;
+    for (const Shape& shape : bf16_shapes)
+        for (const std::int64_t gap : {0, 3, 8}) {
+            const auto [rows, N, K] = shape;
+            CAPTURE(rows);
+            CAPTURE(N);
+            CAPTURE(K);
+            const Layer layer = Layer(shape, gap).in_bf16();
+            const std::vector<bf16> x = to_bf16(layer.x), dy = to_bf16(layer.dy);
+            std::vector<float> workspace(static_cast<std::size_t>(cuda::linear_backward_weight_workspace(N)),
+                                         not_a_number);
+            for (const Stream& stream : {Stream(), memory.stream()}) {
+                std::vector<float> d_weight(layer.weight.size(), 0.5f), d_bias(layer.bias.size(), -0.25f);
+                kernel_check::run(
+                    Device::cuda, [&](Device, auto... all) { cuda::linear_backward_weight(stream, all...); },
+                    d_weight, d_bias, workspace, dy, layer.y_stride, x, layer.x_stride, rows, N, K);
+                CHECK(relative_error(d_weight, layer.weight_gradient(0.5)) < 5e-6);
+                CHECK(relative_error(d_bias, layer.bias_gradient(-0.25)) < 5e-6);
+            }
+        }
+}
+
+CUDA_TEST("linear_gelu_forward in bf16: within the contract of exact GELU") {
+    for (const Shape& shape : bf16_shapes) {
+        const auto [rows, N, K] = shape;
+        CAPTURE(rows);
+        CAPTURE(N);
+        const Layer layer = Layer(shape, 0).in_bf16();
+        const std::vector<float> nothing(layer.dy.size(), not_a_number);
+        std::vector<bf16> y = to_bf16(nothing), activated = y;
+        RUN_CUDA(linear_gelu_forward, activated, y, to_bf16(layer.x), to_bf16(layer.weight),
+                 to_bf16(layer.bias), rows, N, K);
+        std::vector<double> expected = layer.forward(true);
+        CHECK(excess_error(to_floats(y), expected, 1.01 * bf16_rounding) < 1e-4);
+        for (double& value : expected) value *= 0.5 * (1 + std::erf(value / std::sqrt(2.0)));
+        // applied while multiplying; or in a pass of its own, to y as it was stored
+        const bool fused = N % 8 == 0 && K % 2 == 0;
+        CHECK(excess_error(to_floats(activated), expected, (fused ? 1.01 : 2.2) * bf16_rounding) < 5e-4);
+    }
+}
+
+TEST_CASE(
+    "linear in bf16: a workspace changes no result beyond rounding, and the same call gives the same bits") {
+    const Workspace memory;
+    const Layer layer = Layer({2000, 40, 24}, 8).in_bf16();
+    const auto [rows, N, K] = layer.shape;
+    const std::vector<bf16> x = to_bf16(layer.x), dy = to_bf16(layer.dy);
+    const auto gradient = [&, rows, N, K](const Stream& stream) {
+        std::vector<float> d_weight(layer.weight.size(), 0.0f),
+            workspace(static_cast<std::size_t>(cuda::linear_backward_weight_workspace(N)));
+        kernel_check::run(
+            Device::cuda, [&](Device, auto... all) { cuda::linear_backward_weight(stream, all...); },
+            d_weight, address<float>(nullptr), workspace, dy, layer.y_stride, x, layer.x_stride, rows, N, K);
+        return d_weight;
+    };
+    const std::vector<float> first = gradient(memory.stream());
+    CHECK(relative_error(gradient(Stream()), widened(first)) < 1e-6);
+    for (int i = 0; i < 3; ++i) CHECK(same_bits(gradient(memory.stream()), first));
+}
+
+CUDA_TEST("matmul in bf16 is the plain product, rounded once") {
+    for (const auto& [M, N, K] : bf16_shapes) {
+        const std::vector<float> A = rounded_to_bf16(uniform(M * K, 5)),
+                                 B = rounded_to_bf16(uniform(K * N, 6));
+        std::vector<bf16> C(static_cast<std::size_t>(M * N), bf16{0x7FFF});
+        RUN_CUDA(matmul, C, to_bf16(A), to_bf16(B), M, N, K);
+        std::vector<double> expected(C.size());
+        for (std::int64_t m = 0; m < M; ++m)
+            for (std::int64_t k = 0; k < K; ++k)
+                for (std::int64_t n = 0; n < N; ++n)
+                    expected[static_cast<std::size_t>(m * N + n)] +=
+                        static_cast<double>(A[static_cast<std::size_t>(m * K + k)]) *
+                        static_cast<double>(B[static_cast<std::size_t>(k * N + n)]);
+        CHECK(excess_error(to_floats(C), expected, 1.01 * bf16_rounding) < 1e-4);
+    }
 }

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/unit/kernel_check.h"
+#include "tests/unit/bf16_check.h"
 
 namespace {
 
@@ -71,4 +71,47 @@ TEST_CASE("packed_linear_tile: accumulates on request") {
     cpu::packed_linear_tile(y.data(), x.data(), packed.data(), static_cast<int>(rows), N, K, true);
     for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += static_cast<double>(before[i]);
     CHECK(kernel_check::relative_error(y, expected) < 2e-6);
+}
+
+static std::vector<bf16> packed_forward_in_bf16(const std::vector<bf16>& x, const std::vector<float>& weight,
+                                                const std::vector<float>& bias, std::int64_t rows,
+                                                std::int64_t N, std::int64_t K) {
+    std::vector<bf16> packed(static_cast<std::size_t>(cuda::packed_linear_elements(N, K)), bf16{0x7FFF});
+    RUN_CUDA(pack_linear, packed, weight, bias.empty() ? nullptr : &bias, N, K);
+    std::vector<bf16> y(static_cast<std::size_t>(rows * N), bf16{0x7FFF});
+    RUN_CUDA(packed_linear_forward, y, x, packed, rows, N, K);
+    return y;
+}
+
+CUDA_TEST("packed_linear in bf16: the product of rounded weights, rounded once") {
+    for (const std::int64_t rows : {1, 7, 8, 9, 16, 17, 70})
+        for (const std::int64_t N : {1, 31, 48, 64, 200})
+            for (const std::int64_t K : {1, 3, 48, 129, 320}) {
+                CAPTURE(rows);
+                CAPTURE(N);
+                CAPTURE(K);
+                const auto x = kernel_check::rounded_to_bf16(kernel_check::uniform(rows * K, 1)),
+                           weight = kernel_check::uniform(N * K, 2), bias = kernel_check::uniform(N, 3);
+                for (const auto& b : {bias, std::vector<float>()}) {
+                    const auto y = packed_forward_in_bf16(kernel_check::to_bf16(x), weight, b, rows, N, K);
+                    CHECK(kernel_check::excess_error(kernel_check::to_floats(y),
+                                                     reference(x, kernel_check::rounded_to_bf16(weight),
+                                                               kernel_check::rounded_to_bf16(b), rows, N, K),
+                                                     1.01 * kernel_check::bf16_rounding) < 1e-5);
+                }
+            }
+}
+
+CUDA_TEST("packed_linear in bf16: a row's bits depend neither on the rows beside it nor on their number") {
+    const std::int64_t rows = 37, N = 96, K = 300;
+    const auto x = kernel_check::to_bf16(kernel_check::uniform(rows * K, 4));
+    const auto weight = kernel_check::uniform(N * K, 5), bias = kernel_check::uniform(N, 6);
+    const auto together = kernel_check::to_floats(packed_forward_in_bf16(x, weight, bias, rows, N, K));
+    for (const std::int64_t count : {1, 5, 8, 11, 16, 20})
+        for (std::int64_t first = 0; first + count <= rows; first += count) {
+            const auto alone = kernel_check::to_floats(packed_forward_in_bf16(
+                {x.begin() + first * K, x.begin() + (first + count) * K}, weight, bias, count, N, K));
+            CHECK(kernel_check::same_bits(
+                alone, {together.begin() + first * N, together.begin() + (first + count) * N}));
+        }
 }
