@@ -60,7 +60,7 @@ class Arena {
     }
 
     // Calls body(i) for i = 0..count-1 on the same buffers; while planning once, for i = 0. A run may have no
-    // iteration where the plan had one.
+    // iteration where the plan had one, and a body may leave out its last requests.
     template <class Body>
     void loop(std::int64_t count, Body&& body) {
         const BufferId start = next_;
@@ -73,8 +73,8 @@ class Arena {
         --depth_;
         if (planning_)
             draft_.loop_ends[{start, depth_}] = next_;
-        else if (count <= 0)
-            skip_loop(start);
+        else
+            next_ = plan_->loop_ends.at({start, depth_});
     }
 
     // Highest byte used by any run so far; at most the plan's size.
@@ -84,8 +84,6 @@ class Arena {
     void poison_released(bool on) { poison_ = on; }
 
   private:
-    void skip_loop(BufferId start) { next_ = plan_->loop_ends.at({start, depth_}); }
-
     Device device_;
     Stream stream_;
     Memory slab_;

@@ -69,6 +69,28 @@ void synchronize() {
     check(cudaDeviceSynchronize(), "queued work");
 }
 
+void begin_recording(CUstream_st* stream) {
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording a graph");
+}
+
+CUgraphExec_st* end_recording(CUstream_st* stream) {
+    cudaGraph_t graph = nullptr;
+    check(cudaStreamEndCapture(stream, &graph), "recording a graph");
+    CUgraphExec_st* executable = nullptr;
+    const cudaError_t result = cudaGraphInstantiate(&executable, graph, 0);
+    cudaGraphDestroy(graph);
+    check(result, "preparing a graph");
+    return executable;
+}
+
+void launch_graph(CUgraphExec_st* graph, CUstream_st* stream) {
+    check(cudaGraphLaunch(graph, stream), "launch of a graph");
+}
+
+void destroy_graph(CUgraphExec_st* graph) noexcept {
+    cudaGraphExecDestroy(graph);
+}
+
 namespace {
 
 // The default stream waits for all others, and they for it.

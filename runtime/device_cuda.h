@@ -1,10 +1,12 @@
-// The CUDA runtime's memory and device queries, for device.cpp alone. Defined only where the CUDA backend is
+// The CUDA runtime's memory, streams, graphs and device queries, for device.cpp and device_graph.cpp. Defined only where the CUDA backend is
 // built.
 #pragma once
 
 #include <cstddef>
 
 #include "kernels/stream.h"
+
+struct CUgraphExec_st;  // what the CUDA runtime's cudaGraphExec_t points to
 
 namespace cuda_device {
 
@@ -22,6 +24,12 @@ void synchronize();
 // A queue that does not wait for the default stream.
 CUstream_st* create_stream();
 void destroy_stream(CUstream_st* stream) noexcept;
+
+// Graphs; see device_graph.h.
+void begin_recording(CUstream_st* stream);
+CUgraphExec_st* end_recording(CUstream_st* stream);
+void launch_graph(CUgraphExec_st* graph, CUstream_st* stream);
+void destroy_graph(CUgraphExec_st* graph) noexcept;
 
 // Behind what the stream holds; on the default stream (null) they wait for all of the device's work, before
 // and after.

@@ -107,8 +107,9 @@ ArLevel::Packed ArLevel::pack_for_sampling(Tape& tape) const {
 
 Tensor ArLevel::step(Tape& tape, std::int64_t t, const Tensor& condition, const Tensor& previous_patch,
                      const Packed& packed, const Cache& cache) const {
+    const Tensor previous = as_activation(tape, previous_patch);  // at every step, as planned
     Tensor x = t == 0 ? packed_linear(tape, condition, packed.condition, width_)
-                      : packed_linear(tape, previous_patch, packed.patch, width_);
+                      : packed_linear(tape, previous, packed.patch, width_);
     x = add_position(tape, x, *positions_, t);
     x = stream_layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
