@@ -3,23 +3,28 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <sstream>
+#include <stdexcept>
 
-#include "tests/emulator/scheduler.h"
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace emulator {
 namespace {
 
 constexpr std::size_t page = 4096, alignment = 256;
-constexpr int guard_byte = 0xA5;
+constexpr std::byte guard{0xA5};
 
-// An allocation ends in a page that nobody may touch, and starts behind one. Between its end and that page
-// are less than `alignment` bytes of guard.
+// An allocation lies between two pages that nobody may touch, as near to the end as its alignment allows;
+// what is left around it is guard.
 struct Allocation {
     std::byte* mapped;  // the first guard page
     std::size_t mapped_bytes, bytes;
@@ -29,33 +34,98 @@ std::size_t guard_behind(std::size_t bytes) {
     return (bytes + alignment - 1) / alignment * alignment - bytes;
 }
 
-struct Memories {
-    std::mutex mutex;
-    std::map<const std::byte*, Allocation> device;  // by address
-    std::map<const std::byte*, std::size_t> pinned;
-    std::size_t used = 0;
-    int open = 0;  // DeviceAccess objects
-};
-Memories& memories() {
-    static Memories all;
-    return all;
-}
-
 std::byte* pages_of(const Allocation& allocation) {
     return allocation.mapped + page;
 }
 std::size_t pages_bytes(const Allocation& allocation) {
     return allocation.mapped_bytes - 2 * page;
 }
-void protect(const Allocation& allocation, int access) {
-    ::mprotect(pages_of(allocation), pages_bytes(allocation), access);
+void protect(const Allocation& allocation, bool accessible) {
+    ::mprotect(pages_of(allocation), pages_bytes(allocation),
+               accessible ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+// At most `alignment` bytes of what lies before the allocation are looked at.
+std::size_t guard_before(const Allocation& allocation, const std::byte* begin) {
+    return std::min(alignment, static_cast<std::size_t>(begin - pages_of(allocation)));
+}
+
+// The address sanitizer reports accesses to guards by itself.
+void poison([[maybe_unused]] const std::byte* begin, [[maybe_unused]] const Allocation& allocation,
+            [[maybe_unused]] bool yes) {
+#ifdef __SANITIZE_ADDRESS__
+    if (!yes) return __asan_unpoison_memory_region(pages_of(allocation), pages_bytes(allocation));
+    __asan_poison_memory_region(pages_of(allocation), begin - pages_of(allocation));
+    __asan_poison_memory_region(begin + allocation.bytes, guard_behind(allocation.bytes));
+#endif
+}
+
+bool host_may_touch(std::size_t bytes_used) {
+    constexpr std::size_t automatic_limit = std::size_t{64} << 20;
+    const HostAccess access = card().host;
+    return access == HostAccess::open || (access == HostAccess::automatic && bytes_used > automatic_limit);
+}
+
+struct Memories {
+    std::mutex mutex;
+    std::map<const std::byte*, Allocation> device;  // by address
+    std::map<const std::byte*, std::size_t> pinned;
+    std::size_t used = 0;
+    int open = 0;  // DeviceAccess objects
+    bool accessible = true;
+
+    void open_for_host(bool yes) {
+        if (yes == accessible) return;
+        accessible = yes;
+        for (const auto& [begin, allocation] : device) protect(allocation, yes);
+    }
+};
+Memories& memories() {
+    static Memories all;
+    return all;
 }
 
 std::size_t parse_bytes(const std::string& text) {
     std::size_t end = 0;
     const std::size_t number = std::stoull(text, &end);
     const std::string unit = text.substr(end);
-    return number << (unit == "K" ? 10 : unit == "M" ? 20 : unit == "G" ? 30 : 0);
+    if (unit.empty()) return number;
+    const std::size_t power = std::string("KMG").find(unit);
+    if (unit.size() != 1 || power == std::string::npos) throw std::invalid_argument(text);
+    return number << 10 * (power + 1);
+}
+
+ThreadOrder parse_order(const std::string& text) {
+    if (text == "forward") return {Order::forward, 0};
+    if (text == "reversed") return {Order::reversed, 0};
+    if (text == "shuffled") return {Order::shuffled, 0};
+    if (text.starts_with("shuffled:")) return {Order::shuffled, std::stoull(text.substr(9))};
+    throw std::invalid_argument(text);
+}
+
+HostAccess parse_access(const std::string& text) {
+    if (text == "open") return HostAccess::open;
+    if (text == "closed") return HostAccess::closed;
+    if (text == "automatic") return HostAccess::automatic;
+    throw std::invalid_argument(text);
+}
+
+void change(Card& card, const std::string& key, const std::string& value) {
+    if (key == "devices") {
+        card.devices = std::stoi(value);
+    } else if (key == "capability") {
+        const std::size_t point = value.find('.');
+        card.major = std::stoi(value);
+        card.minor = point == std::string::npos ? 0 : std::stoi(value.substr(point + 1));
+    } else if (key == "memory") {
+        card.memory = parse_bytes(value);
+    } else if (key == "order") {
+        card.order = parse_order(value);
+    } else if (key == "host") {
+        card.host = parse_access(value);
+    } else {
+        throw std::invalid_argument(key);
+    }
 }
 
 Card card_of_environment() {
@@ -63,31 +133,20 @@ Card card_of_environment() {
     const char* settings = std::getenv("EMULATED_CARD");
     std::istringstream stream(settings != nullptr ? settings : "");
     for (std::string setting; std::getline(stream, setting, ',');) {
-        const std::size_t equals = setting.find('=');
-        const std::string key = setting.substr(0, equals),
-                          value = equals == std::string::npos ? "" : setting.substr(equals + 1);
-        if (key == "devices") {
-            card.devices = std::stoi(value);
-        } else if (key == "capability") {
-            card.major = std::stoi(value);
-            card.minor =
-                value.find('.') == std::string::npos ? 0 : std::stoi(value.substr(value.find('.') + 1));
-        } else if (key == "memory") {
-            card.memory = parse_bytes(value);
-        } else if (key == "host" && value == "open") {
-            card.host_access = true;
-        } else if (key == "order" && value == "forward") {
-            set_thread_order(Order::forward);
-        } else if (key == "order" && value == "reversed") {
-            set_thread_order(Order::reversed);
-        } else if (key == "order" && value.rfind("shuffled", 0) == 0) {
-            set_thread_order(Order::shuffled, value.size() > 9 ? std::stoull(value.substr(9)) : 0);
-        } else {
-            fmt::print(stderr, "EMULATED_CARD: unknown setting {}\n", setting);
+        const std::size_t equals = std::min(setting.find('='), setting.size());
+        try {
+            change(card, setting.substr(0, equals), setting.substr(std::min(equals + 1, setting.size())));
+        } catch (const std::exception&) {
+            fmt::print(stderr, "EMULATED_CARD: cannot read \"{}\"\n", setting);
             std::exit(2);
         }
     }
     return card;
+}
+
+std::string& the_report() {
+    static std::string report;
+    return report;
 }
 
 }  // namespace
@@ -107,12 +166,16 @@ void* allocate_device(std::size_t bytes) {
     if (mapped == MAP_FAILED) return nullptr;
     const Allocation allocation{static_cast<std::byte*>(mapped), pages + 2 * page, bytes};
     std::byte* const begin = pages_of(allocation) + pages - rounded;
-    protect(allocation, PROT_READ | PROT_WRITE);
+    protect(allocation, true);
+    std::memset(begin - guard_before(allocation, begin), std::to_integer<int>(guard),
+                guard_before(allocation, begin));
     std::memset(begin, 0xFF, bytes);
-    std::memset(begin + bytes, guard_byte, rounded - bytes);
-    if (all.open == 0 && !card().host_access) protect(allocation, PROT_NONE);
-    all.device[begin] = allocation;
+    std::memset(begin + bytes, std::to_integer<int>(guard), rounded - bytes);
+    poison(begin, allocation, true);
     all.used += bytes;
+    if (all.open == 0) all.open_for_host(host_may_touch(all.used));
+    if (!all.accessible) protect(allocation, false);
+    all.device[begin] = allocation;
     return begin;
 }
 
@@ -121,6 +184,7 @@ bool release_device(void* memory) {
     const std::lock_guard lock(all.mutex);
     const auto found = all.device.find(static_cast<const std::byte*>(memory));
     if (found == all.device.end()) return false;
+    poison(found->first, found->second, false);
     ::munmap(found->second.mapped, found->second.mapped_bytes);
     all.used -= found->second.bytes;
     all.device.erase(found);
@@ -179,40 +243,63 @@ Place place_of(const void* address, std::size_t bytes) {
     return Place::host;
 }
 
-std::string device_fault(const void* address, std::size_t bytes) {
-    if (place_of(address, bytes) == Place::device) return "";
+std::string describe(const void* address) {
+    if (address == nullptr) return "the null pointer";
     Memories& all = memories();
     const std::lock_guard lock(all.mutex);
     const auto* at = static_cast<const std::byte*>(address);
-    const auto device = allocation_at(all.device, at);
-    if (device == all.device.end() || !lies_in(device->first, device->second.bytes, at, 0))
-        return fmt::format("{} is not device memory", address);
-    return fmt::format("{} bytes from byte {} on of an allocation of {}", bytes, at - device->first,
-                       device->second.bytes);
+    const auto describe_in = [&](const Allocation& allocation, const std::byte* begin) -> std::string {
+        if (at < allocation.mapped || at >= allocation.mapped + allocation.mapped_bytes) return "";
+        if (at < begin)
+            return fmt::format("{} bytes before an allocation of {}", begin - at, allocation.bytes);
+        const auto offset = static_cast<std::size_t>(at - begin);
+        if (offset < allocation.bytes)
+            return fmt::format("byte {} of an allocation of {}", offset, allocation.bytes);
+        return fmt::format("{} bytes behind the end of an allocation of {}", offset - allocation.bytes,
+                           allocation.bytes);
+    };
+    for (const auto& [begin, allocation] : all.device)
+        if (std::string words = describe_in(allocation, begin); !words.empty()) return words;
+    return fmt::format("{}, which is no device memory", address);
 }
 
-std::string overwritten_device_guard() {
+std::string overwritten_guard() {
+#ifndef __SANITIZE_ADDRESS__
     Memories& all = memories();
     const std::lock_guard lock(all.mutex);
-    for (const auto& [begin, allocation] : all.device)
+    for (const auto& [begin, allocation] : all.device) {
+        for (std::size_t i = 1; i <= guard_before(allocation, begin); ++i)
+            if (*(begin - i) != guard)
+                return fmt::format("wrote {} bytes before an allocation of {}", i, allocation.bytes);
         for (std::size_t i = 0; i < guard_behind(allocation.bytes); ++i)
-            if (begin[allocation.bytes + i] != std::byte{guard_byte})
-                return fmt::format("wrote {} bytes behind an allocation of {}", i, allocation.bytes);
+            if (begin[allocation.bytes + i] != guard)
+                return fmt::format("wrote {} bytes behind the end of an allocation of {}", i,
+                                   allocation.bytes);
+    }
+#endif
     return "";
+}
+
+void report(const std::string& message) {
+    the_report() = message;
+    if (card().quiet) return;
+    fmt::print(stderr, "emulated card: {}\n", message);
+    std::fflush(stderr);
+}
+const std::string& last_report() {
+    return the_report();
 }
 
 DeviceAccess::DeviceAccess() {
     Memories& all = memories();
     const std::lock_guard lock(all.mutex);
-    if (all.open++ == 0 && !card().host_access)
-        for (const auto& [begin, allocation] : all.device) protect(allocation, PROT_READ | PROT_WRITE);
+    if (all.open++ == 0) all.open_for_host(true);
 }
 
 DeviceAccess::~DeviceAccess() {
     Memories& all = memories();
     const std::lock_guard lock(all.mutex);
-    if (--all.open == 0 && !card().host_access)
-        for (const auto& [begin, allocation] : all.device) protect(allocation, PROT_NONE);
+    if (--all.open == 0) all.open_for_host(host_may_touch(all.used));
 }
 
 }  // namespace emulator

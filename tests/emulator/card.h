@@ -6,19 +6,34 @@
 //   capability=7.5   another architecture (9.0)
 //   memory=64M       another amount of memory, in bytes or with K, M, G (16G)
 //   order=reversed   the order of threads: forward, reversed, shuffled or shuffled:SEED
-//   host=open        the host may touch the card's memory, which it otherwise may not (faster)
+//   host=closed      whether the host may touch the card's memory: open, closed, or automatic, which is
+//                    closed while no more than 64 MiB are in use (automatic)
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 namespace emulator {
+
+// The order in which the threads of a block go on, and in which the blocks of a grid run. Correct kernels
+// give the same bits in each. Blocks run on several threads of the host in forward order only.
+enum class Order { forward, reversed, shuffled };
+struct ThreadOrder {
+    Order order = Order::forward;
+    std::uint64_t seed = 0;  // of shuffled
+};
+
+// Whether the host may touch the card's memory. Closing it costs time for each page in use.
+enum class HostAccess { open, closed, automatic };  // automatic: closed up to 64 MiB
 
 struct Card {
     int devices = 1;
     int major = 9, minor = 0;
     std::size_t memory = std::size_t{16} << 30;
-    bool host_access = false;  // whether the host may touch the card's memory
+    HostAccess host = HostAccess::automatic;
+    ThreadOrder order;
+    bool quiet = false;  // reports are kept for last_report, not written
 };
 // Changes of the card hold from the next call on.
 Card& card();
@@ -37,10 +52,13 @@ enum class Place { host, pinned, device };
 // Where `bytes` bytes from `address` on lie; device only if all of them do. `address` may be the end of an
 // allocation if `bytes` is 0.
 Place place_of(const void* address, std::size_t bytes);
-// What is wrong with these bytes as device memory, empty if nothing.
-std::string device_fault(const void* address, std::size_t bytes);
-// Bytes behind an allocation that were written, in words; empty if none were.
-std::string overwritten_device_guard();
+// Where an address is, in words: "12 bytes behind an allocation of 400".
+std::string describe(const void* address);
+// Which guard around an allocation was written to, empty if none was.
+std::string overwritten_guard();
+// Writes a line to stderr and keeps it.
+void report(const std::string& message);
+const std::string& last_report();
 
 // While one of these lives, the card's memory can be touched.
 class DeviceAccess {

@@ -2,12 +2,13 @@
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <cstring>
 #include <map>
 #include <mutex>
 
 #include "tests/emulator/card.h"
+#include "tests/emulator/kernel_name.h"
+#include "tests/emulator/scheduler.h"
 #include "tests/emulator/streams.h"
 
 using emulator::Place;
@@ -76,9 +77,13 @@ cudaError_t need_device() {
 }
 
 cudaError_t fault(const std::string& message, cudaError_t error) {
-    fmt::print(stderr, "emulated card: {}\n", message);
-    std::fflush(stderr);
+    emulator::report(message);
     return emulator::remember(error);
+}
+
+// Bytes that are not device memory, or not all of them.
+std::string range(const void* address, std::size_t bytes) {
+    return fmt::format("{} bytes from {} on", bytes, emulator::describe(address));
 }
 
 // What a copy of this kind has to reach on either side.
@@ -86,19 +91,22 @@ cudaError_t check_copy(const void* destination, const void* source, std::size_t 
     if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
     if (bytes == 0) return cudaSuccess;
     if (destination == nullptr || source == nullptr) return cudaErrorInvalidValue;
-    const auto check = [&](const void* address, bool device, const char* what) {
-        const Place place = emulator::place_of(address, bytes);
-        if (device == (place == Place::device)) return cudaSuccess;
-        return fault(
-            fmt::format("a copy's {}: {}", what,
-                        device ? emulator::device_fault(address, bytes) : "device memory, not the host's"),
-            cudaErrorInvalidValue);
+    const bool either = kind == cudaMemcpyDefault, to_device = kind & 1, from_device = kind & 2;
+    const auto wrong = [&](const void* address, bool device) {
+        const bool starts_there = emulator::place_of(address, 1) == Place::device;
+        return device || (either && starts_there) ? emulator::place_of(address, bytes) != Place::device
+                                                  : starts_there && !either;
     };
-    if (kind == cudaMemcpyDefault) return cudaSuccess;
-    const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice,
-               from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-    const cudaError_t result = check(destination, to_device, "destination");
-    return result != cudaSuccess ? result : check(source, from_device, "source");
+    const auto report = [&](const void* address, bool device, const char* what) {
+        return fault(device || either ? fmt::format("a copy's {}: {}", what, range(address, bytes))
+                                      : fmt::format("a copy's {} is device memory, not the host's", what),
+                     cudaErrorInvalidValue);
+    };
+    static_assert(cudaMemcpyHostToDevice == 1 && cudaMemcpyDeviceToHost == 2 &&
+                  cudaMemcpyDeviceToDevice == 3);
+    if (wrong(destination, to_device)) return report(destination, to_device, "destination");
+    if (wrong(source, from_device)) return report(source, from_device, "source");
+    return cudaSuccess;
 }
 
 }  // namespace
@@ -271,7 +279,7 @@ cudaError_t cudaMemcpy(void* destination, const void* source, std::size_t bytes,
 
 cudaError_t cudaMemsetAsync(void* memory, int byte, std::size_t bytes, cudaStream_t stream) {
     if (bytes != 0 && emulator::place_of(memory, bytes) != Place::device)
-        return fault("cudaMemset: " + emulator::device_fault(memory, bytes), cudaErrorInvalidValue);
+        return fault("cudaMemset: " + range(memory, bytes), cudaErrorInvalidValue);
     return remember(emulator::submit(stream, [=] {
         const emulator::DeviceAccess access;
         if (bytes != 0) std::memset(memory, byte, bytes);
@@ -324,16 +332,17 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
     if (config.dynamicSmemBytes > shared_limit(kernel)) return remember(cudaErrorInvalidValue);
     for (const PointerArgument& pointer : pointers)
         if (pointer.address != nullptr && place_of(pointer.address, 0) == Place::host)
-            return fault(fmt::format("kernel {}: argument {}: {}", kernel, pointer.number,
-                                     device_fault(pointer.address, 0)),
+            return fault(fmt::format("kernel {}: argument {} points to {}", kernel_name(kernel),
+                                     pointer.number, describe(pointer.address)),
                          cudaErrorIllegalAddress);
     Grid work{grid, block, config.dynamicSmemBytes, std::move(call)};
     return remember(submit(config.stream, [kernel, work = std::move(work)] {
         const DeviceAccess access;
-        std::string problem = run(work);
-        if (problem.empty()) problem = overwritten_device_guard();
-        return problem.empty() ? cudaSuccess
-                               : fault(fmt::format("kernel {}: {}", kernel, problem), cudaErrorLaunchFailure);
+        Failure failure = run(work);
+        if (failure.message.empty()) failure.message = overwritten_guard();
+        if (failure.message.empty()) return cudaSuccess;
+        return fault(fmt::format("kernel {}: {}", kernel_name(kernel), failure.message),
+                     failure.address ? cudaErrorIllegalAddress : cudaErrorLaunchFailure);
     }));
 }
 

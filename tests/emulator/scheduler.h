@@ -1,4 +1,34 @@
-// The emulated card: runs the grid of a kernel on the host.
+// The emulated card: runs kernels on the host, for tests of them on machines without a GPU.
+//
+// The same .cu files, compiled by the C++ compiler against the headers in include/, become programs for which
+// the card is simply the CUDA device. Each thread of a block is a fiber (fiber.h). Blocks run one after
+// another, or on several threads of the host; within a block, a thread runs until it waits for others, and
+// then another one goes on, in an order that a test can choose. A thread that never waits costs little more
+// than a function call.
+//
+// What it pretends: __syncthreads and its counting kin, __syncwarp, shuffles, votes, atomics on integers,
+// shared memory, mma and ldmatrix, cp.async, device and pinned memory, streams, events, graphs. What it
+// checks:
+//
+//   barriers that some threads of a block never reach, or reach elsewhere; lanes of a mask that are missing,
+//   ended, or at another operation; mma and ldmatrix without all 32 lanes; memory nobody wrote: fresh memory,
+//   shared or not, is not a number; so is the target of a cp.async until its wait; writes and reads outside
+//   of arrays: guards around shared arrays, guard pages around allocations; shared memory beyond what the
+//   launch or the card gives; 16-byte accesses and ldmatrix rows that are not aligned; pointers of the host
+//   given to a kernel; device memory touched by the host; calls that a capture forbids.
+//
+// A kernel that does any of these ends with an error: the launch returns it, and one line on stderr says what
+// happened, with kernel, block and thread. Other than on a real card, the next kernel runs as if nothing had
+// happened.
+//
+// A missing barrier shows in three ways: results differ between thread orders (tests/thread_orders.h), shared
+// memory is read before it was written, and the thread sanitizer, to which the card's threads are threads
+// that only their barriers order, reports a data race.
+//
+// What it does not pretend: time; the memory model beyond barriers, so that a missing __threadfence shows
+// only under the thread sanitizer; warps in lockstep, since lanes run apart until they meet; how many blocks
+// run at once; work that runs later than its call, outside of graphs; bank conflicts, registers, and the
+// rounding of the tensor cores' sums and of the fast functions (__expf and the like are exact here).
 #pragma once
 
 #include <cstddef>
@@ -11,17 +41,6 @@
 
 namespace emulator {
 
-// The order in which the threads of a block are resumed, and in which the blocks of a grid run. Correct
-// kernels give the same bits in each. The environment variable EMULATED_CARD sets it for a whole program
-// (card.h).
-enum class Order { forward, reversed, shuffled };
-struct ThreadOrder {
-    Order order = Order::forward;
-    std::uint64_t seed = 0;  // of shuffled
-};
-void set_thread_order(Order order, std::uint64_t seed = 0);
-ThreadOrder thread_order();
-
 // A kernel with its arguments and its grid.
 struct Grid {
     dim3 blocks, threads;
@@ -29,46 +48,50 @@ struct Grid {
     std::function<void()> kernel;  // what each thread runs
 };
 
-// Runs it. What went wrong in one line, with block and thread, empty if nothing did.
-std::string run(const Grid& grid);
+// What went wrong, in one line with block and thread; empty if nothing did.
+struct Failure {
+    std::string message;
+    bool address = false;  // an access to an address where nothing is
+};
+Failure run(const Grid& grid);
 
-// Whether this host thread is inside of a kernel.
-bool in_kernel();
-
-// ---- what threads call ----------------------------------------------------------------------------------
+// ---- what threads of the card call ----------------------------------------------------------------------
 
 using Where = std::source_location;
 
 // Ends the kernel with an error of the calling thread.
 [[noreturn]] void fail(const std::string& message);
 
-enum class BlockOperation { barrier, barrier_or, barrier_and, barrier_count };
-// Waits for all threads of the block; how many of them came with a predicate that is not 0.
+enum class BlockOperation : std::uint8_t { barrier, barrier_or, barrier_and, barrier_count };
+// Waits for all threads of the block. Returns how many of them came with a true predicate.
 int wait_for_block(BlockOperation operation, bool predicate, const Where& where);
 
-enum class WarpOperation { barrier, shuffle, ballot, any, all, matrix_product, load_matrix };
+enum class WarpOperation : std::uint8_t { barrier, shuffle, ballot, any, all, matrix_product, load_matrix };
 // Waits for all lanes of `mask`, which has to name the caller. Shuffle: the value of lane `source`. Votes:
 // the lanes whose value is not 0.
 std::uint64_t wait_for_warp(WarpOperation operation, unsigned mask, std::uint64_t value, int source,
                             const Where& where);
-// Waits for all 32 lanes; then one of them calls compute(data of lane 0..31).
+// Waits for all 32 lanes; then one of them calls compute(data of lanes 0..31).
 void compute_with_warp(WarpOperation operation, void* data, void (*compute)(void* const* data),
                        const Where& where);
-// The calling thread's lane.
+// The caller's lane.
 int lane();
 
 // The block's shared array number `index`.
 void* shared_array(int index, std::size_t bytes, std::size_t element_bytes);
 
-// Asynchronous copies of the calling thread.
-void start_copy(void* shared, const void* global, bool valid);
-void commit_copies();
-// Takes a copy off the list that has to be carried out so that only `groups` groups are left.
+// Asynchronous copies of the caller.
 struct PendingCopy {
     void* shared;
     const void* global;  // null: zeros
     int group;
 };
+void start_copy(void* shared, const void* global);
+void commit_copies();
+// Takes off the list a copy that has to be there before no more than `groups` groups are under way.
 bool finish_copy(int groups, PendingCopy& copy);
+
+// What the caller wrote before is seen by whoever has called this later.
+void thread_fence();
 
 }  // namespace emulator

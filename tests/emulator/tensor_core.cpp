@@ -12,7 +12,7 @@ float element(std::uint32_t word, int half) {
 }
 
 void multiply_all(void* const* lanes) {
-    float a[16][16], b[16][8];
+    float a[16][16], b[16][8], d[16][8];
     for (int lane = 0; lane < 32; ++lane) {
         const auto& part = *static_cast<const MatrixProduct*>(lanes[lane]);
         const int g = lane / 4, t = lane % 4;
@@ -22,14 +22,15 @@ void multiply_all(void* const* lanes) {
         }
     }
     for (int lane = 0; lane < 32; ++lane) {
+        const auto& part = *static_cast<const MatrixProduct*>(lanes[lane]);
+        for (int i = 0; i < 4; ++i) d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2] = part.d[i];
+    }
+    for (int row = 0; row < 16; ++row)
+        for (int k = 0; k < 16; ++k)
+            for (int column = 0; column < 8; ++column) d[row][column] += a[row][k] * b[k][column];
+    for (int lane = 0; lane < 32; ++lane) {
         auto& part = *static_cast<MatrixProduct*>(lanes[lane]);
-        const int g = lane / 4, t = lane % 4;
-        for (int i = 0; i < 4; ++i) {
-            const int row = g + i / 2 * 8, column = 2 * t + i % 2;
-            float sum = part.d[i];
-            for (int k = 0; k < 16; ++k) sum += a[row][k] * b[k][column];
-            part.d[i] = sum;
-        }
+        for (int i = 0; i < 4; ++i) part.d[i] = d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
     }
 }
 
@@ -60,15 +61,12 @@ void multiply(MatrixProduct& mine, const Where& where) {
     compute_with_warp(WarpOperation::matrix_product, &mine, multiply_all, where);
 }
 
-void load_matrices(std::uint32_t* registers, int count, const void* row, bool transposed,
+void load_matrices(std::uint32_t* registers, int count, const std::uint16_t (&row)[8], bool transposed,
                    const Where& where) {
     MatrixLoad mine{{}, {}, count, transposed};
-    if (lane() < 8 * count) {
-        require_aligned(row, "ldmatrix: a row's address");
-        std::memcpy(mine.row, row, sizeof mine.row);
-    }
+    std::memcpy(mine.row, row, sizeof mine.row);
     compute_with_warp(WarpOperation::load_matrix, &mine, load_all, where);
-    std::memcpy(registers, mine.registers, count * sizeof(std::uint32_t));
+    std::memcpy(registers, mine.registers, static_cast<std::size_t>(count) * sizeof(std::uint32_t));
 }
 
 }  // namespace emulator

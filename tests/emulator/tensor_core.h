@@ -15,8 +15,9 @@ struct MatrixProduct {
 // D += A B over the warp; sums in float, ascending in k.
 void multiply(MatrixProduct& mine, const Where& where);
 
-// ldmatrix: `count` registers. Lane l hands in row l % 8 of matrix l / 8.
-void load_matrices(std::uint32_t* registers, int count, const void* row, bool transposed, const Where& where);
+// ldmatrix: `count` registers from the rows that the lanes hand in.
+void load_matrices(std::uint32_t* registers, int count, const std::uint16_t (&row)[8], bool transposed,
+                   const Where& where);
 
 // Fails unless `address` is a multiple of 16.
 inline void require_aligned(const void* address, const char* what) {

@@ -131,10 +131,10 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32,
 }
 
 inline void __threadfence() {
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    emulator::thread_fence();
 }
 inline void __threadfence_block() {
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    emulator::thread_fence();
 }
 
 // ---- atomics, on integers: floats' results would depend on the order ------------------------------------

@@ -24,21 +24,32 @@ inline void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::
     std::memcpy(d, mine.d, sizeof d);
 }
 
+// A lane's row is read by the lane itself, whose read a sanitizer sees.
+template <int count>
+void load_matrices(std::uint32_t (&r)[count], const void* row, bool transposed,
+                   const emulator::Where& where) {
+    std::uint16_t values[8] = {};
+    if (emulator::lane() < 8 * count) {
+        emulator::require_aligned(row, "ldmatrix: the address of a row");
+        std::memcpy(values, row, sizeof values);
+    }
+    emulator::load_matrices(r, count, values, transposed, where);
+}
 inline void ldmatrix_x4(std::uint32_t (&r)[4], const void* row,
                         const emulator::Where& where = emulator::Where::current()) {
-    emulator::load_matrices(r, 4, row, false, where);
+    load_matrices(r, row, false, where);
 }
 inline void ldmatrix_x4_transposed(std::uint32_t (&r)[4], const void* row,
                                    const emulator::Where& where = emulator::Where::current()) {
-    emulator::load_matrices(r, 4, row, true, where);
+    load_matrices(r, row, true, where);
 }
 inline void ldmatrix_x2(std::uint32_t (&r)[2], const void* row,
                         const emulator::Where& where = emulator::Where::current()) {
-    emulator::load_matrices(r, 2, row, false, where);
+    load_matrices(r, row, false, where);
 }
 inline void ldmatrix_x2_transposed(std::uint32_t (&r)[2], const void* row,
                                    const emulator::Where& where = emulator::Where::current()) {
-    emulator::load_matrices(r, 2, row, true, where);
+    load_matrices(r, row, true, where);
 }
 
 // Until the wait, the shared memory holds what is not a number; `global` is read then.
@@ -46,7 +57,7 @@ inline void copy_async_16(void* shared, const void* global, bool valid = true) {
     emulator::require_aligned(shared, "copy_async_16: the shared address");
     if (valid) emulator::require_aligned(global, "copy_async_16: the global address");
     std::memset(shared, 0xFF, 16);
-    emulator::start_copy(shared, global, valid);
+    emulator::start_copy(shared, valid ? global : nullptr);
 }
 inline void copy_async_commit() {
     emulator::commit_copies();
