@@ -38,7 +38,10 @@ void packed_linear_tile(float* y, const float* x, const float* packed, int rows,
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device: stream.h says what pointers and sizes mean there. Weights and bias are
+// packed as T, in a layout of its own (packed_linear.cu), from float in device memory; packed is 16-byte
+// aligned. There too a row's bits depend neither on the other rows nor on their number. Moved are sizeof(T)
+// (K + 1) N bytes of weights for every 32 rows, for every 8 in float.
 std::int64_t packed_linear_elements(std::int64_t N, std::int64_t K);
 template <class T>
 void pack_linear(Stream stream, T* packed, const float* weight, const float* bias, std::int64_t N,

@@ -13,6 +13,7 @@
 #include "kernels/bf16.h"
 #include "kernels/vector.h"
 #include "tests/emulator/card.h"
+#include "tests/emulator/cublaslt.h"
 #include "tests/emulator/streams.h"
 
 struct cublasLtContext {};
@@ -61,6 +62,8 @@ struct Algorithm {
 };
 static_assert(sizeof(Algorithm) <= sizeof(cublasLtMatmulAlgo_t));
 constexpr std::uint64_t algorithm_magic = 0x616C676F72697468;
+
+std::atomic<std::int64_t> searches = 0;
 
 struct Problem {
     Operation operation;
@@ -318,6 +321,10 @@ cublasStatus_t assign(Value& value, const void* from, std::size_t bytes) {
 
 }  // namespace
 
+std::int64_t emulator::algorithm_searches() {
+    return searches;
+}
+
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* lightHandle) {
     return create(lightHandle);
 }
@@ -419,6 +426,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lightHandle,
         Ddesc == nullptr || preference == nullptr || requestedAlgoCount < 1 ||
         heuristicResultsArray == nullptr || returnAlgoCount == nullptr)
         return CUBLAS_STATUS_INVALID_VALUE;
+    ++searches;
     *returnAlgoCount = 0;
     const Problem problem{*operationDesc, *Adesc, *Bdesc, *Cdesc, *Ddesc};
     if (const cublasStatus_t status = check(problem); status != CUBLAS_STATUS_SUCCESS) return status;

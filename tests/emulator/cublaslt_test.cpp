@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "kernels/matmul.h"
+#include "tests/emulator/cublaslt.h"
 #include "tests/unit/bf16_check.h"
 
 using namespace kernel_check;
@@ -420,4 +421,24 @@ TEST_CASE("a captured linear layer runs when its graph is launched") {
     cudaGraphExecDestroy(executable);
     cudaGraphDestroy(graph);
     cudaStreamDestroy(stream.handle);
+}
+
+TEST_CASE("an algorithm is looked for once per problem") {
+    const Multiplication p{
+        .m = 24, .n = 19, .k = 16, .transpose_a = true, .epilogue = CUBLASLT_EPILOGUE_BIAS};
+    const Operands on(p);
+    const auto floats = [](const Matrix& matrix) { return reinterpret_cast<float*>(matrix.memory.data()); };
+    const auto searches_of = [&](std::int64_t rows, std::int64_t offset) {
+        const std::int64_t before = emulator::algorithm_searches();
+        cuda::linear_forward(Stream(), floats(on.d), p.m, floats(on.b) + offset, p.k, floats(on.a),
+                             floats(on.bias), rows, p.m, p.k);
+        return emulator::algorithm_searches() - before;
+    };
+    CHECK(searches_of(19, 0) <= 1);  // others may have met it
+    CHECK(searches_of(19, 0) == 0);
+    CHECK(searches_of(13, 4) == 1);  // another number of rows, another alignment
+    CHECK(searches_of(13, 4) == 0);
+    CHECK(searches_of(13, 8) == 1);
+    CHECK(searches_of(13, 0) == 1);
+    CHECK(searches_of(13, 0) == 0);
 }
