@@ -80,6 +80,9 @@ TRAIN := $(call object,$(wildcard train/*.cpp))
 SAMPLE := $(call object,$(wildcard sample/*.cpp))
 TESTS := $(call object,tests/main.cpp $(wildcard tests/unit/*.cpp tests/gradient/*.cpp tests/golden/*.cpp tests/end_to_end/*.cpp)) \
          $(filter-out %/main.o,$(TRAIN) $(SAMPLE)) $(if $(EMULATED),$(call object,$(wildcard tests/emulator/*_test.cpp)))
+ifneq ($(CUDA)$(EMULATED),)
+TESTS += $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(wildcard tests/unit/*.cu))
+endif
 BENCH := $(call object,$(wildcard tests/bench/*.cpp))
 
 # -march=native and the flags are part of what an object is: another machine or another setting builds everything anew.

@@ -17,6 +17,8 @@
 // ptxas budget: 160 registers, no spills
 #include "kernels/embedding.h"
 
+#include <stdexcept>
+
 #include "kernels/bf16.h"
 #include "kernels/rows.cuh"
 #include "kernels/slices.cuh"
@@ -185,6 +187,7 @@ __global__ void add_slice(Gradient<T> to, float* parts, std::int64_t slices, int
     float* tile = shared.take<float>(static_cast<std::size_t>(tile_entries + 1) * warp_size) + threadIdx.x;
     float* table = (parts == nullptr ? to.dtable : parts + slice * to.vocabulary * to.width) +
                    first_entry * to.width + column;
+#pragma unroll 16
     for (int i = 0; i < entries; ++i)
         tile[i * warp_size] = parts == nullptr && valid ? table[i * to.width] : 0.0f;
     tile[entries * warp_size] = 0;
@@ -202,6 +205,9 @@ __global__ void add_slice(Gradient<T> to, float* parts, std::int64_t slices, int
     }
     for (std::int64_t first = begin; first < end; first += ring) {
         later_ids.load(to, first + 2 * ring, end, first_entry, entries);
+        // Through a shuffle, so that the compiler does not take it for a constant of the loop and keep the
+        // distances of all rows of the ring in registers.
+        const int stride = __shfl_sync(all_lanes, static_cast<int>(to.dy_stride), 0);
 #pragma unroll
         for (int begin_of_group = 0; begin_of_group < ring; begin_of_group += group) {
             int here[group];
@@ -211,15 +217,16 @@ __global__ void add_slice(Gradient<T> to, float* parts, std::int64_t slices, int
                 here[k] = ids.of(begin_of_group + k) * warp_size;
                 addends[k] = to_float(values[begin_of_group + k]);
                 const bool wanted = next_ids.of(begin_of_group + k) < entries && valid;
-                values[begin_of_group + k] = wanted ? *next : T{};
-                next += to.dy_stride;
+                values[begin_of_group + k] = wanted ? next[k * stride] : T{};
             }
             add_group(tile, here, addends);
+            next += static_cast<std::int64_t>(group) * stride;
         }
         ids = next_ids;
         next_ids = later_ids;
     }
     if (!valid) return;
+#pragma unroll 8
     for (int i = 0; i < entries; ++i) table[i * to.width] = tile[i * warp_size];
 }
 
@@ -239,6 +246,7 @@ void embedding_backward(Stream stream, float* dtable, float* workspace, const T*
                         const std::int32_t* ids, std::int64_t ids_stride, std::int64_t rows,
                         std::int64_t vocabulary, std::int64_t width) {
     if (rows == 0) return;
+    if (dy_stride > INT32_MAX / group) throw std::runtime_error("CUDA: rows of an embedding too far apart");
     const Gradient<T> to = {dtable, dy, dy_stride, ids, ids_stride, rows, vocabulary, width};
     if (rows <= few_rows) {
         const unsigned y = blocks_for(width, warps_per_block * columns_per_warp);

@@ -97,7 +97,7 @@ __device__ inline void take_rows(const SequencePosition<T>& position, std::int64
 template <int n, class T>
 __device__ inline void take_position(const SequencePosition<T>& position, float (&total)[n],
                                      float (&masked_total)[n]) {
-    constexpr int batch = 4;
+    constexpr int batch = n > 4 ? 2 : 4;
     std::int64_t row = 0;
     for (; row + batch <= position.count; row += batch) take_rows<batch>(position, row, total, masked_total);
     for (; row < position.count; ++row) take_rows<1>(position, row, total, masked_total);

@@ -5,6 +5,9 @@
 #include <array>
 #include <cmath>
 
+#include "tests/unit/bf16_check.h"
+#include "tests/unit/philox_device_test.h"
+
 using Words = std::array<std::uint32_t, 4>;
 
 TEST_CASE("philox gives the published words") {
@@ -47,4 +50,26 @@ TEST_CASE("unit_float of philox words has the moments of a uniform number") {
     // Four standard deviations of the mean of 80,000 draws: 4 sqrt(1/12 / n) and 4 sqrt(4/45 / n).
     CHECK(std::abs(sum / (4 * counters) - 0.5) < 0.0041);
     CHECK(std::abs(squares / (4 * counters) - 1.0 / 3) < 0.0043);
+}
+
+CUDA_TEST("philox gives the same words and numbers on the device") {
+    const std::uint32_t ones = 0xffffffff;
+    std::vector<PhiloxCounter> counters = {{0, 0, 0, 0}, {ones, ones, ones, ones}};
+    std::vector<PhiloxKey> keys = {{0, 0}, {ones, ones}};
+    std::mt19937 engine(3);
+    const auto word = [&] { return static_cast<std::uint32_t>(engine()); };
+    for (int i = 0; i < 999; ++i) {
+        counters.push_back({word(), word(), word(), word()});
+        keys.push_back({word(), word()});
+    }
+    std::vector<std::uint32_t> words(4 * keys.size()), expected;
+    std::vector<float> numbers(words.size(), NAN), expected_numbers;
+    RUN_CUDA(philox_words, words, numbers, counters, keys, static_cast<std::int64_t>(keys.size()));
+    for (std::size_t i = 0; i < keys.size(); ++i)
+        for (const std::uint32_t drawn : philox(counters[i], keys[i])) {
+            expected.push_back(drawn);
+            expected_numbers.push_back(unit_float(drawn));
+        }
+    CHECK(words == expected);
+    CHECK(kernel_check::same_bits(numbers, expected_numbers));
 }
