@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <stdexcept>
+#include <string>
 
 #include "kernels/chunk.cuh"
 
@@ -31,6 +32,8 @@ constexpr int most_threads = lanes == whole_block ? widest_team : warp_teams_thr
 
 // Of an H100, and threads on each: a kernel with one chunk per thread needs 64 registers (80 with a block per
 // row, whose sums go through shared memory), with two chunks 128.
+// A smaller card runs the slices in two waves, a larger one leaves some of itself idle; the workspace, and
+// with it the bits of the result, do not depend on the card.
 constexpr int multiprocessors = 132;
 template <int lanes, int chunks>
 constexpr int resident_threads = lanes == whole_block ? 768 : 1024 / chunks;
