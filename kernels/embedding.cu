@@ -14,6 +14,7 @@
 //
 // With one slice (fewer than 512 rows, or than 8 per entry) an entry is summed in the order of rows, starting
 // from what it held: the CPU's bits.
+//
 // ptxas budget: 160 registers, no spills
 #include "kernels/embedding.h"
 

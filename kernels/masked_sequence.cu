@@ -1,8 +1,9 @@
 // As in sequence.cu, with three sources instead of two and a second sum: a task of the backward pass is
 // (slice of sequences, position), whose rows go to one destination, and whose masked rows are also summed for
 // the mask token. Those sums are [slices, L, D] in the workspace and are added over slices and patches in one
-// go. Traded: the parts, at most a quarter of dx in all, are written and read again. ptxas budget: 128
-// registers, no spills
+// go. Traded: the parts, at most a quarter of dx in all, are written and read again.
+//
+// ptxas budget: 128 registers, no spills
 #include "kernels/masked_sequence.h"
 
 #include "kernels/bf16.h"
