@@ -58,7 +58,7 @@ ifneq ($(CUDA)$(EMULATED),)
 CXXFLAGS += -DFRACTAL_CUDA -DFRACTAL_CUDA_ARCHITECTURES=$(subst $(space),$(comma),$(strip $(ARCH)))
 endif
 ifneq ($(EMULATED),)
-CXXFLAGS += -Itests/emulator/include -Wno-unknown-pragmas
+CXXFLAGS := -Itests/emulator/include $(CXXFLAGS) -Wno-unknown-pragmas
 LDLIBS += -lboost_context
 else ifneq ($(CUDA),)
 CXXFLAGS += -isystem $(CUDA_HOME)/include

@@ -129,19 +129,13 @@ void change(Card& card, const std::string& key, const std::string& value) {
 }
 
 Card card_of_environment() {
-    Card card;
     const char* settings = std::getenv("EMULATED_CARD");
-    std::istringstream stream(settings != nullptr ? settings : "");
-    for (std::string setting; std::getline(stream, setting, ',');) {
-        const std::size_t equals = std::min(setting.find('='), setting.size());
-        try {
-            change(card, setting.substr(0, equals), setting.substr(std::min(equals + 1, setting.size())));
-        } catch (const std::exception&) {
-            fmt::print(stderr, "EMULATED_CARD: cannot read \"{}\"\n", setting);
-            std::exit(2);
-        }
+    try {
+        return parse_card(settings != nullptr ? settings : "");
+    } catch (const std::invalid_argument& error) {
+        fmt::print(stderr, "EMULATED_CARD: {}\n", error.what());
+        std::exit(2);
     }
-    return card;
 }
 
 std::string& the_report() {
@@ -150,6 +144,20 @@ std::string& the_report() {
 }
 
 }  // namespace
+
+Card parse_card(const std::string& settings) {
+    Card card;
+    std::istringstream stream(settings);
+    for (std::string setting; std::getline(stream, setting, ',');) {
+        const std::size_t equals = std::min(setting.find('='), setting.size() - 1);
+        try {
+            change(card, setting.substr(0, equals), setting.substr(equals + 1));
+        } catch (const std::exception&) {
+            throw std::invalid_argument("cannot read \"" + setting + "\"");
+        }
+    }
+    return card;
+}
 
 Card& card() {
     static Card the_card = card_of_environment();

@@ -35,6 +35,8 @@ struct Card {
     ThreadOrder order;
     bool quiet = false;  // reports are kept for last_report, not written
 };
+// The card that these settings describe (EMULATED_CARD). Throws std::invalid_argument.
+Card parse_card(const std::string& settings);
 // Changes of the card hold from the next call on.
 Card& card();
 

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
 #include <exception>
@@ -26,6 +28,7 @@ std::string text(const Where& where) {
     return fmt::format("{}:{}", where.file_name(), where.line());
 }
 bool same(const Where& a, const Where& b) {
+    if (std::memcmp(&a, &b, sizeof a) == 0) return true;  // one pointer, mostly
     return a.line() == b.line() && a.column() == b.column() &&
            (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
@@ -120,9 +123,9 @@ void Worker::leave() {
 
 // ---- which thread is next -------------------------------------------------------------------------------
 
-void Worker::make_ready(int number) {
-    all_threads_[number].state = State::ready;
-    ready_[number / 64] |= std::uint64_t{1} << number % 64;
+void Worker::make_all_ready() {
+    std::fill_n(ready_.begin(), threads_ / 64, ~std::uint64_t{0});
+    if (threads_ % 64 != 0) ready_[threads_ / 64] = (std::uint64_t{1} << threads_ % 64) - 1;
 }
 
 int Worker::first_ready(int from) const {
@@ -174,12 +177,12 @@ void Worker::start_block(const Grid& grid, uint3 block, ThreadOrder order) {
         thread.index = index;
         thread.group = 0;
         thread.copies.clear();
-        make_ready(number);
         if (++index.x == grid.threads.x) {
             index.x = 0;
             if (++index.y == grid.threads.y) index.y = 0, ++index.z;
         }
     }
+    make_all_ready();
     for (int warp = 0; warp * warp_lanes < threads_; ++warp) warps_[warp].waiting = 0;
     arrived_ = 0;
     shared_.clear(grid.shared_bytes);
@@ -272,7 +275,7 @@ int Worker::wait_for_block(BlockOperation operation, bool predicate, const Where
         arrived_ = 0;
         votes_ = predicates_;
         ++barriers_;
-        for (int number = 0; number < threads_; ++number) make_ready(number);
+        make_all_ready();
     } else {
         current_->state = State::waits_for_block;
     }
@@ -331,7 +334,7 @@ std::uint64_t Worker::wait_for_warp(WarpOperation operation, unsigned mask, std:
         exchange(warp, mine, compute);
         warp.waiting &= ~mask;
         ++warp.barriers[lowest];
-        for_each_lane(mask, [&](int i) { make_ready(number - lane + i); });
+        ready_[number / 64] |= std::uint64_t{mask} << (number - lane) % 64;
     } else {
         current_->state = State::waits_for_warp;
     }
@@ -345,6 +348,59 @@ void* Worker::shared_array(int index, std::size_t bytes, std::size_t element_byt
     void* const array = shared_.take(index, bytes, element_bytes, problem);
     if (array == nullptr) fail(problem);
     return array;
+}
+
+// ---- the calls of threads --------------------------------------------------------------------------------
+
+void fail(const std::string& message) {
+    in_kernel->fail(message);
+}
+
+// Few calls deep: the processor mispredicts each return after a jump to another stack.
+[[gnu::flatten]] int wait_for_block(BlockOperation operation, bool predicate, const Where& where) {
+    return in_kernel->wait_for_block(operation, predicate, where);
+}
+
+[[gnu::flatten]] std::uint64_t wait_for_warp(WarpOperation operation, unsigned mask, std::uint64_t value,
+                                             int source, const Where& where) {
+    return in_kernel->wait_for_warp(operation, mask, value, source, nullptr, nullptr, where);
+}
+
+[[gnu::flatten]] void compute_with_warp(WarpOperation operation, void* data, void (*compute)(void* const*),
+                                        const Where& where) {
+    in_kernel->wait_for_warp(operation, ~0u, 0, 0, data, compute, where);
+}
+
+int lane() {
+    return in_kernel->current().number % warp_lanes;
+}
+
+void* shared_array(int index, std::size_t bytes, std::size_t element_bytes) {
+    return in_kernel->shared_array(index, bytes, element_bytes);
+}
+
+void start_copy(void* shared, const void* global) {
+    Thread& thread = in_kernel->current();
+    thread.copies.push_back({shared, global, thread.group});
+}
+
+void commit_copies() {
+    ++in_kernel->current().group;
+}
+
+bool finish_copy(int groups, PendingCopy& copy) {
+    Thread& thread = in_kernel->current();
+    if (thread.copies.empty() || thread.copies.front().group >= thread.group - groups) return false;
+    copy = thread.copies.front();
+    thread.copies.erase(thread.copies.begin());
+    return true;
+}
+
+void thread_fence() {
+    static char sync;
+    acquire(&sync);
+    release(&sync);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
 }  // namespace emulator

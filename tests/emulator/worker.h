@@ -17,6 +17,7 @@ namespace emulator {
 
 constexpr int max_threads = 1024, warp_lanes = 32, max_warps = max_threads / warp_lanes;
 
+// What a thread that does not run did last.
 enum class State : std::uint8_t { ready, waits_for_block, waits_for_warp, ended };
 
 struct Thread {
@@ -67,7 +68,7 @@ class Worker {
     std::string what_it_does(const Thread& thread) const;
     void forget_threads();
 
-    void make_ready(int number);
+    void make_all_ready();
     Thread* take_ready();
     int first_ready(int from) const;
     int last_ready() const;
