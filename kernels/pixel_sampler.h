@@ -84,6 +84,12 @@ void pixel_sample(std::int32_t* values, float* margins, const float* conditions,
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
+// packed lies on a 16-byte boundary; one number of elements serves both types.
+//
+// pixel_sampler_fits: whether the activations of one draw with guidance fit into a block's shared memory. On an
+// H100 (227 KiB) that is about W (40 + 16 B (C - 1)) <= 116,000 bytes in float, 8 blocks at width 384 for 3
+// channels. pixel_sample throws where they do not.
+bool pixel_sampler_fits(const PixelSamplerShape& shape);
 std::int64_t pixel_sampler_packed_elements(const PixelSamplerShape& shape);
 template <class T>
 void pixel_sampler_pack(Stream stream, T* packed, const PixelSamplerWeights& weights,

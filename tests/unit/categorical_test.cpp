@@ -60,7 +60,7 @@ DEVICE_TEST("categorical draws agree with the specification in double") {
                                             {1.1f, 29, 1e-2f, false}};
     for (const Guidance& g : settings)
         for (const std::int64_t vocabulary : {1, 5, 33, 256, 1000})
-            for (const std::int64_t rows : {1, 16, 257}) {
+            for (const std::int64_t rows : {1, 16, device == Device::cpu ? 257 : 33}) {
                 const auto conditional = uniform(rows * vocabulary, 1, -6, 6);
                 const auto unconditional = uniform(rows * vocabulary, 2, -6, 6);
                 const auto uniforms = uniform(rows, 3, 0, 1);
@@ -91,7 +91,7 @@ DEVICE_TEST("categorical draws agree with the specification in double") {
 }
 
 DEVICE_TEST("categorical draws at the ends of the unit interval") {
-    const float last = 0.99999994f;
+    const float first = 0x1p-24f, last = 0.99999994f;
     CHECK(sample(device, {0, 0, 0, 0}, 0.0f).value == 0);
     CHECK(sample(device, {0, 0, 0, 0}, last).value == 3);
     // Exactly on a boundary the cumulative probability does not exceed the uniform: the next value.
@@ -109,6 +109,14 @@ DEVICE_TEST("categorical draws at the ends of the unit interval") {
     CHECK(sample(device, two, 0.499f).value == 31);
     CHECK(sample(device, two, 0.501f).value == 32);
     CHECK(sample(device, two, last).value == 32);
+    // Nor does the smallest but 0, or where only the last of the most values has any.
+    CHECK(sample(device, one_hot, first).value == 100);
+    std::vector<float> many(4096, -1e4f);
+    many.back() = 1;
+    for (const float u : {first, 0.5f, last}) CHECK(sample(device, many, u).value == 4095);
+    many.front() = 1;
+    CHECK(sample(device, many, 0.4999f).value == 0);
+    CHECK(sample(device, many, 0.5001f).value == 4095);
 }
 
 DEVICE_TEST("greedy takes the largest guided logit, the first of equals") {
@@ -139,10 +147,16 @@ DEVICE_TEST("the filter keeps guidance from raising what the condition excludes"
 DEVICE_TEST("categorical draws follow the distribution") {
     const std::vector<float> logits = {0.0f, 1.0f, -1.0f};
     const Doubles p = softmax({0, 2, -2});
+    const std::int64_t rows = device == Device::cpu ? 20000 : 4000;
+    std::vector<float> every;
+    for (std::int64_t row = 0; row < rows; ++row) every.insert(every.end(), logits.begin(), logits.end());
+    std::vector<std::int32_t> values(static_cast<std::size_t>(rows), -1);
+    std::vector<float> margins(static_cast<std::size_t>(rows));
+    RUN(device, categorical_sample, values, margins, every, nullptr, uniform(rows, 4, 0, 1), rows, 3,
+        Guidance{2, 1, 0, false});
     std::vector<double> counts(3);
-    for (const float u : uniform(20000, 4, 0, 1))
-        counts[static_cast<std::size_t>(sample(device, logits, u, {2, 1, 0, false}).value)] += 1;
-    for (std::size_t v = 0; v < 3; ++v) CHECK(std::abs(counts[v] / 20000 - p[v]) < 0.015);
+    for (const std::int32_t value : values) counts.at(static_cast<std::size_t>(value)) += 1;
+    for (std::size_t v = 0; v < 3; ++v) CHECK(std::abs(counts[v] / static_cast<double>(rows) - p[v]) < 0.015);
 }
 
 DEVICE_TEST("limits keep a draw between two values, whatever the logits and the uniform") {
