@@ -22,7 +22,7 @@ static float maximum_of(const float* z, std::int64_t count) {
 // z [count] = the guided logits of one row.
 static void guide(float* z, const float* conditional, const float* unconditional, std::int64_t count,
                   const Guidance& guidance) {
-    const float temperature = guidance.temperature, scale = guidance.scale;
+    const float temperature = guidance.temperature, scale = guidance.scale_now();
     if (scale == 1.0f) {
 #pragma omp simd
         for (std::int64_t v = 0; v < count; ++v) z[v] = conditional[v] * temperature;

@@ -23,7 +23,7 @@ namespace categorical_detail {
 // The guided logits in place of the conditional ones in z [count], seen by all lanes.
 __device__ inline void guide(float* z, const float* unconditional, int count, const Guidance& guidance) {
     const int lane = static_cast<int>(threadIdx.x) % warp_size;
-    const float temperature = guidance.temperature, scale = guidance.scale;
+    const float temperature = guidance.temperature, scale = guidance.scale_now();
     if (scale == 1.0f) {
         for (int v = lane; v < count; v += warp_size) z[v] *= temperature;
         __syncwarp();

@@ -20,6 +20,11 @@ struct Guidance {
     float scale = 1;             // of the guidance ("cfg"); 1: none
     float filter_threshold = 0;  // a probability; 0: no filter
     bool greedy = false;         // the largest logit, the first of equals, instead of a draw
+    // Where the scale stands when the kernel runs, or null: it is `scale`. Recorded work may be replayed with
+    // another one; `scale` other than 1 then only says that there are unconditional rows.
+    const float* current_scale = nullptr;
+
+    constexpr float scale_now() const { return current_scale != nullptr ? *current_scale : scale; }
 };
 
 namespace cpu {

@@ -1,5 +1,5 @@
-// The CUDA runtime's memory, streams, graphs and device queries, for device.cpp and device_graph.cpp. Defined only where the CUDA backend is
-// built.
+// The CUDA runtime's memory, streams, graphs and device queries, for device.cpp and device_graph.cpp. Defined
+// only where the CUDA backend is built.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Work queued on the GPU's stream, recorded once and replayed as one piece: a CUDA graph. A step of sampling is
-// hundreds of small kernels; queued one by one each costs the host more than the device.
+// Work queued on the GPU's stream, recorded once and replayed as one piece: a CUDA graph. A step of sampling
+// is hundreds of small kernels; queued one by one each costs the host more than the device.
 #pragma once
 
 #include <cstdint>

@@ -337,15 +337,16 @@ Tensor embedding(Tape& tape, const Tensor& ids, const Parameter& table, std::int
     LAUNCH(tape, embedding_forward, tape.data(y), width, table.value, tape.value<std::int32_t>(ids), 1, rows,
            width);
     if (tape.recording())
-        tape.record(
-            {y.node()}, {ids.node()},
-            [&tape, y = y.node(), ids = ids.node(), table = &table, rows, width, vocabulary] {
-                if (!tape.has_gradient(y)) return;
-                const Tensor workspace = scratch(
-                    tape, SIZE_ON(tape.device(), embedding_backward_workspace, rows, vocabulary, width));
-                LAUNCH(tape, embedding_backward, table->gradient, tape.value(workspace), tape.gradient_data(y),
-                       width, tape.value<std::int32_t>(ids), 1, rows, vocabulary, width);
-            });
+        tape.record({y.node()}, {ids.node()},
+                    [&tape, y = y.node(), ids = ids.node(), table = &table, rows, width, vocabulary] {
+                        if (!tape.has_gradient(y)) return;
+                        const Tensor workspace = scratch(
+                            tape,
+                            SIZE_ON(tape.device(), embedding_backward_workspace, rows, vocabulary, width));
+                        LAUNCH(tape, embedding_backward, table->gradient, tape.value(workspace),
+                               tape.gradient_data(y), width, tape.value<std::int32_t>(ids), 1, rows,
+                               vocabulary, width);
+                    });
     return y;
 }
 Tensor drop_last_token(Tape& tape, const Tensor& x, std::int64_t length) {
@@ -361,6 +362,10 @@ Tensor take_token(Tape& tape, const Tensor& x, std::int64_t t, std::int64_t leng
     LAUNCH(tape, copy_rows, tape.value(y), width, tape.value(x) + t * width, length * width, sequences,
            width);
     return y;
+}
+void take_row(Tape& tape, const Tensor& destination, const Tensor& x, std::int64_t row) {
+    LAUNCH(tape, copy_rows, tape.data(destination), x.width(), tape.data(x) + row * x.width(), x.width(), 1,
+           x.width());
 }
 Tensor level_sequence(Tape& tape, const Tensor& condition, const Tensor& tokens, const Parameter& positions,
                       std::int64_t length) {

@@ -52,8 +52,8 @@ Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std:
     return y;
 }
 
-bool pixel_sampler_fits(const PixelSamplerShape& shape) {
-    return cpu::pixel_sampler_fits(shape);
+bool pixel_sampler_fits(Device device, const PixelSamplerShape& shape) {
+    return SIZE_ON(device, pixel_sampler_fits, shape);
 }
 
 Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape) {
@@ -64,8 +64,9 @@ Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const 
 }
 
 Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
-                     const PixelSamplerShape& shape, const Guidance& guidance, const Tensor& margins,
-                     const Tensor& limits) {
+                     const PixelSamplerShape& shape, Guidance guidance, const Tensor& scale,
+                     const Tensor& margins, const Tensor& limits) {
+    if (!tape.planning()) guidance.current_scale = tape.value(scale);
     const Tensor values = tape.create(condition.rows(), shape.channels, false, Element::i32);
     LAUNCH(tape, pixel_sample, tape.value<std::int32_t>(values), tape.value(margins), tape.data(condition),
            tape.value(uniforms), tape.data(packed), shape, uniforms.width(), guidance,

@@ -27,12 +27,13 @@ Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std
 Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std::int64_t channels,
                         PhiloxKey key);
 // Whether a pixel level of this shape can be sampled: see kernels/pixel_sampler.h.
-bool pixel_sampler_fits(const PixelSamplerShape& shape);
+bool pixel_sampler_fits(Device device, const PixelSamplerShape& shape);
 // The pixel level's weights as its sampler wants them, for one sampling job: see kernels/pixel_sampler.h.
 Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape);
 // Draws pixels for `condition` [R, condition width]: values int32 [R, C]. R is the number of `uniforms`'
 // columns, or twice that with guidance, the unconditional rows last. `margins` [C, R] receives each uniform's
-// distance to the nearer edge of its value's interval. `limits`, uint8 [C * R, 2] or none, bounds the values.
+// distance to the nearer edge of its value's interval. `scale` [1, 1] is read instead of the guidance's own.
+// `limits`, uint8 [C * R, 2] or none, bounds the values.
 Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
-                     const PixelSamplerShape& shape, const Guidance& guidance, const Tensor& margins,
-                     const Tensor& limits = Tensor());
+                     const PixelSamplerShape& shape, Guidance guidance, const Tensor& scale,
+                     const Tensor& margins, const Tensor& limits = Tensor());

@@ -27,6 +27,7 @@ struct FractalSampler::Job {
     const EditTask* task;                                    // null: nothing is known
     std::vector<float> picture;                              // the task's, normalised
     std::vector<std::optional<ArLevel::Packed>> generators;  // weights laid out for sampling
+    Tensor scale;                                            // of the guidance, at this step: fp32 [1, 1]
     std::vector<Tensor> guiding;  // of guiding pixels by level, last the pixel level's
 };
 
@@ -45,7 +46,7 @@ FractalSampler::FractalSampler(const FractalModel& model, std::int64_t batch, bo
         fail_usage("{} numbers of steps given, expected one per level above the pixels, {}",
                    iterations_.size(), config.generators());
     const PixelSamplerShape pixels = model.pixel_level().sampler_shape();
-    if (!pixel_sampler_fits(pixels))
+    if (!pixel_sampler_fits(model.backend().device, pixels))
         fail("the pixel level, width {} with {} blocks, is too large for its sampler", pixels.width,
              pixels.blocks);
     const std::vector<std::int64_t> classes(static_cast<std::size_t>(batch), -1);
@@ -95,7 +96,7 @@ void FractalSampler::run(const EditTask* task, std::span<const std::int64_t> cla
     std::vector<std::int32_t> ids;
     for (const std::int64_t label : classes) ids.push_back(static_cast<std::int32_t>(label + 1));
     if (guided_) ids.resize(2 * ids.size(), 0);
-    Job job{rule, task, {}, {}, {}};
+    Job job{rule, task, {}, {}, device_copy(tape_, std::vector<float>{rule.guidance}, 1), {}};
     if (task != nullptr) job.picture = normalized_picture(config, task->picture);
     for (std::size_t level = 0; level < config.generators(); ++level) {
         job.generators.emplace_back();
@@ -112,7 +113,7 @@ void FractalSampler::run(const EditTask* task, std::span<const std::int64_t> cla
         images.host_paths = paths;
         images.origins.assign(classes.size(), {0, 0});
     }
-    const Tensor drawn = sample_level(job, 0, images, model_.class_condition(tape_, ids), rule.guidance);
+    const Tensor drawn = sample_level(job, 0, images, model_.class_condition(tape_, ids));
     if (tape_.planning()) return;
     std::vector<float> normalized(classes.size() * static_cast<std::size_t>(drawn.width()));
     copy_from_tensor(tape_, normalized.data(), drawn, normalized.size() * sizeof(float));
@@ -120,9 +121,9 @@ void FractalSampler::run(const EditTask* task, std::span<const std::int64_t> cla
 }
 
 Tensor FractalSampler::sample_level(Job& job, std::size_t level, const SampledImages& images,
-                                    const Tensor& condition, float guidance) {
+                                    const Tensor& condition) {
     const FractalConfig& config = model_.config();
-    if (level == config.generators()) return sample_pixel(job, level, images, condition, guidance, Tensor());
+    if (level == config.generators()) return sample_pixel(job, level, images, condition, Tensor());
     const std::int64_t rows = condition.rows(), C = config.channels, size = config.img_size_list[level],
                        p = config.patch_size(level), L = config.tokens(level);
     const Tensor patches = tape_.create(rows * L, C * p * p, false);
@@ -135,40 +136,41 @@ Tensor FractalSampler::sample_level(Job& job, std::size_t level, const SampledIm
                            known.size() * sizeof(float));
     }
     if (config.is_mar(level))
-        mar_steps(job, level, images, condition, patches, guidance);
+        mar_steps(job, level, images, condition, patches);
     else
-        ar_steps(job, level, images, condition, patches, guidance);
+        ar_steps(job, level, images, condition, patches);
     return unpatchify(tape_, patches, C, size, p);
 }
 
 void FractalSampler::ar_steps(Job& job, std::size_t level, const SampledImages& images,
-                              const Tensor& condition, const Tensor& patches, float guidance) {
+                              const Tensor& condition, const Tensor& patches) {
     const std::int64_t L = model_.config().tokens(level);
     const ArLevel& generator = model_.ar_level(level);
     const ArLevel::Cache cache = generator.create_cache(tape_, condition.rows());
     PatchOrder order = patch_order(job, level, images);
-    const std::vector<float> scales = step_guidance(job, level, order, guidance);
+    const Tensor schedule = guidance_schedule(job, level, order);
     report_step(job, level, patches, order);
     tape_.arena().loop(order.steps(), [&](std::int64_t t) {
+        set_guidance(job, schedule, t);
         const Tensor previous = take_token(tape_, patches, std::max<std::int64_t>(t - 1, 0), L);
         const Tensor outputs = generator.step(tape_, t, condition, previous, *job.generators[level], cache);
         sample_children(
             job, level, images, order.next(t),
-            [&](const ChildRows& rows) { return gather_rows(tape_, outputs, rows.parents); }, patches,
-            scales[static_cast<std::size_t>(t)]);
+            [&](const ChildRows& rows) { return gather_rows(tape_, outputs, rows.parents); }, patches);
         report_step(job, level, patches, order);
     });
 }
 
 void FractalSampler::mar_steps(Job& job, std::size_t level, const SampledImages& images,
-                               const Tensor& condition, const Tensor& patches, float guidance) {
+                               const Tensor& condition, const Tensor& patches) {
     const MarLevel& generator = model_.mar_level(level);
     PatchOrder order = patch_order(job, level, images);
-    const std::vector<float> scales = step_guidance(job, level, order, guidance);
+    const Tensor schedule = guidance_schedule(job, level, order);
     const Tensor guide =
-        model_.config().guides(level) ? guiding_pixel(job, level, images, condition, guidance) : Tensor();
+        model_.config().guides(level) ? guiding_pixel(job, level, images, condition) : Tensor();
     report_step(job, level, patches, order);
     tape_.arena().loop(order.steps(), [&](std::int64_t s) {
+        set_guidance(job, schedule, s);
         const Tensor outputs = generator.forward(
             tape_, patches, condition, guide, order.mask(s, condition.rows() / images.count), Tensor(), {});
         sample_children(
@@ -176,7 +178,7 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const SampledImages&
             [&](const ChildRows& rows) {
                 return neighbour_conditions(tape_, outputs, rows.patches, Tensor(), generator.neighbours());
             },
-            patches, scales[static_cast<std::size_t>(s)]);
+            patches);
         report_step(job, level, patches, order);
     });
 }
@@ -188,17 +190,23 @@ PatchOrder FractalSampler::patch_order(const Job& job, std::size_t level, const 
     return PatchOrder(tape_, model_.config(), level, job.task, images, rule);
 }
 
-std::vector<float> FractalSampler::step_guidance(const Job& job, std::size_t level, const PatchOrder& order,
-                                                 float guidance) {
+Tensor FractalSampler::guidance_schedule(const Job& job, std::size_t level, const PatchOrder& order) {
+    if (level > 0) return Tensor();
+    const Tensor schedule = tape_.create(model_.config().tokens(0), 1, false);
     std::vector<float> scales = order.shown();
-    const bool grows = level == 0 && job.rule.linear_schedule;
-    for (float& scale : scales) scale = grows ? 1 + (guidance - 1) * scale : guidance;
-    return scales;
+    for (float& scale : scales)
+        scale = job.rule.linear_schedule ? 1 + (job.rule.guidance - 1) * scale : job.rule.guidance;
+    copy_to_tensor(tape_, schedule, scales.data(), scales.size() * sizeof(float));
+    return schedule;
+}
+
+void FractalSampler::set_guidance(const Job& job, const Tensor& schedule, std::int64_t step) {
+    if (schedule) take_row(tape_, job.scale, schedule, step);
 }
 
 void FractalSampler::sample_children(Job& job, std::size_t level, const SampledImages& images,
                                      const ChosenPatches& chosen, const Conditions& conditions,
-                                     const Tensor& patches, float guidance) {
+                                     const Tensor& patches) {
     const FractalConfig& config = model_.config();
     const std::int64_t L = config.tokens(level), chunk = chunks_[level + 1], total = chosen.index.rows();
     tape_.arena().loop((total + chunk - 1) / chunk, [&](std::int64_t i) {
@@ -214,32 +222,31 @@ void FractalSampler::sample_children(Job& job, std::size_t level, const SampledI
         const ChildRows rows =
             child_rows(tape_, tape_.slice(chosen.index, begin, count), images.count, L, guided_ ? 2 : 1);
         const Tensor condition = conditions(rows);
-        scatter_rows(tape_, patches, sample_level(job, level + 1, children, condition, guidance),
-                     rows.patches);
+        scatter_rows(tape_, patches, sample_level(job, level + 1, children, condition), rows.patches);
     });
 }
 
 Tensor FractalSampler::guiding_pixel(Job& job, std::size_t level, const SampledImages& images,
-                                     const Tensor& condition, float guidance) {
+                                     const Tensor& condition) {
     const FractalConfig& config = model_.config();
     const Tensor first = first_condition(tape_, condition, config.condition_width(level));
     const Tensor limits = tape_.create(config.channels * images.count, 2, false, Element::u8);
-    if (job.task == nullptr) return sample_pixel(job, level, images, first, guidance, Tensor());
+    if (job.task == nullptr) return sample_pixel(job, level, images, first, Tensor());
     const std::vector<std::uint8_t> allowed = guiding_limits(config, level, *job.task, images.origins);
     copy_to_tensor(tape_, limits, allowed.data(), allowed.size());
-    return sample_pixel(job, level, images, first, guidance, limits);
+    return sample_pixel(job, level, images, first, limits);
 }
 
 Tensor FractalSampler::sample_pixel(Job& job, std::size_t level, const SampledImages& images,
-                                    const Tensor& condition, float guidance, const Tensor& limits) {
+                                    const Tensor& condition, const Tensor& limits) {
     const FractalConfig& config = model_.config();
     const PixelLevel& model =
         level == config.generators() ? model_.pixel_level() : *model_.mar_level(level).guiding_level();
     const Tensor margins = tape_.create(config.channels, images.count, false);
     const Tensor numbers = uniforms(job, level, images);
-    const Guidance how{job.rule.temperature, guidance, job.rule.filter_threshold, job.rule.greedy};
+    const Guidance how{job.rule.temperature, job.rule.guidance, job.rule.filter_threshold, job.rule.greedy};
     const Tensor values = sample_pixels(tape_, condition, numbers, job.guiding[level], model.sampler_shape(),
-                                        how, margins, limits);
+                                        how, job.scale, margins, limits);
     if (record_draws_ && !tape_.planning()) record_draws(level, images, values, numbers, margins);
     return normalize_values(tape_, values, config.pixel_mean(), config.pixel_deviation());
 }

@@ -78,25 +78,23 @@ class FractalSampler {
              std::uint8_t* bytes);
     // Images [rows, C * size^2], normalised, of level `level` for its conditions; with guidance the rows of
     // the unconditional half follow.
-    Tensor sample_level(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
-                        float guidance);
+    Tensor sample_level(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition);
     void ar_steps(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
-                  const Tensor& patches, float guidance);
+                  const Tensor& patches);
     void mar_steps(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
-                   const Tensor& patches, float guidance);
+                   const Tensor& patches);
     PatchOrder patch_order(const Job& job, std::size_t level, const SampledImages& images);
-    // The guidance scale of each step.
-    static std::vector<float> step_guidance(const Job& job, std::size_t level, const PatchOrder& order,
-                                            float guidance);
+    // The guidance scale of each step of level 0 [tokens, 1], none of the others; and making a step's the
+    // current one.
+    Tensor guidance_schedule(const Job& job, std::size_t level, const PatchOrder& order);
+    void set_guidance(const Job& job, const Tensor& schedule, std::int64_t step);
     // Draws the chosen patches through the next level. `conditions` makes their conditions.
     using Conditions = std::function<Tensor(const ChildRows& rows)>;
     void sample_children(Job& job, std::size_t level, const SampledImages& images,
-                         const ChosenPatches& chosen, const Conditions& conditions, const Tensor& patches,
-                         float guidance);
+                         const ChosenPatches& chosen, const Conditions& conditions, const Tensor& patches);
     Tensor sample_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
-                        float guidance, const Tensor& limits);
-    Tensor guiding_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
-                         float guidance);
+                        const Tensor& limits);
+    Tensor guiding_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition);
     Tensor uniforms(const Job& job, std::size_t level, const SampledImages& images);
     void record_draws(std::size_t level, const SampledImages& images, const Tensor& values,
                       const Tensor& numbers, const Tensor& margins);

@@ -76,7 +76,8 @@ TEST_CASE("packed_linear_tile: accumulates on request") {
 static std::vector<bf16> packed_forward_in_bf16(const std::vector<bf16>& x, const std::vector<float>& weight,
                                                 const std::vector<float>& bias, std::int64_t rows,
                                                 std::int64_t N, std::int64_t K) {
-    std::vector<bf16> packed(static_cast<std::size_t>(cuda::packed_linear_elements(N, K)), bf16{0x7FFF});
+    std::vector<bf16> packed(static_cast<std::size_t>(SIZE_ON(Device::cuda, packed_linear_elements, N, K)),
+                             bf16{0x7FFF});
     RUN_CUDA(pack_linear, packed, weight, bias.empty() ? nullptr : &bias, N, K);
     std::vector<bf16> y(static_cast<std::size_t>(rows * N), bf16{0x7FFF});
     RUN_CUDA(packed_linear_forward, y, x, packed, rows, N, K);

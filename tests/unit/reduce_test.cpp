@@ -101,7 +101,9 @@ CUDA_TEST("column sums of bf16") {
                     const std::int64_t stride = width + gap;
                     const std::vector<float> x = rounded_to_bf16(uniform(first + rows * stride, 1, -1, 3));
                     std::vector<float> sums(static_cast<std::size_t>(width), 1.5f),
-                        workspace(static_cast<std::size_t>(cuda::column_sum_workspace(width)), NAN);
+                        workspace(
+                            static_cast<std::size_t>(SIZE_ON(Device::cuda, column_sum_workspace, width)),
+                            NAN);
                     const std::vector<bf16> halves = to_bf16(x);
                     RUN_CUDA(column_sum_accumulate, sums, workspace, from(halves, first), stride, rows,
                              width);
