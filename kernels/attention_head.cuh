@@ -28,15 +28,23 @@ struct Shape {
 
 // One pair: where its rows start, in elements of qkv [S, L, 3, H, d], out [S, L, H, d] and lse [S, H, L].
 struct Head {
-    std::int64_t sequence, index, qkv_stride, out_stride, qkv_start, out_start, lse_start;
+    int index, qkv_stride, out_stride;
+    std::int64_t sequence, qkv_start, out_start, lse_start;
     __device__ Head(const Shape& shape, std::int64_t pair)
-        : sequence(pair / shape.heads),
-          index(pair - sequence * shape.heads),
-          qkv_stride(std::int64_t{3} * shape.heads * shape.head_dim),
-          out_stride(std::int64_t{1} * shape.heads * shape.head_dim),
-          qkv_start(sequence * shape.length * qkv_stride + index * shape.head_dim),
-          out_start(sequence * shape.length * out_stride + index * shape.head_dim),
-          lse_start(pair * shape.length) {}
+        : qkv_stride(3 * shape.heads * shape.head_dim),
+          out_stride(shape.heads * shape.head_dim),
+          sequence(pair / shape.heads),
+          lse_start(pair * shape.length) {
+        index = static_cast<int>(pair - sequence * shape.heads);
+        qkv_start = sequence * shape.length * qkv_stride + index * shape.head_dim;
+        out_start = sequence * shape.length * out_stride + index * shape.head_dim;
+    }
+    __device__ std::int64_t qkv_row(int token) const {
+        return qkv_start + static_cast<std::int64_t>(token) * qkv_stride;
+    }
+    __device__ std::int64_t out_row(int token) const {
+        return out_start + static_cast<std::int64_t>(token) * out_stride;
+    }
 };
 
 // AttentionDropout in the kernels' types.
@@ -58,12 +66,13 @@ struct Drops {
 // The dropout of the weights [L, L] of one pair. Unless it is active, it must not be asked for anything.
 class HeadDrops {
   public:
-    __device__ HeadDrops(const Drops& drops, const Shape& shape, const Head& head, bool active)
+    __device__ HeadDrops(const Drops& drops, std::int64_t sequence_id, int head, int length)
         : drops_(drops),
-          id_(active ? static_cast<std::uint64_t>(drops.sequence_ids[head.sequence]) : 0),
-          first_(static_cast<std::uint64_t>(head.index) * static_cast<std::uint64_t>(shape.length) *
-                 static_cast<std::uint64_t>(shape.length)),
-          length_(static_cast<std::uint64_t>(shape.length)) {}
+          id_(static_cast<std::uint64_t>(sequence_id)),
+          length_(static_cast<std::uint64_t>(length)),
+          first_(static_cast<std::uint64_t>(head) * length_ * length_) {}
+    __device__ HeadDrops(const Drops& drops, const Shape& shape, const Head& head, bool active)
+        : HeadDrops(drops, active ? drops.sequence_ids[head.sequence] : 0, head.index, shape.length) {}
 
     // The number e of attention.h of a weight.
     __device__ std::uint64_t element(int query, int key) const {
@@ -92,7 +101,7 @@ class HeadDrops {
         const std::uint64_t e = element(query, key);
         const int shift = static_cast<int>(e % 4);
         std::uint64_t bits = 0;
-#pragma unroll
+#pragma unroll 1  // Philox is long
         for (int first = 0; first <= keys / 4; first += team) {
             const int n = first + member;
             if (n < keys / 4 || (n == keys / 4 && shift != 0)) {
@@ -113,7 +122,7 @@ class HeadDrops {
 
   private:
     const Drops& drops_;
-    std::uint64_t id_, first_, length_;
+    std::uint64_t id_, length_, first_;
 };
 
 }  // namespace cuda::attention

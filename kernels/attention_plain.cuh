@@ -69,8 +69,8 @@ __device__ inline PlainRows plain_rows(const PlainTiling& tiling, const Shape& s
 constexpr int whole_rows = -1;
 __device__ inline std::int64_t row_offset(const Shape& shape, const PlainRows& rows, int row, int part) {
     const Head head(shape, rows.pair(row));
-    if (part == whole_rows) return head.out_start + rows.token(row) * head.out_stride;
-    return head.qkv_start + rows.token(row) * head.qkv_stride + part * head.out_stride;
+    if (part == whole_rows) return head.out_row(rows.token(row));
+    return head.qkv_row(rows.token(row)) + part * head.out_stride;
 }
 
 // Rows to shared memory as float, zeros where there is none; a warp takes a row.
@@ -198,7 +198,7 @@ __device__ void plain_softmax(float* scores, float* maximum, float* sum, float* 
 }
 
 template <class T, bool has_dropout>
-__global__ void __launch_bounds__(plain_threads)
+__global__ void __launch_bounds__(plain_threads, 1)
     plain_forward(T* out, float* log_sum_exp, const T* qkv, Shape shape, Drops drops, PlainTiling tiling,
                   float scale) {
     SharedMemory shared;
@@ -316,7 +316,7 @@ __device__ void plain_score_gradients(const PlainBackward& tiles, const PlainTil
 
 // dk and dv of a tile of keys.
 template <class T, bool has_dropout>
-__global__ void __launch_bounds__(plain_threads)
+__global__ void __launch_bounds__(plain_threads, 1)
     plain_backward_keys(T* d_qkv, const T* d_out, const T* out, const float* log_sum_exp, const T* qkv,
                         Shape shape, Drops drops, PlainTiling tiling, float scale) {
     SharedMemory shared;
@@ -350,7 +350,7 @@ __global__ void __launch_bounds__(plain_threads)
 
 // dq of a tile of queries.
 template <class T, bool has_dropout>
-__global__ void __launch_bounds__(plain_threads)
+__global__ void __launch_bounds__(plain_threads, 1)
     plain_backward_queries(T* d_qkv, const T* d_out, const T* out, const float* log_sum_exp, const T* qkv,
                            Shape shape, Drops drops, PlainTiling tiling, float scale) {
     SharedMemory shared;

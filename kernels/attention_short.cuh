@@ -35,7 +35,8 @@ class ShortRows {
   public:
     static constexpr int rows = 16 * m_tiles;
 
-    __device__ ShortRows(const Shape& shape, const ShortTiling& tiling)
+    // sequence_ids: null without dropout.
+    __device__ ShortRows(const Shape& shape, const ShortTiling& tiling, const std::int64_t* sequence_ids)
         : heads_(shape.heads),
           head_dim_(shape.head_dim),
           columns_(tiling.columns),
@@ -49,17 +50,19 @@ class ShortRows {
         const int token = row % tiling.rows_per_pair;
         if (row < rows && pair < shape.pairs && token < shape.length) {
             const Head head(shape, pair);
-            out_ = head.out_start + token * head.out_stride;
-            qkv_ = head.qkv_start + token * head.qkv_stride;
+            out_ = head.out_row(token);
+            qkv_ = head.qkv_row(token);
             lse_ = head.lse_start + token;
+            head_ = head.index;
+            if (sequence_ids != nullptr) sequence_id_ = sequence_ids[head.sequence];
         }
-        pair_ = pair;
     }
 
     // Where this warp's row stands in log_sum_exp; negative if it does not exist. All lanes together, as
     // below.
     __device__ std::int64_t lse_offset(int row) const { return __shfl_sync(all_lanes, lse_, row); }
-    __device__ std::int64_t pair(int row) const { return __shfl_sync(all_lanes, pair_, row); }
+    __device__ int head(int row) const { return __shfl_sync(all_lanes, head_, row); }
+    __device__ std::int64_t sequence_id(int row) const { return __shfl_sync(all_lanes, sequence_id_, row); }
 
     // Part 0, 1 or 2 of qkv; or the rows of `out`.
     __device__ void load(bf16* tile, const bf16* qkv, int part) const {
@@ -98,8 +101,8 @@ class ShortRows {
         });
     }
 
-    std::int64_t out_ = -1, qkv_ = -1, lse_ = -1, pair_;
-    int heads_, head_dim_, columns_, reciprocal_;
+    std::int64_t out_ = -1, qkv_ = -1, lse_ = -1, sequence_id_ = 0;
+    int head_ = 0, heads_, head_dim_, columns_, reciprocal_;
     bool packed_;
 };
 
@@ -168,16 +171,13 @@ template <int m_tiles>
 __device__ std::uint32_t short_kept(const Drops& drops, const Shape& shape, const ShortTiling& tiling,
                                     const ShortRows<m_tiles>& rows, int row) {
     const int R = tiling.rows_per_pair;
-    const std::int64_t pair = rows.pair(row);
-    const bool exists = pair < shape.pairs;
-    const Head head(shape, exists ? pair : 0);
-    const HeadDrops head_drops(drops, shape, head, exists);
+    const HeadDrops head_drops(drops, rows.sequence_id(row), rows.head(row), shape.length);
     const std::uint64_t bits = head_drops.kept_bits<16 * m_tiles, 4>(row & (R - 1), 0, lane_index() % 4);
     return static_cast<std::uint32_t>(bits) << (row & -R);
 }
 
 template <int m_tiles, bool has_dropout>
-__global__ void __launch_bounds__(short_max_warps* warp_size)
+__global__ void __launch_bounds__(short_max_warps* warp_size, 1)
     short_forward(bf16* out, float* log_sum_exp, const bf16* qkv, Shape shape, Drops drops,
                   ShortTiling tiling, float scale) {
     SharedMemory shared;
@@ -186,7 +186,7 @@ __global__ void __launch_bounds__(short_max_warps* warp_size)
     const int elements = 16 * m_tiles * row_stride_of(columns);
     bf16* query = shared.take<bf16>(3 * warps * elements) + 3 * warp * elements;
     bf16 *key = query + elements, *value = key + elements;
-    const ShortRows<m_tiles> rows(shape, tiling);
+    const ShortRows<m_tiles> rows(shape, tiling, has_dropout ? drops.sequence_ids : nullptr);
     rows.load(query, qkv, 0);
     rows.load(key, qkv, 1);
     rows.load(value, qkv, 2);
@@ -306,7 +306,7 @@ __device__ void short_transpose(FragmentA (&left)[m_tiles][m_tiles], bf16* room,
 }
 
 template <int m_tiles, bool has_dropout>
-__global__ void __launch_bounds__(short_max_warps* warp_size)
+__global__ void __launch_bounds__(short_max_warps* warp_size, 1)
     short_backward(bf16* d_qkv, const bf16* d_out, const float* log_sum_exp, const bf16* qkv, Shape shape,
                    Drops drops, ShortTiling tiling, float scale) {
     SharedMemory shared;
@@ -317,7 +317,7 @@ __global__ void __launch_bounds__(short_max_warps* warp_size)
     bf16* query = shared.take<bf16>(4 * warps * elements) + 4 * warp * elements;
     bf16 *key = query + elements, *value = key + elements, *gradient = value + elements;
     bf16* room = shared.take<bf16>(warps * score_elements) + warp * score_elements;
-    const ShortRows<m_tiles> rows(shape, tiling);
+    const ShortRows<m_tiles> rows(shape, tiling, has_dropout ? drops.sequence_ids : nullptr);
     rows.load(query, qkv, 0);
     rows.load(key, qkv, 1);
     rows.load(value, qkv, 2);

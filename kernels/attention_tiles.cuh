@@ -25,27 +25,28 @@ constexpr int tile_warps = 4, tile_threads = tile_warps * warp_size, tile_querie
 // Rows first .. first + rows - 1 of a head to shared memory, [rows, columns]; those that do not exist as
 // zeros.
 template <int rows, int columns>
-__device__ void load_tile(bf16* tile, const bf16* source, std::int64_t stride, int first, const Shape& shape,
+__device__ void load_tile(bf16* tile, const bf16* source, int stride, int first, const Shape& shape,
                           bool packed) {
     constexpr int chunks = columns / 8;
     for (int n = static_cast<int>(threadIdx.x); n < rows * chunks; n += tile_threads) {
         const int row = n / chunks;
         const bool exists = first + row < shape.length;
-        load_chunk(tile + row * row_stride_of(columns), source + (exists ? (first + row) * stride : 0),
-                   8 * (n % chunks), shape.head_dim, exists, packed);
+        load_chunk(tile + row * row_stride_of(columns),
+                   source + (exists ? static_cast<std::int64_t>(first + row) * stride : 0), 8 * (n % chunks),
+                   shape.head_dim, exists, packed);
     }
 }
 
 // The warp's 16 rows of a tile, of tokens first .. first + 15, to global memory.
 template <int columns>
-__device__ void store_warp_rows(bf16* target, std::int64_t stride, const bf16* tile, int first,
-                                const Shape& shape, bool packed) {
+__device__ void store_warp_rows(bf16* target, int stride, const bf16* tile, int first, const Shape& shape,
+                                bool packed) {
     constexpr int chunks = columns / 8;
     for (int n = lane_index(); n < 16 * chunks; n += warp_size) {
         const int row = n / chunks;
         if (first + row < shape.length)
-            store_chunk(target + (first + row) * stride, tile + row * row_stride_of(columns),
-                        8 * (n % chunks), shape.head_dim, packed);
+            store_chunk(target + static_cast<std::int64_t>(first + row) * stride,
+                        tile + row * row_stride_of(columns), 8 * (n % chunks), shape.head_dim, packed);
     }
 }
 
@@ -180,7 +181,7 @@ __device__ void drop_weights(Accumulator (&weights)[count], const HeadDrops& dro
 }
 
 template <int columns, bool has_dropout>
-__global__ void __launch_bounds__(tile_threads)
+__global__ void __launch_bounds__(tile_threads, 1)
     tiles_forward(bf16* out, float* log_sum_exp, const bf16* qkv, Shape shape, Drops drops, float scale,
                   bool packed, int buffers) {
     constexpr int stride = row_stride_of(columns), keys = ForwardState<columns>::tile_keys;

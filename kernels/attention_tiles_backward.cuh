@@ -27,7 +27,7 @@ namespace cuda::attention {
 constexpr int backward_rows = 32;  // of the tiles that pass by
 
 // Lanes 0..15 of a half-warp take a row of up to 128 elements, 8 each.
-__global__ void __launch_bounds__(tile_threads)
+__global__ void __launch_bounds__(tile_threads, 1)
     store_out_dot_d_out(bf16* d_qkv, const bf16* d_out, const bf16* out, Shape shape, std::int64_t rows,
                         bool packed) {
     const int member = lane_index() % 16, d = shape.head_dim;
@@ -133,7 +133,7 @@ __device__ void transposed_score_gradients(Accumulator (&weights)[count], Accumu
 }
 
 template <int columns, bool has_dropout>
-__global__ void __launch_bounds__(tile_threads)
+__global__ void __launch_bounds__(tile_threads, 1)
     tiles_backward_keys(bf16* d_qkv, const bf16* d_out, const float* log_sum_exp, const bf16* qkv,
                         Shape shape, Drops drops, float scale, bool packed) {
     constexpr int stride = row_stride_of(columns), block_keys = 16 * tile_warps;
@@ -158,7 +158,7 @@ __global__ void __launch_bounds__(tile_threads)
         if (thread >= 2 * backward_rows) return 0.0f;
         if (token >= shape.length) return thread < backward_rows ? INFINITY : 0.0f;
         if (thread < backward_rows) return log_sum_exp[head.lse_start + token] * log2_e;
-        return load_out_dot_d_out(d_qkv + head.qkv_start + token * head.qkv_stride);
+        return load_out_dot_d_out(d_qkv + head.qkv_row(token));
     };
     const auto load_queries = [&](int buffer, int first) {
         const std::size_t at = buffer * tile_elements(backward_rows, columns);
@@ -236,7 +236,7 @@ __global__ void __launch_bounds__(tile_threads)
 }
 
 template <int columns, bool has_dropout>
-__global__ void __launch_bounds__(tile_threads)
+__global__ void __launch_bounds__(tile_threads, 1)
     tiles_backward_queries(bf16* d_qkv, const bf16* d_out, const float* log_sum_exp, const bf16* qkv,
                            Shape shape, Drops drops, float scale, bool packed) {
     constexpr int stride = row_stride_of(columns), keys = backward_rows;
@@ -271,7 +271,7 @@ __global__ void __launch_bounds__(tile_threads)
         const int token = first_query + 8 * half + lane_index() / 4;
         if (token >= shape.length) continue;
         lse_log2[half] = log_sum_exp[head.lse_start + token] * log2_e;
-        out_dot_d_out[half] = load_out_dot_d_out(d_qkv + head.qkv_start + token * head.qkv_stride);
+        out_dot_d_out[half] = load_out_dot_d_out(d_qkv + head.qkv_row(token));
     }
     FragmentA query_rows[columns / 16], gradient_rows[columns / 16];
     Accumulator d_query[columns / 8];

@@ -89,6 +89,16 @@ double loss(const std::vector<double>& qkv, const std::vector<float>& d_out, con
     return sum;
 }
 
+// The emulated card is slow; how heads are numbered shows with three of them.
+std::vector<std::int64_t> heads_on(Device device) {
+    if (device == Device::cuda) return {3};
+    return {1, 3};
+}
+bool on_this(Device device, std::int64_t length, std::int64_t head_dim, bool causal, float probability) {
+    if (device == Device::cpu) return true;
+    return (causal == (probability > 0)) == (head_dim % 2 == 0) && (length <= 65 || head_dim == 33);
+}
+
 TEST_CASE("attention: the reference's gradient agrees with central differences") {
     const std::vector<std::int64_t> ids = {5, 6};
     const AttentionDropout dropout{0.4f, {1, 2}, 3, ids.data()};
@@ -113,16 +123,25 @@ TEST_CASE("attention: the reference's gradient agrees with central differences")
 DEVICE_TEST("attention: forward and backward agree with the definition") {
     for (std::int64_t length : {1, 2, 3, 4, 5, 16, 17, 21, 65, 130})
         for (std::int64_t head_dim : {1, 5, 12, 16, 32, 33, 64})
-            for (std::int64_t heads : {1, 3})
+            for (std::int64_t heads : heads_on(device))
                 for (bool causal : {false, true})
-                    for (float probability : {0.0f, 0.3f})
+                    for (float probability : {0.0f, 0.3f}) {
+                        if (!on_this(device, length, head_dim, causal, probability)) continue;
                         check_against_reference(device, {2, length, heads, head_dim, causal}, probability, 1,
                                                 1e-5);
+                    }
+    for (std::int64_t length : {8, 22, 33, 64, 100})
+        for (std::int64_t head_dim : {24, 48, 80, 128}) {
+            check_against_reference(device, {1, length, 2, head_dim, true}, 0.3f, 1, 1e-5);
+            check_against_reference(device, {1, length, 2, head_dim, false}, 0, 1, 1e-5);
+        }
+
     for (bool causal : {false, true}) {
         check_against_reference(device, {1, 70, 2, 256, causal}, 0.1f, 1, 1e-5);
         check_against_reference(device, {3, 3, 2, 128, causal}, 0, 1, 1e-5);
         check_against_reference(device, {1, 330, 2, 40, causal}, 0, 1, 1e-5);
         check_against_reference(device, {1, 260, 1, 64, causal}, 0.1f, 1, 1e-5);
+        check_against_reference(device, {1, 1025, 1, 12, causal}, 0.1f, 1, 1e-5);
     }
 }
 
@@ -233,8 +252,9 @@ std::vector<float> decode_all(Device device, const std::vector<float>& qkv, cons
 DEVICE_TEST("attention: decoding token by token gives the rows of causal attention") {
     for (std::int64_t length : {1, 3, 17, 65, 130})
         for (std::int64_t head_dim : {1, 5, 12, 16, 32, 33, 64, 128, 240})
-            for (std::int64_t heads : {1, 3})
+            for (std::int64_t heads : heads_on(device))
                 for (std::int64_t spare : {0, 5}) {
+                    if (device == Device::cuda && length > 17 && (spare == 0 || head_dim > 5)) continue;
                     CAPTURE(length);
                     CAPTURE(head_dim);
                     const AttentionShape shape{2, length, heads, head_dim, true};

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/unit/bf16_check.h"
 #include "tests/unit/kernel_check.h"
 
 using namespace kernel_check;
@@ -90,3 +91,29 @@ DEVICE_TEST("rotary does not depend on the number of threads") {
         return qkv;
     }));
 }
+
+#ifdef FRACTAL_CUDA
+
+// Each value is rounded once: by at most half a unit in its last place.
+TEST_CASE("rotary in bf16 rounds what it does in float, wherever the array starts") {
+    for (const std::int64_t head_dim : {4, 12, 16, 20, 64})
+        for (const std::int64_t shift : {0, 1}) {
+            const std::int64_t sequences = 3, length = 7, heads = 3, width = heads * head_dim;
+            const Tables tables(4, head_dim);
+            const std::vector<bf16> before = to_bf16(uniform(shift + sequences * length * 3 * width, 8));
+            std::vector<bf16> forward = before, backward = before;
+            RUN_CUDA(rotary_forward, from(forward, shift), tables.cosine, tables.sine, sequences, length,
+                     heads, head_dim, std::int64_t{2});
+            RUN_CUDA(rotary_backward, from(backward, shift), tables.cosine, tables.sine, sequences, length,
+                     heads, head_dim, std::int64_t{2});
+            std::vector<float> turned = to_floats(before), turned_back = turned;
+            cpu::rotary_forward(turned.data() + shift, tables.cosine.data(), tables.sine.data(), sequences,
+                                length, heads, head_dim, 2);
+            cpu::rotary_backward(turned_back.data() + shift, tables.cosine.data(), tables.sine.data(),
+                                 sequences, length, heads, head_dim, 2);
+            CHECK(relative_error(to_floats(forward), widened(turned)) < 0x1p-8);
+            CHECK(relative_error(to_floats(backward), widened(turned_back)) < 0x1p-8);
+        }
+}
+
+#endif
