@@ -5,8 +5,8 @@
 //   attention_tiles.cuh, attention_tiles_backward.cuh  bf16, beyond: online softmax over tiles of keys
 //
 // The tensor-core paths round to bf16 what enters a product (q, k, v, dout as they are, P and dS in between)
-// and keep scores, softmax and sums in float: measured against double arithmetic on the same inputs, `out`
-// and gradients are off by less than 1 % of their largest magnitude (attention_test.cpp).
+// and keep scores, softmax and sums in float. Measured against double arithmetic on the same inputs, relative
+// to the largest magnitude: `out` is off by 0.004, gradients by 0.008, lse by 2e-7 (attention_bf16_test.cpp).
 //
 // Sums have a fixed order everywhere and no block adds to another's results, so the same input gives the same
 // bits. Dropout is drawn where it is used, forward and backward; without it, no kernel contains it.
@@ -14,6 +14,8 @@
 // The head sizes that the tile kernels exist for are a trade: each costs two forward and four backward
 // kernels of code. Others are filled up with zeros to the next one. They need at least 2 elements a row, in
 // which the backward pass keeps a float (attention_tiles_backward.cuh).
+//
+// ptxas budget: 255 registers, no spills
 #include "kernels/attention.h"
 
 #include "kernels/attention_plain.cuh"

@@ -74,6 +74,8 @@ void attention_backward(float* d_qkv, const float* d_out, const float* out, cons
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
+// In bf16, pairs (sequence, head) of at most 8 tokens share tiles: a number that is not finite spoils up to
+// three neighbours, as one of a later token does. `out` of the forward call is the bf16 one, rounded.
 template <class T>
 void attention_forward(Stream stream, T* out, float* log_sum_exp, const T* qkv, const AttentionShape& shape,
                        const AttentionDropout& dropout);

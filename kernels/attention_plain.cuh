@@ -1,10 +1,11 @@
 // Attention without tensor cores, in float throughout, for every shape of the contract: the path of T =
 // float, and of what the tensor-core paths leave out (bf16 with head_dim 1 or above 128).
 //
-// A block of 128 threads holds tiles of 32 rows (16 if head_dim > 128) of q, k, v ... as float in shared
-// memory, and every product is the same loop over tiles (`multiply`), 2 x 4 results per thread. Rows stand an
-// odd number of floats apart, so that both rows and columns can be read without bank conflicts. Accumulators
-// live in shared memory too: that costs bandwidth there, and makes one kernel do for every head_dim.
+// A block of 128 threads holds tiles of 32 rows (16 if head_dim > 112, so that the six of a
+// backward block fit 99 KiB) of q, k, v ... as float in shared memory, and every product is the same loop
+// over tiles (`multiply`), 2 x 4 results per thread. Rows stand an odd number of floats apart, so that both
+// rows and columns can be read without bank conflicts. Accumulators live in shared memory too: that costs
+// bandwidth there, and makes one kernel do for every head_dim.
 //
 // Sequences that fit a tile share it: rows 0..R-1 are one pair, R..2R-1 the next, R the power of two that
 // holds a sequence; products and softmax stay within a pair.
@@ -12,6 +13,8 @@
 // Backward runs twice: blocks of key tiles pass over the queries for dk and dv, blocks of query tiles over
 // the keys for dq. Scores are computed in both, 7 products of tiles instead of 5; with sums across blocks
 // instead, their order would change from run to run.
+//
+// ptxas budget: 128 registers, no spills
 #pragma once
 
 #include "kernels/attention_head.cuh"
@@ -29,7 +32,7 @@ struct PlainTiling {
     int row_stride;     // floats from row to row of a [rows, head_dim] tile
 
     explicit PlainTiling(const Shape& shape)
-        : rows(shape.head_dim > 128 ? 16 : 32),
+        : rows(shape.head_dim > 112 ? 16 : 32),
           rows_per_pair(4),
           tiles((shape.length + rows - 1) / rows),
           row_stride(shape.head_dim | 1) {

@@ -17,6 +17,8 @@
 // dk and dv alone fill 128 registers, so fragments are read again from shared memory and 16 queries are
 // taken.
 //
+// Kernel 2 takes about 200 registers at head_dim 64 and 240 at 128, kernel 3 about 150 and 230.
+//
 // ptxas budget: 255 registers, no spills
 #pragma once
 

@@ -1,6 +1,7 @@
 #include "models/fractal/sample.h"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <optional>
 #include <stdexcept>
@@ -9,6 +10,7 @@
 #include "models/fractal/patch_order.h"
 #include "runtime/error.h"
 #include "runtime/image_ops.h"
+#include "runtime/profile.h"
 
 namespace {
 
@@ -204,6 +206,17 @@ void FractalSampler::set_guidance(const Job& job, const Tensor& schedule, std::i
     if (schedule) take_row(tape_, job.scale, schedule, step);
 }
 
+bool FractalSampler::replayable(const Job& job) const {
+    return job.task == nullptr && !record_draws_ && replay_.empty() && replay_orders_.empty() && !profiling();
+}
+
+GraphCache::Key FractalSampler::graph_key(const SampleRule& rule, GraphCache::Key shape) {
+    shape.insert(shape.end(), {static_cast<std::int64_t>(rule.seed), rule.greedy ? 1 : 0,
+                               std::bit_cast<std::int32_t>(rule.temperature),
+                               std::bit_cast<std::int32_t>(rule.filter_threshold)});
+    return shape;
+}
+
 void FractalSampler::sample_children(Job& job, std::size_t level, const SampledImages& images,
                                      const ChosenPatches& chosen, const Conditions& conditions,
                                      const Tensor& patches) {
@@ -219,10 +232,17 @@ void FractalSampler::sample_children(Job& job, std::size_t level, const SampledI
                 children.origins.push_back(patch_origin(
                     config, level, images.origins[static_cast<std::size_t>(index / L)], index % L));
             }
-        const ChildRows rows =
-            child_rows(tape_, tape_.slice(chosen.index, begin, count), images.count, L, guided_ ? 2 : 1);
-        const Tensor condition = conditions(rows);
-        scatter_rows(tape_, patches, sample_level(job, level + 1, children, condition), rows.patches);
+        const auto draw_children = [&] {
+            const ChildRows rows =
+                child_rows(tape_, tape_.slice(chosen.index, begin, count), images.count, L, guided_ ? 2 : 1);
+            const Tensor condition = conditions(rows);
+            scatter_rows(tape_, patches, sample_level(job, level + 1, children, condition), rows.patches);
+        };
+        // Below level 0 every step is the same work on other numbers in the same places.
+        if (level == 0 && replayable(job))
+            graphs_.run(tape_, graph_key(job.rule, {begin, count, images.count}), draw_children);
+        else
+            draw_children();
     });
 }
 

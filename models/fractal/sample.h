@@ -15,6 +15,7 @@
 #include "models/fractal/edit.h"
 #include "models/fractal/fractal.h"
 #include "models/fractal/patch_order.h"
+#include "runtime/device_graph.h"
 #include "runtime/unmask_ops.h"
 
 struct SampleRule {
@@ -92,6 +93,10 @@ class FractalSampler {
     using Conditions = std::function<Tensor(const ChildRows& rows)>;
     void sample_children(Job& job, std::size_t level, const SampledImages& images,
                          const ChosenPatches& chosen, const Conditions& conditions, const Tensor& patches);
+    // Whether what the device does below level 0 follows from what lies in its memory, so that a recorded
+    // step can be replayed; and what tells one such record from another.
+    bool replayable(const Job& job) const;
+    static GraphCache::Key graph_key(const SampleRule& rule, GraphCache::Key shape);
     Tensor sample_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
                         const Tensor& limits);
     Tensor guiding_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition);
@@ -107,6 +112,7 @@ class FractalSampler {
     ChunkSizes chunks_;
     Tape tape_;
     Plan plan_;
+    GraphCache graphs_;
     Trace trace_;
     std::span<const float> replay_;
     std::vector<std::vector<std::int64_t>> replay_orders_;

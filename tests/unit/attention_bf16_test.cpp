@@ -42,10 +42,6 @@ struct Inputs {
     }
 };
 
-bool same_bits(const std::vector<bf16>& a, const std::vector<bf16>& b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(bf16)) == 0;
-}
-
 // `values` behind as many elements as put them `shift` elements beyond an aligned address.
 std::vector<bf16> shifted(std::vector<bf16> values, std::int64_t shift) {
     values.insert(values.begin(), static_cast<std::size_t>(shift), not_a_number);
