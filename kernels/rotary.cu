@@ -6,12 +6,12 @@
 
 #include <algorithm>
 
-#include "kernels/elementwise.cuh"
+#include "kernels/chunk.cuh"
 
 namespace cuda {
 namespace {
 
-using elementwise_detail::aligned, elementwise_detail::block_threads, elementwise_detail::per_thread;
+constexpr int block_threads = 256;
 
 struct Rotation {
     std::int64_t tokens, first_position;
@@ -21,10 +21,9 @@ struct Rotation {
 };
 
 // Pairs (0, 1), (2, 3), ... of 8 elements; pair p turns by entry (first + p) % half of the table's row.
-__device__ void turn(float (&x)[per_thread], const float* cosine, const float* sine, int first, int half,
-                     float direction) {
+__device__ void turn(Chunk& x, const float* cosine, const float* sine, int first, int half, float direction) {
 #pragma unroll
-    for (int p = 0; p < per_thread / 2; ++p) {
+    for (int p = 0; p < chunk_size / 2; ++p) {
         const int j = (first + p) % half;
         const float a = x[2 * p], b = x[2 * p + 1], c = cosine[j], s = direction * sine[j];
         x[2 * p] = a * c - b * s;
@@ -40,22 +39,13 @@ __global__ void rotate(T* qkv, const float* cosine, const float* sine, Rotation 
         min(static_cast<std::int64_t>(rotation.tokens_per_block), rotation.tokens - first_token));
     for (int n = static_cast<int>(threadIdx.x); n < tokens * rotation.groups_per_token; n += block_threads) {
         const int token = n / rotation.groups_per_token;
-        const int element = per_thread * (n - token * rotation.groups_per_token);
+        const int element = chunk_size * (n - token * rotation.groups_per_token);
         const std::int64_t entry = rotation.first_position + (first_in_sequence + token) % rotation.length;
         T* at = qkv + (first_token + token) * rotation.token_stride + element;
-        float x[per_thread];
-        if (rotation.packed) {
-            elementwise_detail::load(x, at);
-        } else {
-            for (int i = 0; i < per_thread; ++i) x[i] = to_float(at[i]);
-        }
+        Chunk x = load_chunk(at, chunk_size, rotation.packed);
         turn(x, cosine + entry * rotation.half, sine + entry * rotation.half, element / 2 % rotation.half,
              rotation.half, rotation.direction);
-        if (rotation.packed) {
-            elementwise_detail::store(at, x);
-        } else {
-            for (int i = 0; i < per_thread; ++i) at[i] = as<T>(x[i]);
-        }
+        store_chunk(at, x, chunk_size, rotation.packed);
     }
 }
 
@@ -64,7 +54,7 @@ void launch_rotation(Stream stream, T* qkv, const float* cosine, const float* si
                      std::int64_t length, std::int64_t heads, std::int64_t head_dim,
                      std::int64_t first_position, float direction) {
     constexpr int groups_per_block = 4 * block_threads;
-    const int groups = static_cast<int>(2 * heads * head_dim / per_thread);  // head_dim is a multiple of 4
+    const int groups = static_cast<int>(2 * heads * head_dim / chunk_size);  // head_dim is a multiple of 4
     const Rotation rotation{
         .tokens = sequences * length,
         .first_position = first_position,
@@ -74,7 +64,7 @@ void launch_rotation(Stream stream, T* qkv, const float* cosine, const float* si
         .token_stride = static_cast<int>(3 * heads * head_dim),
         .tokens_per_block = std::max(1, groups_per_block / groups),
         .direction = direction,
-        .packed = head_dim % per_thread == 0 && reinterpret_cast<std::uintptr_t>(qkv) % 16 == 0};
+        .packed = head_dim % chunk_size == 0 && reinterpret_cast<std::uintptr_t>(qkv) % 16 == 0};
     launch(rotate<T>, blocks_for(rotation.tokens, rotation.tokens_per_block), block_threads, 0, stream, qkv,
            cosine, sine, rotation);
 }

@@ -48,6 +48,7 @@ class Arena {
     void end_run();
     bool planning() const { return planning_; }
     Device device() const { return device_; }
+    Stream stream() const { return stream_; }
 
     // A buffer with one owner. Throws std::logic_error if the run asks for what was not planned.
     BufferId allocate(std::size_t bytes);

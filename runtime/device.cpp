@@ -89,6 +89,12 @@ DeviceStream::~DeviceStream() {
         if (stream_.handle != nullptr) cuda_device::destroy_stream(stream_.handle);
 }
 
+Stream main_stream(Device device) {
+    if (device == Device::cpu) return {};
+    static const DeviceStream stream(device);
+    return stream.get();
+}
+
 void copy_to_device(Device device, void* destination, const void* host, std::size_t bytes, Stream stream) {
     require_built(device);
     if (bytes == 0) return;

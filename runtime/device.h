@@ -61,6 +61,10 @@ class DeviceStream {
     Memory workspace_;
 };
 
+// The stream of a device's computations, one for the whole process: what one tape queues runs behind what
+// another has queued. Throws as DeviceStream does when it is first asked for.
+Stream main_stream(Device device);
+
 // Copies `bytes` bytes between the host's memory and the device's, behind what `stream` holds. The host's
 // memory is free to use, or holds what was copied, when they return.
 void copy_to_device(Device device, void* destination, const void* host, std::size_t bytes,

@@ -56,16 +56,16 @@ class Tensor {
 
 class Tape {
   public:
-    // bf16 is for the GPU, where kernels are queued on a stream of the tape's own.
+    // bf16 is for the GPU, where kernels are queued on the device's main stream.
     explicit Tape(Backend backend)
-        : precision_(backend.precision), stream_(backend.device), arena_(backend.device, stream_.get()) {}
+        : precision_(backend.precision), arena_(backend.device, main_stream(backend.device)) {}
     Tape(const Tape&) = delete;
     Tape& operator=(const Tape&) = delete;
 
     Arena& arena() { return arena_; }
     const Arena& arena() const { return arena_; }
     Device device() const { return arena_.device(); }
-    Stream stream() const { return stream_.get(); }
+    Stream stream() const { return arena_.stream(); }
     // What activations are stored in.
     Element activation() const { return precision_ == Precision::bf16 ? Element::bf16 : Element::f32; }
     bool planning() const { return arena_.planning(); }
@@ -171,7 +171,6 @@ class Tape {
     void unlink(NodeId node);
 
     Precision precision_;
-    DeviceStream stream_;
     Arena arena_;
     bool recording_ = false;
     std::vector<Node> nodes_;

@@ -157,8 +157,8 @@ CUDA_TEST("attention in bf16: no bit depends on where the arrays start") {
             const Inputs inputs(shape, 1);
             const Result aligned = run_kernels(inputs, shape, {0.1f, {1, 2}, 3, nullptr}, 0);
             const Result odd = run_kernels(inputs, shape, {0.1f, {1, 2}, 3, nullptr}, 1);
-            CHECK(same_bits(aligned.out, odd.out));
-            CHECK(same_bits(aligned.d_qkv, odd.d_qkv));
+            CHECK(kernel_check::same_bits(aligned.out, odd.out));
+            CHECK(kernel_check::same_bits(aligned.d_qkv, odd.d_qkv));
             CHECK(kernel_check::same_bits(aligned.log_sum_exp, odd.log_sum_exp));
         }
 }
@@ -181,8 +181,8 @@ CUDA_TEST("attention in bf16: what is not a number stays in its sequence") {
                         spoilt.out.begin() + tokens * width);
             std::copy_n(clean.d_qkv.begin() + tokens * 3 * width, tokens * 3 * width,
                         spoilt.d_qkv.begin() + tokens * 3 * width);
-            CHECK(same_bits(clean.out, spoilt.out));
-            CHECK(same_bits(clean.d_qkv, spoilt.d_qkv));
+            CHECK(kernel_check::same_bits(clean.out, spoilt.out));
+            CHECK(kernel_check::same_bits(clean.d_qkv, spoilt.d_qkv));
         }
 }
 
@@ -214,8 +214,8 @@ CUDA_TEST("attention in bf16: the same bits for any grouping of the sequences") 
             const Result one = run_kernels(alone, last, dropout, 0);
             all.out.erase(all.out.begin(), all.out.begin() + rest);
             all.d_qkv.erase(all.d_qkv.begin(), all.d_qkv.begin() + 3 * rest);
-            CHECK(same_bits(all.out, one.out));
-            CHECK(same_bits(all.d_qkv, one.d_qkv));
+            CHECK(kernel_check::same_bits(all.out, one.out));
+            CHECK(kernel_check::same_bits(all.d_qkv, one.d_qkv));
         }
     }
 }
