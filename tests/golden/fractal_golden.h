@@ -17,13 +17,14 @@
 #include "tests/test_devices.h"
 
 struct FractalGolden {
-    FractalGolden(const std::string& name, Device d)
-        : device(d), arrays("tests/golden/" + name + ".safetensors"), model(read_config(), device) {
-        model.parameters().allocate(device, true);
-        std::vector<float> slab(model.parameters().slab_floats());
+    FractalGolden(const std::string& name, Backend backend)
+        : device(backend.device),
+          arrays("tests/golden/" + name + ".safetensors"),
+          model(read_config(), backend) {
+        model.parameters().allocate(backend, true);
         load_slab(SafetensorsFile("tests/golden/" + name + ".weights.safetensors"), model.parameters(), "",
-                  slab.data());
-        copy_to_device(device, model.parameters().values(), slab.data(), slab.size() * sizeof(float));
+                  model.parameters().values());
+        model.parameters().round_values();
     }
 
     // The masks of a pass ("train" or "eval") as the release drew them, in the order its levels ran.

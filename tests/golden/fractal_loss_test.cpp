@@ -5,7 +5,7 @@
 
 namespace {
 
-constexpr double tolerance = 1e-5;
+constexpr double fp32_tolerance = 1e-5;
 
 const std::vector<std::string> all_goldens = {"fractalar_tiny", "fractalar_two_level_tiny", "fractalmar_tiny",
                                               "fractalmar_guided_tiny"};
@@ -35,7 +35,7 @@ LossResult run_loss(FractalGolden& golden, const std::string& pass, const ChunkS
     const std::vector<float> scales =
         loss_scales(config, pass == "train" ? 5.0 : 1.0, loss_terms(config, masks));
     std::vector<double> sums(scales.size());
-    Tape tape(golden.device);
+    Tape tape(golden.model.backend());
     tape.arena().poison_released(true);
     tape.set_recording(pass == "train");
     golden.model.parameters().zero_gradients();
@@ -69,7 +69,8 @@ LossResult run_loss(FractalGolden& golden, const std::string& pass, const ChunkS
     return result;
 }
 
-void check_losses(const FractalGolden& golden, const std::string& pass, const LossResult& result) {
+void check_losses(const FractalGolden& golden, const std::string& pass, const LossResult& result,
+                  double tolerance = fp32_tolerance) {
     double total = result.pixels;
     for (std::size_t level = 0; level < result.guiding.size(); ++level) {
         total += result.guiding[level];
@@ -89,7 +90,7 @@ void check_training(Device device, const std::string& name, const ChunkSizes& ch
     for (const Parameter& parameter : golden.model.parameters().all()) {
         CAPTURE(parameter.name);
         CHECK(relative_difference(golden.gradient(parameter),
-                                  golden.arrays.floats("train.grad." + parameter.name)) < tolerance);
+                                  golden.arrays.floats("train.grad." + parameter.name)) < fp32_tolerance);
     }
 }
 
@@ -129,7 +130,7 @@ void check_level(Tape& tape, const FractalGolden& golden, const std::string& pre
     if (tape.planning()) return;
     CAPTURE(prefix);
     CHECK(relative_difference(read(tape, output.patches), golden.arrays.floats(prefix + "patches")) <
-          tolerance);
+          fp32_tolerance);
     const auto n = static_cast<std::size_t>(golden.model.config().conditions(level + 1));
     const auto width = static_cast<std::size_t>(golden.model.config().embed_dim_list[level]);
     const std::vector<float> all = read(tape, output.conditions);
@@ -140,7 +141,7 @@ void check_level(Tape& tape, const FractalGolden& golden, const std::string& pre
             conditions.insert(conditions.end(), all.begin() + static_cast<std::ptrdiff_t>(k),
                               all.begin() + static_cast<std::ptrdiff_t>(k + width));
         CHECK(relative_difference(conditions, golden.arrays.floats(prefix + "cond." + std::to_string(j))) <
-              tolerance);
+              fp32_tolerance);
     }
 }
 
@@ -160,7 +161,7 @@ void check_logits(Tape& tape, const FractalGolden& golden, const LevelOutput& ou
                 expected.subspan(static_cast<std::size_t>((n * config.channels + channel) * 256), 256);
             reference.insert(reference.end(), row.begin(), row.end());
         }
-        CHECK(relative_difference(read(tape, logits), reference) < tolerance);
+        CHECK(relative_difference(read(tape, logits), reference) < fp32_tolerance);
     }
     if (tape.planning()) return;
     std::vector<std::int32_t> targets(static_cast<std::size_t>(pixels * config.channels));
@@ -191,6 +192,28 @@ DEVICE_TEST("golden fractalmar_guided_tiny: training loss, guiding losses and ev
     check_training(device, "fractalmar_guided_tiny", {2, 32, 128, 2048}, false);  // one chunk a level
     check_training(device, "fractalmar_guided_tiny", {1, 7, 13, 101}, false);     // odd chunks
     check_training(device, "fractalmar_guided_tiny", {2, 5, 9, 70}, true);        // recomputed
+}
+
+// Losses to 1 %, and gradients that point the same way.
+TEST_CASE("golden losses in bf16" * doctest::skip(!cuda_backend_built)) {
+    for (const std::string& name : all_goldens) {
+        CAPTURE(name);
+        FractalGolden golden(name, {Device::cuda, Precision::bf16});
+        check_losses(golden, "eval", run_loss(golden, "eval", golden.model.default_chunks(), false), 0.01);
+        check_losses(golden, "train", run_loss(golden, "train", golden.model.default_chunks(), false), 0.01);
+        double product = 0, ours = 0, theirs = 0;
+        for (const Parameter& parameter : golden.model.parameters().all()) {
+            const std::vector<float> gradient = golden.gradient(parameter);
+            const auto expected = golden.arrays.floats("train.grad." + parameter.name);
+            for (std::size_t i = 0; i < gradient.size(); ++i) {
+                product += static_cast<double>(gradient[i]) * expected[i];
+                ours += static_cast<double>(gradient[i]) * gradient[i];
+                theirs += static_cast<double>(expected[i]) * expected[i];
+            }
+        }
+        CHECK(product / std::sqrt(ours * theirs) > 0.999);
+        CHECK(std::sqrt(ours / theirs) == doctest::Approx(1).epsilon(0.02));
+    }
 }
 
 DEVICE_TEST("golden: unconditional likelihood") {
