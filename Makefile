@@ -12,7 +12,7 @@ MAKEFLAGS += --no-builtin-rules --jobs=$(shell nproc)
 endif
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 # ---- what must be installed -------------------------------------------------------------------------------------------------------
 
@@ -74,7 +74,9 @@ KERNELS := $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(wildcard kernels/*.cu))
 LIBRARY += $(KERNELS) $(call object,runtime/device_cuda.cpp)
 endif
 ifneq ($(EMULATED),)
-LIBRARY += $(call object,$(filter-out %_test.cpp,$(wildcard tests/emulator/*.cpp)))
+EMULATOR := $(call object,$(filter-out %_test.cpp,$(wildcard tests/emulator/*.cpp)))
+LIBRARY += $(EMULATOR)
+$(EMULATOR): CXXFLAGS += -fno-sanitize=thread  # tests/emulator/fiber.h says why
 endif
 TRAIN := $(call object,$(wildcard train/*.cpp))
 SAMPLE := $(call object,$(wildcard sample/*.cpp))
@@ -110,9 +112,6 @@ $(BUILD)/objects/%.cu.o: %.cu $(BUILD)/machine.stamp $(BUILD)/deps.stamp
 	@echo "compiling $< for sm_$(subst $(space),$(comma) sm_,$(strip $(ARCH)))"
 	@$(NVCC) $(NVCCFLAGS) -MMD -MP -c $< -o $@ > $(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas) >&2; exit 1; }
 endif
-
-emulated: ## the same programs in build/emulated, whose --device cuda is a card that the CPU plays
-	@$(MAKE) --no-print-directory EMULATED=1 BUILD=$(BUILD)/emulated build
 
 $(BUILD)/libfractal.a: $(LIBRARY)
 	@rm -f $@
@@ -202,6 +201,36 @@ $(DATASETS)/cifar10.holdout.bin: | $(CIFAR)
 test: build $(BUILD)/tests ## run every test; ARGS='-tc=*golden*' chooses
 	@$(BUILD)/tests $(ARGS)
 
+# The card that the CPU plays (tests/emulator): the same programs, whose --device cuda it is, and the same tests, on both devices.
+AS_EMULATED = $(MAKE) --no-print-directory EMULATED=1 BUILD=$(BUILD)/emulated$(if $(SANITIZE),-$(SANITIZE))
+EMULATED_TESTS = $(BUILD)/emulated$(if $(SANITIZE),-$(SANITIZE))/tests
+emulated: ## build/emulated/train and so on, whose --device cuda is a card that the CPU plays
+	+@$(AS_EMULATED) build
+test-emulated: ## run every test with that card for a GPU
+	+@$(AS_EMULATED) test
+
+# What depends on the order of threads, on memory nobody gave, on barriers nobody set: the tests of kernels in other orders and, built anew
+# in folders of their own, under the sanitizers. OpenMP's own threads are none of the thread sanitizer's business.
+KERNEL_TESTS := -sf='*tests/emulator/*,*tests/gradient/*$(foreach each,$(wildcard kernels/*.cu),$(comma)*unit/$(basename $(notdir $(each)))_test.cpp)'
+SANITIZED := TSAN_OPTIONS=suppressions=tests/emulator/thread_sanitizer.suppressions
+test-long: ## test, test-emulated, and the kernels' tests in other orders and under sanitizers
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-emulated
+	@$(MAKE) --no-print-directory test-signatures
+	@$(MAKE) --no-print-directory test-orders
+	@$(MAKE) --no-print-directory test-sanitized SANITIZE=address
+	@$(MAKE) --no-print-directory test-sanitized SANITIZE=thread
+test-signatures: # where there is a toolkit
+	@test ! -f $(CUDA_HOME)/include/cuda_runtime.h || \
+	    $(CXX) -std=c++20 -fsyntax-only -isystem $(CUDA_HOME)/include -I. tests/emulator/signatures_test.cpp
+test-orders:
+	+@$(AS_EMULATED) $(EMULATED_TESTS)
+	@for order in reversed shuffled:1 shuffled:2; do \
+	    echo "threads $$order"; EMULATED_CARD=order=$$order $(EMULATED_TESTS) $(KERNEL_TESTS) $(ARGS) || exit 1; done
+test-sanitized:
+	+@$(AS_EMULATED) $(EMULATED_TESTS)
+	@$(SANITIZED) $(EMULATED_TESTS) $(KERNEL_TESTS) $(ARGS)
+
 bench: $(BUILD)/bench ## measure the ceiling, each kernel, the training step and sampling
 	@$(BUILD)/bench $(ARGS)
 
@@ -213,4 +242,4 @@ profile: build $(DATASETS)/fractals.bin ## time of each kernel over a few traini
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: help deps build emulated train sample levels test bench profile clean
+.PHONY: help deps build train sample levels test emulated test-emulated test-long test-signatures test-orders test-sanitized bench profile clean

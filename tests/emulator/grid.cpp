@@ -59,6 +59,7 @@ Failure run(const Grid& grid) {
         for (std::uint64_t i; !failed && (i = next++) < block.count();)
             if (!the_worker->run_block(grid, block(i), order) && !failed.exchange(true))
                 first = std::move(the_worker->failure());
+        the_worker->finish();
     };
     if (workers == 1) {
         work();
@@ -77,7 +78,8 @@ void on_fault(int signal, const void* address) {
     if (signal == SIGFPE) in_kernel->fail("divides an integer by zero");
     if (in_kernel->fiber().overflowed_at(address))
         in_kernel->fail("needs a larger stack than the emulated card's threads have");
-    in_kernel->fail("touches " + describe(address), true);
+    std::string message = "touches " + describe(address);
+    in_kernel->fail(std::move(message), true);
 }
 
 }  // namespace emulator

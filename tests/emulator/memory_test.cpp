@@ -24,7 +24,8 @@ struct Restored {
 bool host_can_read(const volatile float* address) {
     const pid_t child = ::fork();
     if (child == 0) {
-        for (const int signal : {SIGSEGV, SIGBUS}) ::signal(signal, SIG_DFL);  // without the test program's report
+        for (const int signal : {SIGSEGV, SIGBUS})
+            ::signal(signal, SIG_DFL);  // without the test program's report
         const float value = *address;
         ::_exit(value == 2.0f ? 0 : 1);
     }

@@ -88,7 +88,7 @@ void Worker::run_threads() {
             threadIdx = next->index;
             continue;
         }
-        idle_.push_back(fiber_);
+        if (!thread_sanitizer()) idle_.push_back(fiber_);
         if (next != nullptr)
             go_on_with(*next);
         else
@@ -108,12 +108,13 @@ void Worker::run_current() {
     } catch (...) {
         problem = "an exception";
     }
-    fail("threw: " + problem);
+    fail(std::move(problem.insert(0, "threw: ")));
 }
 
 // From a thread that waits to the next one that is ready, or to run_block if none is.
 void Worker::leave() {
     current_->fiber = fiber_;
+    release(&end_sync_);
     Thread* const next = take_ready();
     if (next == nullptr)
         jump(host_);
@@ -124,8 +125,10 @@ void Worker::leave() {
 // ---- which thread is next -------------------------------------------------------------------------------
 
 void Worker::make_all_ready() {
-    std::fill_n(ready_.begin(), threads_ / 64, ~std::uint64_t{0});
-    if (threads_ % 64 != 0) ready_[threads_ / 64] = (std::uint64_t{1} << threads_ % 64) - 1;
+    for (int word = 0; word * 64 < threads_; ++word) {
+        const int bits = std::min(threads_ - word * 64, 64);
+        ready_[word] = ~std::uint64_t{0} >> (64 - bits);
+    }
 }
 
 int Worker::first_ready(int from) const {
@@ -198,6 +201,7 @@ bool Worker::run_block(const Grid& grid, uint3 block, ThreadOrder order) {
     in_kernel = this;
     go_on_with(*take_ready());
     in_kernel = nullptr;
+    if (alive_ > 0) finish();
     if (failure_.message.empty() && alive_ > 0) failure_.message = unfinished();
     if (failure_.message.empty()) failure_.message = shared_.overwritten();
     if (failure_.message.empty()) return true;
@@ -206,17 +210,22 @@ bool Worker::run_block(const Grid& grid, uint3 block, ThreadOrder order) {
     return false;
 }
 
+// What a block that failed leaves behind.
 void Worker::forget_threads() {
     ready_.fill(0);
-    idle_.clear();
-    for (const auto& fiber : fibers_) {
+    for (int number = 0; number < threads_; ++number) {
+        Fiber* const fiber = std::exchange(all_threads_[number].fiber, nullptr);
+        if (fiber == nullptr) continue;
         fiber->reset();
-        idle_.push_back(fiber.get());
+        if (!thread_sanitizer()) idle_.push_back(fiber);
     }
 }
 
-void Worker::fail(const std::string& message, bool address) {
+void Worker::fail(std::string message, bool address) {
     failure_ = {fmt::format("thread {}: {}", text(threadIdx), message), address};
+    std::string().swap(message);
+    current_->fiber = fiber_;
+    release(&end_sync_);
     jump(host_);
     std::terminate();  // nobody goes on with a thread that failed
 }
@@ -264,8 +273,9 @@ int Worker::wait_for_block(BlockOperation operation, bool predicate, const Where
         block_where_ = where;
         predicates_ = 0;
     } else if (operation != block_operation_ || !same(where, block_where_)) {
-        fail(fmt::format("is at the barrier {} while {} threads wait at the barrier {}", text(where),
-                         arrived_, text(block_where_)));
+        std::string message = fmt::format("is at the barrier {} while {} threads wait at the barrier {}",
+                                          text(where), arrived_, text(block_where_));
+        fail(std::move(message));
     }
     // A thread that is late in leaving a barrier must not learn what others did behind it: two by turns.
     char* const sync = &barrier_sync_[barriers_ % 2];
@@ -289,11 +299,13 @@ void Worker::check_lanes(const Warp& warp, int lane) {
     const Lane& mine = warp.lanes[lane];
     for_each_lane(mine.mask, [&](int i) {
         const Lane& other = warp.lanes[i];
-        if (other.operation != mine.operation || other.mask != mine.mask || !same(other.where, mine.where))
-            fail(fmt::format(
+        if (other.operation != mine.operation || other.mask != mine.mask || !same(other.where, mine.where)) {
+            std::string message = fmt::format(
                 "lane {} is at {} ({}) with lanes {:#010x}, lane {} at {} ({}) with lanes {:#010x}", lane,
                 name(mine.operation), text(mine.where), mine.mask, i, name(other.operation),
-                text(other.where), other.mask));
+                text(other.where), other.mask);
+            fail(std::move(message));
+        }
     });
 }
 
@@ -320,9 +332,11 @@ std::uint64_t Worker::wait_for_warp(WarpOperation operation, unsigned mask, std:
                                     void* data, void (*compute)(void* const*), const Where& where) {
     const int number = current_->number, lane = number % warp_lanes;
     Warp& warp = warps_[number / warp_lanes];
-    if ((mask >> lane & 1u) == 0)
-        fail(fmt::format("lane {} names lanes {:#010x}, itself not among them, at {}", lane, mask,
-                         text(where)));
+    if ((mask >> lane & 1u) == 0) {
+        std::string message = fmt::format("lane {} names lanes {:#010x}, itself not among them, at {} ({})",
+                                          lane, mask, name(operation), text(where));
+        fail(std::move(message));
+    }
     const int lowest = std::countr_zero(mask);
     void* const sync = &warp.sync[lowest][warp.barriers[lowest] % 4];
     Lane& mine = warp.lanes[lane];
@@ -346,14 +360,14 @@ std::uint64_t Worker::wait_for_warp(WarpOperation operation, unsigned mask, std:
 void* Worker::shared_array(int index, std::size_t bytes, std::size_t element_bytes) {
     std::string problem;
     void* const array = shared_.take(index, bytes, element_bytes, problem);
-    if (array == nullptr) fail(problem);
+    if (array == nullptr) fail(std::move(problem));
     return array;
 }
 
 // ---- the calls of threads --------------------------------------------------------------------------------
 
-void fail(const std::string& message) {
-    in_kernel->fail(message);
+void fail(std::string message) {
+    in_kernel->fail(std::move(message));
 }
 
 // Few calls deep: the processor mispredicts each return after a jump to another stack.
@@ -380,6 +394,7 @@ void* shared_array(int index, std::size_t bytes, std::size_t element_bytes) {
 }
 
 void start_copy(void* shared, const void* global) {
+    const Unseen unseen;
     Thread& thread = in_kernel->current();
     thread.copies.push_back({shared, global, thread.group});
 }

@@ -60,7 +60,8 @@ Failure run(const Grid& grid);
 using Where = std::source_location;
 
 // Ends the kernel with an error of the calling thread.
-[[noreturn]] void fail(const std::string& message);
+// Nothing on the thread's stack is destroyed: the message has to be all there is to free.
+[[noreturn]] void fail(std::string message);
 
 enum class BlockOperation : std::uint8_t { barrier, barrier_or, barrier_and, barrier_count };
 // Waits for all threads of the block. Returns how many of them came with a true predicate.

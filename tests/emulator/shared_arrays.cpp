@@ -41,10 +41,12 @@ SharedArrays::~SharedArrays() {
 }
 
 void SharedArrays::clear(std::size_t limit) {
-    if (thread_sanitizer() && !arrays_.empty()) {
-        // The shared memory of another block is other memory.
-        ::munmap(memory_, room);
-        memory_ = map_room();
+    if (thread_sanitizer() && used_ > 0) {
+        // The shared memory of another block is other memory: mapped anew, nobody has touched it.
+        const std::size_t pages = (used_ + guard_bytes + 4095) / 4096 * 4096;
+        if (::mmap(memory_, pages, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+            MAP_FAILED)
+            throw std::bad_alloc();
     }
     limit_ = limit;
     taken_ = used_ = 0;
@@ -52,6 +54,7 @@ void SharedArrays::clear(std::size_t limit) {
 }
 
 void* SharedArrays::take(int index, std::size_t bytes, std::size_t element_bytes, std::string& problem) {
+    const Unseen unseen;
     if (static_cast<std::size_t>(index) < arrays_.size()) {
         const Array& array = arrays_[static_cast<std::size_t>(index)];
         if (array.bytes == bytes && array.element_bytes == element_bytes) return memory_ + array.offset;

@@ -1,5 +1,7 @@
 #include "tests/emulator/tensor_core.h"
 
+#include <fmt/format.h>
+
 #include <cstring>
 
 #include "kernels/bf16.h"
@@ -67,6 +69,10 @@ void load_matrices(std::uint32_t* registers, int count, const std::uint16_t (&ro
     std::memcpy(mine.row, row, sizeof mine.row);
     compute_with_warp(WarpOperation::load_matrix, &mine, load_all, where);
     std::memcpy(registers, mine.registers, static_cast<std::size_t>(count) * sizeof(std::uint32_t));
+}
+
+void fail_unaligned(const char* what) {
+    fail(fmt::format("{} is not a multiple of 16 bytes", what));
 }
 
 }  // namespace emulator

@@ -20,9 +20,9 @@ void load_matrices(std::uint32_t* registers, int count, const std::uint16_t (&ro
                    const Where& where);
 
 // Fails unless `address` is a multiple of 16.
+[[noreturn]] void fail_unaligned(const char* what);
 inline void require_aligned(const void* address, const char* what) {
-    if (reinterpret_cast<std::uintptr_t>(address) % 16 != 0)
-        fail(std::string(what) + " is not a multiple of 16 bytes");
+    if (reinterpret_cast<std::uintptr_t>(address) % 16 != 0) fail_unaligned(what);
 }
 
 }  // namespace emulator

@@ -51,10 +51,16 @@ struct Warp {
 // Runs blocks, one after another, on the host's thread it belongs to.
 class Worker {
   public:
+    Worker() = default;
+    Worker(const Worker&) = delete;
+    Worker& operator=(const Worker&) = delete;
+    ~Worker() { acquire(&end_sync_); }
     bool run_block(const Grid& grid, uint3 block, ThreadOrder order);
+    // Behind the last block of a grid: what its threads did is seen by the host.
+    void finish() { acquire(&end_sync_); }
     Failure& failure() { return failure_; }
 
-    [[noreturn]] void fail(const std::string& message, bool address = false);
+    [[noreturn]] void fail(std::string message, bool address = false);
     int wait_for_block(BlockOperation operation, bool predicate, const Where& where);
     std::uint64_t wait_for_warp(WarpOperation operation, unsigned mask, std::uint64_t value, int source,
                                 void* data, void (*compute)(void* const*), const Where& where);
