@@ -1,11 +1,12 @@
 # Every way in. `make` alone lists the targets. Variables: NAME (of the run), DATA (fractals, cifar10 or a packed file), PRESET (of the model),
 # ARGS (more flags for the program), BUILD (folder for what is built), CUDA=1 (with the CUDA
-# backend), ARCH (the GPUs to build it for).
+# backend), ARCH (the GPUs to build it for), RANKS (processes that train together).
 BUILD ?= build
 CXX ?= g++
 DATA ?= fractals
 NAME ?= $(if $(wildcard $(DATA)),$(basename $(notdir $(DATA))),$(DATA))
 ARGS ?=
+RANKS ?= 1
 .DEFAULT_GOAL := help
 ifeq ($(MAKELEVEL),0)  # a make that a rule below calls shares its caller's jobs
 MAKEFLAGS += --no-builtin-rules --jobs=$(shell nproc)
@@ -17,6 +18,7 @@ help: ## list the targets
 # ---- what must be installed -------------------------------------------------------------------------------------------------------
 
 PACKAGES := g++ make curl libdnnl-dev libfmt-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev libwebp-dev libzip-dev doctest-dev
+RANK_PACKAGES := libopenmpi-dev openmpi-bin  # optional: training on several ranks
 HEADERS := dnnl.h fmt/format.h CLI/CLI.hpp nlohmann/json.hpp stb/stb_image.h zlib.h webp/encode.h webp/mux.h webp/demux.h zip.h doctest/doctest.h
 CAN_COMPILE = printf '\#include <%s>\n' $(HEADERS) | $(CXX) -std=c++20 -fopenmp -fsyntax-only -x c++ - 2>/dev/null
 
@@ -29,8 +31,13 @@ deps: ## install what building needs (Debian packages), if anything is missing
 	        echo "make deps: cannot install packages here (no root, sudo or apt-get). Please install:" >&2; \
 	        echo "  $(PACKAGES)" >&2; exit 1; fi; \
 	    $$sudo apt-get update -q && \
-	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES) && \
+	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES) $(RANK_PACKAGES) && \
 	    { $(CAN_COMPILE) || { echo "make deps: still missing one of the headers $(HEADERS)" >&2; exit 1; }; }; }
+	@command -v mpicc >/dev/null || { \
+	    if [ "$$(id -u)" = 0 ]; then sudo=; else sudo="sudo -n"; fi; \
+	    { $$sudo apt-get update -q && \
+	      $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(RANK_PACKAGES); } >/dev/null 2>&1 || \
+	    echo "make deps: no Open MPI here; everything but training on several ranks works without ($(RANK_PACKAGES))"; }
 	@mkdir -p $(BUILD) && touch $(BUILD)/deps.stamp
 
 $(BUILD)/deps.stamp:
@@ -65,7 +72,16 @@ CXXFLAGS += -isystem $(CUDA_HOME)/include
 NVCCFLAGS := -std=c++20 -O3 -lineinfo --expt-relaxed-constexpr -Werror all-warnings -Xptxas -v -Xcompiler -Wall$(comma)-Wextra -I. \
              $(foreach arch,$(ARCH),-gencode arch=compute_$(arch)$(comma)code=sm_$(arch))
 LDLIBS += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart
+ifneq ($(wildcard $(CUDA_HOME)/include/nccl.h /usr/include/nccl.h),)
+NCCL := -DFRACTAL_NCCL
+LDLIBS += -Wl,--as-needed -lnccl
 endif
+endif
+
+# Ranks (mpirun -np N build/train ...) need Open MPI, which may be missing: such a build refuses to run as several. Asked for where it
+# is used, behind what `deps` may just have installed.
+MPI_COMPILE = $(shell mpicc --showme:compile 2>/dev/null)
+MPI_LINK = -Wl$(comma)--as-needed $(shell mpicc --showme:link 2>/dev/null)
 
 object = $(patsubst %,$(BUILD)/objects/%.o,$(basename $(1)))
 LIBRARY := $(call object,$(filter-out data/main.cpp runtime/device_cuda.cpp,$(wildcard kernels/*.cpp runtime/*.cpp models/*/*.cpp data/*.cpp)))
@@ -98,7 +114,7 @@ build: $(BUILD)/train $(BUILD)/sample $(BUILD)/data ## build/train, build/sample
 $(BUILD)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "compiling $<"
-	@$(CXX) $(CXXFLAGS) -MMD -MP -c $< -o $@
+	@$(CXX) $(CXXFLAGS) $(RANK_FLAGS) -MMD -MP -c $< -o $@
 
 ifneq ($(EMULATED),)
 $(BUILD)/objects/%.cu.o: %.cu $(BUILD)/machine.stamp $(BUILD)/deps.stamp
@@ -113,6 +129,12 @@ $(BUILD)/objects/%.cu.o: %.cu $(BUILD)/machine.stamp $(BUILD)/deps.stamp
 	@$(NVCC) $(NVCCFLAGS) -MMD -MP -c $< -o $@ > $(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas) >&2; exit 1; }
 endif
 
+$(BUILD)/objects/runtime/comm_mpi.o: $(BUILD)/mpi.stamp
+$(BUILD)/objects/runtime/comm_mpi.o: RANK_FLAGS = $(if $(MPI_COMPILE),-DFRACTAL_MPI $(MPI_COMPILE:-I%=-isystem %))
+$(BUILD)/objects/runtime/comm_nccl.o: RANK_FLAGS = $(NCCL)
+$(BUILD)/mpi.stamp: force | $(BUILD)/deps.stamp
+	@echo '$(MPI_COMPILE)' | cmp -s - $@ || echo '$(MPI_COMPILE)' > $@
+
 $(BUILD)/libfractal.a: $(LIBRARY)
 	@rm -f $@
 	@ar rcs $@ $^
@@ -125,7 +147,7 @@ $(BUILD)/tests: LDLIBS += -lwebpdemux
 $(BUILD)/bench: $(BENCH) $(BUILD)/libfractal.a
 $(BUILD)/train $(BUILD)/sample $(BUILD)/data $(BUILD)/tests $(BUILD)/bench:
 	@echo "linking $@"
-	@$(CXX) $(CXXFLAGS) $^ $(LDLIBS) -o $@
+	@$(CXX) $(CXXFLAGS) $^ $(LDLIBS) $(MPI_LINK) -o $@
 
 -include $(patsubst %.o,%.d,$(LIBRARY) $(TRAIN) $(SAMPLE) $(TESTS) $(BENCH) $(call object,data/main.cpp))
 
@@ -141,6 +163,8 @@ TRAINING_FILE := $(DATASETS)/$(DATA).bin
 VALIDATION_FILE := $(DATASETS)/$(DATA).holdout.bin
 endif
 
+LAUNCHER := $(if $(filter-out 1,$(RANKS)),mpirun --quiet -np $(RANKS))
+
 # The built-in fractals are small and endless, and learned within minutes; other data take the preset's recipe and length.
 ifeq ($(DATA),fractals)
 PRESET ?= fractalar_16
@@ -151,7 +175,7 @@ PRESET ?= fractalar_32
 endif
 
 train: build $(TRAINING_FILE) $(VALIDATION_FILE) ## train a model: on fractals drawn here, on DATA=cifar10, or on DATA=packed file
-	$(BUILD)/train fractal --preset $(PRESET) --data $(TRAINING_FILE) \
+	$(LAUNCHER) $(BUILD)/train fractal --preset $(PRESET) --data $(TRAINING_FILE) \
 	    $(if $(VALIDATION_FILE),--validation $(VALIDATION_FILE)) --out runs/$(NAME) $(RECIPE) $(ARGS)
 
 sample: build ## draw a sheet of samples from runs/NAME
@@ -242,4 +266,4 @@ profile: build $(DATASETS)/fractals.bin ## time of each kernel over a few traini
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: help deps build train sample levels test emulated test-emulated test-long test-signatures test-orders test-sanitized bench profile clean
+.PHONY: force help deps build train sample levels test emulated test-emulated test-long test-signatures test-orders test-sanitized bench profile clean

@@ -14,4 +14,5 @@ struct Backend {
 
 // The two flags of every job. An empty precision is the device's own: fp32 on the CPU, bf16 on the GPU.
 // Throws UsageError for other names, for bf16 on the CPU, and as parse_device does.
-Backend parse_backend(std::string_view device, std::string_view precision);
+// `gpu`: which one of this machine's, counted again from the first if there are fewer.
+Backend parse_backend(std::string_view device, std::string_view precision, int gpu = 0);

@@ -10,7 +10,7 @@ struct BackendFlags {
     std::string device = "cpu", precision;
 
     // Throws UsageError, see parse_backend.
-    Backend backend() const { return parse_backend(device, precision); }
+    Backend backend(int gpu = 0) const { return parse_backend(device, precision, gpu); }
 };
 
 // Adds --device and --precision.

@@ -66,9 +66,19 @@ void CheckpointWriter::add_slab(const Parameters& parameters, std::string_view p
         values = host.data();
     }
     for (const Parameter& parameter : parameters.all())
-        tensors_.push_back(
-            {std::string(prefix) + parameter.name, "F32", parameter.shape,
-             std::as_bytes(std::span(values + parameter.offset, static_cast<std::size_t>(parameter.count)))});
+        add(std::string(prefix) + parameter.name, parameter.shape, values + parameter.offset, Device::cpu);
+}
+
+void CheckpointWriter::add(std::string name, std::vector<std::int64_t> shape, const float* values,
+                           Device device) {
+    std::size_t count = 1;
+    for (const std::int64_t size : shape) count *= static_cast<std::size_t>(size);
+    if (device != Device::cpu) {
+        std::vector<float>& host = copies_.emplace_back(count);
+        copy_from_device(device, host.data(), values, count * sizeof(float));
+        values = host.data();
+    }
+    tensors_.push_back({std::move(name), "F32", std::move(shape), std::as_bytes(std::span(values, count))});
 }
 
 void CheckpointWriter::write(const std::filesystem::path& path) {

@@ -30,6 +30,8 @@ class CheckpointWriter {
   public:
     // `values`, on the parameters' device, must stay as they are until write() has returned.
     void add_slab(const Parameters& parameters, std::string_view prefix, const float* values);
+    // One fp32 tensor on `device`; `values` must stay until write() has returned.
+    void add(std::string name, std::vector<std::int64_t> shape, const float* values, Device device);
     void set(std::string key, std::string value) { metadata_[std::move(key)] = std::move(value); }
     // With a CRC-32 per tensor in the metadata ("crc32/NAME", 8 hexadecimal digits); whole or not at all.
     void write(const std::filesystem::path& path);

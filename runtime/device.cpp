@@ -23,13 +23,18 @@ void require_built(Device device) {
 
 }  // namespace
 
-Device parse_device(std::string_view name) {
+Device parse_device(std::string_view name, int gpu) {
     if (name != "cpu" && name != "cuda") fail_usage("--device {}: expected cpu or cuda", name);
     const Device device = name == "cpu" ? Device::cpu : Device::cuda;
     require_built(device);
     if constexpr (cuda_backend_built)
-        if (device == Device::cuda) cuda_device::select();
+        if (device == Device::cuda) cuda_device::select(gpu);
     return device;
+}
+
+int gpu_count() {
+    if constexpr (cuda_backend_built) return cuda_device::count();
+    return 0;
 }
 
 Memory::Memory(Device device, std::size_t bytes) : device_(device), size_(bytes) {

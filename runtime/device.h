@@ -16,8 +16,11 @@ inline constexpr bool cuda_backend_built = false;
 #endif
 
 // "cpu" or "cuda". Throws UsageError for any other name, for a device this build does not have, and if there
-// is no device, or none that this build has code for.
-Device parse_device(std::string_view name);
+// is no device, or none that this build has code for. `gpu`: which of this machine's, counted again from the
+// first if there are fewer.
+Device parse_device(std::string_view name, int gpu = 0);
+// How many GPUs this machine has.
+int gpu_count();
 
 // One zero-initialised slab of device memory, aligned to 256 bytes. Pages of the host cost nothing until they
 // are touched. The GPU's memory is not the host's: only kernels and the copies below may touch it.

@@ -25,14 +25,19 @@ bool runs_on(int capability) {
 
 }  // namespace
 
-void select() {
-    int count = 0;
-    const cudaError_t found = cudaGetDeviceCount(&count);
-    if (found != cudaSuccess || count == 0)
+int count() {
+    int devices = 0;
+    return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
+}
+
+void select(int index) {
+    int devices = 0;
+    const cudaError_t found = cudaGetDeviceCount(&devices);
+    if (found != cudaSuccess || devices == 0)
         fail_usage("--device cuda: no CUDA device ({})",
                    found == cudaSuccess ? "the driver lists none" : cudaGetErrorString(found));
     cudaDeviceProp properties{};
-    check(cudaGetDeviceProperties(&properties, 0), "properties of device 0");
+    check(cudaGetDeviceProperties(&properties, index % devices), "properties of the device");
     const int capability = 10 * properties.major + properties.minor;
     if (!runs_on(capability)) {
         std::string built;
@@ -41,7 +46,7 @@ void select() {
             "--device cuda: {} is an sm_{}, this build has code for {}; build with make CUDA=1 ARCH={}",
             properties.name, capability, built, capability);
     }
-    check(cudaSetDevice(0), "device 0");
+    check(cudaSetDevice(index % devices), "choosing the device");
 }
 
 void* allocate(std::size_t bytes) {

@@ -10,9 +10,10 @@ struct CUgraphExec_st;  // what the CUDA runtime's cudaGraphExec_t points to
 
 namespace cuda_device {
 
-// Makes the first device current. Throws UsageError, in one line, if there is none, no driver for it, or if
-// this build holds no code for its architecture.
-void select();
+int count();  // 0 also without a driver
+// Makes device `index` modulo count() current, for this thread. Throws UsageError, in one line, if there is
+// none, no driver for it, or if this build holds no code for its architecture.
+void select(int index);
 
 // Zero-initialised device memory, aligned to 256 bytes. Throws Error with what was asked for and what is
 // free.

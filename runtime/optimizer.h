@@ -6,7 +6,9 @@
 #include <string>
 
 #include "kernels/stream.h"
+#include "runtime/comm.h"
 #include "runtime/parameters.h"
+#include "runtime/shard.h"
 
 struct OptimizerRule {
     float beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f;
@@ -18,25 +20,34 @@ struct OptimizerRule {
 class Optimizer {
   public:
     // `parameters` must be allocated with gradients, and stay.
-    // `device` is theirs; on the GPU, updates are queued on `stream`.
+    // `device` is theirs; on the GPU, updates are queued on `stream`. With `ranks`, this rank keeps the state
+    // of its `shard` of the parameters alone, and updates nothing else; the gradients of the shard must hold
+    // the sums over ranks.
     Optimizer(Parameters& parameters, Device device, const OptimizerRule& rule, Stream stream = {});
+    Optimizer(Parameters& parameters, Device device, const OptimizerRule& rule, Stream stream, Shard shard,
+              const Comm* ranks);
 
     // One update from the gradients, the `step`-th (from 0), which sets the bias corrections. Returns the
     // gradients' global norm before clipping; if that is not finite, nothing has been changed.
     double update(std::int64_t step, float learning_rate);
 
-    // Slabs of the parameters' layout; `average` is null without EMA.
+    // The state, in the shard's order: that of the parameters' slabs if the shard is all. `average` is null
+    // without EMA.
     float* first_moment() { return reinterpret_cast<float*>(first_moment_.data()); }
     float* second_moment() { return reinterpret_cast<float*>(second_moment_.data()); }
     float* average() { return reinterpret_cast<float*>(average_.data()); }
     // The average starts from the weights as they are.
     void start_average();
+    const Shard& shard() const { return shard_; }
 
   private:
     Parameters& parameters_;
     OptimizerRule rule_;
     Device device_;
     Stream stream_;
+    Shard shard_;
+    std::vector<Segment> segments_;
+    const Comm* ranks_;
     Memory first_moment_, second_moment_, average_;
     Memory squared_norm_;  // one double, and the workspace to compute it
 };

@@ -27,6 +27,10 @@ Parameter& Parameters::add(std::string name, std::vector<std::int64_t> shape, In
     return parameters_.emplace_back(std::move(parameter));
 }
 
+void Parameters::pad_slab(std::size_t multiple) {
+    slab_floats_ = (slab_floats_ + multiple - 1) / multiple * multiple;
+}
+
 void Parameters::allocate(Backend backend, bool with_gradients) {
     device_ = backend.device;
     values_ = Memory(device_, slab_floats_ * sizeof(float));

@@ -33,6 +33,8 @@ class Parameters {
     // for a name used twice.
     Parameter& add(std::string name, std::vector<std::int64_t> shape, Init init, bool adjacent = false);
 
+    // Before allocate(): makes every slab of this layout a multiple of so many floats long.
+    void pad_slab(std::size_t multiple);
     // Reserves the slabs; values and gradients are zero.
     void allocate(Backend backend, bool with_gradients);
     // Draws every parameter by its rule, keyed by (seed, its name).

@@ -8,12 +8,11 @@
 #include "runtime/device.h"
 #include "runtime/error.h"
 
-// Exit code: 0, 2 for a wrong command line (UsageError), 1 for every other exception.
-inline int run_program(CLI::App& app, const char* name, int argument_count, char** arguments) {
+// Exit code: 0, 2 for a wrong command line (UsageError), 1 for every other exception, which `report` is
+// called with.
+template <class Report>
+int run_program(CLI::App& app, int argument_count, char** arguments, Report report) {
     flush_denormals();
-    const auto report = [name](const std::exception& error) {
-        fmt::print(stderr, "{}: {}\n", name, error.what());
-    };
     try {
         app.parse(argument_count, arguments);
         return 0;
@@ -28,4 +27,10 @@ inline int run_program(CLI::App& app, const char* name, int argument_count, char
         report(error);
         return 1;
     }
+}
+
+inline int run_program(CLI::App& app, const char* name, int argument_count, char** arguments) {
+    return run_program(app, argument_count, arguments, [name](const std::exception& error) {
+        fmt::print(stderr, "{}: {}\n", name, error.what());
+    });
 }

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "runtime/error.h"
+#include "runtime/sharded_checkpoint.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
 
@@ -17,6 +18,7 @@ struct ConvertJob {
 std::map<std::string, std::string> remaining_metadata(const TensorFile& file, std::string_view prefix) {
     std::map<std::string, std::string> metadata = file.metadata();
     metadata.erase("ema_decay");
+    metadata.erase(shards_key);
     // Runs measure their average if they keep one.
     if (prefix.empty() && has_average(file)) metadata.erase("validation_bits_per_dim");
     std::erase_if(metadata, [](const auto& item) { return item.first.starts_with(checksum_prefix); });

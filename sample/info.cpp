@@ -5,6 +5,7 @@
 #include <string>
 
 #include "runtime/error.h"
+#include "runtime/sharded_checkpoint.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
 
@@ -55,12 +56,15 @@ void run_info(const CheckpointFlags& flags) {
             fmt::print("{}{} {}", i == 0 ? ": " : ", ", i, description.classes[i]);
         fmt::print("{}\n", shown < description.classes.size() ? ", ..." : "");
     }
-    const bool optimizer = file.contains(std::string(first_moment_prefix) + "fake_latent");
-    fmt::print("  holds the weights{}{}\n",
-               description.ema_decay > 0 ? fmt::format(", their average (decay {})", description.ema_decay)
-               : has_average(file)       ? ", their average"
-                                         : "",
-               optimizer ? " and the optimizer's state" : "");
+    const bool shards = file.metadata().contains(shards_key),
+               optimizer = shards || file.contains(std::string(first_moment_prefix) + "fake_latent");
+    fmt::print(
+        "  holds the weights{}{}\n",
+        description.ema_decay > 0 ? fmt::format(", their average (decay {})", description.ema_decay)
+        : has_average(file)       ? ", their average"
+                                  : "",
+        optimizer ? shards ? "; the optimizer's state lies in shards beside it" : " and the optimizer's state"
+                  : "");
     for (const char* key : {"validation_bits_per_dim", "training"})
         if (file.metadata().contains(key)) fmt::print("  {}: {}\n", key, file.metadata(key));
     fmt::print("  config: {}\n", to_json(config));

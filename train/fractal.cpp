@@ -10,6 +10,7 @@
 #include "models/fractal/sample.h"
 #include "models/metrics/likelihood.h"
 #include "runtime/backend_flags.h"
+#include "runtime/comm.h"
 #include "runtime/error.h"
 #include "runtime/profile.h"
 #include "runtime/text_file.h"
@@ -28,7 +29,8 @@ struct FractalJob {
     std::int64_t evaluate_every = 0, save_every = 0, log_every = 10, validation_images = 512,
                  sheet_columns = 10, sheet_rows = 2, keep = 2;
     double sheet_guidance = 1, sheet_temperature = 1;
-    bool recompute = false, plan = false, profile = false;
+    bool recompute = false, plan = false, profile = false, shard_optimizer = false;
+    double bucket = 16;  // MiB
     std::vector<std::int64_t> chunks;
 };
 
@@ -71,16 +73,22 @@ void print_plan(const FractalTrainer& trainer, const FractalModel& model) {
     fmt::print("{:<28}{:>10.1f} MiB\n", "together", mebibytes(trainer.state_bytes() + trainer.plan().bytes));
 }
 
-void require_memory(const FractalTrainer& trainer) {
+// Ranks on the same processor share its memory. All look before any takes its part.
+void require_memory(const FractalTrainer& trainer, const Comm& comm) {
+    const int sharing = trainer.device() == Device::cpu ? comm.local_ranks() : 1;
     const std::size_t needed = trainer.state_bytes() + trainer.plan().bytes,
-                      there = available_memory(trainer.device());
+                      there = static_cast<std::size_t>(
+                          comm.smallest(static_cast<std::int64_t>(available_memory(trainer.device()))) /
+                          sharing);
     if (needed > there)
         fail(
-            "the run needs {:.0f} MiB ({:.0f} for the model and its optimizer, {:.0f} for activations), "
-            "{:.0f} MiB are free; "
+            "the run needs {:.0f} MiB{} ({:.0f} for the model and its optimizer, {:.0f} for activations), "
+            "{:.0f} MiB are free{}; "
             "--recompute or smaller --chunks lower the activations",
-            static_cast<double>(needed) / 0x1p20, static_cast<double>(trainer.state_bytes()) / 0x1p20,
-            static_cast<double>(trainer.plan().bytes) / 0x1p20, static_cast<double>(there) / 0x1p20);
+            static_cast<double>(needed) / 0x1p20, comm.ranks() > 1 ? " on each rank" : "",
+            static_cast<double>(trainer.state_bytes()) / 0x1p20,
+            static_cast<double>(trainer.plan().bytes) / 0x1p20, static_cast<double>(there) / 0x1p20,
+            sharing > 1 ? " for each" : "");
 }
 
 std::string config_json(const FractalConfig& config, const TrainingSettings& settings,
@@ -91,25 +99,35 @@ std::string config_json(const FractalConfig& config, const TrainingSettings& set
     return json.dump(2) + "\n";
 }
 
-// Continues from the newest checkpoint that can be read; true if there was one.
-bool resume_newest(FractalTrainer& trainer, const RunFolder& folder, const FractalConfig& config,
-                   const TrainingSettings& settings) {
-    const auto steps = folder.checkpoint_steps();
+// What is wrong with a checkpoint, "" if the trainer continues from it. Throws UsageError if it is another
+// run's.
+std::string resume_from(const std::filesystem::path& path, FractalTrainer& trainer,
+                        const FractalConfig& config, const TrainingSettings& settings) {
+    try {
+        const SafetensorsFile file(path);
+        if (read_description(file).config != config)
+            fail_usage("{} is of another model: give its --preset or --config, or another --out",
+                       path.string());
+        require_same_training(file.metadata("training"), settings, path.string());
+        trainer.resume(file);
+        return "";
+    } catch (const UsageError&) {
+        throw;
+    } catch (const Error& error) {
+        return error.what();
+    }
+}
+
+// Continues from the newest checkpoint that every rank can read; true if there was one. The first rank that
+// cannot says why.
+bool resume_newest(FractalTrainer& trainer, const Comm& comm, const RunFolder& folder,
+                   const FractalConfig& config, const TrainingSettings& settings) {
+    const auto steps = comm.of_first(folder.checkpoint_steps());
     for (const std::int64_t step : steps) {
-        const auto path = folder.checkpoint(step);
-        try {
-            const SafetensorsFile file(path);
-            if (read_description(file).config != config)
-                fail_usage("{} is of another model: give its --preset or --config, or another --out",
-                           path.string());
-            require_same_training(file.metadata("training"), settings, path.string());
-            trainer.resume(file);
-            return true;
-        } catch (const UsageError&) {
-            throw;
-        } catch (const Error& error) {
-            fmt::print(stderr, "train: {}; trying the checkpoint before it\n", error.what());
-        }
+        const std::string error = resume_from(folder.checkpoint(step), trainer, config, settings);
+        const std::int64_t failed = comm.smallest(error.empty() ? comm.ranks() : comm.rank());
+        if (failed == comm.ranks()) return true;
+        if (failed == comm.rank()) fmt::print(stderr, "train: {}; trying the checkpoint before it\n", error);
     }
     if (!steps.empty())
         fail("{}: none of its {} checkpoints can be read", folder.path().string(), steps.size());
@@ -119,16 +137,19 @@ bool resume_newest(FractalTrainer& trainer, const RunFolder& folder, const Fract
 // Measures validation bits/dim and draws a sample sheet.
 class Evaluation {
   public:
-    Evaluation(const FractalJob& job, FractalTrainer& trainer, const RunFolder& folder,
+    Evaluation(const FractalJob& job, const Comm& comm, FractalTrainer& trainer, const RunFolder& folder,
                const PackedFile* validation)
-        : job_(job), trainer_(trainer), folder_(folder), validation_(validation) {}
+        : job_(job), comm_(comm), trainer_(trainer), folder_(folder), validation_(validation) {}
 
+    // Rank 0 evaluates while the others wait.
     std::optional<double> run(Progress& progress) {
         std::optional<double> bits;
         trainer_.with_evaluation_weights([&] {
+            if (comm_.rank() > 0) return;
             if (validation_ != nullptr) bits = measure();
             write_sheet();
         });
+        if (comm_.rank() > 0) return bits;
         const auto sheet = folder_.sheet(trainer_.steps_done()).string();
         if (bits)
             progress.say(fmt::format(
@@ -181,6 +202,7 @@ class Evaluation {
     }
 
     const FractalJob& job_;
+    const Comm& comm_;
     FractalTrainer& trainer_;
     const RunFolder& folder_;
     const PackedFile* validation_;
@@ -196,19 +218,20 @@ struct Window {
     std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
 };
 
-void train(const FractalJob& job, FractalTrainer& trainer, const TrainingSettings& settings,
+void train(const FractalJob& job, const Comm& comm, FractalTrainer& trainer, const TrainingSettings& settings,
            const PackedFile& data, const PackedFile* validation, const RunFolder& folder) {
-    Evaluation evaluation(job, trainer, folder, validation);
+    Evaluation evaluation(job, comm, trainer, folder, validation);
     const std::int64_t every =
         job.evaluate_every > 0 ? job.evaluate_every : std::max<std::int64_t>(1, settings.steps / 8);
     const std::int64_t save_every = job.save_every > 0 ? job.save_every : every;
     double best = INFINITY;
     if (std::filesystem::exists(folder.best_checkpoint()))
         best = std::stod(SafetensorsFile(folder.best_checkpoint()).metadata("validation_bits_per_dim"));
-    Loader loader(data, settings.batch, settings.seed, settings.flip, trainer.position());
-    Progress progress(trainer.steps_done(), settings.steps);
+    Loader loader = trainer.make_loader(data);
+    Progress progress(trainer.steps_done(), settings.steps, comm.ranks() == 1);
     Window window;
-    while (trainer.steps_done() < settings.steps && !stop_signals::requested()) {
+    bool stops = comm.any(stop_signals::requested());
+    while (trainer.steps_done() < settings.steps && !stops) {
         const StepResult result = trainer.step(loader);
         const std::int64_t step = trainer.steps_done();
         if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm))
@@ -238,10 +261,9 @@ void train(const FractalJob& job, FractalTrainer& trainer, const TrainingSetting
         progress.pause();
         if (evaluates) {
             row.validation_bits_per_dim = evaluation.run(progress);
-            if (row.validation_bits_per_dim && *row.validation_bits_per_dim < best) {
-                best = *row.validation_bits_per_dim;
-                trainer.save(folder.best_checkpoint(), data.classes(), best);
-            }
+            const bool better = row.validation_bits_per_dim && *row.validation_bits_per_dim < best;
+            if (better) best = *row.validation_bits_per_dim;
+            if (comm.any(better)) trainer.save(folder.best_checkpoint(), data.classes(), best, false);
         }
         if (logs || evaluates) {
             folder.append_log(row);
@@ -252,22 +274,24 @@ void train(const FractalJob& job, FractalTrainer& trainer, const TrainingSetting
                 trainer.save(path, data.classes(), row.validation_bits_per_dim);
             });
         progress.go_on();
+        stops = comm.any(stop_signals::requested());
     }
-    if (stop_signals::requested() && trainer.steps_done() < settings.steps) {
+    if (stops && trainer.steps_done() < settings.steps) {
         folder.save_checkpoint(trainer.steps_done(), job.keep,
                                [&](const auto& path) { trainer.save(path, data.classes(), std::nullopt); });
         progress.say(fmt::format("stopped after step {}; the same command continues", trainer.steps_done()));
     }
 }
 
-void run_job(const FractalJob& job) {
+void run_job(const FractalJob& job, const Comm& comm) {
+    comm.require_built();
     std::unique_ptr<PackedFile> data, validation;
     if (!job.data.empty()) data = std::make_unique<PackedFile>(job.data);
     if (!job.validation.empty()) validation = std::make_unique<PackedFile>(job.validation);
     const FractalConfig config = choose_config(job, data.get());
     if (data) require_fitting_data(config, *data);
     if (validation) require_fitting_data(config, *validation);
-    const Backend backend = job.backend.backend();
+    const Backend backend = job.backend.backend(comm.local_rank());
     if (!std::isfinite(job.sheet_guidance))
         fail_usage("--sheet-cfg {}: expected a finite number", job.sheet_guidance);
     if (!(job.sheet_temperature > 0) || !std::isfinite(job.sheet_temperature))
@@ -277,31 +301,36 @@ void run_job(const FractalJob& job) {
         1'281'167;  // what the paper trains on; only for a plan without data
     const TrainingSettings settings =
         resolve_training(job.training, paper, *std::ranges::max_element(config.embed_dim_list),
-                         data ? data->count() : imagenet_images);
-    FractalTrainer trainer(config, settings, backend, job.recompute, job.chunks);
+                         data ? data->count() : imagenet_images, comm.ranks());
+    if (!(job.bucket > 0 && job.bucket <= 4096))
+        fail_usage("--bucket {}: expected more than 0 and at most 4096 MiB", job.bucket);
+    const auto bucket_floats = static_cast<std::size_t>(job.bucket * 0x1p20 / sizeof(float));
+    FractalTrainer trainer(config, settings, backend, job.recompute, job.chunks,
+                           {comm, job.shard_optimizer, bucket_floats});
     if (job.plan) return print_plan(trainer, trainer.model());
     if (!data) fail_usage("--data is required");
     if (job.out.empty()) fail_usage("--out is required");
-    require_memory(trainer);
-    data->verify();
-    if (validation) validation->verify();
+    require_memory(trainer, comm);
+    if (comm.local_rank() == 0) data->verify();
+    if (validation && comm.rank() == 0) validation->verify();
 
-    const RunFolder folder(job.out);
+    const RunFolder folder(job.out, comm.rank() == 0);
     trainer.start();
-    if (!resume_newest(trainer, folder, config, settings)) {
+    if (!resume_newest(trainer, comm, folder, config, settings)) {
         if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
         folder.write_config(config_json(config, settings, *data));
     } else {
         fmt::print("continuing {} after step {}\n", job.out, trainer.steps_done());
     }
     folder.start_log(trainer.steps_done());
-    fmt::print("{} parameters, {} images, {} steps of {} images, {:.0f} MiB planned\n",
+    fmt::print("{} parameters, {} images, {} steps of {} images, {:.0f} MiB planned{}\n",
                trainer.model().parameters().count(), data->count(), settings.steps,
                settings.images_per_step(),
-               static_cast<double>(trainer.state_bytes() + trainer.plan().bytes) / 0x1p20);
+               static_cast<double>(trainer.state_bytes() + trainer.plan().bytes) / 0x1p20,
+               comm.ranks() > 1 ? fmt::format(" on each of {} ranks", comm.ranks()) : "");
     stop_signals::finish_step_first();
     if (job.profile) start_profile();
-    train(job, trainer, settings, *data, validation.get(), folder);
+    train(job, comm, trainer, settings, *data, validation.get(), folder);
     if (job.profile) fmt::print("{}", profile_table());
 }
 
@@ -326,7 +355,8 @@ void add_training_flags(CLI::App& app, TrainingFlags& flags) {
     app.add_option("--steps", flags.steps,
                    "Updates of the weights (default 2000; paper's presets: 800 epochs)");
     app.add_option("--epochs", flags.epochs, "The same in passes over the data");
-    app.add_option("--batch", flags.batch, "Images at once (default 32; paper's presets: 2048)");
+    app.add_option("--batch", flags.batch,
+                   "Images at once, on each rank (default 32; paper's presets: 2048 on all together)");
     app.add_option("--accumulation", flags.accumulation, "Batches per update (default 1)");
     app.add_option("--lr", flags.learning_rate,
                    "Peak learning rate (default 5e-3 sqrt(images per update / 32), times 128 / width for "
@@ -387,17 +417,21 @@ void add_run_flags(CLI::App& app, FractalJob& job) {
         ->check(CLI::PositiveNumber);
     app.add_flag("--recompute", job.recompute,
                  "Keep only each block's input and compute the rest again: less memory, a third more time");
+    app.add_flag(
+        "--shard-optimizer", job.shard_optimizer,
+        "Of several ranks (mpirun -np N build/train ...), each keeps a part of the optimizer's state");
+    app.add_option("--bucket", job.bucket, "Gradients that ranks sum at once, in MiB")->capture_default_str();
     app.add_flag("--plan", job.plan, "Print the memory the run would take, and stop");
     app.add_flag("--profile", job.profile, "Print the time of each kernel at the end");
 }
 
 }  // namespace
 
-void add_fractal_job(CLI::App& app) {
+void add_fractal_job(CLI::App& app, const Comm& comm) {
     CLI::App* command = app.add_subcommand("fractal", "Train a fractal generative model on packed images");
     const auto job = std::make_shared<FractalJob>();
     add_model_flags(*command, *job);
     add_training_flags(*command, job->training);
     add_run_flags(*command, *job);
-    command->callback([job] { run_job(*job); });
+    command->callback([job, &comm] { run_job(*job, comm); });
 }

@@ -3,4 +3,6 @@
 
 #include <CLI/CLI.hpp>
 
-void add_fractal_job(CLI::App& app);
+class Comm;
+
+void add_fractal_job(CLI::App& app, const Comm& comm);

@@ -1,12 +1,15 @@
 // build/train: trains models, one subcommand a job.
+#include "runtime/comm.h"
 #include "runtime/program.h"
 #include "train/jobs.h"
 #include "train/stop_signals.h"
 
 int main(int argument_count, char** arguments) {
     stop_signals::receive();
+    Comm comm("train");
     CLI::App app("Trains generative image models. A run is a folder; starting it again continues it.");
     app.require_subcommand(1);
-    add_fractal_job(app);
-    return run_program(app, "train", argument_count, arguments);
+    add_fractal_job(app, comm);
+    return comm.finish(run_program(app, argument_count, arguments,
+                                   [&](const std::exception& error) { comm.report(error.what()); }));
 }

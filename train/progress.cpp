@@ -16,8 +16,8 @@ std::string duration_text(double seconds) {
 
 }  // namespace
 
-Progress::Progress(std::int64_t steps_done, std::int64_t steps)
-    : terminal_(isatty(STDOUT_FILENO) != 0),
+Progress::Progress(std::int64_t steps_done, std::int64_t steps, bool live)
+    : terminal_(live && isatty(STDOUT_FILENO) != 0),
       first_step_(steps_done),
       steps_(steps),
       start_(std::chrono::steady_clock::now()) {}

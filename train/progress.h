@@ -7,7 +7,9 @@
 
 class Progress {
   public:
-    Progress(std::int64_t steps_done, std::int64_t steps);
+    // `live`: may show a live line, if stdout is a terminal (what a launcher of ranks makes it look like,
+    // even when its own is none).
+    Progress(std::int64_t steps_done, std::int64_t steps, bool live = true);
 
     // After each step; `line` says what there is to say about it, time left is added. Shown live on a
     // terminal, and as a line of its own when `keep` (piped: only then).

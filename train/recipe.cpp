@@ -13,6 +13,7 @@ nlohmann::ordered_json flags_of(const TrainingSettings& settings) {
     return {{"steps", settings.steps},
             {"batch", settings.batch},
             {"accumulation", settings.accumulation},
+            {"ranks", settings.ranks},
             {"lr", settings.learning_rate.peak},
             {"warmup-steps", settings.learning_rate.warmup_steps},
             {"schedule", settings.learning_rate.cosine ? "cosine" : "constant"},
@@ -32,13 +33,38 @@ void require_range(const char* flag, double value, double low, double high) {
     if (!(value >= low && value <= high)) fail_usage("--{} {}: expected {} to {}", flag, value, low, high);
 }
 
+// How an update's images are divided may change, their number may not.
+void require_same_images(const nlohmann::json& before, const TrainingSettings& now, std::string_view source) {
+    const auto number = [&](const char* flag) {
+        if (!before.contains(flag) || !before[flag].is_number_integer())
+            fail("{}: its training settings have no {}", source, flag);
+        return before[flag].get<std::int64_t>();
+    };
+    const std::int64_t batch = number("batch"), accumulation = number("accumulation"),
+                       ranks = before.contains("ranks") ? number("ranks") : 1;
+    if (ranks * batch * accumulation == now.images_per_step()) return;
+    const auto words = [](std::int64_t r, std::int64_t b, std::int64_t a) {
+        return fmt::format("{} rank{} x --batch {} x --accumulation {}", r, r == 1 ? "" : "s", b, a);
+    };
+    fail_usage(
+        "{} was trained with {} = {} images an update, now it is {} = {}: keep their number, or give another "
+        "--out",
+        source, words(ranks, batch, accumulation), ranks * batch * accumulation,
+        words(now.ranks, now.batch, now.accumulation), now.images_per_step());
+}
+
 }  // namespace
 
 TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe, std::int64_t widest,
-                                  std::int64_t images) {
+                                  std::int64_t images, std::int64_t ranks) {
     TrainingSettings settings;
     settings.seed = flags.seed;
-    settings.batch = flags.batch.value_or(paper_recipe ? 2048 : 32);
+    constexpr std::int64_t small_batch = 32, paper_images = 2048;
+    settings.ranks = ranks;
+    if (paper_recipe && !flags.batch && paper_images % ranks != 0)
+        fail_usage("--batch: {} images an update cannot be divided by {} ranks: say how many each takes",
+                   paper_images, ranks);
+    settings.batch = flags.batch.value_or(paper_recipe ? paper_images / ranks : small_batch);
     settings.accumulation = flags.accumulation.value_or(1);
     if (settings.batch < 1) fail_usage("--batch {}: expected at least 1", settings.batch);
     if (settings.accumulation < 1)
@@ -100,11 +126,13 @@ std::string to_json(const TrainingSettings& settings) {
 void require_same_training(std::string_view before, const TrainingSettings& now, std::string_view source) {
     const auto old_flags = nlohmann::json::parse(before, nullptr, false);
     if (!old_flags.is_object()) fail("{}: its training settings are not a JSON object", source);
+    require_same_images(old_flags, now, source);
     // A constant rate does not look at where it ends, so such a run may be made longer or shorter.
     const bool any_length = !now.learning_rate.cosine;
     const auto flags = flags_of(now);  // values compared as they are written: fp32 numbers survive both ways
     for (const auto& [flag, value] : flags.items()) {
         if (flag == "steps" && any_length) continue;
+        if (flag == "batch" || flag == "accumulation" || flag == "ranks") continue;
         if (!old_flags.contains(flag)) fail("{}: its training settings have no {}", source, flag);
         if (old_flags[flag].dump() != value.dump())
             fail_usage("{} was trained with --{} {}, now it is {}: give the old value, or another --out",

@@ -7,6 +7,7 @@
 
 #include "runtime/atomic_file.h"
 #include "runtime/error.h"
+#include "runtime/sharded_checkpoint.h"
 
 namespace {
 
@@ -24,11 +25,12 @@ std::int64_t leading_number(std::string_view text) {
 
 }  // namespace
 
-RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
+RunFolder::RunFolder(std::filesystem::path path, bool writes) : path_(std::move(path)), writes_(writes) {
     make_folder(path_);
 }
 
 void RunFolder::write_config(std::string_view json) const {
+    if (!writes_) return;
     AtomicFile file(path_ / "config.json");
     file.write(json);
     file.commit();
@@ -38,9 +40,9 @@ std::vector<std::int64_t> RunFolder::checkpoint_steps() const {
     std::vector<std::int64_t> steps;
     for (const auto& entry : std::filesystem::directory_iterator(path_)) {
         const std::string name = entry.path().filename().string();
-        if (!name.starts_with(prefix) || !name.ends_with(suffix)) continue;
+        if (!name.starts_with(prefix)) continue;
         const std::int64_t step = leading_number(std::string_view(name).substr(prefix.size()));
-        if (step >= 0) steps.push_back(step);
+        if (step >= 0 && name == checkpoint(step).filename()) steps.push_back(step);
     }
     std::ranges::sort(steps, std::greater<>());
     return steps;
@@ -53,6 +55,7 @@ std::filesystem::path RunFolder::checkpoint(std::int64_t step) const {
 void RunFolder::save_checkpoint(std::int64_t step, std::int64_t keep,
                                 const std::function<void(const std::filesystem::path&)>& write) const {
     write(checkpoint(step));
+    if (!writes_) return;
     const auto link = path_ / "last.safetensors", fresh = path_ / "last.safetensors.partial";
     std::error_code ignored;
     std::filesystem::remove(fresh, ignored);
@@ -62,9 +65,11 @@ void RunFolder::save_checkpoint(std::int64_t step, std::int64_t keep,
     std::int64_t kept = 0;
     for (const std::int64_t other : checkpoint_steps())
         if (other > step || ++kept > keep) std::filesystem::remove(checkpoint(other), ignored);
+    remove_orphaned_shards(path_);
 }
 
 void RunFolder::start_log(std::int64_t step) const {
+    if (!writes_) return;
     std::string kept(log_header);
     std::ifstream before(path_ / "log.csv");
     for (std::string line; std::getline(before, line);) {
@@ -77,6 +82,7 @@ void RunFolder::start_log(std::int64_t step) const {
 }
 
 void RunFolder::append_log(const LogRow& row) const {
+    if (!writes_) return;
     std::ofstream file(path_ / "log.csv", std::ios::app);
     file << fmt::format(
         "{},{:.6f},{:.6f},{:.6g},{:.6g},{:.2f},{:.1f},{}\n", row.step, row.loss, row.bits_per_dim,

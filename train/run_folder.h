@@ -1,6 +1,7 @@
 // A run is a folder: config.json (what was asked for), log.csv (one line per logged step), sample sheets as
 // PNG and checkpoints: checkpoint-STEP.safetensors (the last few), best.safetensors (lowest validation
-// bits/dim) and last.safetensors, a link to the newest.
+// bits/dim) and last.safetensors, a link to the newest. Beside a checkpoint of ranks with a sharded optimizer
+// lie its shards (runtime/sharded_checkpoint.h).
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,9 @@ struct LogRow {
 
 class RunFolder {
   public:
-    // Creates the folder if need be; throws Error if that fails.
-    explicit RunFolder(std::filesystem::path path);
+    // Creates the folder if need be; throws Error if that fails. Of several ranks one alone `writes`: for the
+    // others write_config, start_log, append_log do nothing, and save_checkpoint calls `write` only.
+    explicit RunFolder(std::filesystem::path path, bool writes = true);
 
     const std::filesystem::path& path() const { return path_; }
     void write_config(std::string_view json) const;
@@ -43,4 +45,5 @@ class RunFolder {
 
   private:
     std::filesystem::path path_;
+    bool writes_;
 };

@@ -10,16 +10,17 @@ namespace {
 
 std::atomic<bool> finishes_step{false}, stop_requested{false};
 
-sigset_t both_signals() {
+sigset_t stop_set() {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
     return set;
 }
 
 void wait_for_signals() {
-    const sigset_t set = both_signals();
+    const sigset_t set = stop_set();
     for (int number = 0; sigwait(&set, &number) == 0;) {
         if (finishes_step) {
             stop_requested = true;
@@ -33,7 +34,7 @@ void wait_for_signals() {
 }  // namespace
 
 void stop_signals::receive() {
-    const sigset_t set = both_signals();
+    const sigset_t set = stop_set();
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     std::thread(wait_for_signals).detach();
 }

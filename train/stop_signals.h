@@ -1,4 +1,5 @@
-// Ctrl-C and SIGTERM as a request that the training loop looks at between two steps.
+// Ctrl-C and SIGTERM as a request that the training loop looks at between two steps; SIGUSR1 too, which
+// mpirun passes on to every rank (a SIGTERM makes mpirun kill them).
 #pragma once
 
 namespace stop_signals {

@@ -50,12 +50,13 @@ ArLevel::ArLevel(Parameters& parameters, const std::string& prefix, const Fracta
 }
 
 Tensor ArLevel::forward(Tape& tape, const Tensor& patches, const Tensor& condition, const Tensor& paths,
-                        const PassRule& rule) const {
+                        const PassRule& rule, GradientWatch* watch) const {
     const Tensor tokens = linear(tape, drop_last_token(tape, patches, length_), *patch_weight_, patch_bias_);
     const Tensor first = linear(tape, condition, *condition_weight_, condition_bias_);
     Tensor x = level_sequence(tape, first, tokens, *positions_, length_);
     x = stream_layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
     for (const Block& block : blocks_) {
+        announce_complete(tape, watch, block.wqkv->offset);
         const auto run = [this, &tape, &block, paths = paths.node(), rule](const Tensor& input) {
             return block_forward(tape, block, input, paths, rule);
         };

@@ -13,6 +13,7 @@
 
 #include "models/fractal/config.h"
 #include "models/fractal/pass_rule.h"
+#include "runtime/gradient_watch.h"
 #include "runtime/ops.h"
 #include "runtime/parameters.h"
 #include "runtime/random.h"
@@ -25,9 +26,9 @@ class ArLevel {
             Device device);
 
     // patches [M * L, C * p^2] and one condition per sequence [M, condition width] -> a condition per patch
-    // [M * L, D]. `paths` int64 [M, 1] names the sequences for dropout.
+    // [M * L, D]. `paths` int64 [M, 1] names the sequences for dropout. `watch` hears of each block.
     Tensor forward(Tape& tape, const Tensor& patches, const Tensor& condition, const Tensor& paths,
-                   const PassRule& rule) const;
+                   const PassRule& rule, GradientWatch* watch = nullptr) const;
 
     // The weights laid out for step(), for one sampling job.
     struct PackedBlock {

@@ -47,6 +47,7 @@ FractalModel::FractalModel(FractalConfig config, Backend backend)
                         true);
     std::string prefix;
     for (std::size_t level = 0; level < config_.generators(); ++level) {
+        level_begins_.push_back(parameters_.slab_floats());
         if (config_.is_mar(level))
             levels_.emplace_back(std::in_place_type<MarLevel>, parameters_, prefix + "generator", config_,
                                  level);
@@ -56,6 +57,7 @@ FractalModel::FractalModel(FractalConfig config, Backend backend)
         prefix += "next_fractal.";
     }
     prefix.pop_back();
+    level_begins_.push_back(parameters_.slab_floats());
     const std::size_t last = config_.generators();
     pixel_level_ = std::make_unique<PixelLevel>(parameters_, prefix, config_.channels,
                                                 config_.condition_width(last), config_.embed_dim_list[last],
@@ -87,8 +89,15 @@ struct FractalModel::Pass {
     const Tensor& totals;
     const PassRule& rule;
     const ChunkSizes& chunks;
+    GradientWatch* watch;  // null: nobody asks, or more chunks follow, here or further out
     std::vector<std::int64_t>
         done;  // sequences of each level so far: chunks follow each other in the batch's order
+
+    // Who is told about a chunk that ends at row `end` of `rows`: whoever was told about all of them, if it
+    // is the last.
+    static GradientWatch* watch_of(GradientWatch* outer, std::int64_t end, std::int64_t rows) {
+        return end == rows ? outer : nullptr;
+    }
 
     // Names of the next `count` sequences of a level.
     Tensor paths(std::size_t level, std::int64_t count) const {
@@ -102,12 +111,13 @@ struct FractalModel::Pass {
 
 void FractalModel::loss(Tape& tape, const Tensor& images, std::span<const std::int32_t> ids,
                         const FractalMasks& masks, std::span<const float> scales, const Tensor& totals,
-                        const PassRule& rule, const ChunkSizes& chunks) const {
-    Pass pass{tape, masks, scales, totals, rule, chunks, std::vector<std::int64_t>(levels_.size())};
+                        const PassRule& rule, const ChunkSizes& chunks, GradientWatch* watch) const {
+    Pass pass{tape, masks, scales, totals, rule, chunks, nullptr, std::vector<std::int64_t>(levels_.size())};
     const std::size_t mark = tape.mark();
     const Tensor condition = class_condition(tape, ids);
     run_in_chunks(tape, condition, chunks[0],
                   [&](std::int64_t begin, std::int64_t count, const Tensor& chunk) {
+                      pass.watch = pass.watch_of(watch, begin + count, condition.rows());
                       level_loss(pass, 0, tape.slice(images, begin, count), chunk);
                   });
     if (tape.recording()) tape.backward(mark);
@@ -137,7 +147,7 @@ void FractalModel::ar_loss(Pass& pass, std::size_t level, const Tensor& patches,
                            const Tensor& condition) const {
     const Tensor paths = pass.paths(level, condition.rows());
     children_loss(pass, level, patches,
-                  ar_level(level).forward(pass.tape, patches, condition, paths, pass.rule));
+                  ar_level(level).forward(pass.tape, patches, condition, paths, pass.rule, pass.watch));
 }
 
 void FractalModel::mar_loss(Pass& pass, std::size_t level, const Tensor& patches, const Tensor& condition,
@@ -145,8 +155,10 @@ void FractalModel::mar_loss(Pass& pass, std::size_t level, const Tensor& patches
     Tape& tape = pass.tape;
     const std::int64_t M = condition.rows();
     const ChunkMask chunk = chunk_mask(tape, pass.masks, level, pass.done[level], M, config_.tokens(level));
+    // A guiding pixel's level lies behind the blocks in the slab, but finishes after them.
+    GradientWatch* const watch = config_.guides(level) ? nullptr : pass.watch;
     const Tensor outputs = mar_level(level).forward(tape, patches, condition, guiding_pixel, chunk.mask,
-                                                    pass.paths(level, M), pass.rule);
+                                                    pass.paths(level, M), pass.rule, watch);
     const Tensor conditions =
         neighbour_conditions(tape, outputs, chunk.selected, chunk.rows, mar_level(level).neighbours());
     children_loss(pass, level, gather_rows(tape, patches, chunk.selected), conditions);
@@ -154,10 +166,14 @@ void FractalModel::mar_loss(Pass& pass, std::size_t level, const Tensor& patches
 
 void FractalModel::children_loss(Pass& pass, std::size_t level, const Tensor& patches,
                                  const Tensor& conditions) const {
+    GradientWatch* const watch = pass.watch;
     run_in_chunks(pass.tape, conditions, pass.chunks[level + 1],
                   [&](std::int64_t begin, std::int64_t count, const Tensor& chunk) {
+                      pass.watch = pass.watch_of(watch, begin + count, conditions.rows());
                       level_loss(pass, level + 1, pass.tape.slice(patches, begin, count), chunk);
                   });
+    pass.watch = watch;
+    if (watch != nullptr) watch->complete_from(level_begins_[level + 1]);
 }
 
 Tensor FractalModel::jittered(Pass& pass, std::size_t level, const Tensor& guiding_pixel) const {
@@ -200,11 +216,11 @@ std::vector<float> loss_scales(const FractalConfig& config, double red_weight,
     return scales;
 }
 
-std::vector<double> loss_terms(const FractalConfig& config, const FractalMasks& masks) {
+std::vector<double> loss_terms(const FractalConfig& config, std::span<const std::int64_t> sequences) {
     std::vector<double> terms;
     for (std::size_t level = 0; level <= config.generators(); ++level)
         terms.push_back(level == config.generators() || config.guides(level)
-                            ? static_cast<double>(masks.sequences(level))
+                            ? static_cast<double>(sequences[level])
                             : 0.0);
     return terms;
 }

@@ -47,10 +47,11 @@ class FractalModel {
     // cross-entropies to totals (double [generators + 1, C]): row i of level i's guiding pixels, the last row
     // of the pixels. While the tape records, the gradient of the sum of scales * totals is added to the
     // parameters' gradients, and nothing stays on the tape. While planning, ids' values and masks are not
-    // read, and the plan holds for all of them.
+    // read, and the plan holds for all of them. `watch`, null while planning, is told which gradients are
+    // complete.
     void loss(Tape& tape, const Tensor& images, std::span<const std::int32_t> ids, const FractalMasks& masks,
               std::span<const float> scales, const Tensor& totals, const PassRule& rule,
-              const ChunkSizes& chunks) const;
+              const ChunkSizes& chunks, GradientWatch* watch = nullptr) const;
 
   private:
     struct Pass;
@@ -68,6 +69,8 @@ class FractalModel {
     Parameters parameters_;
     const Parameter* class_table_;
     std::deque<std::variant<ArLevel, MarLevel>> levels_;
+    std::vector<std::size_t>
+        level_begins_;  // of each level's parameters in their slab, the pixel level included
     std::unique_ptr<PixelLevel> pixel_level_;
 };
 
@@ -76,5 +79,8 @@ class FractalModel {
 // likelihood. `terms` [generators + 1]: sequences of the guided levels and pixels, over everything the loss
 // is a mean of; 0 where a level has no guiding pixel.
 std::vector<float> loss_scales(const FractalConfig& config, double red_weight, std::span<const double> terms);
-// Terms of one batch.
-std::vector<double> loss_terms(const FractalConfig& config, const FractalMasks& masks);
+// Terms of one batch whose levels have so many sequences (FractalMasks::sequences).
+std::vector<double> loss_terms(const FractalConfig& config, std::span<const std::int64_t> sequences);
+inline std::vector<double> loss_terms(const FractalConfig& config, const FractalMasks& masks) {
+    return loss_terms(config, masks.sequences());
+}

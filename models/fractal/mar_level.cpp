@@ -44,13 +44,14 @@ MarLevel::MarLevel(Parameters& parameters, const std::string& prefix, const Frac
 
 Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& conditions,
                          const Tensor& guiding_pixel, const Tensor& mask, const Tensor& paths,
-                         const PassRule& rule) const {
+                         const PassRule& rule, GradientWatch* watch) const {
     const Tensor tokens = linear(tape, patches, *patch_weight_, patch_bias_);
     const Tensor told = linear_tokens(tape, conditions, *condition_weight_, condition_bias_);
     const Tensor guide = guiding_level_ ? linear(tape, guiding_pixel, *pixel_weight_, pixel_bias_) : Tensor();
     Tensor x = masked_sequence(tape, guide, told, tokens, mask, *mask_token_, *positions_);
     x = stream_layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, epsilon);
     for (const VitBlock& block : blocks_) {
+        announce_complete(tape, watch, block.first().offset);
         const auto run = [&tape, &block, length = length_, paths = paths.node(), rule](const Tensor& input) {
             return block.forward(tape, input, length, false, paths, rule);
         };

@@ -12,6 +12,7 @@
 #include "models/fractal/pass_rule.h"
 #include "models/fractal/pixel_level.h"
 #include "models/fractal/vit_block.h"
+#include "runtime/gradient_watch.h"
 #include "runtime/masking_ops.h"
 #include "runtime/ops.h"
 #include "runtime/parameters.h"
@@ -25,9 +26,11 @@ class MarLevel {
 
     // patches [M * L, C * p^2]; conditions [M, n * condition width], the patch's own first; guiding_pixel [M,
     // C], normalised, if the level is guided, else none; mask uint8 [M, L]; paths int64 [M, 1] names the
-    // sequences for dropout. Returns the outputs of all tokens [M * (prefix + L), D].
+    // sequences for dropout. `watch` hears of each block. Returns the outputs of all tokens
+    // [M * (prefix + L), D].
     Tensor forward(Tape& tape, const Tensor& patches, const Tensor& conditions, const Tensor& guiding_pixel,
-                   const Tensor& mask, const Tensor& paths, const PassRule& rule) const;
+                   const Tensor& mask, const Tensor& paths, const PassRule& rule,
+                   GradientWatch* watch = nullptr) const;
 
     // From these outputs to the conditions of the next level (runtime/masking_ops.h, neighbour_conditions).
     const NeighbourShape& neighbours() const { return neighbours_; }

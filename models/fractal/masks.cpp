@@ -29,6 +29,50 @@ std::string of_level(const char* purpose, std::size_t level) {
     return purpose + std::to_string(level);
 }
 
+// The random numbers of training's masks.
+class TrainingDraw {
+  public:
+    TrainingDraw(const FractalConfig& config, std::uint64_t seed, std::uint32_t step) : step_(step) {
+        for (std::size_t i = 0; i < config.generators(); ++i) {
+            ratio_keys_.push_back(random_key(seed, of_level("mask ratio/", i)));
+            order_keys_.push_back(random_key(seed, of_level("mask order/", i)));
+        }
+    }
+
+    // How many of the L patches of a sequence are masked.
+    std::int64_t count(std::size_t level, std::int64_t path, std::int64_t L) const {
+        const double ratio = 1.0 - 0.25 * half_normal(ratio_keys_[level], path, step_);
+        return std::max<std::int64_t>(1,
+                                      static_cast<std::int64_t>(std::ceil(static_cast<double>(L) * ratio)));
+    }
+
+    void mask(std::size_t level, std::int64_t path, std::span<std::uint8_t> mask) const {
+        mask_first(mask, count(level, path, static_cast<std::int64_t>(mask.size())), order_keys_[level], path,
+                   step_);
+    }
+
+    // Paths of the sequences that the sequences `paths` of a level hand on to the next.
+    std::vector<std::int64_t> children(const FractalConfig& config, std::size_t level,
+                                       const std::vector<std::int64_t>& paths) const {
+        const std::int64_t L = config.tokens(level);
+        std::vector<std::uint8_t> predicted(static_cast<std::size_t>(L), 1);
+        std::vector<std::int64_t> next;
+        for (const std::int64_t path : paths) {
+            if (config.is_mar(level)) {
+                std::ranges::fill(predicted, std::uint8_t{0});
+                mask(level, path, predicted);
+            }
+            for (std::int64_t t = 0; t < L; ++t)
+                if (predicted[static_cast<std::size_t>(t)] != 0) next.push_back(path * L + t);
+        }
+        return next;
+    }
+
+  private:
+    std::vector<PhiloxKey> ratio_keys_, order_keys_;
+    std::uint32_t step_;
+};
+
 }  // namespace
 
 FractalMasks::FractalMasks(const FractalConfig& config, std::span<const std::int64_t> samples,
@@ -70,17 +114,36 @@ FractalMasks::FractalMasks(const FractalConfig& config, std::span<const std::int
 
 FractalMasks training_masks(const FractalConfig& config, std::span<const std::int64_t> samples,
                             std::uint64_t seed, std::uint32_t step) {
-    std::vector<PhiloxKey> ratio_keys, order_keys;
-    for (std::size_t i = 0; i < config.generators(); ++i) {
-        ratio_keys.push_back(random_key(seed, of_level("mask ratio/", i)));
-        order_keys.push_back(random_key(seed, of_level("mask order/", i)));
-    }
+    const TrainingDraw draw(config, seed, step);
     return {config, samples, [&](std::size_t level, std::int64_t path, std::span<std::uint8_t> mask) {
-                const auto L = static_cast<double>(mask.size());
-                const double ratio = 1.0 - 0.25 * half_normal(ratio_keys[level], path, step);
-                const auto count = static_cast<std::int64_t>(std::ceil(L * ratio));
-                mask_first(mask, std::max<std::int64_t>(1, count), order_keys[level], path, step);
+                draw.mask(level, path, mask);
             }};
+}
+
+std::vector<std::int64_t> training_sequences(const FractalConfig& config,
+                                             std::span<const std::int64_t> samples, std::uint64_t seed,
+                                             std::uint32_t step) {
+    const TrainingDraw draw(config, seed, step);
+    std::size_t drawn =
+        config.generators();  // levels up to the last MAR level, whose count is all that counts
+    while (drawn > 0 && !config.is_mar(drawn - 1)) --drawn;
+    std::vector<std::int64_t> paths(samples.begin(), samples.end()), sequences;
+    auto count = static_cast<std::int64_t>(samples.size());
+    for (std::size_t level = 0; level < config.generators(); ++level) {
+        const std::int64_t L = config.tokens(level);
+        sequences.push_back(count);
+        if (level + 1 < drawn) {
+            paths = draw.children(config, level, paths);
+            count = static_cast<std::int64_t>(paths.size());
+        } else if (level + 1 == drawn) {
+            count = 0;
+            for (const std::int64_t path : paths) count += draw.count(level, path, L);
+        } else {
+            count *= L;
+        }
+    }
+    sequences.push_back(count);
+    return sequences;
 }
 
 FractalMasks evaluation_masks(const FractalConfig& config, std::span<const std::int64_t> samples,

@@ -35,6 +35,7 @@ class FractalMasks {
     const LevelMasks& level(std::size_t level) const { return levels_[level]; }
     // Sequences that a level processes, over the whole batch; of the pixel level: pixels.
     std::int64_t sequences(std::size_t level) const { return sequences_[level]; }
+    std::span<const std::int64_t> sequences() const { return sequences_; }
 
   private:
     std::vector<LevelMasks> levels_;
@@ -45,6 +46,11 @@ class FractalMasks {
 // least one, in uniformly random places.
 FractalMasks training_masks(const FractalConfig& config, std::span<const std::int64_t> samples,
                             std::uint64_t seed, std::uint32_t step);
+// How many sequences each level of these masks has (FractalMasks::sequences, the pixel level included),
+// without drawing what the counts do not depend on: a rank needs those of the others' samples in every step.
+std::vector<std::int64_t> training_sequences(const FractalConfig& config,
+                                             std::span<const std::int64_t> samples, std::uint64_t seed,
+                                             std::uint32_t step);
 // Likelihood: one count for all sequences of a level, uniform in 1..L, drawn for (seed, pass, batch);
 // uniformly random places. The mean loss over what is masked then estimates the bound over all orders.
 FractalMasks evaluation_masks(const FractalConfig& config, std::span<const std::int64_t> samples,

@@ -21,6 +21,8 @@ class VitBlock {
     Tensor forward(Tape& tape, const Tensor& x, std::int64_t length, bool causal, NodeId paths,
                    const PassRule& rule) const;
 
+    // The first in their slab.
+    const Parameter& first() const { return *norm1_weight_; }
     // The weights, for the pixel level's sampler.
     PixelSamplerBlock weights() const;
 

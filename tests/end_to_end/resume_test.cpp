@@ -132,7 +132,8 @@ TEST_CASE_FIXTURE(Bench, "end to end: everything that carries state continues bi
                      "--evaluate-every", "3",      "--keep",         "100",
                      "--seed",           "11",     "--validation",   work.path("holdout.bin")};
     train("reference", 9, more);
-    fs::copy(work.at("reference"), work.at("run"), fs::copy_options::copy_symlinks);
+    fs::copy(work.at("reference"), work.at("run"),
+             fs::copy_options::recursive | fs::copy_options::copy_symlinks);
     for (std::int64_t step = 5; step <= 9; ++step) fs::remove(checkpoint("run", step));
 
     train("run", 9, more);

@@ -51,8 +51,12 @@ Outcome Workplace::run(std::string_view program, const Words& arguments) const {
     return start(program, arguments).finish();
 }
 
-Command Workplace::start(std::string_view program, const Words& arguments) const {
-    return {program_path(program), arguments};
+Command Workplace::start(std::string_view name, const Words& arguments) const {
+    return {program_path(name), arguments};
+}
+
+std::filesystem::path Workplace::program(std::string_view name) const {
+    return program_path(name);
 }
 
 std::string Workplace::make_fractals(std::string_view name, int count, int first) const {

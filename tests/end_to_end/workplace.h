@@ -27,6 +27,7 @@ class Workplace {
     // Runs one of the programs that were built beside this one: "train", "sample" or "data".
     Outcome run(std::string_view program, const Words& arguments) const;
     Command start(std::string_view program, const Words& arguments) const;
+    std::filesystem::path program(std::string_view name) const;
 
     // `count` built-in fractals of 8 x 8 pixels in NAME, from picture number `first` on. Returns the path.
     std::string make_fractals(std::string_view name, int count, int first = 0) const;

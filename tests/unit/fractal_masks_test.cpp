@@ -66,6 +66,24 @@ TEST_CASE("masks: selections, paths and counts of all levels belong together") {
     }
 }
 
+TEST_CASE("masks: the sequences of others' samples are counted without their masks") {
+    FractalConfig config = mar_model();
+    for (const std::vector<std::string>& types :
+         std::vector<std::vector<std::string>>{{"mar", "ar", "mar", "ar"},
+                                               {"mar", "mar", "ar", "ar"},
+                                               {"ar", "mar", "ar", "ar"},
+                                               {"mar", "ar", "ar", "ar"},
+                                               {"mar", "mar", "mar", "ar"},
+                                               {"ar", "ar", "ar", "ar"}}) {
+        config.generator_type_list = types;
+        for (const std::uint32_t step : {0u, 7u}) {
+            const auto counted = training_sequences(config, numbers(40, 9), 1, step);
+            const FractalMasks masks = training_masks(config, numbers(40, 9), 1, step);
+            CHECK(std::ranges::equal(counted, masks.sequences()));
+        }
+    }
+}
+
 TEST_CASE("masks: a sample's masks depend on its number, the seed and the step alone") {
     const FractalConfig config = mar_model();
     const FractalMasks together = training_masks(config, numbers(40, 9), 1, 3),

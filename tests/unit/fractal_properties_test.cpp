@@ -90,7 +90,7 @@ ChunkSizes whole(const FractalConfig& config, std::int64_t count) {
 
 // Losses and gradients of the parts of a batch, one after the other, their mean taken over all of them.
 PassResult run_pass(FractalModel& model, const std::vector<Samples>& parts, const PassRule& rule,
-                    const ChunkSizes& chunks, const DrawMasks& draw) {
+                    const ChunkSizes& chunks, const DrawMasks& draw, GradientWatch* watch = nullptr) {
     const FractalConfig& config = model.config();
     std::vector<FractalMasks> masks;
     PassResult result;
@@ -112,7 +112,8 @@ PassResult run_pass(FractalModel& model, const std::vector<Samples>& parts, cons
             const Tensor totals = tape.create(static_cast<std::int64_t>(result.terms.size()), config.channels,
                                               false, Element::f64);
             copy_to_tensor(tape, totals, result.totals.data(), result.totals.size() * 8);
-            model.loss(tape, images, parts[i].ids, masks[i], scales, totals, rule, chunks);
+            model.loss(tape, images, parts[i].ids, masks[i], scales, totals, rule, chunks,
+                       tape.planning() ? nullptr : watch);
             copy_from_tensor(tape, result.totals.data(), totals, result.totals.size() * 8);
         };
         const Plan plan = plan_job(tape, job);
@@ -336,6 +337,41 @@ TEST_CASE("fractal: accumulated batches equal the large one") {
                              dropping(1, 3), model->default_chunks(), drawn_masks(1, 0)),
                     large);
     }
+}
+
+TEST_CASE("fractal: gradients said to be complete do not change any more") {
+    struct Announced : GradientWatch {
+        explicit Announced(const Parameters& all) : parameters(all) {}
+        void complete_from(std::size_t offset) override {
+            tails.push_back(
+                {offset,
+                 {parameters.gradients() + offset, parameters.gradients() + parameters.slab_floats()}});
+        }
+        const Parameters& parameters;
+        std::vector<std::pair<std::size_t, std::vector<float>>> tails;
+    };
+    for (const FractalConfig& config : configs)
+        for (const bool recomputed : {false, true}) {
+            CAPTURE(config.generator_type_list);
+            const auto model = random_model(config);
+            const Samples samples = random_samples(config, 3);
+            ChunkSizes chunks{2};  // the last chunk of each level is smaller than the others
+            for (std::size_t level = 0; level < config.generators(); ++level) chunks.push_back(5);
+            PassRule rule = dropping(1, 0);
+            rule.recompute = recomputed;
+            Announced announced(model->parameters());
+            const PassResult result =
+                run_pass(*model, {samples}, rule, chunks, drawn_masks(1, 0), &announced);
+            std::size_t before = model->parameters().slab_floats();
+            for (const auto& [offset, tail] : announced.tails) {
+                CHECK(offset <= before);
+                before = offset;
+                CHECK(std::ranges::equal(tail, std::span(result.gradients).subspan(offset)));
+            }
+            // Level 0's blocks one by one, and whatever lies below it in time for them.
+            CHECK(announced.tails.size() >=
+                  static_cast<std::size_t>(config.num_blocks_list[0]) + config.generators());
+        }
 }
 
 TEST_CASE("fractal: every parameter has a gradient") {
