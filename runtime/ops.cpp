@@ -6,95 +6,23 @@
 #include <vector>
 
 #include "kernels/attention.h"
-#include "kernels/convert.h"
 #include "kernels/cross_entropy.h"
-#include "kernels/dropout.h"
 #include "kernels/embedding.h"
 #include "kernels/gated_silu.h"
 #include "kernels/gather.h"
 #include "kernels/gelu.h"
-#include "kernels/layernorm.h"
 #include "kernels/matmul.h"
 #include "kernels/reduce.h"
 #include "kernels/residual.h"
-#include "kernels/rmsnorm.h"
 #include "kernels/rotary.h"
 #include "kernels/sequence.h"
+#include "runtime/gradients.h"
 #include "runtime/launch.h"
 
 namespace {
 
 void require(bool fits, const char* what) {
     if (!fits) throw std::logic_error(what);
-}
-
-Tensor scratch(Tape& tape, std::int64_t floats) {
-    return tape.create(1, floats, false);
-}
-
-// A tensor of the tape's precision that gradients flow into.
-Tensor activation(Tape& tape, std::int64_t rows, std::int64_t width) {
-    return tape.create(rows, width, true, tape.activation());
-}
-
-// y = x, one of them float and the other bf16; y(), x() are called when the tape runs.
-template <class Y, class X>
-void convert(Tape& tape, Y y, X x, std::int64_t count) {
-    if (tape.planning()) return;
-    const Data to = y(), from = x();
-    if (to.element == Element::bf16)
-        LAUNCH(tape, round_to_bf16, static_cast<bf16*>(to.address), static_cast<const float*>(from.address),
-               count);
-    else
-        LAUNCH(tape, widen_bf16, static_cast<float*>(to.address), static_cast<const bf16*>(from.address),
-               count);
-}
-
-// Opens the gradient of `node` and lets `overwrite(target)` fill what target() points at: the gradient
-// itself, or a temporary one that is then added to what is there.
-template <class Overwrite>
-void write_gradient(Tape& tape, NodeId node, Overwrite overwrite) {
-    if (!tape.open_gradient(node)) {
-        overwrite([&] { return tape.gradient_data(node); });
-        return;
-    }
-    const Tensor part = tape.create(tape.rows(node), tape.width(node), false, tape.element(node));
-    overwrite([&] { return tape.data(part); });
-    LAUNCH(tape, residual_backward_accumulate, tape.gradient_data(node), tape.data(part),
-           tape.elements(node));
-}
-
-// The gradient of `to` takes all of that of `from`, without a copy where that can be.
-void pass_gradient(Tape& tape, NodeId to, NodeId from) {
-    if (tape.share_gradient(to, from)) return;
-    const std::int64_t count = tape.elements(from);
-    const auto source = [&] { return tape.gradient_data(from); };
-    if (tape.element(to) != tape.element(from))
-        write_gradient(tape, to, [&](auto target) { convert(tape, target, source, count); });
-    else if (tape.open_gradient(to))
-        LAUNCH(tape, residual_backward_accumulate, tape.gradient_data(to), source(), count);
-    else
-        LAUNCH(tape, copy_rows, tape.gradient_data(to), count, source(), count, 1, count);
-}
-
-// x with elements of another type; the gradient is converted back.
-Tensor converted(Tape& tape, const Tensor& x, Element element) {
-    if (tape.element(x.node()) == element) return x;
-    const bool differentiable = tape.differentiable(x.node());
-    const Tensor y = tape.create(x.rows(), x.width(), differentiable, element);
-    convert(
-        tape, [&] { return tape.data(y); }, [&] { return tape.data(x); }, tape.elements(x.node()));
-    if (tape.recording() && differentiable)
-        tape.record({x.node(), y.node()}, {}, [&tape, x = x.node(), y = y.node()] {
-            if (tape.has_gradient(y)) pass_gradient(tape, x, y);
-        });
-    return y;
-}
-
-Dropout element_dropout(const Tape& tape, const DropoutRule& rule, NodeId x) {
-    if (rule.probability == 0) return {0, {}, 0, nullptr, tape.elements(x)};
-    return {rule.probability, rule.key, rule.step, tape.value<std::int64_t>(rule.paths),
-            tape.elements(x) / tape.rows(rule.paths)};
 }
 
 // Backward of a product whose weight's rows start at `weight` and number N.
@@ -131,33 +59,6 @@ Tensor linear_rows(Tape& tape, const Tensor& input, const Parameter& weight, con
     return y;
 }
 
-Tensor layernorm_as(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias,
-                    float epsilon, Element element) {
-    const std::int64_t rows = x.rows(), width = x.width();
-    const Tensor y = tape.create(rows, width, true, element), mean = tape.create(rows, 1, false),
-                 rstd = tape.create(rows, 1, false);
-    LAUNCH(tape, layernorm_forward, tape.data(y), tape.value(mean), tape.value(rstd), tape.value(x),
-           weight.value, bias.value, rows, width, epsilon);
-    if (tape.recording())
-        tape.record(
-            {x.node(), y.node()}, {x.node(), mean.node(), rstd.node()},
-            [&tape, x = x.node(), y = y.node(), mean = mean.node(), rstd = rstd.node(), weight = &weight,
-             bias = &bias, rows, width] {
-                if (!tape.has_gradient(y)) return;
-                const Tensor workspace =
-                    scratch(tape, SIZE_ON(tape.device(), layernorm_backward_workspace, width));
-                if (tape.open_gradient(x))
-                    LAUNCH(tape, layernorm_backward_accumulate, tape.gradient(x), weight->gradient,
-                           bias->gradient, tape.value(workspace), tape.gradient_data(y), tape.value(x),
-                           weight->value, tape.value(mean), tape.value(rstd), rows, width);
-                else
-                    LAUNCH(tape, layernorm_backward, tape.gradient(x), weight->gradient, bias->gradient,
-                           tape.value(workspace), tape.gradient_data(y), tape.value(x), weight->value,
-                           tape.value(mean), tape.value(rstd), rows, width);
-            });
-    return y;
-}
-
 }  // namespace
 
 Tensor linear(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias) {
@@ -190,35 +91,6 @@ Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const P
             });
     return y;
 }
-Tensor layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias, float epsilon) {
-    return layernorm_as(tape, x, weight, bias, epsilon, tape.activation());
-}
-Tensor stream_layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias,
-                        float epsilon) {
-    return layernorm_as(tape, x, weight, bias, epsilon, Element::f32);
-}
-Tensor rmsnorm(Tape& tape, const Tensor& x, const Parameter& weight, float epsilon) {
-    const std::int64_t rows = x.rows(), width = x.width();
-    const Tensor y = activation(tape, rows, width), rstd = tape.create(rows, 1, false);
-    LAUNCH(tape, rmsnorm_forward, tape.data(y), tape.value(rstd), tape.value(x), weight.value, rows, width,
-           epsilon);
-    if (tape.recording())
-        tape.record({x.node(), y.node()}, {x.node(), rstd.node()},
-                    [&tape, x = x.node(), y = y.node(), rstd = rstd.node(), weight = &weight, rows, width] {
-                        if (!tape.has_gradient(y)) return;
-                        const Tensor workspace =
-                            scratch(tape, SIZE_ON(tape.device(), rmsnorm_backward_workspace, width));
-                        if (tape.open_gradient(x))
-                            LAUNCH(tape, rmsnorm_backward_accumulate, tape.gradient(x), weight->gradient,
-                                   tape.value(workspace), tape.gradient_data(y), tape.value(x), weight->value,
-                                   tape.value(rstd), rows, width);
-                        else
-                            LAUNCH(tape, rmsnorm_backward, tape.gradient(x), weight->gradient,
-                                   tape.value(workspace), tape.gradient_data(y), tape.value(x), weight->value,
-                                   tape.value(rstd), rows, width);
-                    });
-    return y;
-}
 Tensor gated_silu(Tape& tape, const Tensor& gate_up) {
     const std::int64_t rows = gate_up.rows(), hidden = gate_up.width() / 2;
     const Tensor y = activation(tape, rows, hidden);
@@ -232,52 +104,6 @@ Tensor gated_silu(Tape& tape, const Tensor& gate_up) {
                                    rows, hidden);
                         });
                     });
-    return y;
-}
-Tensor dropout(Tape& tape, const Tensor& x, const DropoutRule& rule) {
-    if (rule.probability == 0) return x;
-    const Tensor y = tape.create(x.rows(), x.width(), true, tape.element(x.node()));
-    LAUNCH(tape, dropout_forward, tape.data(y), tape.data(x), tape.rows(rule.paths),
-           element_dropout(tape, rule, y.node()));
-    if (tape.recording())
-        tape.record({x.node(), y.node()}, {rule.paths}, [&tape, x = x.node(), y = y.node(), rule] {
-            if (!tape.has_gradient(y)) return;
-            write_gradient(tape, x, [&](auto target) {
-                LAUNCH(tape, dropout_backward, target(), tape.gradient_data(y), tape.rows(rule.paths),
-                       element_dropout(tape, rule, y));
-            });
-        });
-    return y;
-}
-Tensor residual(Tape& tape, const Tensor& x, const Tensor& branch, const DropoutRule& dropout) {
-    const bool drops = dropout.probability > 0;
-    const Tensor y = tape.create(x.rows(), x.width(), true);
-    if (drops)
-        LAUNCH(tape, residual_dropout_forward, tape.value(y), tape.value(x), tape.data(branch),
-               tape.rows(dropout.paths), element_dropout(tape, dropout, y.node()));
-    else
-        LAUNCH(tape, residual_forward, tape.value(y), tape.value(x), tape.data(branch),
-               tape.elements(y.node()));
-    if (!tape.recording()) return y;
-    const auto backward = [&tape, x = x.node(), branch = branch.node(), y = y.node(), dropout, drops] {
-        if (!tape.has_gradient(y)) return;
-        if (drops) {
-            write_gradient(tape, branch, [&](auto target) {
-                auto source = [&] { return tape.gradient_data(y); };
-                const bool converts = tape.element(branch) != tape.element(y);
-                if (converts) convert(tape, target, source, tape.elements(y));
-                LAUNCH(tape, dropout_backward, target(), converts ? target() : source(),
-                       tape.rows(dropout.paths), element_dropout(tape, dropout, y));
-            });
-        } else {
-            pass_gradient(tape, branch, y);
-        }
-        pass_gradient(tape, x, y);
-    };
-    if (drops)
-        tape.record({x.node(), branch.node(), y.node()}, {dropout.paths}, backward);
-    else
-        tape.record({x.node(), branch.node(), y.node()}, {}, backward);
     return y;
 }
 RotaryTable::RotaryTable(Device device, std::int64_t grid, std::int64_t head_dim)

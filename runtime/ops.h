@@ -12,16 +12,8 @@
 
 #include "kernels/philox.h"
 #include "runtime/parameters.h"
+#include "runtime/stream_ops.h"
 #include "runtime/tape.h"
-
-// Which numbers a dropout draws: a key for (seed, name), the step, and the path of each sequence (int64
-// [sequences]).
-struct DropoutRule {
-    float probability = 0;
-    PhiloxKey key;
-    std::uint32_t step = 0;
-    NodeId paths = -1;
-};
 
 // y [rows, N] = x [rows, K] W^T + b; W [N, K], b [N] or null.
 Tensor linear(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias);
@@ -33,18 +25,8 @@ Tensor linear_pair(Tape& tape, const Tensor& x, const Parameter& first, const Pa
 // gelu(x W^T + b), exact.
 Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias);
 
-Tensor layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias, float epsilon);
-// The same as the start of a residual stream: fp32.
-Tensor stream_layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias,
-                        float epsilon);
-Tensor rmsnorm(Tape& tape, const Tensor& x, const Parameter& weight, float epsilon);
 // silu(a) * b for rows that hold a then b: [rows, 2 H] -> [rows, H].
 Tensor gated_silu(Tape& tape, const Tensor& gate_up);
-// x with elements dropped; the rule's sequences have rows / sequences tokens each.
-Tensor dropout(Tape& tape, const Tensor& x, const DropoutRule& rule);
-// x + dropout(branch); the rule's sequences have rows / sequences tokens each.
-Tensor residual(Tape& tape, const Tensor& x, const Tensor& branch, const DropoutRule& dropout);
-
 // Cosines and sines of the 2-D rotary embedding for the condition token and a grid of grid x grid tokens: two
 // tables [1 + grid^2, head_dim / 2].
 struct RotaryTable {

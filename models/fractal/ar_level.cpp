@@ -74,14 +74,14 @@ Tensor ArLevel::block_forward(Tape& tape, const Block& block, const Tensor& x, N
         linear(tape, rmsnorm(tape, x, *block.attention_norm, rmsnorm_epsilon), *block.wqkv, nullptr);
     rotary(tape, qkv, rotary_, length_, heads_, 0);
     const Tensor attended = attention(tape, qkv, length_, heads_, true, {});
-    const Tensor h =
-        residual(tape, x, linear(tape, attended, *block.wo, nullptr), dropout(block.attention_purpose));
-    return residual(tape, h, feed_forward(tape, block, h), dropout(block.feed_forward_purpose));
+    const auto [h, normed] =
+        residual_rmsnorm(tape, x, linear(tape, attended, *block.wo, nullptr),
+                         dropout(block.attention_purpose), *block.ffn_norm, rmsnorm_epsilon);
+    return residual(tape, h, feed_forward(tape, block, normed), dropout(block.feed_forward_purpose));
 }
 
-Tensor ArLevel::feed_forward(Tape& tape, const Block& block, const Tensor& x) const {
-    const Tensor gate_up =
-        linear_pair(tape, rmsnorm(tape, x, *block.ffn_norm, rmsnorm_epsilon), *block.w1, *block.w3);
+Tensor ArLevel::feed_forward(Tape& tape, const Block& block, const Tensor& normed) const {
+    const Tensor gate_up = linear_pair(tape, normed, *block.w1, *block.w3);
     return linear(tape, gated_silu(tape, gate_up), *block.w2, nullptr);
 }
 
@@ -121,9 +121,9 @@ Tensor ArLevel::step(Tape& tape, std::int64_t t, const Tensor& condition, const 
         rotary(tape, qkv, rotary_, 1, heads_, t);
         const Tensor attended =
             attention_decode(tape, qkv, cache.keys[i], cache.values[i], heads_, t, length_);
-        const Tensor h = residual(tape, x, packed_linear(tape, attended, weights.wo, width_), {});
-        const Tensor gate_up =
-            packed_linear(tape, rmsnorm(tape, h, *block.ffn_norm, rmsnorm_epsilon), weights.w13, 2 * hidden_);
+        const auto [h, normed] = residual_rmsnorm(tape, x, packed_linear(tape, attended, weights.wo, width_),
+                                                  {}, *block.ffn_norm, rmsnorm_epsilon);
+        const Tensor gate_up = packed_linear(tape, normed, weights.w13, 2 * hidden_);
         x = residual(tape, h, packed_linear(tape, gated_silu(tape, gate_up), weights.w2, width_), {});
     }
     return layernorm(tape, x, *norm_weight_, *norm_bias_, layernorm_epsilon);

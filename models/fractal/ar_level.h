@@ -59,7 +59,7 @@ class ArLevel {
 
     Tensor block_forward(Tape& tape, const Block& block, const Tensor& x, NodeId paths,
                          const PassRule& rule) const;
-    Tensor feed_forward(Tape& tape, const Block& block, const Tensor& x) const;
+    Tensor feed_forward(Tape& tape, const Block& block, const Tensor& normed) const;
 
     std::int64_t length_, width_, hidden_, heads_;
     RotaryTable rotary_;

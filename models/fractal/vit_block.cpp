@@ -37,9 +37,9 @@ Tensor VitBlock::forward(Tape& tape, const Tensor& x, std::int64_t length, bool 
     const Tensor qkv =
         linear(tape, layernorm(tape, x, *norm1_weight_, *norm1_bias_, epsilon), *qkv_weight_, qkv_bias_);
     const Tensor attended = attention(tape, qkv, length, heads_, causal, drop("attn"));
-    const Tensor h = residual(tape, x, linear(tape, attended, *proj_weight_, proj_bias_), drop("attn.proj"));
-    const Tensor hidden = linear_gelu(tape, layernorm(tape, h, *norm2_weight_, *norm2_bias_, epsilon),
-                                      *fc1_weight_, *fc1_bias_);
+    const auto [h, normed] = residual_layernorm(tape, x, linear(tape, attended, *proj_weight_, proj_bias_),
+                                                drop("attn.proj"), *norm2_weight_, *norm2_bias_, epsilon);
+    const Tensor hidden = linear_gelu(tape, normed, *fc1_weight_, *fc1_bias_);
     return residual(tape, h, linear(tape, dropout(tape, hidden, drop("mlp.fc1")), *fc2_weight_, fc2_bias_),
                     drop("mlp.fc2"));
 }

@@ -158,6 +158,38 @@ DEVICE_TEST("gradient: residual") {
         .run();
 }
 
+DEVICE_TEST("gradient: a residual sum and the norm behind it, both used") {
+    for (const float probability : {0.0f, 0.3f}) {
+        CAPTURE(probability);
+        Weights layer;
+        const Parameter& weight = layer.add("weight", {5});
+        const Parameter& bias = layer.add("bias", {5});
+        const auto rule = [&](const Tensor& paths) {
+            DropoutRule dropout = dropout_rule(paths);
+            dropout.probability = probability;
+            return dropout;
+        };
+        Check(device, {{6, 5, 7}, {6, 5, 8}}, layer.draw(device),
+              weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
+                  const Tensor paths = constant<std::int64_t>(tape, 3, {4, 5, 9});
+                  const auto [sum, normed] =
+                      residual_layernorm(tape, in[0], in[1], rule(paths), weight, bias, epsilon);
+                  return residual(tape, sum, normed, {});
+              }))
+            .run();
+        Weights root;
+        const Parameter& scale = root.add("scale", {5});
+        Check(device, {{6, 5, 7}, {6, 5, 8}}, root.draw(device),
+              weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
+                  const Tensor paths = constant<std::int64_t>(tape, 3, {4, 5, 9});
+                  const auto [sum, normed] =
+                      residual_rmsnorm(tape, in[0], in[1], rule(paths), scale, epsilon);
+                  return residual(tape, sum, normed, {});
+              }))
+            .run();
+    }
+}
+
 DEVICE_TEST("gradient: rotary turns the gradient in place") {
     const RotaryTable table(device, 2, 4);
     for (const std::int64_t first_position : {0, 2}) {
