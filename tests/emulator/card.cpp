@@ -61,7 +61,7 @@ void poison([[maybe_unused]] const std::byte* begin, [[maybe_unused]] const Allo
 }
 
 bool host_may_touch(std::size_t bytes_used) {
-    constexpr std::size_t automatic_limit = std::size_t{64} << 20;
+    constexpr std::size_t automatic_limit = 4 << 20;
     const HostAccess access = card().host;
     return access == HostAccess::open || (access == HostAccess::automatic && bytes_used > automatic_limit);
 }

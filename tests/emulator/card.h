@@ -7,7 +7,7 @@
 //   memory=64M       another amount of memory, in bytes or with K, M, G (16G)
 //   order=reversed   the order of threads: forward, reversed, shuffled or shuffled:SEED
 //   host=closed      whether the host may touch the card's memory: open, closed, or automatic, which is
-//                    closed while no more than 64 MiB are in use (automatic)
+//                    closed while no more than 4 MiB are in use (automatic)
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,7 @@ struct ThreadOrder {
 };
 
 // Whether the host may touch the card's memory. Closing it costs time for each page in use.
-enum class HostAccess { open, closed, automatic };  // automatic: closed up to 64 MiB
+enum class HostAccess { open, closed, automatic };  // automatic: closed up to 4 MiB
 
 struct Card {
     int devices = 1;

@@ -26,10 +26,31 @@ __attribute__((weak)) void AnnotateIgnoreWritesBegin(const char* file, int line)
 __attribute__((weak)) void AnnotateIgnoreWritesEnd(const char* file, int line);
 }
 
+// jump_fcontext with the processor's prediction of returns kept right, which makes a switch cost half as
+// much. It leaves its stack by a jump, not by the return that the processor expects behind a call, so that
+// every return on the new stack would be predicted to where the one before it goes. Here it jumps to that
+// missing return.
+#if defined(__x86_64__) && defined(__ELF__)
+extern "C" boost::context::detail::transfer_t emulator_jump(void* context, void* data);
+asm(R"(
+    .text
+    .type emulator_jump, @function
+emulator_jump:
+    call 1f
+    ret
+1:  lea 2f(%rip), %rax
+    push %rax
+    jmp jump_fcontext@PLT
+2:  ret
+    .size emulator_jump, .-emulator_jump
+)");
+#else
+constexpr auto emulator_jump = boost::context::detail::jump_fcontext;
+#endif
+
 namespace emulator {
 namespace {
 
-using boost::context::detail::jump_fcontext;
 using boost::context::detail::make_fcontext;
 using boost::context::detail::transfer_t;
 
@@ -131,7 +152,7 @@ void Fiber::jump(Fiber& to) {
     __sanitizer_start_switch_fiber(&fake_stack_, to.bottom_, to.bytes_);
 #endif
     if (thread_sanitizer()) __tsan_switch_to_fiber(to.sanitized_thread_, without_synchronisation);
-    const transfer_t transfer = jump_fcontext(to.context_, this);
+    const transfer_t transfer = emulator_jump(to.context_, this);
     auto& from = *static_cast<Fiber*>(transfer.data);
     from.context_ = transfer.fctx;
     arrive(from);
