@@ -88,6 +88,12 @@ CUgraphExec_st* end_recording(CUstream_st* stream) {
     return executable;
 }
 
+void forget_recording(CUstream_st* stream) noexcept {
+    cudaGraph_t graph = nullptr;
+    if (cudaStreamEndCapture(stream, &graph) == cudaSuccess) cudaGraphDestroy(graph);
+    cudaGetLastError();  // of what could not be recorded: whoever queued it has reported it
+}
+
 void launch_graph(CUgraphExec_st* graph, CUstream_st* stream) {
     check(cudaGraphLaunch(graph, stream), "launch of a graph");
 }

@@ -7,16 +7,21 @@ DeviceGraph::~DeviceGraph() {
         if (handle_ != nullptr) cuda_device::destroy_graph(handle_);
 }
 
-void DeviceGraph::begin(Stream stream) {
+void DeviceGraph::launch(Stream stream) const {
+    if constexpr (cuda_backend_built) cuda_device::launch_graph(handle_, stream.handle);
+}
+
+GraphRecording::GraphRecording(Stream stream) : stream_(stream) {
     if constexpr (cuda_backend_built) cuda_device::begin_recording(stream.handle);
 }
 
-DeviceGraph DeviceGraph::end(Stream stream) {
-    DeviceGraph graph;
-    if constexpr (cuda_backend_built) graph.handle_ = cuda_device::end_recording(stream.handle);
-    return graph;
+GraphRecording::~GraphRecording() {
+    if constexpr (cuda_backend_built)
+        if (!finished_) cuda_device::forget_recording(stream_.handle);
 }
 
-void DeviceGraph::launch(Stream stream) const {
-    if constexpr (cuda_backend_built) cuda_device::launch_graph(handle_, stream.handle);
+DeviceGraph GraphRecording::finish() {
+    finished_ = true;
+    if constexpr (cuda_backend_built) return DeviceGraph(cuda_device::end_recording(stream_.handle));
+    return {};
 }

@@ -73,22 +73,115 @@ void print_plan(const FractalTrainer& trainer, const FractalModel& model) {
     fmt::print("{:<28}{:>10.1f} MiB\n", "together", mebibytes(trainer.state_bytes() + trainer.plan().bytes));
 }
 
+// Measures validation bits/dim and draws a sample sheet.
+class Evaluation {
+  public:
+    // Plans its memory, and takes none before run(). Rank 0 evaluates while the others wait.
+    Evaluation(const FractalJob& job, const Comm& comm, FractalTrainer& trainer, const PackedFile* validation)
+        : job_(job), comm_(comm), trainer_(trainer), validation_(validation) {
+        if (comm.rank() > 0) return;
+        const FractalConfig& config = trainer.model().config();
+        columns_ = config.class_num > 0 ? std::min(job.sheet_columns, config.class_num) : job.sheet_columns;
+        guidance_ = config.class_num > 0 ? static_cast<float>(job.sheet_guidance) : 1.0f;
+        sampler_ =
+            std::make_unique<FractalSampler>(trainer.model(), columns_ * job.sheet_rows, guidance_ != 1);
+        if (validation != nullptr) likelihood_ = std::make_unique<Likelihood>(trainer.model(), batch_size);
+    }
+
+    std::size_t planned_bytes() const {
+        return (sampler_ ? sampler_->plan().bytes : 0) + (likelihood_ ? likelihood_->plan().bytes : 0);
+    }
+
+    std::optional<double> run(const RunFolder& folder, Progress& progress) {
+        std::optional<double> bits;
+        trainer_.with_evaluation_weights([&] {
+            if (comm_.rank() > 0) return;
+            if (validation_ != nullptr) bits = measure();
+            write_sheet(folder);
+        });
+        if (comm_.rank() > 0) return bits;
+        const auto sheet = folder.sheet(trainer_.steps_done()).string();
+        if (bits)
+            progress.say(fmt::format(
+                "step {}: validation {:.4f} bits/dim (entropy {:.2f}, PNG {:.2f}, WebP {:.2f})  {}",
+                trainer_.steps_done(), *bits, baselines().entropy, baselines().png, baselines().webp, sheet));
+        else
+            progress.say(fmt::format("step {}: {}", trainer_.steps_done(), sheet));
+        return bits;
+    }
+
+  private:
+    static constexpr std::int64_t batch_size = 32;
+
+    const Baselines& baselines() {
+        if (baselines_.images == 0) baselines_ = measure_baselines(*validation_, job_.validation_images);
+        return baselines_;
+    }
+
+    double measure() {
+        likelihood_->restart();
+        const std::int64_t images = std::min(job_.validation_images, validation_->count());
+        Batch batch;
+        for (std::int64_t first = 0; first < images; first += batch_size) {
+            read_batch(*validation_, first, std::min(batch_size, images - first), batch);
+            const std::vector<std::int64_t> unconditional(batch.labels.size(), -1);
+            likelihood_->add(batch.pixels, unconditional);
+        }
+        return likelihood_->bits_per_dim();
+    }
+
+    void write_sheet(const RunFolder& folder) {
+        const FractalConfig& config = trainer_.model().config();
+        std::vector<std::int64_t> classes;
+        for (std::int64_t i = 0; i < columns_ * job_.sheet_rows; ++i)
+            classes.push_back(config.class_num > 0 ? i % columns_ : -1);
+        SampleRule rule;
+        rule.guidance = guidance_;
+        rule.temperature = static_cast<float>(job_.sheet_temperature);
+        rule.filter_threshold = 1e-4f;
+        rule.seed = job_.training.seed;
+        const auto images = sampler_->sample(classes, rule);
+        write_png(folder.sheet(trainer_.steps_done()),
+                  image_sheet(images, static_cast<int>(config.channels),
+                              static_cast<int>(config.image_size()), static_cast<int>(columns_)));
+    }
+
+    const FractalJob& job_;
+    const Comm& comm_;
+    FractalTrainer& trainer_;
+    const PackedFile* validation_;
+    std::int64_t columns_ = 0;
+    float guidance_ = 1;
+    Baselines baselines_;
+    std::unique_ptr<Likelihood> likelihood_;
+    std::unique_ptr<FractalSampler> sampler_;
+};
+
 // Ranks on the same processor share its memory. All look before any takes its part.
-void require_memory(const FractalTrainer& trainer, const Comm& comm) {
+void require_memory(const FractalTrainer& trainer, const Evaluation& evaluation, const Comm& comm) {
     const int sharing = trainer.device() == Device::cpu ? comm.local_ranks() : 1;
-    const std::size_t needed = trainer.state_bytes() + trainer.plan().bytes,
+    const std::size_t step = trainer.state_bytes() + trainer.plan().bytes,
+                      needed = step + evaluation.planned_bytes(),
                       there = static_cast<std::size_t>(
                           comm.smallest(static_cast<std::int64_t>(available_memory(trainer.device()))) /
                           sharing);
     if (needed > there)
         fail(
-            "the run needs {:.0f} MiB{} ({:.0f} for the model and its optimizer, {:.0f} for activations), "
-            "{:.0f} MiB are free{}; "
-            "--recompute or smaller --chunks lower the activations",
+            "the run needs {:.0f} MiB{} ({:.0f} for the model and its optimizer, {:.0f} for activations, "
+            "{:.0f} for "
+            "evaluations), "
+            "{:.0f} MiB are free{}; {}",
             static_cast<double>(needed) / 0x1p20, comm.ranks() > 1 ? " on each rank" : "",
             static_cast<double>(trainer.state_bytes()) / 0x1p20,
-            static_cast<double>(trainer.plan().bytes) / 0x1p20, static_cast<double>(there) / 0x1p20,
-            sharing > 1 ? " for each" : "");
+            static_cast<double>(trainer.plan().bytes) / 0x1p20,
+            static_cast<double>(evaluation.planned_bytes()) / 0x1p20, static_cast<double>(there) / 0x1p20,
+            sharing > 1 ? " for each" : "",
+            trainer.state_bytes() > there
+                ? "the model alone is too large; --shard-optimizer divides its optimizer among several ranks"
+            : step <= there
+                ? "fewer --sheet-columns and --sheet-rows need less for evaluations"
+                : "--recompute, smaller --chunks, or a smaller --batch with more --accumulation lower the "
+                  "activations");
 }
 
 std::string config_json(const FractalConfig& config, const TrainingSettings& settings,
@@ -134,83 +227,6 @@ bool resume_newest(FractalTrainer& trainer, const Comm& comm, const RunFolder& f
     return false;
 }
 
-// Measures validation bits/dim and draws a sample sheet.
-class Evaluation {
-  public:
-    Evaluation(const FractalJob& job, const Comm& comm, FractalTrainer& trainer, const RunFolder& folder,
-               const PackedFile* validation)
-        : job_(job), comm_(comm), trainer_(trainer), folder_(folder), validation_(validation) {}
-
-    // Rank 0 evaluates while the others wait.
-    std::optional<double> run(Progress& progress) {
-        std::optional<double> bits;
-        trainer_.with_evaluation_weights([&] {
-            if (comm_.rank() > 0) return;
-            if (validation_ != nullptr) bits = measure();
-            write_sheet();
-        });
-        if (comm_.rank() > 0) return bits;
-        const auto sheet = folder_.sheet(trainer_.steps_done()).string();
-        if (bits)
-            progress.say(fmt::format(
-                "step {}: validation {:.4f} bits/dim (entropy {:.2f}, PNG {:.2f}, WebP {:.2f})  {}",
-                trainer_.steps_done(), *bits, baselines().entropy, baselines().png, baselines().webp, sheet));
-        else
-            progress.say(fmt::format("step {}: {}", trainer_.steps_done(), sheet));
-        return bits;
-    }
-
-  private:
-    const Baselines& baselines() {
-        if (baselines_.images == 0) baselines_ = measure_baselines(*validation_, job_.validation_images);
-        return baselines_;
-    }
-
-    double measure() {
-        constexpr std::int64_t batch_size = 32;
-        if (!likelihood_plan_) likelihood_plan_ = std::make_unique<Likelihood>(trainer_.model(), batch_size);
-        likelihood_plan_->restart();
-        const std::int64_t images = std::min(job_.validation_images, validation_->count());
-        Batch batch;
-        for (std::int64_t first = 0; first < images; first += batch_size) {
-            read_batch(*validation_, first, std::min(batch_size, images - first), batch);
-            const std::vector<std::int64_t> unconditional(batch.labels.size(), -1);
-            likelihood_plan_->add(batch.pixels, unconditional);
-        }
-        return likelihood_plan_->bits_per_dim();
-    }
-
-    void write_sheet() {
-        const FractalConfig& config = trainer_.model().config();
-        const std::int64_t columns =
-            config.class_num > 0 ? std::min(job_.sheet_columns, config.class_num) : job_.sheet_columns;
-        std::vector<std::int64_t> classes;
-        for (std::int64_t i = 0; i < columns * job_.sheet_rows; ++i)
-            classes.push_back(config.class_num > 0 ? i % columns : -1);
-        SampleRule rule;
-        rule.guidance = config.class_num > 0 ? static_cast<float>(job_.sheet_guidance) : 1.0f;
-        rule.temperature = static_cast<float>(job_.sheet_temperature);
-        rule.filter_threshold = 1e-4f;
-        rule.seed = job_.training.seed;
-        if (!sampler_)
-            sampler_ = std::make_unique<FractalSampler>(
-                trainer_.model(), static_cast<std::int64_t>(classes.size()), rule.guidance != 1);
-        const auto images = sampler_->sample(classes, rule);
-        write_png(folder_.sheet(trainer_.steps_done()),
-                  image_sheet(images, static_cast<int>(config.channels),
-                              static_cast<int>(config.image_size()), static_cast<int>(columns)));
-    }
-
-    const FractalJob& job_;
-    const Comm& comm_;
-    FractalTrainer& trainer_;
-    const RunFolder& folder_;
-    const PackedFile* validation_;
-    Baselines baselines_;
-    std::unique_ptr<Likelihood> likelihood_plan_;
-    std::unique_ptr<FractalSampler> sampler_;
-};
-
 // Sums since the last logged step.
 struct Window {
     double loss = 0, bits = 0;
@@ -219,8 +235,7 @@ struct Window {
 };
 
 void train(const FractalJob& job, const Comm& comm, FractalTrainer& trainer, const TrainingSettings& settings,
-           const PackedFile& data, const PackedFile* validation, const RunFolder& folder) {
-    Evaluation evaluation(job, comm, trainer, folder, validation);
+           const PackedFile& data, Evaluation& evaluation, const RunFolder& folder) {
     const std::int64_t every =
         job.evaluate_every > 0 ? job.evaluate_every : std::max<std::int64_t>(1, settings.steps / 8);
     const std::int64_t save_every = job.save_every > 0 ? job.save_every : every;
@@ -260,7 +275,7 @@ void train(const FractalJob& job, const Comm& comm, FractalTrainer& trainer, con
                       logs);
         progress.pause();
         if (evaluates) {
-            row.validation_bits_per_dim = evaluation.run(progress);
+            row.validation_bits_per_dim = evaluation.run(folder, progress);
             const bool better = row.validation_bits_per_dim && *row.validation_bits_per_dim < best;
             if (better) best = *row.validation_bits_per_dim;
             if (comm.any(better)) trainer.save(folder.best_checkpoint(), data.classes(), best, false);
@@ -310,7 +325,8 @@ void run_job(const FractalJob& job, const Comm& comm) {
     if (job.plan) return print_plan(trainer, trainer.model());
     if (!data) fail_usage("--data is required");
     if (job.out.empty()) fail_usage("--out is required");
-    require_memory(trainer, comm);
+    Evaluation evaluation(job, comm, trainer, validation.get());
+    require_memory(trainer, evaluation, comm);
     if (comm.local_rank() == 0) data->verify();
     if (validation && comm.rank() == 0) validation->verify();
 
@@ -330,7 +346,7 @@ void run_job(const FractalJob& job, const Comm& comm) {
                comm.ranks() > 1 ? fmt::format(" on each of {} ranks", comm.ranks()) : "");
     stop_signals::finish_step_first();
     if (job.profile) start_profile();
-    train(job, comm, trainer, settings, *data, validation.get(), folder);
+    train(job, comm, trainer, settings, *data, evaluation, folder);
     if (job.profile) fmt::print("{}", profile_table());
 }
 

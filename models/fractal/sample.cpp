@@ -11,6 +11,7 @@
 #include "runtime/error.h"
 #include "runtime/image_ops.h"
 #include "runtime/profile.h"
+#include "runtime/require_memory.h"
 
 namespace {
 
@@ -78,10 +79,8 @@ std::vector<std::uint8_t> FractalSampler::draw(const EditTask* task, std::span<c
         if (label < -1 || label >= config.class_num)
             fail_usage("class {} is out of range: the model has classes 0 to {}", label,
                        config.class_num - 1);
-    if (tape_.arena().slab_bytes() < plan_.bytes && plan_.bytes > available_memory(tape_.device()))
-        fail("sampling {} images at once needs {:.0f} MiB, {:.0f} MiB are free: draw fewer at once", batch_,
-             static_cast<double>(plan_.bytes) / 0x1p20,
-             static_cast<double>(available_memory(tape_.device())) / 0x1p20);
+    require_memory(tape_, plan_, fmt::format("sampling {} images at once", batch_),
+                   "draw fewer at once (--batch, --count, --sheet-rows)");
     std::vector<std::uint8_t> bytes(
         classes.size() *
         static_cast<std::size_t>(config.channels * config.image_size() * config.image_size()));
@@ -210,10 +209,12 @@ bool FractalSampler::replayable(const Job& job) const {
     return job.task == nullptr && !record_draws_ && replay_.empty() && replay_orders_.empty() && !profiling();
 }
 
-GraphCache::Key FractalSampler::graph_key(const SampleRule& rule, GraphCache::Key shape) {
+GraphCache::Key FractalSampler::graph_key(const SampleRule& rule, GraphCache::Key shape) const {
     shape.insert(shape.end(), {static_cast<std::int64_t>(rule.seed), rule.greedy ? 1 : 0,
                                std::bit_cast<std::int32_t>(rule.temperature),
-                               std::bit_cast<std::int32_t>(rule.filter_threshold)});
+                               std::bit_cast<std::int32_t>(rule.filter_threshold),
+                               // Parameters::use_values may have put others in the weights' place.
+                               std::bit_cast<std::int64_t>(model_.parameters().all().front().value)});
     return shape;
 }
 

@@ -96,7 +96,7 @@ class FractalSampler {
     // Whether what the device does below level 0 follows from what lies in its memory, so that a recorded
     // step can be replayed; and what tells one such record from another.
     bool replayable(const Job& job) const;
-    static GraphCache::Key graph_key(const SampleRule& rule, GraphCache::Key shape);
+    GraphCache::Key graph_key(const SampleRule& rule, GraphCache::Key shape) const;
     Tensor sample_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
                         const Tensor& limits);
     Tensor guiding_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition);

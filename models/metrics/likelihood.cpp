@@ -6,7 +6,9 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "runtime/error.h"
 #include "runtime/image_ops.h"
+#include "runtime/require_memory.h"
 
 Likelihood::Likelihood(const FractalModel& model, std::int64_t batch, std::uint64_t seed)
     : model_(model), batch_(batch), seed_(seed), exact_(true), tape_(model.backend()) {
@@ -43,6 +45,8 @@ void Likelihood::add(std::span<const std::uint8_t> images, std::span<const std::
     std::iota(samples.begin(), samples.end(), images_);
     const FractalConfig& config = model_.config();
     const FractalMasks masks = evaluation_masks(config, samples, seed_, pass, parts_.size());
+    require_memory(tape_, plan_, fmt::format("the likelihood of {} images at once", batch_),
+                   "evaluate fewer at once (--batch)");
     Part part{static_cast<double>(classes.size()), {}};
     run_job(tape_, plan_, [&] { run(images, ids, masks, part.bits); });
     const std::vector<double> terms = loss_terms(config, masks);

@@ -20,6 +20,8 @@ class Likelihood {
     void add(std::span<const std::uint8_t> images, std::span<const std::int64_t> classes,
              std::uint32_t pass = 0);
 
+    const Plan& plan() const { return plan_; }
+
     // Forgets what was added; the plan stays.
     void restart();
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 
+#include "tests/emulator/calls.h"
 #include "tests/emulator/card.h"
 #include "tests/emulator/kernel_name.h"
 #include "tests/emulator/scheduler.h"
@@ -110,6 +111,11 @@ cudaError_t check_copy(const void* destination, const void* source, std::size_t 
 }
 
 }  // namespace
+
+emulator::Calls& emulator::calls() {
+    static Calls all;
+    return all;
+}
 
 cudaError_t emulator::remember(cudaError_t error) {
     if (error != cudaSuccess) last_error = error;
@@ -221,6 +227,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
     return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
+    ++emulator::calls().synchronizations;
     if (const cudaError_t result = need_device(); result != cudaSuccess) return remember(result);
     return remember(emulator::forbid_in_capture());
 }
@@ -234,6 +241,7 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
         return remember(result);
     *memory = nullptr;
     if (bytes == 0) return cudaSuccess;
+    ++emulator::calls().allocations;
     *memory = emulator::allocate_device(bytes);
     return remember(*memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
 }
@@ -265,6 +273,12 @@ cudaError_t cudaMemcpyAsync(void* destination, const void* source, std::size_t b
                             cudaStream_t stream) {
     if (const cudaError_t result = check_copy(destination, source, bytes, kind); result != cudaSuccess)
         return remember(result);
+    if (kind != cudaMemcpyDeviceToDevice) {
+        cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+        cudaStreamIsCapturing(stream, &status);
+        ++emulator::calls().host_copies;
+        if (status == cudaStreamCaptureStatusActive) ++emulator::calls().recorded_host_copies;
+    }
     return remember(emulator::submit(stream, [=] {
         const emulator::DeviceAccess access;
         if (bytes != 0) std::memmove(destination, source, bytes);

@@ -8,6 +8,8 @@
 #include <memory>
 #include <mutex>
 
+#include "tests/emulator/calls.h"
+
 using Work = std::function<cudaError_t()>;
 
 namespace {
@@ -123,6 +125,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     return remember(forget(all().streams, stream) ? cudaSuccess : cudaErrorInvalidResourceHandle);
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    ++emulator::calls().synchronizations;
     const std::lock_guard lock(all().mutex);
     if (!known(stream)) return remember(cudaErrorInvalidResourceHandle);
     if (!capturing(stream)) return cudaSuccess;
@@ -181,6 +184,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    ++emulator::calls().synchronizations;
     const std::lock_guard lock(all().mutex);
     if (!known(all().events, event)) return remember(cudaErrorInvalidResourceHandle);
     if (event->capture == nullptr) return cudaSuccess;
@@ -244,6 +248,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
     if (executable == nullptr || graph == nullptr) return remember(cudaErrorInvalidValue);
     *executable = new CUgraphExec_st{graph->nodes};
+    ++emulator::calls().graphs;
     return cudaSuccess;
 }
 
@@ -262,6 +267,7 @@ cudaError_t cudaGraphExecUpdate(cudaGraphExec_t executable, cudaGraph_t graph,
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
     if (executable == nullptr) return remember(cudaErrorInvalidValue);
+    ++emulator::calls().graph_launches;
     return remember(emulator::submit(stream, [nodes = executable->nodes] {
         for (const Work& node : nodes)
             if (const cudaError_t result = node(); result != cudaSuccess) return result;
