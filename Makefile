@@ -222,7 +222,7 @@ $(DATASETS)/cifar10.holdout.bin: | $(CIFAR)
 
 # ---- checking ---------------------------------------------------------------------------------------------------------------------
 
-test: build $(BUILD)/tests ## run every test; ARGS='-tc=*golden*' chooses
+test: build $(BUILD)/tests $(BUILD)/bench ## run every test; ARGS='-tc=*golden*' chooses
 	@$(BUILD)/tests $(ARGS)
 
 # The card that the CPU plays (tests/emulator): the same programs, whose --device cuda it is, and the same tests, on both devices.
@@ -255,7 +255,7 @@ test-sanitized:
 	+@$(AS_EMULATED) $(EMULATED_TESTS)
 	@$(SANITIZED) $(EMULATED_TESTS) $(KERNEL_TESTS) $(ARGS)
 
-bench: $(BUILD)/bench ## measure the ceiling, each kernel, the training step and sampling
+bench: $(BUILD)/bench ## measure the ceiling, each kernel, the training step and sampling (a GPU: CUDA=1 ARGS='--device cuda')
 	@$(BUILD)/bench $(ARGS)
 
 profile: build $(DATASETS)/fractals.bin ## time of each kernel over a few training steps

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 
 #include "runtime/error.h"
 
@@ -12,6 +13,8 @@ namespace {
 
 // Compute capabilities this build holds code for, as 10 major + minor: the Makefile's ARCH.
 constexpr std::array architectures = {FRACTAL_CUDA_ARCHITECTURES};
+
+std::string selected_name;
 
 void check(cudaError_t result, const char* what) {
     if (result != cudaSuccess) fail("CUDA: {}: {}", what, cudaGetErrorString(result));
@@ -28,6 +31,10 @@ bool runs_on(int capability) {
 int count() {
     int devices = 0;
     return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
+}
+
+std::string name() {
+    return selected_name;
 }
 
 void select(int index) {
@@ -47,6 +54,7 @@ void select(int index) {
             properties.name, capability, built, capability);
     }
     check(cudaSetDevice(index % devices), "choosing the device");
+    selected_name = properties.name;
 }
 
 void* allocate(std::size_t bytes) {

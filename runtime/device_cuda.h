@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "kernels/stream.h"
 
@@ -10,7 +11,8 @@ struct CUgraphExec_st;  // what the CUDA runtime's cudaGraphExec_t points to
 
 namespace cuda_device {
 
-int count();  // 0 also without a driver
+int count();         // 0 also without a driver
+std::string name();  // of the device that select() chose
 // Makes device `index` modulo count() current, for this thread. Throws UsageError, in one line, if there is
 // none, no driver for it, or if this build holds no code for its architecture.
 void select(int index);

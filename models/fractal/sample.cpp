@@ -206,7 +206,8 @@ void FractalSampler::set_guidance(const Job& job, const Tensor& schedule, std::i
 }
 
 bool FractalSampler::replayable(const Job& job) const {
-    return job.task == nullptr && !record_draws_ && replay_.empty() && replay_orders_.empty() && !profiling();
+    return use_graphs_ && job.task == nullptr && !record_draws_ && replay_.empty() &&
+           replay_orders_.empty() && !profiling();
 }
 
 GraphCache::Key FractalSampler::graph_key(const SampleRule& rule, GraphCache::Key shape) const {

@@ -71,6 +71,9 @@ class FractalSampler {
 
     const Plan& plan() const { return plan_; }
 
+    // Whether the GPU replays recorded steps (device_graph.h): the images are the same, the time is not.
+    void use_graphs(bool on) { use_graphs_ = on; }
+
   private:
     struct Job;  // what holds for one call of sample()
     std::vector<std::uint8_t> draw(const EditTask* task, std::span<const std::int64_t> classes,
@@ -118,5 +121,6 @@ class FractalSampler {
     std::vector<std::vector<std::int64_t>> replay_orders_;
     std::size_t replayed_ = 0, replayed_orders_ = 0;
     bool record_draws_ = false;
+    bool use_graphs_ = true;
     std::vector<DrawRecord> draws_;
 };

@@ -1,46 +1,103 @@
 // build/bench: what this machine could do, and what each kernel, a training step and sampling make of it.
 //
-// Every figure is the best of seven: the least disturbed run. Of the shares, the first is of the ceiling, the
-// rate of a product of two 2,048 x 2,048 matrices, the second of the memory's bandwidth. A kernel's bytes are
-// those its header states; where its operands fit the caches, as a chunk's do on purpose, it may move them
-// faster than the memory could. Which shapes: benchmarks.h; how the operations of the training step and of
-// sampling are counted: model.cpp.
+// Every figure is the best of several: the least disturbed run. Shares are of two ceilings measured in the
+// same run, the rate of a large product of two matrices and the memory's bandwidth (measure.h). A kernel's
+// bytes are those its header states; where its operands fit the caches, as a chunk's do on purpose on the
+// CPU, it may move them faster than the memory could. Which shapes: shapes.h; how the operations of the
+// training step and of sampling are counted: model.cpp.
+//
+// What runs on the emulated card (tests/emulator) is right or wrong, never fast or slow: --smoke is for
+// there.
 #include <fmt/format.h>
 #include <omp.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "runtime/ceiling.h"
-#include "runtime/device.h"
-#include "tests/bench/benchmarks.h"
+#include "runtime/backend_flags.h"
+#include "runtime/program.h"
+#include "tests/bench/formulas.h"
+#include "tests/bench/table.h"
 
-int main(int argument_count, char** arguments) {
-    CLI::App app("Measures the machine's ceiling, each kernel, a training step and sampling.");
-    bool quick = false;
-    std::string only;
-    app.add_flag("--quick", quick, "Three repeats instead of seven");
-    app.add_option("--only", only,
-                   "Only kernels and jobs (training_step, sampling) whose name contains this");
-    CLI11_PARSE(app, argument_count, arguments);
-    flush_denormals();  // as the programs do
-    Table table(quick ? 3 : 7, only);
+namespace {
 
-    fmt::print("{}, {} threads, best of {}\n", processor_name(), omp_get_max_threads(), table.repeats());
-    const Ceiling ceiling{measure_product(table.repeats()), measure_bandwidth(table.repeats())};
-    fmt::print(
-        "ceiling {:.1f} GFLOP/s (product of 2048 x 2048 matrices), memory {:.1f} GB/s (triad over 3 x 64 "
-        "MiB)\n\n",
-        ceiling.operations / 1e9, ceiling.bytes / 1e9);
+struct Options {
+    BackendFlags backend;
+    bool quick = false, smoke = false, formulas = false;
+    std::string only, markdown;
+    JobSizes jobs;
+};
+
+const Shapes& shapes_for(const Options& options, Device device) {
+    if (options.smoke) return smoke_shapes();
+    return device == Device::cpu ? cpu_shapes() : gpu_shapes();
+}
+
+void measure_kernels(Table& table, const KernelList& list) {
+    for (const Kernel& kernel : list.kernels()) {
+        try {
+            table.kernel(kernel);
+        } catch (const Error& error) {  // a card with less memory than most
+            table.note(kernel.name + ", " + kernel.shape, error.what());
+        }
+    }
+}
+
+void measure_all(const Options& options, std::string_view command) {
+    const Backend backend = options.backend.backend();
+    const Effort effort{options.smoke ? 1 : options.quick ? 3 : 7, options.smoke};
+    Table table(backend, effort, options.only);
+    const bool cpu = backend.device == Device::cpu;
+    const std::string threads = fmt::format("{} threads", omp_get_max_threads());
+    fmt::print("{}, {}, best of {}\n", device_name(backend),
+               cpu                                    ? threads
+               : backend.precision == Precision::bf16 ? "precision bf16"
+                                                      : "precision fp32",
+               effort.repeats);
+    const Ceiling ceiling{measure_product(backend, effort), measure_bandwidth(backend, effort)};
+    fmt::print("ceiling {:.1f} GFLOP/s ({}), memory {:.1f} GB/s ({})\n\n", ceiling.operations / 1e9,
+               product_text(backend, effort), ceiling.bytes / 1e9, bandwidth_text(backend, effort));
     std::fflush(stdout);
 
     table.begin(ceiling);
-    bench_products(table);
-    bench_attention(table);
-    bench_elementwise(table);
-    bench_rows(table);
+    measure_kernels(table, all_kernels(shapes_for(options, backend.device), backend.precision));
     fmt::print("\n");
-    bench_training_step(table);
+    bench_training_step(table, options.jobs);
     bench_sampling(table);
-    return 0;
+    if (!options.markdown.empty()) table.write_markdown(options.markdown, command);
+}
+
+// By formula at the GPU's shapes; no device is asked for anything.
+void print_formulas(const Options& options) {
+    const Precision precision = options.backend.precision == "fp32" ? Precision::fp32 : Precision::bf16;
+    fmt::print("{}", formula_table(all_kernels(gpu_shapes(), precision), data_sheet(precision)));
+}
+
+}  // namespace
+
+int main(int argument_count, char** arguments) {
+    CLI::App app("Measures the device's ceilings, each kernel, a training step and sampling.");
+    Options options;
+    add_backend_flags(app, options.backend);
+    app.add_flag("--quick", options.quick, "Three repeats instead of seven");
+    app.add_flag("--smoke", options.smoke, "Everything once at the smallest sizes: does it run?");
+    app.add_option("--only", options.only,
+                   "Only kernels and jobs (training_step, sampling) whose name contains this");
+    app.add_option("--batch", options.jobs.batch,
+                   "Images of a training step (default: 32, on a GPU the power of two up to 256 that fits)")
+        ->check(CLI::PositiveNumber);
+    app.add_option(
+           "--chunk-tokens", options.jobs.chunk_tokens,
+           "Tokens that a level of a training step computes at once (default: the model's own, on a GPU "
+           "65536)")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--markdown", options.markdown, "Also write what was measured to this file");
+    app.add_flag(
+        "--formulas", options.formulas,
+        "Measure nothing: the bytes and operations of each kernel at a GPU's shapes, and what bounds "
+        "it by an H200's data sheet");
+    std::string command = arguments[0];
+    for (int i = 1; i < argument_count; ++i) command += fmt::format(" {}", arguments[i]);
+    app.callback([&] { options.formulas ? print_formulas(options) : measure_all(options, command); });
+    return run_program(app, "bench", argument_count, arguments);
 }

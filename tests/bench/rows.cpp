@@ -1,179 +1,248 @@
-// Everything that moves rows, pixels or parameters: bound by memory.
+// What moves rows and patches: sequences, neighbours, embeddings, and the orders in which patches are drawn.
 #include <fmt/format.h>
 
 #include <numeric>
 
-#include "kernels/adamw.h"
-#include "kernels/categorical.h"
-#include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
 #include "kernels/gather.h"
+#include "kernels/masked_sequence.h"
+#include "kernels/neighbours.h"
 #include "kernels/patchify.h"
-#include "kernels/pixels.h"
-#include "kernels/reduce.h"
 #include "kernels/sequence.h"
-#include "kernels/uniform.h"
-#include "tests/bench/benchmarks.h"
-#include "tests/bench/numbers.h"
+#include "kernels/unmask.h"
+#include "tests/bench/kernels.h"
 
 namespace {
 
-constexpr std::int64_t pixels = 682, channels = 3, vocabulary = 256, pixel_width = 64;
-constexpr std::int64_t sequences = 128, length = 16, width = 128, patch_values = 48;
-
-void bench_sequences(Table& table) {
-    const std::string shape = fmt::format("{} x {} x {}", sequences, length, width);
-    constexpr double count = sequences * length * width;
-    const auto condition = random_floats(sequences * width),
-               tokens = random_floats(sequences * (length - 1) * width),
-               positions = random_floats(length * width), dx = random_floats(sequences * length * width);
-    auto x = dx, d_condition = condition, d_tokens = tokens, d_positions = positions,
-         workspace = zero_floats(cpu::level_sequence_backward_workspace(sequences, length, width));
-    table.kernel("level_sequence_forward", shape, Bound::memory, 8 * count, [&] {
-        cpu::level_sequence_forward(x.data(), condition.data(), tokens.data(), positions.data(), sequences,
-                                    length, width);
+void add_level_sequence(KernelList& list) {
+    const auto& level = list.shapes().level;
+    const std::int64_t M = level.sequences, L = level.length(), D = level.width;
+    const std::string shape = fmt::format("{} x {} x {}", M, L, D);
+    const double count = elements(M * L, D), a = list.activation_bytes();
+    list.add("level_sequence_forward", shape, Bound::memory, {(4 + a) * count, count}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        float *x = in.floats(M * L * D), *positions = in.floats(L * D);
+        const Data condition = in.activations(M * D), tokens = in.activations(M * (L - 1) * D);
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, level_sequence_forward, x, condition, tokens, positions, M, L, D);
+        };
     });
-    table.kernel("level_sequence_backward", shape, Bound::memory, 8 * count, [&] {
-        cpu::level_sequence_backward(d_condition.data(), d_tokens.data(), d_positions.data(),
-                                     workspace.data(), dx.data(), sequences, length, width);
-    });
-}
-
-void bench_gather(Table& table) {
-    // Dropping the last of the 64 patches of 32 images.
-    constexpr std::int64_t images = 32, L = 64;
-    const auto patches = random_floats(images * L * patch_values);
-    auto kept = patches;
-    table.kernel("copy_rows", fmt::format("{} x {} of {} x {}", images, L - 1, L, patch_values),
-                 Bound::memory, 8.0 * images * (L - 1) * patch_values, [&] {
-                     cpu::copy_rows(kept.data(), (L - 1) * patch_values, patches.data(), L * patch_values,
-                                    images, (L - 1) * patch_values);
-                 });
-}
-
-void bench_embedding(Table& table) {
-    const std::string shape = fmt::format("{} rows of {} x {}", pixels, vocabulary, pixel_width);
-    constexpr double count = pixels * pixel_width;
-    const auto ids = random_integers(pixels * channels, vocabulary);
-    auto codebook = random_floats(vocabulary * pixel_width),
-         x = random_floats(pixels * channels * pixel_width);
-    table.kernel("embedding_forward", shape, Bound::memory, 8 * count, [&] {
-        cpu::embedding_forward(x.data(), channels * pixel_width, codebook.data(), ids.data(), channels,
-                               pixels, pixel_width);
-    });
-    table.kernel("embedding_backward", shape, Bound::memory, 4 * count, [&] {
-        cpu::embedding_backward(codebook.data(), nullptr, x.data(), channels * pixel_width, ids.data(),
-                                channels, pixels, vocabulary, pixel_width);
+    list.add("level_sequence_backward", shape, Bound::memory, {(4 + a) * count, count}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        float *dx = in.floats(M * L * D), *d_positions = in.floats(L * D),
+              *workspace = in.floats(SIZE_ON(on.device, level_sequence_backward_workspace, M, L, D));
+        const Data d_condition = in.activations(M * D), d_tokens = in.activations(M * (L - 1) * D);
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, level_sequence_backward, d_condition, d_tokens, d_positions,
+                      workspace, dx, M, L, D);
+        };
     });
 }
 
-void bench_losses(Table& table) {
-    const std::string shape = fmt::format("{} x {}", pixels, vocabulary);
-    constexpr double count = pixels * vocabulary;
-    const auto targets = random_integers(pixels * channels, vocabulary);
-    auto logits = random_floats(pixels * vocabulary), losses = zero_floats(pixels);
-    table.kernel("cross_entropy_forward", shape, Bound::memory, 4 * count, [&] {
-        cpu::cross_entropy_forward(losses.data(), logits.data(), targets.data(), channels, pixels,
-                                   vocabulary);
+void add_masked_sequence(KernelList& list) {
+    const MaskedSequenceShape masked = list.shapes().masked;
+    const auto [M, L, n, guided, D] = masked;
+    const std::int64_t rows = M * masked.length();
+    const std::string shape = fmt::format("{} x ({} + {}) x {}", M, masked.prefix(), L, D);
+    const double count = elements(rows, D), a = list.activation_bytes();
+    list.add("masked_sequence_forward", shape, Bound::memory, {(4 + a) * count, count}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        float *x = in.floats(rows * D), *mask_token = in.floats(D),
+              *positions = in.floats(masked.length() * D);
+        const Data guide = in.activations(M * D), conditions = in.activations(M * n * D),
+                   tokens = in.activations(M * L * D);
+        std::uint8_t* mask = in.bytes(M * L, 0);
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, masked_sequence_forward, x, guide, conditions, tokens, mask,
+                      mask_token, positions, masked);
+        };
     });
-    table.kernel("cross_entropy_forward_backward", shape, Bound::memory, 8 * count, [&] {
-        cpu::cross_entropy_forward_backward(losses.data(), logits.data(), targets.data(), channels, pixels,
-                                            vocabulary, 1.0f);
-    });
-    double total = 0;
-    table.kernel("sum_accumulate", fmt::format("{}", pixels), Bound::memory, 4.0 * pixels,
-                 [&] { cpu::sum_accumulate(&total, losses.data(), pixels, 1.0); });
-}
-
-// As build/sample draws 16 images: one pixel of each at a time.
-void bench_draws(Table& table) {
-    constexpr std::int64_t images = 16;
-    const auto conditional = random_floats(images * vocabulary), unconditional = conditional;
-    std::vector<std::int32_t> values(images);
-    std::vector<std::int64_t> paths(images);
-    auto uniforms = zero_floats(images), margins = uniforms;
-    table.kernel("uniform_by_path", fmt::format("{}", images), Bound::memory, 12.0 * images, [&] {
-        cpu::uniform_by_path(uniforms.data(), paths.data(), images, 0, {1, 2});
-    });
-    table.kernel("categorical_sample", fmt::format("{} x {}", images, vocabulary), Bound::memory,
-                 4.0 * images * vocabulary, [&] {
-                     cpu::categorical_sample(values.data(), margins.data(), conditional.data(), nullptr,
-                                             uniforms.data(), images, vocabulary, {});
-                 });
-    const Guidance guidance{1, 3, 1e-4f, false};
-    table.kernel("categorical_sample", fmt::format("{} x {}, guided", images, vocabulary), Bound::memory,
-                 8.0 * images * vocabulary, [&] {
-                     cpu::categorical_sample(values.data(), margins.data(), conditional.data(),
-                                             unconditional.data(), uniforms.data(), images, vocabulary,
-                                             guidance);
-                 });
-}
-
-void bench_pixels(Table& table) {
-    constexpr std::int64_t images = 32, plane = 32 * 32, count = images * channels * plane;
-    constexpr float mean[channels] = {0.485f, 0.456f, 0.406f}, deviation[channels] = {0.229f, 0.224f, 0.225f};
-    const std::string shape = fmt::format("{} x {} x {}", images, channels, plane),
-                      rows = fmt::format("{} x {}", pixels, channels);
-    const std::vector<std::uint8_t> bytes(count, 100);
-    auto normalized = zero_floats(count);
-    std::vector<std::int32_t> values(pixels * channels);
-    table.kernel("normalize_pixels", shape, Bound::memory, 5.0 * count, [&] {
-        cpu::normalize_pixels(normalized.data(), bytes.data(), mean, deviation, images, channels, plane);
-    });
-    table.kernel("pixel_values", rows, Bound::memory, 8.0 * pixels * channels, [&] {
-        cpu::pixel_values(values.data(), normalized.data(), mean, deviation, pixels, channels);
-    });
-    table.kernel("normalize_values", rows, Bound::memory, 8.0 * pixels * channels, [&] {
-        cpu::normalize_values(normalized.data(), values.data(), mean, deviation, pixels, channels);
+    list.add("masked_sequence_backward", shape, Bound::memory, {(4 + a) * count, count}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        float *dx = in.floats(rows * D), *d_mask_token = in.floats(D),
+              *d_positions = in.floats(masked.length() * D),
+              *workspace = in.floats(SIZE_ON(on.device, masked_sequence_backward_workspace, masked));
+        const Data d_guide = in.activations(M * D), d_conditions = in.activations(M * n * D),
+                   d_tokens = in.activations(M * L * D);
+        std::uint8_t* mask = in.bytes(M * L, 0);
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, masked_sequence_backward, d_guide, d_conditions, d_tokens,
+                      d_mask_token, d_positions, workspace, dx, mask, masked);
+        };
     });
 }
 
-void bench_patches(Table& table) {
-    constexpr std::int64_t images = 32, size = 32, patch = 4, count = images * channels * size * size;
-    const std::string shape = fmt::format("{} x {} x {} x {}", images, channels, size, size);
-    auto pictures = random_floats(count), patches = random_floats(count);
-    table.kernel("patchify", shape, Bound::memory, 8.0 * count,
-                 [&] { cpu::patchify(patches.data(), pictures.data(), images, channels, size, patch); });
-    table.kernel("unpatchify", shape, Bound::memory, 8.0 * count,
-                 [&] { cpu::unpatchify(pictures.data(), patches.data(), images, channels, size, patch); });
+// Every patch is chosen.
+void add_neighbours(KernelList& list) {
+    const MaskedSequenceShape& masked = list.shapes().masked;
+    const std::int64_t M = masked.M, L = masked.L, D = masked.D, n = masked.n, chosen = M * L;
+    const NeighbourShape shape{list.shapes().level.grid, masked.prefix(), n, D};
+    const std::string text = fmt::format("{} x {} x {}", chosen, n, D);
+    const double count = elements(chosen * n, D), rows = elements(M * masked.length(), D),
+                 a = list.activation_bytes();
+    const std::int64_t x_elements = M * masked.length() * D;
+    const auto every_patch = [=](Operands& in) {
+        std::vector<std::int32_t> patches(static_cast<std::size_t>(chosen));
+        std::iota(patches.begin(), patches.end(), 0);
+        return in.copied(patches);
+    };
+    list.add("gather_neighbours", text, Bound::memory, {2 * a * count, 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data y = in.activations(chosen * n * D), x = in.activations(x_elements);
+        std::int32_t* selected = every_patch(in);
+        return [=] { LAUNCH_ON(on.device, on.stream, gather_neighbours, y, x, selected, chosen, shape); };
+    });
+    list.add("gather_neighbours_backward", text, Bound::memory, {a * (count + rows), count},
+             [=](Operands& in) {
+                 const LaunchSite on = in.site();
+                 const Data dx = in.activations(x_elements), dy = in.activations(chosen * n * D);
+                 std::int32_t* places = every_patch(in);
+                 return [=] {
+                     LAUNCH_ON(on.device, on.stream, gather_neighbours_backward, dx, dy, places, M, shape);
+                 };
+             });
 }
 
-// All parameters at once, as far as the optimizer is concerned; the gradient of a bias.
-void bench_parameters(Table& table) {
-    constexpr std::int64_t count = 6'195'392, rows = 2048, columns = 384;
-    const std::string shape = fmt::format("{}", count);
-    const auto gradient = random_floats(count);
-    auto parameter = gradient, first = gradient, second = gradient, average = gradient;
-    for (float& value : second) value *= value;
-    double norm = 1;
-    const AdamW rule{1e-3f, 0.9f, 0.95f, 1e-8f, 0.05f, 0.1f, 0.05f, 1.0f, &norm};
-    table.kernel("adamw_update", shape, Bound::memory, 28.0 * count, [&] {
-        cpu::adamw_update(parameter.data(), nullptr, first.data(), second.data(), gradient.data(), count,
-                          rule);
+// The rows of all patches but the last of each sequence, and every second row of all.
+void add_gather(KernelList& list) {
+    const auto& level = list.shapes().level;
+    const std::int64_t M = level.sequences, L = level.length(), W = level.width, total = M * L * W,
+                       kept = (L - 1) * W, stride = L * W, half = M * L / 2;
+    const double a = list.activation_bytes();
+    const std::string copied = fmt::format("{} x {} of {} x {}", M, L - 1, L, W),
+                      gathered = fmt::format("{} of {} x {}", half, M * L, W);
+    list.add("copy_rows", copied, Bound::memory, {2 * a * elements(M, kept), 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data y = in.activations(total), x = in.activations(total);
+        return [=] { LAUNCH_ON(on.device, on.stream, copy_rows, y, kept, x, stride, M, kept); };
     });
-    table.kernel("ema_update", shape, Bound::memory, 12.0 * count,
-                 [&] { cpu::ema_update(average.data(), gradient.data(), count, 0.999f); });
-    double total = 0;
-    std::vector<double> parts(static_cast<std::size_t>(cpu::squared_norm_workspace()));
-    table.kernel("squared_norm_accumulate", shape, Bound::memory, 4.0 * count,
-                 [&] { cpu::squared_norm_accumulate(&total, parts.data(), gradient.data(), count); });
-    auto sums = zero_floats(columns), workspace = zero_floats(cpu::column_sum_workspace(columns));
-    table.kernel("column_sum_accumulate", fmt::format("{} x {}", rows, columns), Bound::memory,
-                 4.0 * rows * columns, [&] {
-                     cpu::column_sum_accumulate(sums.data(), workspace.data(), gradient.data(), columns, rows,
-                                                columns);
-                 });
+    list.add("add_rows", copied, Bound::memory, {3 * a * elements(M, kept), elements(M, kept)},
+             [=](Operands& in) {
+                 const LaunchSite on = in.site();
+                 const Data y = in.activations(total), x = in.activations(total);
+                 return [=] { LAUNCH_ON(on.device, on.stream, add_rows, y, kept, x, stride, M, kept); };
+             });
+    const auto every_second = [=](Operands& in) {
+        std::vector<std::int32_t> rows(static_cast<std::size_t>(half));
+        for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<std::int32_t>(2 * i);
+        return in.copied(rows);
+    };
+    list.add("gather_rows", gathered, Bound::memory, {2 * a * elements(half, W), 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data y = in.activations(half * W), x = in.activations(total);
+        std::int32_t* index = every_second(in);
+        return [=] { LAUNCH_ON(on.device, on.stream, gather_rows, y, x, index, half, W); };
+    });
+    list.add("scatter_rows", gathered, Bound::memory, {2 * a * elements(half, W), 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data y = in.activations(total), x = in.activations(half * W);
+        std::int32_t* index = every_second(in);
+        return [=] { LAUNCH_ON(on.device, on.stream, scatter_rows, y, x, index, half, W); };
+    });
+}
+
+// One channel of all pixels: its tokens lie between those of the others.
+void add_embedding(KernelList& list) {
+    const std::int64_t pixels = list.shapes().pixels.count, W = list.shapes().pixels.width,
+                       C = Shapes::channels, vocabulary = Shapes::vocabulary;
+    const std::string shape = fmt::format("{} rows of {} x {}", pixels, vocabulary, W);
+    const double count = elements(pixels, W), a = list.activation_bytes();
+    list.add("embedding_forward", shape, Bound::memory, {(4 + a) * count, 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data y = in.activations(pixels * C * W);
+        float* table = in.floats(vocabulary * W);
+        std::int32_t* ids = in.integers(pixels * C, static_cast<std::int32_t>(vocabulary));
+        return
+            [=] { LAUNCH_ON(on.device, on.stream, embedding_forward, y, C * W, table, ids, C, pixels, W); };
+    });
+    list.add("embedding_backward", shape, Bound::memory, {a * count, count}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data dy = in.activations(pixels * C * W);
+        float *table = in.floats(vocabulary * W),
+              *workspace = in.floats(SIZE_ON(on.device, embedding_backward_workspace, pixels, vocabulary, W));
+        std::int32_t* ids = in.integers(pixels * C, static_cast<std::int32_t>(vocabulary));
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, embedding_backward, table, workspace, dy, C * W, ids, C, pixels,
+                      vocabulary, W);
+        };
+    });
+}
+
+void add_patches(KernelList& list) {
+    const std::int64_t images = list.shapes().images, C = Shapes::channels, size = list.shapes().image_size,
+                       patch = list.shapes().patch_size, total = images * C * size * size;
+    const std::string shape = fmt::format("{} x {} x {} x {}", images, C, size, size);
+    const Cost cost{8.0 * static_cast<double>(total), 0};
+    list.add("patchify", shape, Bound::memory, cost, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        float *patches = in.floats(total), *pictures = in.floats(total);
+        return [=] { LAUNCH_ON(on.device, on.stream, patchify, patches, pictures, images, C, size, patch); };
+    });
+    list.add("unpatchify", shape, Bound::memory, cost, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        float *patches = in.floats(total), *pictures = in.floats(total);
+        return
+            [=] { LAUNCH_ON(on.device, on.stream, unpatchify, pictures, patches, images, C, size, patch); };
+    });
+}
+
+// Half of each sequence's patches are hidden, and all of them drawn.
+void add_orders(KernelList& list) {
+    const std::int64_t M = list.shapes().masked.M, L = list.shapes().masked.L, hidden = L / 2,
+                       count = M * hidden;
+    const std::string shape = fmt::format("{} x {}", M, L);
+    const double patches = elements(M, L), chosen = elements(M, hidden);
+    list.add("random_ranks", shape, Bound::memory, {4 * patches, 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        std::int32_t* ranks = in.integers(M * L, 1);
+        std::int64_t* paths = in.numbers(M);
+        return [=] { LAUNCH_ON(on.device, on.stream, random_ranks, ranks, paths, M, L, PhiloxKey{1, 2}); };
+    });
+    const auto raster = [=](Operands& in) {
+        const LaunchSite on = in.site();
+        std::int32_t* ranks = in.integers(M * L, 1);
+        LAUNCH_ON(on.device, on.stream, raster_ranks, ranks, M, L);
+        return ranks;
+    };
+    list.add("raster_ranks", shape, Bound::memory, {4 * patches, 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        std::int32_t* ranks = in.integers(M * L, 1);
+        return [=] { LAUNCH_ON(on.device, on.stream, raster_ranks, ranks, M, L); };
+    });
+    list.add("hidden_mask", shape, Bound::memory, {5 * patches, 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        std::int32_t* ranks = raster(in);
+        std::uint8_t* mask = in.bytes(M * L, 0);
+        return
+            [=] { LAUNCH_ON(on.device, on.stream, hidden_mask, mask, ranks, M, L, std::int64_t{1}, hidden); };
+    });
+    list.add("chosen_patches", shape, Bound::memory, {4 * patches + 12 * chosen, 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        std::int32_t *ranks = raster(in), *index = in.integers(count, 1);
+        std::int64_t *paths = in.numbers(M), *child_paths = in.numbers(count);
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, chosen_patches, index, child_paths, ranks, paths, M, L,
+                      std::int64_t{0}, hidden);
+        };
+    });
+    list.add("child_rows", shape, Bound::memory, {12 * chosen, 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        std::int32_t *index = in.integers(count, static_cast<std::int32_t>(M * L)),
+                     *rows = in.integers(count, 1), *parents = in.integers(count, 1);
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, child_rows, rows, parents, index, count, M, L, std::int64_t{1});
+        };
+    });
 }
 
 }  // namespace
 
-void bench_rows(Table& table) {
-    bench_sequences(table);
-    bench_gather(table);
-    bench_embedding(table);
-    bench_losses(table);
-    bench_draws(table);
-    bench_pixels(table);
-    bench_patches(table);
-    bench_parameters(table);
+void add_rows(KernelList& list) {
+    add_level_sequence(list);
+    add_masked_sequence(list);
+    add_neighbours(list);
+    add_gather(list);
+    add_embedding(list);
+    add_patches(list);
+    add_orders(list);
 }

@@ -1,82 +1,132 @@
 #include "tests/bench/table.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstdio>
-#include <cstring>
-#include <fstream>
+#include <ctime>
+
+#include "runtime/atomic_file.h"
 
 namespace {
-
-double seconds_of(const std::function<void()>& call, std::int64_t times) {
-    const auto start = std::chrono::steady_clock::now();
-    for (std::int64_t i = 0; i < times; ++i) call();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() /
-           static_cast<double>(times);
-}
 
 std::string duration_text(double seconds) {
     return seconds < 1e-3 ? fmt::format("{:8.2f} us", seconds * 1e6)
                           : fmt::format("{:8.3f} ms", seconds * 1e3);
 }
 
+std::string_view without_spaces(std::string_view text) {
+    return text.substr(std::min(text.find_first_not_of(' '), text.size()));
+}
+
 }  // namespace
-
-Timing measure(int repeats, const std::function<void()>& call) {
-    constexpr double shortest_sample = 4e-3;
-    const double first = std::max(1e-9, std::min(seconds_of(call, 1), seconds_of(call, 1)));
-    const auto times = static_cast<std::int64_t>(std::ceil(std::max(1.0, shortest_sample / first)));
-    std::vector<double> samples;
-    for (int i = 0; i < repeats; ++i) samples.push_back(seconds_of(call, times));
-    std::ranges::sort(samples);
-    return {samples.front(), samples[samples.size() / 2]};
-}
-
-double measure_bandwidth(int repeats) {
-    constexpr std::int64_t count = std::int64_t{1} << 24;
-    constexpr double array_bytes = sizeof(float) * count;
-    std::vector<float> a(count), b(count, 1.0f), c(count, 2.0f);
-    const Timing triad = measure(repeats, [&] {
-#pragma omp parallel for simd schedule(static)
-        for (std::size_t i = 0; i < a.size(); ++i) a[i] = b[i] + 3.0f * c[i];
-    });
-    const Timing copy = measure(repeats, [&] {
-#pragma omp parallel for schedule(static)
-        for (std::int64_t part = 0; part < omp_get_num_threads(); ++part) {
-            const std::int64_t begin = part * count / omp_get_num_threads(),
-                               end = (part + 1) * count / omp_get_num_threads();
-            std::memcpy(a.data() + begin, b.data() + begin,
-                        sizeof(float) * static_cast<std::size_t>(end - begin));
-        }
-    });
-    return std::max(3 * array_bytes / triad.best, 2 * array_bytes / copy.best);
-}
 
 void Table::begin(const Ceiling& ceiling) {
     ceiling_ = ceiling;
-    fmt::print("{:<34}{:<34}{:>11}{:>12}{:>9}{:>10}{:>9}\n", "kernel", "shape", "time", "GFLOP/s", "share",
-               "GB/s", "share");
+    if (backend_.device == Device::cpu)
+        fmt::print("{:<34}{:<34}{:>11}{:>12}{:>9}{:>10}{:>9}\n", "kernel", "shape", "time", "GFLOP/s",
+                   "share", "GB/s", "share");
+    else
+        fmt::print("{:<34}{:<42}{:>11}{:>11}{:>9}{:>7}{:>10}{:>7}  {}\n", "kernel", "shape", "time", "MiB",
+                   "GB/s", "share", "TFLOP/s", "share", "bound");
 }
 
-void Table::kernel(std::string_view name, std::string_view shape, Bound bound, double amount,
-                   const std::function<void()>& call) {
-    if (!wants(name)) return;
-    const double seconds = measure(repeats_, call).best, rate = amount / seconds;
-    fmt::print("{:<34}{:<34}{:>11}", name, shape, duration_text(seconds));
-    if (bound == Bound::arithmetic)
-        fmt::print("{:>12.1f}{:>9.2f}\n", rate / 1e9, rate / ceiling_.operations);
-    else
-        fmt::print("{:>12}{:>9}{:>10.2f}{:>9.2f}\n", "", "", rate / 1e9, rate / ceiling_.bytes);
+void Table::kernel(const Kernel& kernel) {
+    if (!wants(kernel.name)) return;
+    Operands operands(backend_);
+    const std::function<void()> call = kernel.prepare(operands);
+    const bool cpu = backend_.device == Device::cpu;
+    const Timing timing = cpu ? measure(effort_, call) : measure_queued(effort_, call);
+    const bool by_memory =
+        cpu ? kernel.bound == Bound::memory
+            : kernel.cost.bytes / ceiling_.bytes >= kernel.cost.operations / ceiling_.operations;
+    kernels_.push_back({kernel.name, kernel.shape, timing.best, kernel.cost, by_memory});
+    cpu ? print_on_cpu(kernels_.back()) : print_on_gpu(kernels_.back());
     std::fflush(stdout);
 }
 
-std::string processor_name() {
-    std::ifstream file("/proc/cpuinfo");
-    for (std::string line; std::getline(file, line);)
-        if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-    return "unknown processor";
+void Table::print_on_cpu(const KernelRow& row) const {
+    fmt::print("{:<34}{:<34}{:>11}", row.name, row.shape, duration_text(row.seconds));
+    if (row.by_memory) {
+        const double rate = row.cost.bytes / row.seconds;
+        fmt::print("{:>12}{:>9}{:>10.2f}{:>9.2f}\n", "", "", rate / 1e9, rate / ceiling_.bytes);
+    } else {
+        const double rate = row.cost.operations / row.seconds;
+        fmt::print("{:>12.1f}{:>9.2f}\n", rate / 1e9, rate / ceiling_.operations);
+    }
+}
+
+void Table::print_on_gpu(const KernelRow& row) const {
+    const double bytes = row.cost.bytes / row.seconds, operations = row.cost.operations / row.seconds;
+    fmt::print("{:<34}{:<42}{:>11}{:>11.1f}{:>9.1f}{:>7.2f}{:>10.2f}{:>7.2f}  {}\n", row.name, row.shape,
+               duration_text(row.seconds), row.cost.bytes / 0x1p20, bytes / 1e9, bytes / ceiling_.bytes,
+               operations / 1e12, operations / ceiling_.operations, row.by_memory ? "memory" : "arithmetic");
+}
+
+// Measures the ceiling right before and right after the job and takes the larger: a noisy neighbour then
+// lowers the share, never lifts it.
+void Table::job(std::string_view name, double images, double operations, double goal,
+                const std::function<void()>& job) {
+    const auto product = [&] {
+        return effort_.smoke ? ceiling_.operations : measure_product(backend_, effort_);
+    };
+    const double before = product();
+    job();
+    const Timing timing = measure(effort_, job);
+    const double ceiling = std::max(before, product()), rate = operations / timing.best;
+    jobs_.push_back({std::string(name), images, operations, ceiling, timing});
+    if (backend_.device == Device::cpu)
+        fmt::print(
+            "{:<44}{:8.3f} s best, {:.3f} s median  {:8.1f} GFLOP {:8.1f} GFLOP/s  {:.2f} of {:.1f} (goal "
+            "{:.2f})\n",
+            name, timing.best, timing.median, operations / 1e9, rate / 1e9, rate / ceiling, ceiling / 1e9,
+            goal);
+    else
+        fmt::print(
+            "{:<72}{:8.3f} s best, {:.3f} s median  {:8.1f} images/s {:8.2f} TFLOP {:8.2f} TFLOP/s  {:.2f} "
+            "of "
+            "{:.1f}\n",
+            name, timing.best, timing.median, images / timing.best, operations / 1e12, rate / 1e12,
+            rate / ceiling, ceiling / 1e12);
+    std::fflush(stdout);
+}
+
+void Table::note(std::string_view name, std::string_view why) {
+    notes_.push_back({std::string(name), std::string(why)});
+    fmt::print("{}: not measured: {}\n", name, why);
+}
+
+std::string Table::markdown(std::string_view command) const {
+    std::string page = fmt::format(
+        "# Measured on {}\n\nPrecision {}, best of {}, {:%Y-%m-%d}, by `{}`.\n\n"
+        "Ceilings of the same run: {:.1f} TFLOP/s ({}), {:.0f} GB/s ({}). Bytes and operations are those of "
+        "the "
+        "kernels' headers, the bound is what takes longer at these ceilings.\n\n"
+        "| kernel | shape | time | moved | GB/s | of the copy | TFLOP/s | of the product | bound |\n"
+        "|---|---|---:|---:|---:|---:|---:|---:|---|\n",
+        device_name(backend_), backend_.precision == Precision::bf16 ? "bf16" : "fp32", effort_.repeats,
+        fmt::gmtime(std::time(nullptr)), command, ceiling_.operations / 1e12, product_text(backend_, effort_),
+        ceiling_.bytes / 1e9, bandwidth_text(backend_, effort_));
+    for (const KernelRow& row : kernels_) {
+        const double bytes = row.cost.bytes / row.seconds, operations = row.cost.operations / row.seconds;
+        page += fmt::format("| {} | {} | {} | {:.1f} MiB | {:.1f} | {:.2f} | {:.3f} | {:.2f} | {} |\n",
+                            row.name, row.shape, without_spaces(duration_text(row.seconds)),
+                            row.cost.bytes / 0x1p20, bytes / 1e9, bytes / ceiling_.bytes, operations / 1e12,
+                            operations / ceiling_.operations, row.by_memory ? "memory" : "arithmetic");
+    }
+    if (!jobs_.empty())
+        page += "\n| job | time | images/s | operations | of the product |\n|---|---:|---:|---:|---:|\n";
+    for (const JobRow& row : jobs_)
+        page += fmt::format("| {} | {:.3f} s | {:.2f} | {:.3f} TFLOP | {:.2f} |\n", row.name, row.timing.best,
+                            row.images / row.timing.best, row.operations / 1e12,
+                            row.operations / row.timing.best / row.ceiling);
+    for (const Note& note : notes_) page += fmt::format("\nNot measured: {}: {}.\n", note.name, note.why);
+    return page;
+}
+
+void Table::write_markdown(const std::string& path, std::string_view command) const {
+    AtomicFile file(path);
+    file.write(markdown(command));
+    file.commit();
 }

@@ -1,49 +1,70 @@
 // The one table the benchmark prints: a line per measurement, with the share of what the machine could do at
-// best.
+// best. What was printed can be written as a Markdown page as well.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-// Seconds of one call.
-struct Timing {
-    double best = 0, median = 0;
-};
-
-// `repeats` samples of `call`. A call shorter than a few milliseconds is repeated within a sample, so that
-// the clock's steps and the first touch of the caches do not count.
-Timing measure(int repeats, const std::function<void()>& call);
-
-// What the machine reaches at best.
-struct Ceiling {
-    double operations = 0;  // per second: measure_product (runtime/ceiling.h)
-    double bytes = 0;  // per second, of copying 64 MiB or of a[i] = b[i] + s * c[i], whichever is more: far
-                       // beyond the caches
-};
-double measure_bandwidth(int repeats);
-
-enum class Bound { arithmetic, memory };
+#include "tests/bench/kernels.h"
+#include "tests/bench/measure.h"
 
 class Table {
   public:
     // `only`: names that contain it; "" for all.
-    Table(int repeats, std::string only) : repeats_(repeats), only_(std::move(only)) {}
+    Table(Backend backend, Effort effort, std::string only)
+        : backend_(backend), effort_(effort), only_(std::move(only)) {}
 
-    int repeats() const { return repeats_; }
+    const Backend& backend() const { return backend_; }
+    const Effort& effort() const { return effort_; }
     bool wants(std::string_view name) const { return name.find(only_) != std::string_view::npos; }
+
     void begin(const Ceiling& ceiling);
-    // A kernel: `amount` is its operations if it is bound by arithmetic, otherwise the bytes it moves by its
-    // header's formula.
-    void kernel(std::string_view name, std::string_view shape, Bound bound, double amount,
-                const std::function<void()>& call);
+    // On the GPU both rates are told, and the bound is what takes longer at the ceilings.
+    void kernel(const Kernel& kernel);
+    // `job` runs once and is done when it returns; `goal`: the share of the ceiling it should reach, 0: none
+    // is set.
+    void job(std::string_view name, double images, double operations, double goal,
+             const std::function<void()>& job);
+    void note(std::string_view name, std::string_view why);  // what could not be measured
+
+    // Throws Error if the file cannot be written. `command`: what was run.
+    void write_markdown(const std::string& path, std::string_view command) const;
 
   private:
-    int repeats_;
+    struct KernelRow {
+        std::string name, shape;
+        double seconds;
+        Cost cost;
+        bool by_memory;
+    };
+    struct JobRow {
+        std::string name;
+        double images, operations, ceiling;
+        Timing timing;
+    };
+    struct Note {
+        std::string name, why;
+    };
+
+    void print_on_cpu(const KernelRow& row) const;
+    void print_on_gpu(const KernelRow& row) const;
+    std::string markdown(std::string_view command) const;
+
+    Backend backend_;
+    Effort effort_;
     std::string only_;
     Ceiling ceiling_;
+    std::vector<KernelRow> kernels_;
+    std::vector<JobRow> jobs_;
+    std::vector<Note> notes_;
 };
 
-std::string processor_name();
+// Whole jobs: seconds and images per second, operations, and the share of the product's ceiling.
+struct JobSizes {
+    std::int64_t batch = 0;         // of the training step; 0: the largest power of two that memory allows
+    std::int64_t chunk_tokens = 0;  // that a level computes at once; 0: chosen by device
+};
+void bench_training_step(Table& table, const JobSizes& sizes);
+void bench_sampling(Table& table);

@@ -1,0 +1,59 @@
+// The benchmark: every kernel and job of it runs, and the README's table is the one it prints.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "tests/end_to_end/workplace.h"
+#include "tests/test_devices.h"
+
+namespace {
+
+std::int64_t lines_with(const std::string& text, std::string_view part) {
+    std::int64_t count = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+    return count;
+}
+
+}  // namespace
+
+DEVICE_TEST("bench: every kernel and job runs once, and what was measured becomes a page") {
+    const Workplace work;
+    for (const std::string precision : {"fp32", "bf16"}) {
+        if (device == Device::cpu && precision == "bf16") continue;
+        const Outcome outcome =
+            work.run("bench", {"--smoke", "--device", device == Device::cpu ? "cpu" : "cuda", "--precision",
+                               precision, "--markdown", work.path("results.md")});
+        CAPTURE(precision);
+        CAPTURE(outcome.output);
+        CAPTURE(outcome.errors);
+        REQUIRE(outcome.exit_code == 0);
+        CHECK(outcome.errors.empty());
+        CHECK(outcome.output.find("not measured") == std::string::npos);
+        for (const std::string name : {"linear_forward", "attention_backward", "pixel_sample", "adamw_update",
+                                       "training_step, ar", "training_step, mar"})
+            CHECK(outcome.output.find("\n" + name) != std::string::npos);
+        const std::string page = read_file(work.at("results.md"));
+        CHECK(page.find("bench --smoke --device ") != std::string::npos);
+        CHECK(lines_with(page, "\n| adamw_update |") == 1);
+        // with graphs and without
+        CHECK(lines_with(page, "\n| sampling of ") == (device == Device::cpu ? 2 : 4));
+    }
+}
+
+TEST_CASE("bench: the README's table is what the program prints") {
+    const Workplace work;
+    const Outcome outcome = work.run("bench", {"--formulas"});
+    REQUIRE(outcome.exit_code == 0);
+    CHECK(lines_with(outcome.output, "\n") > 50);
+    const std::string readme = read_file("README.md");
+    INFO("put the output of build/bench --formulas into README.md");
+    CHECK(readme.find("\n\n" + outcome.output + "\n") != std::string::npos);
+}
+
+TEST_CASE("bench: wrong arguments are refused in one line") {
+    const Workplace work;
+    const Outcome outcome = work.run("bench", {"--device", "abacus"});
+    CHECK(outcome.exit_code == 2);
+    CHECK(lines_with(outcome.errors, "\n") == 1);
+}
