@@ -17,10 +17,13 @@ help: ## list the targets
 
 # ---- what must be installed -------------------------------------------------------------------------------------------------------
 
-PACKAGES := g++ make curl libdnnl-dev libfmt-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev libwebp-dev libzip-dev doctest-dev
+# BUNDLE=folder: headers and libraries that `make gpu-bundle` copied, for a machine on which nothing can be installed.
+BUNDLE_FLAGS := $(if $(BUNDLE),-isystem $(BUNDLE)/include)
+PACKAGES := g++ make curl libdnnl-dev libfmt-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev libwebp-dev libzip-dev doctest-dev \
+            libboost-context-dev  # the last two: for tests only
 RANK_PACKAGES := libopenmpi-dev openmpi-bin  # optional: training on several ranks
-HEADERS := dnnl.h fmt/format.h CLI/CLI.hpp nlohmann/json.hpp stb/stb_image.h zlib.h webp/encode.h webp/mux.h webp/demux.h zip.h doctest/doctest.h
-CAN_COMPILE = printf '\#include <%s>\n' $(HEADERS) | $(CXX) -std=c++20 -fopenmp -fsyntax-only -x c++ - 2>/dev/null
+HEADERS := dnnl.h fmt/format.h CLI/CLI.hpp nlohmann/json.hpp stb/stb_image.h zlib.h webp/encode.h webp/mux.h webp/demux.h zip.h doctest/doctest.h boost/context/detail/fcontext.hpp
+CAN_COMPILE = printf '\#include <%s>\n' $(HEADERS) | $(CXX) -std=c++20 -fopenmp $(BUNDLE_FLAGS) -fsyntax-only -x c++ - 2>/dev/null
 
 deps: ## install what building needs (Debian packages), if anything is missing
 	@$(CAN_COMPILE) || { \
@@ -61,6 +64,11 @@ ifneq ($(SANITIZE),)
 CXXFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
 endif
 
+ifneq ($(BUNDLE),)
+CXXFLAGS += $(BUNDLE_FLAGS)
+LDLIBS := -L$(BUNDLE)/lib -Wl,-rpath,$(abspath $(BUNDLE)/lib) -Wl,-rpath-link,$(BUNDLE)/lib $(LDLIBS)
+endif
+
 ifneq ($(CUDA)$(EMULATED),)
 CXXFLAGS += -DFRACTAL_CUDA -DFRACTAL_CUDA_ARCHITECTURES=$(subst $(space),$(comma),$(strip $(ARCH)))
 endif
@@ -76,6 +84,9 @@ ifneq ($(wildcard $(CUDA_HOME)/include/nccl.h /usr/include/nccl.h),)
 NCCL := -DFRACTAL_NCCL
 LDLIBS += -Wl,--as-needed -lnccl
 endif
+ifneq ($(wildcard $(CUDA_HOME)/include/nvtx3/nvToolsExt.h),)
+CXXFLAGS += -DFRACTAL_NVTX
+endif
 endif
 
 # Ranks (mpirun -np N build/train ...) need Open MPI, which may be missing: such a build refuses to run as several. Asked for where it
@@ -84,7 +95,7 @@ MPI_COMPILE = $(shell mpicc --showme:compile 2>/dev/null)
 MPI_LINK = -Wl$(comma)--as-needed $(shell mpicc --showme:link 2>/dev/null)
 
 object = $(patsubst %,$(BUILD)/objects/%.o,$(basename $(1)))
-LIBRARY := $(call object,$(filter-out data/main.cpp runtime/device_cuda.cpp,$(wildcard kernels/*.cpp runtime/*.cpp models/*/*.cpp data/*.cpp)))
+LIBRARY := $(call object,$(filter-out data/main.cpp runtime/device_cuda.cpp runtime/profile_cuda.cpp,$(wildcard kernels/*.cpp runtime/*.cpp models/*/*.cpp data/*.cpp)))
 ifneq ($(CUDA)$(EMULATED),)
 KERNELS := $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(wildcard kernels/*.cu))
 LIBRARY += $(KERNELS) $(call object,runtime/device_cuda.cpp)
@@ -93,11 +104,19 @@ ifneq ($(EMULATED),)
 EMULATOR := $(call object,$(filter-out %_test.cpp,$(wildcard tests/emulator/*.cpp)))
 LIBRARY += $(EMULATOR)
 $(EMULATOR): CXXFLAGS += -fno-sanitize=thread  # tests/emulator/fiber.h says why
+else ifneq ($(findstring FRACTAL_NVTX,$(CXXFLAGS)),)
+LIBRARY += $(call object,runtime/profile_cuda.cpp)
 endif
 TRAIN := $(call object,$(wildcard train/*.cpp))
 SAMPLE := $(call object,$(wildcard sample/*.cpp))
-TESTS := $(call object,tests/main.cpp $(wildcard tests/unit/*.cpp tests/gradient/*.cpp tests/golden/*.cpp tests/end_to_end/*.cpp)) \
-         $(filter-out %/main.o,$(TRAIN) $(SAMPLE)) $(if $(EMULATED),$(call object,$(wildcard tests/emulator/*_test.cpp)))
+TEST_SOURCES := tests/main.cpp $(wildcard tests/unit/*.cpp tests/gradient/*.cpp tests/golden/*.cpp tests/end_to_end/*.cpp)
+ifneq ($(EMULATED),)
+# Without the tests in which no card is ever named: they are the CPU build's.
+TEST_SOURCES += $(wildcard tests/emulator/*_test.cpp)
+TEST_SOURCES := $(filter-out %_test.cpp,$(TEST_SOURCES)) \
+                $(shell grep -liE 'DEVICE_TEST|GRADIENT_TEST|cuda' $(filter %_test.cpp,$(TEST_SOURCES)))
+endif
+TESTS := $(call object,$(TEST_SOURCES)) $(filter-out %/main.o,$(TRAIN) $(SAMPLE))
 ifneq ($(CUDA)$(EMULATED),)
 TESTS += $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(wildcard tests/unit/*.cu))
 endif
@@ -222,24 +241,40 @@ $(DATASETS)/cifar10.holdout.bin: | $(CIFAR)
 
 # ---- checking ---------------------------------------------------------------------------------------------------------------------
 
-test: build $(BUILD)/tests $(BUILD)/bench ## run every test; ARGS='-tc=*golden*' chooses
-	@$(BUILD)/tests $(ARGS)
+# Three runs: the tests of this build; where there is nvcc, what ptxas says about the kernels; the kernels, models and goldens on the card
+# that the CPU plays. ARGS, SANITIZE and a build with CUDA=1 mean the first alone.
+THIS_BUILD_ALONE := $(ARGS)$(SANITIZE)$(CUDA)$(EMULATED)
+test: build $(BUILD)/tests $(BUILD)/bench ## run every test; ARGS='-tc=*golden*' chooses, on this build's devices
+	@$(BUILD)/tests -tce='ptxas*' $(ARGS)
+	$(if $(THIS_BUILD_ALONE),,+@$(MAKE) --no-print-directory test-ptxas)
+	$(if $(THIS_BUILD_ALONE),,+@$(MAKE) --no-print-directory test-emulated)
 
-# The card that the CPU plays (tests/emulator): the same programs, whose --device cuda it is, and the same tests, on both devices.
+# For one architecture: registers differ little between them, compiling for three takes three times as long.
+PTXAS := $(BUILD)/ptxas
+PTXAS_KERNELS := $(patsubst %.cu,$(PTXAS)/objects/%.cu.o,$(wildcard kernels/*.cu))
+test-ptxas: $(BUILD)/tests ## compile the kernels for sm_90; registers must keep to their budgets, without spills
+ifneq ($(shell command -v $(NVCC)),)
+	+@$(MAKE) --no-print-directory CUDA=1 ARCH=90 BUILD=$(PTXAS) $(PTXAS_KERNELS)
+	@PTXAS_OUTPUT=$(PTXAS)/objects/kernels $(BUILD)/tests -tc='ptxas*'
+else
+	@echo "make test: no nvcc here, so no look at the kernels' registers"
+endif
+
+# The card that the CPU plays (tests/emulator): the same programs, whose --device cuda it is, and the tests that name a device, on the card
+# alone: `test` has run them on the CPU.
 AS_EMULATED = $(MAKE) --no-print-directory EMULATED=1 BUILD=$(BUILD)/emulated$(if $(SANITIZE),-$(SANITIZE))
 EMULATED_TESTS = $(BUILD)/emulated$(if $(SANITIZE),-$(SANITIZE))/tests
 emulated: ## build/emulated/train and so on, whose --device cuda is a card that the CPU plays
 	+@$(AS_EMULATED) build
-test-emulated: ## run every test with that card for a GPU
-	+@$(AS_EMULATED) test
+test-emulated: ## run the tests of everything that has a --device with that card for a GPU
+	+@TEST_DEVICES=cuda $(AS_EMULATED) test
 
 # What depends on the order of threads, on memory nobody gave, on barriers nobody set: the tests of kernels in other orders and, built anew
 # in folders of their own, under the sanitizers. OpenMP's own threads are none of the thread sanitizer's business.
 KERNEL_TESTS := -sf='*tests/emulator/*,*tests/gradient/*$(foreach each,$(wildcard kernels/*.cu),$(comma)*unit/$(basename $(notdir $(each)))_test.cpp)'
 SANITIZED := TSAN_OPTIONS=suppressions=tests/emulator/thread_sanitizer.suppressions
-test-long: ## test, test-emulated, and the kernels' tests in other orders and under sanitizers
+test-long: ## test, and the kernels' tests in other orders and under sanitizers
 	@$(MAKE) --no-print-directory test
-	@$(MAKE) --no-print-directory test-emulated
 	@$(MAKE) --no-print-directory test-signatures
 	@$(MAKE) --no-print-directory test-orders
 	@$(MAKE) --no-print-directory test-sanitized SANITIZE=address
@@ -258,12 +293,26 @@ test-sanitized:
 bench: $(BUILD)/bench ## measure the ceiling, each kernel, the training step and sampling (a GPU: CUDA=1 ARGS='--device cuda')
 	@$(BUILD)/bench $(ARGS)
 
-profile: build $(DATASETS)/fractals.bin ## time of each kernel over a few training steps
+# Names in the timeline: runtime/profile.h. Nsight Compute slows each kernel down a hundredfold and more: ARGS='--launch-count 20' and
+# --nvtx-include of its own go into TOOL_ARGS.
+TOOL ?= $(if $(CUDA),$(if $(shell command -v nsys),nsys,$(if $(shell command -v ncu),ncu)))
+TOOL_ARGS ?= $(if $(filter ncu,$(TOOL)),--set basic --launch-count 200)
+WATCHED := $(if $(filter nsys,$(TOOL)),nsys profile --trace=cuda$(comma)nvtx$(comma)cublas --force-overwrite=true --output=$(BUILD)/profile \
+             $(TOOL_ARGS),$(if $(filter ncu,$(TOOL)),ncu --nvtx --force-overwrite --export $(BUILD)/profile $(TOOL_ARGS)))
+profile: build $(DATASETS)/fractals.bin ## time of each kernel over a few training steps; CUDA=1: under nsys, or TOOL=ncu
 	@rm -rf $(BUILD)/profile
-	$(BUILD)/train fractal --preset fractalar_16 --data $(DATASETS)/fractals.bin --out $(BUILD)/profile --steps 5 \
-	    --validation-images 1 --profile $(ARGS)
+	$(WATCHED) $(BUILD)/train fractal --preset fractalar_16 --data $(DATASETS)/fractals.bin --out $(BUILD)/profile --steps 5 \
+	    --validation-images 1 $(if $(CUDA),--device cuda) $(if $(WATCHED),,--profile) $(ARGS)
+
+# On a machine with a GPU, each step within 10 minutes: everything that only a GPU can tell, one table last. What that machine may lack is
+# copied beforehand into build/bundle.
+gpu-bundle: $(BUILD)/deps.stamp ## copy the libraries that a machine with a GPU may lack into build/bundle
+	@HEADERS='$(filter-out boost/%,$(HEADERS))' LDLIBS='-ldnnl -lfmt -lz -lzip -lwebpmux -lwebpdemux -lwebp' \
+	    tests/gpu/bundle.sh $(BUILD)/bundle
+gpu-check: ## on a machine with a GPU: tests, compute-sanitizer, benchmarks, one table
+	@MAKE='$(MAKE)' NVCC='$(NVCC)' KERNEL_TESTS=$(KERNEL_TESTS) BUILD=$(BUILD) BUNDLE=$(wildcard $(BUILD)/bundle) tests/gpu/check.sh
 
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: force help deps build train sample levels test emulated test-emulated test-long test-signatures test-orders test-sanitized bench profile clean
+.PHONY: force help deps build train sample levels test emulated test-emulated test-long test-signatures test-orders test-sanitized test-ptxas bench profile gpu-bundle gpu-check clean

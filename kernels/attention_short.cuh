@@ -12,7 +12,7 @@
 // A number that is not finite spoils the sequences that share its rows, as it would spoil the sum of their
 // losses.
 //
-// ptxas budget: 168 registers, no spills
+// ptxas budget of short_*: 168 registers, no spills
 #pragma once
 
 #include "kernels/attention_fragments.cuh"

@@ -16,7 +16,7 @@
 // spilling a few. It takes about 130 at head_dim 64 and 190 at 128 (50 more with dropout): three blocks or
 // two.
 //
-// ptxas budget: 255 registers, no spills
+// ptxas budget of tiles_forward: 255 registers, no spills
 #pragma once
 
 #include "kernels/attention_fragments.cuh"

@@ -19,7 +19,7 @@
 //
 // Kernel 2 takes about 200 registers at head_dim 64 and 240 at 128, kernel 3 about 150 and 230.
 //
-// ptxas budget: 255 registers, no spills
+// ptxas budget of tiles_backward_*: 255 registers, no spills
 #pragma once
 
 #include "kernels/attention_tiles.cuh"

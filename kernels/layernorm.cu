@@ -1,7 +1,9 @@
 // The kernels of norm.cuh with a mean and a bias: a row is read once and stays in registers, dweight and
 // dbias come from the same reading of dy and x as dx. In bf16 the forward pass moves 6 bytes per element (x
 // float, y bf16), 12 with the residual sum fused (two kernels: 16), the backward pass 10, 14 when it
-// accumulates. ptxas budget: 128 registers, no spills
+// accumulates.
+//
+// ptxas budget: 128 registers, no spills
 #include "kernels/layernorm.h"
 
 #include "kernels/norm.cuh"

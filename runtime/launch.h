@@ -54,18 +54,22 @@ auto call(Kernel kernel, Arguments... arguments) {
     return call_as<float>(kernel, arguments...);
 }
 
+// The GPU is waited for before and after: queueing a kernel is no measure of it.
 template <class Call>
-auto timed(const char* kernel, Call call) {
+void timed(Device device, const char* kernel, Call call) {
+    const ProfileRange range(kernel);
     if (!profiling()) return call();
+    synchronize(device);
     const auto start = std::chrono::steady_clock::now();
     call();
+    synchronize(device);
     add_to_profile(kernel, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
 }  // namespace launch_detail
 
 #define LAUNCH_ON(device, stream, kernel, ...)                                                         \
-    launch_detail::timed(#kernel, [&] {                                                                \
+    launch_detail::timed(device, #kernel, [&] {                                                        \
         if constexpr (cuda_backend_built) {                                                            \
             if ((device) == Device::cuda)                                                              \
                 return launch_detail::call([&](auto... each) { cuda::kernel(stream, each...); },       \

@@ -1,11 +1,43 @@
-// Time per kernel. Off by default; when on, every launch is timed and `profile_table` prints the sums.
+// Time per kernel, and names for the tools that watch a GPU.
 #pragma once
 
 #include <string>
 
+// Off by default; when on, every launch is timed until the device is done with it, one kernel after the
+// other, and `profile_table` prints the sums.
+//
 // Starts from zero and times every kernel launch from now on.
 void start_profile();
 bool profiling();
 void add_to_profile(const char* kernel, double seconds);
 // One line a kernel, longest first: name, calls, seconds, share.
 std::string profile_table();
+
+// Whether this build hands names to NVIDIA's tools (NVTX).
+#ifdef FRACTAL_NVTX
+inline constexpr bool profile_ranges_built = true;
+#else
+inline constexpr bool profile_ranges_built = false;
+#endif
+
+namespace profile_cuda {
+
+// `number` follows the name unless it is negative. Without a listening tool this costs a few nanoseconds.
+void push_range(const char* name, int number);
+void pop_range();
+
+}  // namespace profile_cuda
+
+// While one lives, what the host queues belongs to a named range ("level 1", "block 3", a kernel) in the
+// timeline of Nsight Systems and the filters of Nsight Compute. Nothing in builds without NVTX.
+class ProfileRange {
+  public:
+    explicit ProfileRange(const char* name, int number = -1) {
+        if constexpr (profile_ranges_built) profile_cuda::push_range(name, number);
+    }
+    ~ProfileRange() {
+        if constexpr (profile_ranges_built) profile_cuda::pop_range();
+    }
+    ProfileRange(const ProfileRange&) = delete;
+    ProfileRange& operator=(const ProfileRange&) = delete;
+};

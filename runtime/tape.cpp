@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "runtime/profile.h"
+
 NodeId Tape::new_node() {
     if (free_nodes_.empty()) {
         nodes_.emplace_back();
@@ -86,6 +88,7 @@ void Tape::inherit_gradient(NodeId target, NodeId source) {
 }
 
 void Tape::backward(std::size_t mark) {
+    const ProfileRange range("backward");
     while (records_.size() > mark) {
         const Record record = records_.back();
         records_.pop_back();

@@ -1,4 +1,6 @@
 #include "models/fractal/ar_level.h"
+
+#include "runtime/profile.h"
 #include "runtime/sampling_ops.h"
 
 namespace {
@@ -57,7 +59,9 @@ Tensor ArLevel::forward(Tape& tape, const Tensor& patches, const Tensor& conditi
     x = stream_layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
     for (const Block& block : blocks_) {
         announce_complete(tape, watch, block.wqkv->offset);
-        const auto run = [this, &tape, &block, paths = paths.node(), rule](const Tensor& input) {
+        const int number = static_cast<int>(&block - blocks_.data());
+        const auto run = [this, &tape, &block, number, paths = paths.node(), rule](const Tensor& input) {
+            const ProfileRange range("block", number);
             return block_forward(tape, block, input, paths, rule);
         };
         x = rule.recompute ? recompute(tape, x, paths, run) : run(x);
@@ -114,6 +118,7 @@ Tensor ArLevel::step(Tape& tape, std::int64_t t, const Tensor& condition, const 
     x = add_position(tape, x, *positions_, t);
     x = stream_layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
+        const ProfileRange range("block", static_cast<int>(i));
         const Block& block = blocks_[i];
         const PackedBlock& weights = packed.blocks[i];
         const Tensor qkv = packed_linear(tape, rmsnorm(tape, x, *block.attention_norm, rmsnorm_epsilon),

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "runtime/image_ops.h"
+#include "runtime/profile.h"
 #include "runtime/random.h"
 
 namespace {
@@ -115,6 +116,7 @@ void FractalModel::loss(Tape& tape, const Tensor& images, std::span<const std::i
     Pass pass{tape, masks, scales, totals, rule, chunks, nullptr, std::vector<std::int64_t>(levels_.size())};
     const std::size_t mark = tape.mark();
     const Tensor condition = class_condition(tape, ids);
+    const ProfileRange range("level", 0);
     run_in_chunks(tape, condition, chunks[0],
                   [&](std::int64_t begin, std::int64_t count, const Tensor& chunk) {
                       pass.watch = pass.watch_of(watch, begin + count, condition.rows());
@@ -167,6 +169,7 @@ void FractalModel::mar_loss(Pass& pass, std::size_t level, const Tensor& patches
 void FractalModel::children_loss(Pass& pass, std::size_t level, const Tensor& patches,
                                  const Tensor& conditions) const {
     GradientWatch* const watch = pass.watch;
+    const ProfileRange range("level", static_cast<int>(level) + 1);
     run_in_chunks(pass.tape, conditions, pass.chunks[level + 1],
                   [&](std::int64_t begin, std::int64_t count, const Tensor& chunk) {
                       pass.watch = pass.watch_of(watch, begin + count, conditions.rows());

@@ -1,5 +1,7 @@
 #include "models/fractal/mar_level.h"
 
+#include "runtime/profile.h"
+
 namespace {
 
 constexpr float epsilon = 1e-6f;
@@ -52,7 +54,10 @@ Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& condit
     x = stream_layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, epsilon);
     for (const VitBlock& block : blocks_) {
         announce_complete(tape, watch, block.first().offset);
-        const auto run = [&tape, &block, length = length_, paths = paths.node(), rule](const Tensor& input) {
+        const int number = static_cast<int>(&block - blocks_.data());
+        const auto run = [&tape, &block, number, length = length_, paths = paths.node(),
+                          rule](const Tensor& input) {
+            const ProfileRange range("block", number);
             return block.forward(tape, input, length, false, paths, rule);
         };
         x = rule.recompute ? recompute(tape, x, paths, run) : run(x);

@@ -123,6 +123,7 @@ void FractalSampler::run(const EditTask* task, std::span<const std::int64_t> cla
 
 Tensor FractalSampler::sample_level(Job& job, std::size_t level, const SampledImages& images,
                                     const Tensor& condition) {
+    const ProfileRange range("level", static_cast<int>(level));
     const FractalConfig& config = model_.config();
     if (level == config.generators()) return sample_pixel(job, level, images, condition, Tensor());
     const std::int64_t rows = condition.rows(), C = config.channels, size = config.img_size_list[level],

@@ -3,6 +3,9 @@
 // The loss is a weighted sum of an operation's outputs, summed in double. Its slope is taken with four values
 // of the loss (steps -2h, -h, h, 2h), whose error falls with h^4: the step can be large, so that the rounding
 // of float outputs, divided by it, stays below the tolerance.
+//
+// The slopes are the CPU's: hundreds of losses for each gradient. Another device has to give the same loss
+// and gradients that fit these slopes.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -18,6 +21,7 @@
 
 #include "runtime/ops.h"
 #include "runtime/random.h"
+#include "tests/test_devices.h"
 
 namespace gradient_check {
 
@@ -73,6 +77,37 @@ inline Loss weighted_sum(Operation operation) {
 // add to it.
 enum class Before { nothing, a_sum };
 
+// What the CPU found, of each check of the test under way in turn.
+struct Measured {
+    double loss;
+    std::vector<std::vector<double>> slopes;
+};
+inline std::vector<Measured> on_cpu;
+inline std::size_t checks_done = 0;
+
+// A test of gradients on every device, first on the CPU. The thread sanitizer's build has no such run
+// (test_devices.h): there the card measures slopes of its own.
+#define GRADIENT_TEST(name) GRADIENT_TEST_WITH_BODY(DOCTEST_ANONYMOUS(gradient_test_), name)
+#define GRADIENT_TEST_WITH_BODY(body, name)                             \
+    static void body(Device device);                                    \
+    TEST_CASE(name) {                                                   \
+        gradient_check::on_cpu.clear();                                 \
+        for (const Device each : gradient_check::devices()) {           \
+            INFO("on ", (each == Device::cpu ? "the CPU" : "the GPU")); \
+            gradient_check::checks_done = 0;                            \
+            body(each);                                                 \
+        }                                                               \
+    }                                                                   \
+    static void body(Device device)
+
+inline std::vector<Device> devices() {
+    std::vector<Device> all = test_devices();
+#ifndef __SANITIZE_THREAD__
+    if (all.front() != Device::cpu) all.insert(all.begin(), Device::cpu);
+#endif
+    return all;
+}
+
 class Check {
   public:
     // `parameters` (allocated on `device` with gradients, initialized) may be null. Gradients must agree
@@ -90,10 +125,16 @@ class Check {
     }
 
     void run(std::initializer_list<Before> cases = {Before::nothing, Before::a_sum}) {
-        const std::vector<std::vector<double>> slopes = measure_slopes();
+        const std::size_t number = checks_done++;
+        if (number == on_cpu.size()) on_cpu.push_back({evaluate(false, Before::nothing), measure_slopes()});
+        const Measured& expected = on_cpu[number];
+        if (device_ != Device::cpu) {
+            const double loss = evaluate(false, Before::nothing);
+            CHECK(std::abs(loss - expected.loss) <= 1e-4 * (1 + std::abs(expected.loss)));
+        }
         for (const Before before : cases) {
             CAPTURE(static_cast<int>(before));
-            compare(before, slopes);
+            compare(before, expected.slopes);
         }
     }
 

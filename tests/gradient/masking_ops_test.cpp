@@ -6,7 +6,7 @@
 
 using namespace gradient_check;
 
-DEVICE_TEST("gradient: masked_sequence") {
+GRADIENT_TEST("gradient: masked_sequence") {
     constexpr std::int64_t M = 2, L = 4, n = 3, D = 5;
     const std::vector<std::uint8_t> mask = {1, 0, 0, 1, 0, 1, 1, 1};
     for (const bool guided : {false, true}) {
@@ -27,7 +27,7 @@ DEVICE_TEST("gradient: masked_sequence") {
     }
 }
 
-DEVICE_TEST("gradient: neighbour_conditions") {
+GRADIENT_TEST("gradient: neighbour_conditions") {
     const std::vector<std::int32_t> selected = {0, 4, 5, 9, 17}, rows = {0, -1, -1, -1, 1,  2,  -1, -1, -1,
                                                                          3, -1, -1, -1, -1, -1, -1, -1, 4};
     for (const std::int64_t n : {1, 2, 5}) {
@@ -42,7 +42,7 @@ DEVICE_TEST("gradient: neighbour_conditions") {
     }
 }
 
-DEVICE_TEST("gradient: first_condition beside another use of all conditions") {
+GRADIENT_TEST("gradient: first_condition beside another use of all conditions") {
     // Its input's gradient holds the other use's part when its own is added.
     Check(device, {{3, 3 * 4, 6}}, nullptr, weighted_sum([](Tape& tape, std::span<const Tensor> in) {
               return first_condition(tape, in[0], 4);

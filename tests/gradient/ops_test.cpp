@@ -36,7 +36,7 @@ DropoutRule dropout_rule(const Tensor& paths) {
 
 }  // namespace
 
-DEVICE_TEST("gradient: linear") {
+GRADIENT_TEST("gradient: linear") {
     for (const bool with_bias : {false, true})
         for (const std::int64_t rows : {1, 7}) {
             CAPTURE(with_bias);
@@ -52,7 +52,7 @@ DEVICE_TEST("gradient: linear") {
         }
 }
 
-DEVICE_TEST("gradient: linear_tokens") {
+GRADIENT_TEST("gradient: linear_tokens") {
     Weights weights;
     const Parameter& weight = weights.add("weight", {5, 3});
     const Parameter& bias = weights.add("bias", {5});
@@ -66,7 +66,7 @@ DEVICE_TEST("gradient: linear_tokens") {
                     std::logic_error);
 }
 
-DEVICE_TEST("gradient: dropout") {
+GRADIENT_TEST("gradient: dropout") {
     const std::vector<std::int64_t> numbers = {3, 8};
     Check(device, {{6, 5, 2}}, nullptr, weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
               return dropout(tape, in[0], dropout_rule(constant(tape, 2, numbers)));
@@ -74,7 +74,7 @@ DEVICE_TEST("gradient: dropout") {
         .run();
 }
 
-DEVICE_TEST("gradient: linear_pair") {
+GRADIENT_TEST("gradient: linear_pair") {
     Weights weights;
     const Parameter& first = weights.add("first", {5, 3});
     const Parameter& second = weights.add("second", {5, 3}, true);
@@ -96,7 +96,7 @@ DEVICE_TEST("gradient: linear_pair") {
     });
 }
 
-DEVICE_TEST("gradient: linear_gelu") {
+GRADIENT_TEST("gradient: linear_gelu") {
     Weights weights;
     const Parameter& weight = weights.add("weight", {9, 4});
     const Parameter& bias = weights.add("bias", {9});
@@ -106,7 +106,7 @@ DEVICE_TEST("gradient: linear_gelu") {
         .run();
 }
 
-DEVICE_TEST("gradient: linear_gelu whose output's gradient is another tensor's as well") {
+GRADIENT_TEST("gradient: linear_gelu whose output's gradient is another tensor's as well") {
     Weights weights;
     const Parameter& weight = weights.add("weight", {4, 4});
     const Parameter& bias = weights.add("bias", {4});
@@ -119,7 +119,7 @@ DEVICE_TEST("gradient: linear_gelu whose output's gradient is another tensor's a
         .run();
 }
 
-DEVICE_TEST("gradient: layernorm and rmsnorm") {
+GRADIENT_TEST("gradient: layernorm and rmsnorm") {
     for (const std::int64_t width : {5, 33}) {
         CAPTURE(width);
         Weights layer;
@@ -140,13 +140,13 @@ DEVICE_TEST("gradient: layernorm and rmsnorm") {
     }
 }
 
-DEVICE_TEST("gradient: gated_silu") {
+GRADIENT_TEST("gradient: gated_silu") {
     Check(device, {{3, 14, 6}}, nullptr,
           weighted_sum([](Tape& tape, std::span<const Tensor> in) { return gated_silu(tape, in[0]); }))
         .run();
 }
 
-DEVICE_TEST("gradient: residual") {
+GRADIENT_TEST("gradient: residual") {
     Check(device, {{6, 5, 7}, {6, 5, 8}}, nullptr, weighted_sum([](Tape& tape, std::span<const Tensor> in) {
               return residual(tape, in[0], in[1], {});
           }))
@@ -158,7 +158,7 @@ DEVICE_TEST("gradient: residual") {
         .run();
 }
 
-DEVICE_TEST("gradient: a residual sum and the norm behind it, both used") {
+GRADIENT_TEST("gradient: a residual sum and the norm behind it, both used") {
     for (const float probability : {0.0f, 0.3f}) {
         CAPTURE(probability);
         Weights layer;
@@ -190,7 +190,7 @@ DEVICE_TEST("gradient: a residual sum and the norm behind it, both used") {
     }
 }
 
-DEVICE_TEST("gradient: rotary turns the gradient in place") {
+GRADIENT_TEST("gradient: rotary turns the gradient in place") {
     const RotaryTable table(device, 2, 4);
     for (const std::int64_t first_position : {0, 2}) {
         CAPTURE(first_position);
@@ -207,7 +207,7 @@ DEVICE_TEST("gradient: rotary turns the gradient in place") {
     }
 }
 
-DEVICE_TEST("gradient: rotary where the gradient is another tensor's as well") {
+GRADIENT_TEST("gradient: rotary where the gradient is another tensor's as well") {
     const RotaryTable table(device, 2, 4);
     Weights weights;
     const Parameter& weight = weights.add("qkv", {12, 5});
@@ -222,7 +222,7 @@ DEVICE_TEST("gradient: rotary where the gradient is another tensor's as well") {
         .run();
 }
 
-DEVICE_TEST("gradient: attention") {
+GRADIENT_TEST("gradient: attention") {
     for (const std::int64_t length : {1, 3, 9})
         for (const bool causal : {false, true})
             for (const bool drops : {false, true}) {
@@ -240,7 +240,7 @@ DEVICE_TEST("gradient: attention") {
             }
 }
 
-DEVICE_TEST("gradient: embedding") {
+GRADIENT_TEST("gradient: embedding") {
     Weights weights;
     const Parameter& table = weights.add("table", {1, 3});
     weights.add("more", {4, 3}, true);
@@ -250,7 +250,7 @@ DEVICE_TEST("gradient: embedding") {
         .run({Before::nothing});
 }
 
-DEVICE_TEST("gradient: level_sequence") {
+GRADIENT_TEST("gradient: level_sequence") {
     const std::int64_t sequences = 3, width = 5;
     for (const std::int64_t length : {2, 5}) {
         CAPTURE(length);
@@ -285,7 +285,7 @@ const std::vector<std::int32_t> pixels = {0, 6, 2, 3, 3, 1, 6, 0, 5, 2, 6, 4};  
 
 }  // namespace
 
-DEVICE_TEST("gradient: pixel_sequence") {
+GRADIENT_TEST("gradient: pixel_sequence") {
     // The last channel's codebook enters no output, so only the others have a slope.
     Channels channels(2, 7, 5, false);
     Parameter last;
@@ -303,7 +303,7 @@ DEVICE_TEST("gradient: pixel_sequence") {
         .run({Before::nothing});
 }
 
-DEVICE_TEST("gradient: pixel_cross_entropy") {
+GRADIENT_TEST("gradient: pixel_cross_entropy") {
     for (const std::size_t count : {1, 3}) {
         CAPTURE(count);
         const auto C = static_cast<std::int64_t>(count), N = 12 / C;
