@@ -193,6 +193,7 @@ __device__ void plain_softmax(float* scores, float* maximum, float* sum, float* 
     }
     for (int distance = 1; distance < 4; distance *= 2)
         new_sum += __shfl_xor_sync(all_lanes, new_sum, distance);
+    __syncwarp();  // shuffles order no memory: the row's other lanes have read its maximum
     if (member == 0) {
         keep[row] = expf(old_maximum - new_maximum);
         sum[row] = sum[row] * keep[row] + new_sum;

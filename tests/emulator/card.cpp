@@ -175,6 +175,7 @@ void* allocate_device(std::size_t bytes) {
     const Allocation allocation{static_cast<std::byte*>(mapped), pages + 2 * page, bytes};
     std::byte* const begin = pages_of(allocation) + pages - rounded;
     protect(allocation, true);
+    poison(begin, allocation, false);
     std::memset(begin - guard_before(allocation, begin), std::to_integer<int>(guard),
                 guard_before(allocation, begin));
     std::memset(begin, 0xFF, bytes);
