@@ -60,11 +60,19 @@ void require_fitting(const TensorFile& file, const Parameters& parameters, std::
 }
 
 void CheckpointWriter::add_slab(const Parameters& parameters, std::string_view prefix, const float* values) {
-    if (parameters.device() != Device::cpu) {
-        std::vector<float>& host = copies_.emplace_back(parameters.slab_floats());
-        copy_from_device(parameters.device(), host.data(), values, host.size() * sizeof(float));
-        values = host.data();
-    }
+    if (parameters.device() == Device::cpu) return add_host_slab(parameters, prefix, values);
+    std::vector<float> host(parameters.slab_floats());
+    copy_from_device(parameters.device(), host.data(), values, host.size() * sizeof(float));
+    add_slab(parameters, prefix, std::move(host));
+}
+
+void CheckpointWriter::add_slab(const Parameters& parameters, std::string_view prefix,
+                                std::vector<float> values) {
+    add_host_slab(parameters, prefix, copies_.emplace_back(std::move(values)).data());
+}
+
+void CheckpointWriter::add_host_slab(const Parameters& parameters, std::string_view prefix,
+                                     const float* values) {
     for (const Parameter& parameter : parameters.all())
         add(std::string(prefix) + parameter.name, parameter.shape, values + parameter.offset, Device::cpu);
 }

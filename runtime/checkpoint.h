@@ -30,6 +30,8 @@ class CheckpointWriter {
   public:
     // `values`, on the parameters' device, must stay as they are until write() has returned.
     void add_slab(const Parameters& parameters, std::string_view prefix, const float* values);
+    // The same with values that lie on the host.
+    void add_slab(const Parameters& parameters, std::string_view prefix, std::vector<float> values);
     // One fp32 tensor on `device`; `values` must stay until write() has returned.
     void add(std::string name, std::vector<std::int64_t> shape, const float* values, Device device);
     void set(std::string key, std::string value) { metadata_[std::move(key)] = std::move(value); }
@@ -37,8 +39,10 @@ class CheckpointWriter {
     void write(const std::filesystem::path& path);
 
   private:
+    void add_host_slab(const Parameters& parameters, std::string_view prefix, const float* values);
+
     std::vector<SafetensorsTensor> tensors_;
-    std::deque<std::vector<float>> copies_;  // of slabs that lie on the GPU
+    std::deque<std::vector<float>> copies_;  // of slabs that lie on the GPU, and slabs handed over
     std::map<std::string, std::string> metadata_;
 };
 

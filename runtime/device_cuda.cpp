@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <string>
 
 #include "runtime/error.h"
@@ -117,6 +118,48 @@ void synchronize_default(CUstream_st* stream) {
     if (stream == nullptr) synchronize();
 }
 
+// Page-locked memory that what a step needs from the host (masks, names, labels: some 100 KiB a chunk) is
+// staged in, slot after slot: the host goes on at once, where a copy from pageable memory would have it wait
+// for everything queued before.
+class Staging {
+  public:
+    static constexpr std::size_t slots = 32, slot_bytes = std::size_t{1} << 20;
+
+    Staging() {
+        check(cudaHostAlloc(reinterpret_cast<void**>(&memory_), slots * slot_bytes, cudaHostAllocDefault),
+              "memory for copies to the device");
+        for (cudaEvent_t& copied : copied_)
+            check(cudaEventCreateWithFlags(&copied, cudaEventDisableTiming), "an event");
+    }
+    Staging(const Staging&) = delete;
+    Staging& operator=(const Staging&) = delete;
+
+    void copy(CUstream_st* stream, void* destination, const void* host, std::size_t bytes) {
+        if (bytes == 0) return;
+        cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+        check(cudaStreamIsCapturing(stream, &status), "state of a stream");
+        if (status != cudaStreamCaptureStatusNone) fail("CUDA: a copy from the host cannot be recorded");
+        const std::size_t slot = next_++ % slots;
+        if (next_ > slots) check(cudaEventSynchronize(copied_[slot]), "queued work");
+        std::byte* const place = memory_ + slot * slot_bytes;
+        std::memcpy(place, host, bytes);
+        check(cudaMemcpyAsync(destination, place, bytes, cudaMemcpyHostToDevice, stream),
+              "copy to the device");
+        check(cudaEventRecord(copied_[slot], stream), "an event");
+    }
+
+  private:
+    std::byte* memory_ = nullptr;
+    std::array<cudaEvent_t, slots> copied_{};  // from the slot, by its latest use
+    std::size_t next_ = 0;
+};
+
+// Lives as long as the process: the driver may be gone before static objects are.
+Staging& staging() {
+    static Staging* const all = new Staging;
+    return *all;
+}
+
 }  // namespace
 
 CUstream_st* create_stream() {
@@ -130,8 +173,10 @@ void destroy_stream(CUstream_st* stream) noexcept {
 }
 
 void copy_to(CUstream_st* stream, void* destination, const void* host, std::size_t bytes) {
+    if (stream != nullptr && bytes <= Staging::slot_bytes)
+        return staging().copy(stream, destination, host, bytes);
     synchronize_default(stream);
-    // From pageable memory the call returns once the bytes have been staged.
+    // From pageable memory the call returns once the bytes have been staged, behind what the stream holds.
     check(cudaMemcpyAsync(destination, host, bytes, cudaMemcpyHostToDevice, stream), "copy to the device");
     synchronize_default(stream);
 }

@@ -51,7 +51,7 @@ double Optimizer::update(std::int64_t step, float learning_rate) {
     adamw.correction2 = static_cast<float>(1 - std::pow(static_cast<double>(rule_.beta2), t));
     for (const Segment& segment : segments_) {
         const Parameter& parameter = *segment.parameter;
-        adamw.weight_decay = parameter.decays() ? rule_.weight_decay : 0.0f;
+        adamw.weight_decay = rule_.decays_all || parameter.decays() ? rule_.weight_decay : 0.0f;
         LAUNCH_ON(device_, stream_, adamw_update, parameters_.values() + parameter.offset + segment.begin,
                   parameter.rounded == nullptr ? nullptr : parameter.rounded + segment.begin,
                   first_moment() + segment.place, second_moment() + segment.place,

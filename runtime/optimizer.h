@@ -13,6 +13,7 @@
 struct OptimizerRule {
     float beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f;
     float weight_decay = 0.05f;  // of parameters that decay (Parameter::decays)
+    bool decays_all = false;     // of all of them
     float max_norm = 3.0f;       // gradients are scaled down to this global norm; 0: never
     float ema_decay = 0.0f;      // 0: no average is kept
 };

@@ -1,6 +1,5 @@
 // `build/train fractal`: trains a fractal model on a packed file.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -9,28 +8,24 @@
 #include "data/sheet.h"
 #include "models/fractal/sample.h"
 #include "models/metrics/likelihood.h"
-#include "runtime/backend_flags.h"
 #include "runtime/comm.h"
 #include "runtime/error.h"
 #include "runtime/profile.h"
-#include "runtime/text_file.h"
 #include "train/fractal_trainer.h"
 #include "train/jobs.h"
-#include "train/progress.h"
-#include "train/run_folder.h"
+#include "train/run_flags.h"
 #include "train/stop_signals.h"
 
 namespace {
 
 struct FractalJob {
-    std::string preset, config, data, validation, out, initial;
-    BackendFlags backend;
+    std::string preset, config, data, validation, initial;
     TrainingFlags training;
-    std::int64_t evaluate_every = 0, save_every = 0, log_every = 10, validation_images = 512,
-                 sheet_columns = 10, sheet_rows = 2, keep = 2;
+    float red_weight = 5;
+    RunFlags run;
+    std::int64_t validation_images = 512, sheet_columns = 10, sheet_rows = 2;
     double sheet_guidance = 1, sheet_temperature = 1;
-    bool recompute = false, plan = false, profile = false, shard_optimizer = false;
-    double bucket = 16;  // MiB
+    bool recompute = false;
     std::vector<std::int64_t> chunks;
 };
 
@@ -92,14 +87,15 @@ class Evaluation {
         return (sampler_ ? sampler_->plan().bytes : 0) + (likelihood_ ? likelihood_->plan().bytes : 0);
     }
 
-    std::optional<double> run(const RunFolder& folder, Progress& progress) {
+    // Validation bits/dim, if there are data for them.
+    std::vector<double> run(const RunFolder& folder, Progress& progress) {
         std::optional<double> bits;
         trainer_.with_evaluation_weights([&] {
             if (comm_.rank() > 0) return;
             if (validation_ != nullptr) bits = measure();
             write_sheet(folder);
         });
-        if (comm_.rank() > 0) return bits;
+        if (comm_.rank() > 0) return {};
         const auto sheet = folder.sheet(trainer_.steps_done()).string();
         if (bits)
             progress.say(fmt::format(
@@ -107,7 +103,7 @@ class Evaluation {
                 trainer_.steps_done(), *bits, baselines().entropy, baselines().png, baselines().webp, sheet));
         else
             progress.say(fmt::format("step {}: {}", trainer_.steps_done(), sheet));
-        return bits;
+        return bits ? std::vector{*bits} : std::vector<double>();
     }
 
   private:
@@ -157,33 +153,6 @@ class Evaluation {
     std::unique_ptr<FractalSampler> sampler_;
 };
 
-// Ranks on the same processor share its memory. All look before any takes its part.
-void require_memory(const FractalTrainer& trainer, const Evaluation& evaluation, const Comm& comm) {
-    const int sharing = trainer.device() == Device::cpu ? comm.local_ranks() : 1;
-    const std::size_t step = trainer.state_bytes() + trainer.plan().bytes,
-                      needed = step + evaluation.planned_bytes(),
-                      there = static_cast<std::size_t>(
-                          comm.smallest(static_cast<std::int64_t>(available_memory(trainer.device()))) /
-                          sharing);
-    if (needed > there)
-        fail(
-            "the run needs {:.0f} MiB{} ({:.0f} for the model and its optimizer, {:.0f} for activations, "
-            "{:.0f} for "
-            "evaluations), "
-            "{:.0f} MiB are free{}; {}",
-            static_cast<double>(needed) / 0x1p20, comm.ranks() > 1 ? " on each rank" : "",
-            static_cast<double>(trainer.state_bytes()) / 0x1p20,
-            static_cast<double>(trainer.plan().bytes) / 0x1p20,
-            static_cast<double>(evaluation.planned_bytes()) / 0x1p20, static_cast<double>(there) / 0x1p20,
-            sharing > 1 ? " for each" : "",
-            trainer.state_bytes() > there
-                ? "the model alone is too large; --shard-optimizer divides its optimizer among several ranks"
-            : step <= there
-                ? "fewer --sheet-columns and --sheet-rows need less for evaluations"
-                : "--recompute, smaller --chunks, or a smaller --batch with more --accumulation lower the "
-                  "activations");
-}
-
 std::string config_json(const FractalConfig& config, const TrainingSettings& settings,
                         const PackedFile& data) {
     const nlohmann::ordered_json json{{"model", nlohmann::ordered_json::parse(to_json(config))},
@@ -192,110 +161,88 @@ std::string config_json(const FractalConfig& config, const TrainingSettings& set
     return json.dump(2) + "\n";
 }
 
-// What is wrong with a checkpoint, "" if the trainer continues from it. Throws UsageError if it is another
-// run's.
-std::string resume_from(const std::filesystem::path& path, FractalTrainer& trainer,
-                        const FractalConfig& config, const TrainingSettings& settings) {
-    try {
-        const SafetensorsFile file(path);
-        if (read_description(file).config != config)
-            fail_usage("{} is of another model: give its --preset or --config, or another --out",
-                       path.string());
-        require_same_training(file.metadata("training"), settings, path.string());
-        trainer.resume(file);
-        return "";
-    } catch (const UsageError&) {
-        throw;
-    } catch (const Error& error) {
-        return error.what();
-    }
-}
+class FractalRun : public TrainingRun {
+  public:
+    FractalRun(FractalTrainer& trainer, const PackedFile& data, Evaluation& evaluation)
+        : trainer_(trainer), data_(data), evaluation_(evaluation) {}
 
-// Continues from the newest checkpoint that every rank can read; true if there was one. The first rank that
-// cannot says why.
-bool resume_newest(FractalTrainer& trainer, const Comm& comm, const RunFolder& folder,
-                   const FractalConfig& config, const TrainingSettings& settings) {
-    const auto steps = comm.of_first(folder.checkpoint_steps());
-    for (const std::int64_t step : steps) {
-        const std::string error = resume_from(folder.checkpoint(step), trainer, config, settings);
-        const std::int64_t failed = comm.smallest(error.empty() ? comm.ranks() : comm.rank());
-        if (failed == comm.ranks()) return true;
-        if (failed == comm.rank()) fmt::print(stderr, "train: {}; trying the checkpoint before it\n", error);
+    std::vector<Figure> figures() const override { return {{"bits_per_dim", "{:.3f} bits/dim"}}; }
+    std::vector<std::string> validation_columns() const override { return {"validation_bits_per_dim"}; }
+    std::int64_t steps_done() const override { return trainer_.steps_done(); }
+    StepResult step() override { return trainer_.step(data_); }
+    std::vector<double> evaluate(const RunFolder& folder, Progress& progress) override {
+        return evaluation_.run(folder, progress);
     }
-    if (!steps.empty())
-        fail("{}: none of its {} checkpoints can be read", folder.path().string(), steps.size());
-    return false;
-}
+    void save(const std::filesystem::path& path, std::optional<double> score, bool with_state) override {
+        trainer_.save(path, data_.classes(), score, with_state);
+    }
+    void resume(const SafetensorsFile& file) override { trainer_.resume(file); }
 
-// Sums since the last logged step.
-struct Window {
-    double loss = 0, bits = 0;
-    std::int64_t steps = 0;
-    std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+  private:
+    FractalTrainer& trainer_;
+    const PackedFile& data_;
+    Evaluation& evaluation_;
 };
 
-void train(const FractalJob& job, const Comm& comm, FractalTrainer& trainer, const TrainingSettings& settings,
-           const PackedFile& data, Evaluation& evaluation, const RunFolder& folder) {
-    const std::int64_t every =
-        job.evaluate_every > 0 ? job.evaluate_every : std::max<std::int64_t>(1, settings.steps / 8);
-    const std::int64_t save_every = job.save_every > 0 ? job.save_every : every;
-    double best = INFINITY;
-    if (std::filesystem::exists(folder.best_checkpoint()))
-        best = std::stod(SafetensorsFile(folder.best_checkpoint()).metadata("validation_bits_per_dim"));
-    Loader loader = trainer.make_loader(data);
-    Progress progress(trainer.steps_done(), settings.steps, comm.ranks() == 1);
-    Window window;
-    bool stops = comm.any(stop_signals::requested());
-    while (trainer.steps_done() < settings.steps && !stops) {
-        const StepResult result = trainer.step(loader);
-        const std::int64_t step = trainer.steps_done();
-        if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm))
-            fail("step {}: the loss is {}, the gradient norm {}; the run stops, {} {}", step + 1, result.loss,
-                 result.gradient_norm, folder.path().string(),
-                 folder.checkpoint_steps().empty() ? "holds no checkpoint yet"
-                                                   : "holds the last good checkpoint");
-        window.loss += result.loss;
-        window.bits += result.bits_per_dim;
-        ++window.steps;
-        const bool last = step == settings.steps, logs = step % job.log_every == 0 || last,
-                   evaluates = step % every == 0 || last;
-        const auto count = static_cast<double>(window.steps);
-        const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - window.start;
-        LogRow row{step,
-                   window.loss / count,
-                   window.bits / count,
-                   static_cast<double>(result.learning_rate),
-                   result.gradient_norm,
-                   count * static_cast<double>(settings.images_per_step()) / spent.count(),
-                   static_cast<double>(peak_resident_memory()) / 0x1p20,
-                   std::nullopt};
-        progress.show(step,
-                      fmt::format("step {}/{}  loss {:.4f}  {:.3f} bits/dim  {:.1f} images/s ", step,
-                                  settings.steps, row.loss, row.bits_per_dim, row.images_per_second),
-                      logs);
-        progress.pause();
-        if (evaluates) {
-            row.validation_bits_per_dim = evaluation.run(folder, progress);
-            const bool better = row.validation_bits_per_dim && *row.validation_bits_per_dim < best;
-            if (better) best = *row.validation_bits_per_dim;
-            if (comm.any(better)) trainer.save(folder.best_checkpoint(), data.classes(), best, false);
-        }
-        if (logs || evaluates) {
-            folder.append_log(row);
-            window = {};
-        }
-        if (step % save_every == 0 || last)
-            folder.save_checkpoint(step, job.keep, [&](const auto& path) {
-                trainer.save(path, data.classes(), row.validation_bits_per_dim);
-            });
-        progress.go_on();
-        stops = comm.any(stop_signals::requested());
+// Presets of the paper carry the paper's recipe (section 5); other models one that learns at batch 32 within
+// minutes, with a learning rate that the model's largest width bounds.
+Recipe recipe_of(const FractalConfig& config, bool paper) {
+    Recipe recipe;
+    recipe.label_drop = 0.1f;
+    recipe.optimizer = {.beta2 = 0.95f, .weight_decay = 0.05f, .max_norm = paper ? 3.0f : 1.0f};
+    if (paper) {
+        recipe.batch = 2048;
+        recipe.ranks_divide = true;
+        recipe.epochs = 800;
+        recipe.peak = [](double images) { return 5e-5 * images / 256; };
+        recipe.warmup_epochs = 40;
+        recipe.dropout = 0.1f;
+    } else {
+        const auto widest = static_cast<double>(*std::ranges::max_element(config.embed_dim_list));
+        recipe.peak = [widest](double images) {
+            return 5e-3 * std::sqrt(images / 32) * std::min(1.0, 128.0 / widest);
+        };
+        recipe.warmup = [](std::int64_t steps) { return std::min<std::int64_t>(50, steps / 10); };
     }
-    if (stops && trainer.steps_done() < settings.steps) {
-        folder.save_checkpoint(trainer.steps_done(), job.keep,
-                               [&](const auto& path) { trainer.save(path, data.classes(), std::nullopt); });
-        progress.say(fmt::format("stopped after step {}; the same command continues", trainer.steps_done()));
+    return recipe;
+}
+
+const RecipeWords recipe_words{
+    .steps = "2000; paper's presets: 800 epochs",
+    .batch = "32; paper's presets: 2048 on all together",
+    .learning_rate =
+        "5e-3 sqrt(images per update / 32), times 128 / width for wider models; paper's presets: "
+        "by --blr",
+    .base_learning_rate = "none; paper's presets: 5e-5",
+    .warmup = "50, at most a tenth; paper's presets: 40 epochs",
+    .schedule = "cosine",
+    .clip = "1; paper's presets: 3",
+    .weight_decay = "0.05, of matrices",
+    .dropout = "0; paper's presets: 0.1",
+    .label_drop = "0.1",
+    .ema = "0",
+    .flip = "on"};
+
+void train_in_folder(const FractalJob& job, const Comm& comm, FractalTrainer& trainer, const PackedFile& data,
+                     Evaluation& evaluation) {
+    RunFolder folder(job.run.out, comm.rank() == 0);
+    FractalRun run(trainer, data, evaluation);
+    trainer.start();
+    if (!resume_newest(run, comm, folder)) {
+        if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
+        folder.write_config(config_json(trainer.model().config(), trainer.settings(), data));
+    } else {
+        fmt::print("continuing {} after step {}\n", job.run.out, trainer.steps_done());
     }
+    fmt::print("{} parameters, {} images, {} steps of {} images, {:.0f} MiB planned{}\n",
+               trainer.model().parameters().count(), data.count(), trainer.settings().steps,
+               trainer.settings().images_per_step(),
+               static_cast<double>(trainer.state_bytes() + trainer.plan().bytes) / 0x1p20,
+               comm.ranks() > 1 ? fmt::format(" on each of {} ranks", comm.ranks()) : "");
+    stop_signals::finish_step_first();
+    if (job.run.profile) start_profile();
+    train(run, job.run.loop(trainer.settings()), comm, folder);
+    if (job.run.profile) fmt::print("{}", profile_table());
 }
 
 void run_job(const FractalJob& job, const Comm& comm) {
@@ -306,48 +253,30 @@ void run_job(const FractalJob& job, const Comm& comm) {
     const FractalConfig config = choose_config(job, data.get());
     if (data) require_fitting_data(config, *data);
     if (validation) require_fitting_data(config, *validation);
-    const Backend backend = job.backend.backend(comm.local_rank());
+    const Backend backend = job.run.backend.backend(comm.local_rank());
     if (!std::isfinite(job.sheet_guidance))
         fail_usage("--sheet-cfg {}: expected a finite number", job.sheet_guidance);
     if (!(job.sheet_temperature > 0) || !std::isfinite(job.sheet_temperature))
         fail_usage("--sheet-temperature {}: expected a positive number", job.sheet_temperature);
+    require_range("red-weight", static_cast<double>(job.red_weight), 0, 1e6);
     const bool paper = !job.preset.empty() && fractal_preset(job.preset).paper_recipe;
     constexpr std::int64_t imagenet_images =
         1'281'167;  // what the paper trains on; only for a plan without data
     const TrainingSettings settings =
-        resolve_training(job.training, paper, *std::ranges::max_element(config.embed_dim_list),
-                         data ? data->count() : imagenet_images, comm.ranks());
-    if (!(job.bucket > 0 && job.bucket <= 4096))
-        fail_usage("--bucket {}: expected more than 0 and at most 4096 MiB", job.bucket);
-    const auto bucket_floats = static_cast<std::size_t>(job.bucket * 0x1p20 / sizeof(float));
-    FractalTrainer trainer(config, settings, backend, job.recompute, job.chunks,
-                           {comm, job.shard_optimizer, bucket_floats});
-    if (job.plan) return print_plan(trainer, trainer.model());
+        resolve_training(job.training, recipe_of(config, paper), data ? data->count() : imagenet_images,
+                         comm.ranks(), {{"red-weight", static_cast<double>(job.red_weight)}});
+    FractalTrainer trainer(config, settings, backend, job.recompute, job.chunks, job.run.ranks(comm));
+    if (job.run.plan) return print_plan(trainer, trainer.model());
     if (!data) fail_usage("--data is required");
-    if (job.out.empty()) fail_usage("--out is required");
+    if (job.run.out.empty()) fail_usage("--out is required");
     Evaluation evaluation(job, comm, trainer, validation.get());
-    require_memory(trainer, evaluation, comm);
+    require_memory({trainer.state_bytes(), trainer.plan().bytes, evaluation.planned_bytes(),
+                    "--recompute, smaller --chunks, or a smaller --batch with more --accumulation lower the "
+                    "activations"},
+                   trainer.device(), comm);
     if (comm.local_rank() == 0) data->verify();
     if (validation && comm.rank() == 0) validation->verify();
-
-    const RunFolder folder(job.out, comm.rank() == 0);
-    trainer.start();
-    if (!resume_newest(trainer, comm, folder, config, settings)) {
-        if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
-        folder.write_config(config_json(config, settings, *data));
-    } else {
-        fmt::print("continuing {} after step {}\n", job.out, trainer.steps_done());
-    }
-    folder.start_log(trainer.steps_done());
-    fmt::print("{} parameters, {} images, {} steps of {} images, {:.0f} MiB planned{}\n",
-               trainer.model().parameters().count(), data->count(), settings.steps,
-               settings.images_per_step(),
-               static_cast<double>(trainer.state_bytes() + trainer.plan().bytes) / 0x1p20,
-               comm.ranks() > 1 ? fmt::format(" on each of {} ranks", comm.ranks()) : "");
-    stop_signals::finish_step_first();
-    if (job.profile) start_profile();
-    train(job, comm, trainer, settings, *data, evaluation, folder);
-    if (job.profile) fmt::print("{}", profile_table());
+    train_in_folder(job, comm, trainer, *data, evaluation);
 }
 
 void add_model_flags(CLI::App& app, FractalJob& job) {
@@ -360,61 +289,16 @@ void add_model_flags(CLI::App& app, FractalJob& job) {
                    "num_heads_list, generator_type_list, num_conds, guiding_pixel, class_num, channels");
     app.add_option("--data", job.data, "Packed training images (build/data pack)");
     app.add_option("--validation", job.validation, "Packed validation images");
-    app.add_option("--out", job.out, "Folder of the run; if it holds checkpoints, the run continues");
     app.add_option("--init-from", job.initial,
                    "Start from the weights of this checkpoint, a run's or a published .pth; another number "
                    "of classes is fine");
-    add_backend_flags(app, job.backend);
 }
 
-void add_training_flags(CLI::App& app, TrainingFlags& flags) {
-    app.add_option("--steps", flags.steps,
-                   "Updates of the weights (default 2000; paper's presets: 800 epochs)");
-    app.add_option("--epochs", flags.epochs, "The same in passes over the data");
-    app.add_option("--batch", flags.batch,
-                   "Images at once, on each rank (default 32; paper's presets: 2048 on all together)");
-    app.add_option("--accumulation", flags.accumulation, "Batches per update (default 1)");
-    app.add_option("--lr", flags.learning_rate,
-                   "Peak learning rate (default 5e-3 sqrt(images per update / 32), times 128 / width for "
-                   "wider models; paper's presets: by --blr)");
-    app.add_option("--blr", flags.base_learning_rate,
-                   "Peak learning rate per 256 images of an update (paper's presets: 5e-5)");
-    app.add_option("--warmup-steps", flags.warmup_steps,
-                   "Linear warm-up in updates (default 50, at most a tenth; paper's presets: 40 epochs)");
-    app.add_option("--warmup-epochs", flags.warmup_epochs, "The same in passes over the data");
-    app.add_option("--schedule", flags.schedule, "cosine (to 0 at the end) or constant (default cosine)");
-    app.add_option("--clip", flags.clip,
-                   "Largest global gradient norm, 0 for none (default 1; paper's presets: 3)");
-    app.add_option("--weight-decay", flags.weight_decay, "Of matrices (default 0.05)");
-    app.add_option("--dropout", flags.dropout,
-                   "Probability in the generators' blocks (default 0; paper's presets: 0.1)");
-    app.add_option("--label-drop", flags.label_drop,
-                   "Probability that an image is trained without its class (default 0.1)");
-    app.add_option("--red-weight", flags.red_weight,
-                   "Weight of the red channel's loss, the other two have 1 (default 5)");
-    app.add_option("--ema", flags.ema_decay,
-                   "Decay of a moving average of the weights, 0 for none (default 0)");
-    app.add_flag_function(
-        "--flip,!--no-flip", [&flags](std::int64_t count) { flags.flip = count > 0; },
-        "Mirror images at random (default on)");
-    app.add_option("--seed", flags.seed, "Of weights, order, flips, dropout and sample sheets")
+void add_own_flags(CLI::App& app, FractalJob& job) {
+    app.add_option("--red-weight", job.red_weight, "Weight of the red channel's loss, the other two have 1")
         ->capture_default_str();
-}
-
-void add_run_flags(CLI::App& app, FractalJob& job) {
-    app.add_option("--evaluate-every", job.evaluate_every,
-                   "Updates between evaluations (default: an eighth of the run)")
-        ->check(CLI::PositiveNumber);
     app.add_option("--validation-images", job.validation_images,
                    "How many validation images an evaluation measures")
-        ->capture_default_str()
-        ->check(CLI::PositiveNumber);
-    app.add_option("--save-every", job.save_every, "Updates between checkpoints (default: at evaluations)")
-        ->check(CLI::PositiveNumber);
-    app.add_option("--keep", job.keep, "Checkpoints to keep, besides the best")
-        ->capture_default_str()
-        ->check(CLI::PositiveNumber);
-    app.add_option("--log-every", job.log_every, "Updates between lines of log.csv")
         ->capture_default_str()
         ->check(CLI::PositiveNumber);
     app.add_option("--sheet-columns", job.sheet_columns, "Classes on a sample sheet")
@@ -433,12 +317,6 @@ void add_run_flags(CLI::App& app, FractalJob& job) {
         ->check(CLI::PositiveNumber);
     app.add_flag("--recompute", job.recompute,
                  "Keep only each block's input and compute the rest again: less memory, a third more time");
-    app.add_flag(
-        "--shard-optimizer", job.shard_optimizer,
-        "Of several ranks (mpirun -np N build/train ...), each keeps a part of the optimizer's state");
-    app.add_option("--bucket", job.bucket, "Gradients that ranks sum at once, in MiB")->capture_default_str();
-    app.add_flag("--plan", job.plan, "Print the memory the run would take, and stop");
-    app.add_flag("--profile", job.profile, "Print the time of each kernel at the end");
 }
 
 }  // namespace
@@ -447,7 +325,8 @@ void add_fractal_job(CLI::App& app, const Comm& comm) {
     CLI::App* command = app.add_subcommand("fractal", "Train a fractal generative model on packed images");
     const auto job = std::make_shared<FractalJob>();
     add_model_flags(*command, *job);
-    add_training_flags(*command, job->training);
-    add_run_flags(*command, *job);
+    add_training_flags(*command, job->training, recipe_words);
+    add_own_flags(*command, *job);
+    add_run_flags(*command, job->run);
     command->callback([job, &comm] { run_job(*job, comm); });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "runtime/error.h"
 
@@ -10,27 +11,24 @@ namespace {
 
 // Flag -> value, in the order in which --help lists them.
 nlohmann::ordered_json flags_of(const TrainingSettings& settings) {
-    return {{"steps", settings.steps},
-            {"batch", settings.batch},
-            {"accumulation", settings.accumulation},
-            {"ranks", settings.ranks},
-            {"lr", settings.learning_rate.peak},
-            {"warmup-steps", settings.learning_rate.warmup_steps},
-            {"schedule", settings.learning_rate.cosine ? "cosine" : "constant"},
-            {"clip", settings.optimizer.max_norm},
-            {"weight-decay", settings.optimizer.weight_decay},
-            {"beta1", settings.optimizer.beta1},
-            {"beta2", settings.optimizer.beta2},
-            {"ema", settings.optimizer.ema_decay},
-            {"dropout", settings.dropout},
-            {"label-drop", settings.label_drop},
-            {"red-weight", settings.red_weight},
-            {"flip", settings.flip},
-            {"seed", settings.seed}};
-}
-
-void require_range(const char* flag, double value, double low, double high) {
-    if (!(value >= low && value <= high)) fail_usage("--{} {}: expected {} to {}", flag, value, low, high);
+    nlohmann::ordered_json flags{{"steps", settings.steps},
+                                 {"batch", settings.batch},
+                                 {"accumulation", settings.accumulation},
+                                 {"ranks", settings.ranks},
+                                 {"lr", settings.learning_rate.peak},
+                                 {"warmup-steps", settings.learning_rate.warmup_steps},
+                                 {"schedule", settings.learning_rate.cosine ? "cosine" : "constant"},
+                                 {"clip", settings.optimizer.max_norm},
+                                 {"weight-decay", settings.optimizer.weight_decay},
+                                 {"beta1", settings.optimizer.beta1},
+                                 {"beta2", settings.optimizer.beta2},
+                                 {"ema", settings.optimizer.ema_decay},
+                                 {"dropout", settings.dropout},
+                                 {"label-drop", settings.label_drop},
+                                 {"flip", settings.flip},
+                                 {"seed", settings.seed}};
+    for (const auto& [flag, value] : settings.own) flags[flag] = value;
+    return flags;
 }
 
 // How an update's images are divided may change, their number may not.
@@ -55,16 +53,26 @@ void require_same_images(const nlohmann::json& before, const TrainingSettings& n
 
 }  // namespace
 
-TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe, std::int64_t widest,
-                                  std::int64_t images, std::int64_t ranks) {
+double TrainingSettings::of(std::string_view flag) const {
+    const auto found = std::ranges::find(own, flag, &std::pair<std::string, double>::first);
+    if (found == own.end()) throw std::logic_error(fmt::format("no training setting --{}", flag));
+    return found->second;
+}
+
+void require_range(std::string_view flag, double value, double low, double high) {
+    if (!(value >= low && value <= high)) fail_usage("--{} {}: expected {} to {}", flag, value, low, high);
+}
+
+TrainingSettings resolve_training(const TrainingFlags& flags, const Recipe& recipe, std::int64_t images,
+                                  std::int64_t ranks, OwnSettings own) {
     TrainingSettings settings;
     settings.seed = flags.seed;
-    constexpr std::int64_t small_batch = 32, paper_images = 2048;
     settings.ranks = ranks;
-    if (paper_recipe && !flags.batch && paper_images % ranks != 0)
+    settings.own = std::move(own);
+    if (recipe.ranks_divide && !flags.batch && recipe.batch % ranks != 0)
         fail_usage("--batch: {} images an update cannot be divided by {} ranks: say how many each takes",
-                   paper_images, ranks);
-    settings.batch = flags.batch.value_or(paper_recipe ? paper_images / ranks : small_batch);
+                   recipe.batch, ranks);
+    settings.batch = flags.batch.value_or(recipe.ranks_divide ? recipe.batch / ranks : recipe.batch);
     settings.accumulation = flags.accumulation.value_or(1);
     if (settings.batch < 1) fail_usage("--batch {}: expected at least 1", settings.batch);
     if (settings.accumulation < 1)
@@ -75,16 +83,14 @@ TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe,
     };
     if (flags.steps && flags.epochs) fail_usage("--steps and --epochs: expected one of them");
     if (flags.epochs) require_range("epochs", *flags.epochs, 0, 1e9);
-    settings.steps = flags.steps    ? *flags.steps
-                     : flags.epochs ? steps_of(*flags.epochs)
-                     : paper_recipe ? steps_of(800)
-                                    : 2000;
+    settings.steps = flags.steps         ? *flags.steps
+                     : flags.epochs      ? steps_of(*flags.epochs)
+                     : recipe.epochs > 0 ? steps_of(recipe.epochs)
+                                         : recipe.steps;
     if (settings.steps < 1) fail_usage("--steps {}: expected at least 1", settings.steps);
 
     if (flags.learning_rate && flags.base_learning_rate) fail_usage("--lr and --blr: expected one of them");
-    const double small_rate =
-        5e-3 * std::sqrt(per_step / 32) * std::min(1.0, 128.0 / static_cast<double>(widest));
-    double rate = paper_recipe ? 5e-5 * per_step / 256 : small_rate;
+    double rate = recipe.peak(per_step);
     if (flags.base_learning_rate) rate = *flags.base_learning_rate * per_step / 256;
     if (flags.learning_rate) rate = *flags.learning_rate;
     if (!(rate > 0) || !std::isfinite(rate)) fail_usage("--lr {}: expected a positive number", rate);
@@ -92,31 +98,57 @@ TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe,
     settings.learning_rate.steps = settings.steps;
     if (flags.warmup_steps && flags.warmup_epochs)
         fail_usage("--warmup-steps and --warmup-epochs: expected one of them");
-    settings.learning_rate.warmup_steps = flags.warmup_steps    ? *flags.warmup_steps
-                                          : flags.warmup_epochs ? steps_of(*flags.warmup_epochs)
-                                          : paper_recipe        ? steps_of(40)
-                                                         : std::min<std::int64_t>(50, settings.steps / 10);
+    settings.learning_rate.warmup_steps = flags.warmup_steps         ? *flags.warmup_steps
+                                          : flags.warmup_epochs      ? steps_of(*flags.warmup_epochs)
+                                          : recipe.warmup_epochs > 0 ? steps_of(recipe.warmup_epochs)
+                                                                     : recipe.warmup(settings.steps);
     if (settings.learning_rate.warmup_steps < 0)
         fail_usage("--warmup-steps {}: expected at least 0", settings.learning_rate.warmup_steps);
-    const std::string schedule = flags.schedule.value_or("cosine");
+    const std::string schedule = flags.schedule.value_or(recipe.cosine ? "cosine" : "constant");
     if (schedule != "cosine" && schedule != "constant")
         fail_usage("--schedule {}: expected cosine or constant", schedule);
     settings.learning_rate.cosine = schedule == "cosine";
 
-    settings.optimizer.max_norm = flags.clip.value_or(paper_recipe ? 3.0f : 1.0f);
-    settings.optimizer.weight_decay = flags.weight_decay.value_or(0.05f);
-    settings.optimizer.ema_decay = flags.ema_decay.value_or(0.0f);
-    settings.dropout = flags.dropout.value_or(paper_recipe ? 0.1f : 0.0f);
-    settings.label_drop = flags.label_drop.value_or(0.1f);
-    settings.red_weight = flags.red_weight.value_or(5.0f);
-    settings.flip = flags.flip.value_or(true);
+    settings.optimizer = recipe.optimizer;
+    settings.optimizer.max_norm = flags.clip.value_or(recipe.optimizer.max_norm);
+    settings.optimizer.weight_decay = flags.weight_decay.value_or(recipe.optimizer.weight_decay);
+    settings.optimizer.ema_decay = flags.ema_decay.value_or(recipe.optimizer.ema_decay);
+    settings.dropout = flags.dropout.value_or(recipe.dropout);
+    settings.label_drop = flags.label_drop.value_or(recipe.label_drop);
+    settings.flip = flags.flip.value_or(recipe.flip);
     require_range("clip", static_cast<double>(settings.optimizer.max_norm), 0, 1e9);
     require_range("weight-decay", static_cast<double>(settings.optimizer.weight_decay), 0, 1e3);
     require_range("ema", static_cast<double>(settings.optimizer.ema_decay), 0, 0.999999);
     require_range("dropout", static_cast<double>(settings.dropout), 0, 0.95);
     require_range("label-drop", static_cast<double>(settings.label_drop), 0, 1);
-    require_range("red-weight", static_cast<double>(settings.red_weight), 0, 1e6);
     return settings;
+}
+
+void add_training_flags(CLI::App& app, TrainingFlags& flags, const RecipeWords& defaults) {
+    const auto add = [&](const char* name, auto& value, const char* meaning, const std::string& standard) {
+        if (!standard.empty()) app.add_option(name, value, fmt::format("{} (default {})", meaning, standard));
+    };
+    add("--steps", flags.steps, "Updates of the weights", defaults.steps);
+    app.add_option("--epochs", flags.epochs, "The same in passes over the data");
+    add("--batch", flags.batch, "Images at once, on each rank", defaults.batch);
+    app.add_option("--accumulation", flags.accumulation, "Batches per update (default 1)");
+    add("--lr", flags.learning_rate, "Peak learning rate", defaults.learning_rate);
+    add("--blr", flags.base_learning_rate, "Peak learning rate per 256 images of an update",
+        defaults.base_learning_rate);
+    add("--warmup-steps", flags.warmup_steps, "Linear warm-up in updates", defaults.warmup);
+    app.add_option("--warmup-epochs", flags.warmup_epochs, "The same in passes over the data");
+    add("--schedule", flags.schedule, "cosine (to 0 at the end) or constant", defaults.schedule);
+    add("--clip", flags.clip, "Largest global gradient norm, 0 for none", defaults.clip);
+    add("--weight-decay", flags.weight_decay, "Pull of the weights towards 0", defaults.weight_decay);
+    add("--dropout", flags.dropout, "Probability in the model's blocks", defaults.dropout);
+    add("--label-drop", flags.label_drop, "Probability that an image is trained without its class",
+        defaults.label_drop);
+    add("--ema", flags.ema_decay, "Decay of a moving average of the weights, 0 for none", defaults.ema);
+    if (!defaults.flip.empty())
+        app.add_flag_function(
+            "--flip,!--no-flip", [&flags](std::int64_t count) { flags.flip = count > 0; },
+            fmt::format("Mirror images at random (default {})", defaults.flip));
+    app.add_option("--seed", flags.seed, "Of everything that is random")->capture_default_str();
 }
 
 std::string to_json(const TrainingSettings& settings) {

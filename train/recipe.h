@@ -1,10 +1,14 @@
 // Every number of a training run that changes its mathematics, and where the defaults come from.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "runtime/optimizer.h"
 
@@ -13,10 +17,28 @@ struct TrainingFlags {
     std::optional<std::int64_t> steps, batch, accumulation, warmup_steps;
     std::optional<double> epochs, warmup_epochs, learning_rate, base_learning_rate;
     std::optional<std::string> schedule;
-    std::optional<float> clip, dropout, label_drop, ema_decay, weight_decay, red_weight;
+    std::optional<float> clip, dropout, label_drop, ema_decay, weight_decay;
     std::optional<bool> flip;
     std::uint64_t seed = 0;
 };
+
+// What a model is trained with where the command line says nothing.
+struct Recipe {
+    std::int64_t batch = 32;                    // images at once
+    bool ranks_divide = false;                  // this batch among themselves; otherwise it is each one's
+    std::int64_t steps = 2000;                  // updates
+    double epochs = 0;                          // passes over the data instead, if not 0
+    std::function<double(double images)> peak;  // learning rate, of updates of so many images
+    std::function<std::int64_t(std::int64_t steps)> warmup;  // updates, of a run of so many
+    double warmup_epochs = 0;                                // instead, if not 0
+    bool cosine = true;  // the learning rate falls to 0 at the end; otherwise it stays
+    OptimizerRule optimizer;
+    float dropout = 0, label_drop = 0;
+    bool flip = true;
+};
+
+// Settings that only one kind of model has, by their flags.
+using OwnSettings = std::vector<std::pair<std::string, double>>;
 
 struct TrainingSettings {
     std::int64_t steps = 0;         // updates
@@ -25,21 +47,30 @@ struct TrainingSettings {
     std::int64_t ranks = 1;
     LearningRateSchedule learning_rate;
     OptimizerRule optimizer;
-    float dropout = 0, label_drop = 0.1f;
-    float red_weight = 5;
+    float dropout = 0, label_drop = 0;
     bool flip = true;
+    OwnSettings own;
     std::uint64_t seed = 0;
 
     std::int64_t images_per_step() const { return ranks * batch * accumulation; }
+    // Throws std::logic_error if there is none.
+    double of(std::string_view flag) const;
 };
 
-// The flags over the preset's recipe. Presets of the paper carry the paper's (section 5: 800 epochs, AdamW,
-// 5e-5 per 256 images, 40 epochs of warm-up); other models one that learns at batch 32 within minutes.
-// `widest`: the model's largest width, which bounds the learning rate of the latter; `images`: records in the
-// training file, for epochs. `ranks`: processes that share each update. Throws UsageError naming the
-// flag.
-TrainingSettings resolve_training(const TrainingFlags& flags, bool paper_recipe, std::int64_t widest,
-                                  std::int64_t images, std::int64_t ranks = 1);
+// The flags over the recipe. `images`: records in the training file, for epochs. `ranks`: processes that
+// share each update. Throws UsageError naming the flag.
+TrainingSettings resolve_training(const TrainingFlags& flags, const Recipe& recipe, std::int64_t images,
+                                  std::int64_t ranks, OwnSettings own = {});
+
+// Throws UsageError naming the flag if `value` is not a number from `low` to `high`.
+void require_range(std::string_view flag, double value, double low, double high);
+
+// What --help says of a flag's default; empty: the flag means nothing to the model and is left out.
+struct RecipeWords {
+    std::string steps, batch, learning_rate, base_learning_rate, warmup, schedule, clip, weight_decay,
+        dropout, label_drop, ema, flip;
+};
+void add_training_flags(CLI::App& app, TrainingFlags& flags, const RecipeWords& defaults);
 
 std::string to_json(const TrainingSettings& settings);
 // Throws UsageError if `before` (JSON of the settings a run was started with) differs from `now` in what

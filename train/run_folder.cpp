@@ -11,9 +11,6 @@
 
 namespace {
 
-constexpr std::string_view log_header =
-    "step,loss,bits_per_dim,learning_rate,gradient_norm,images_per_second,memory_mib,validation_bits_per_"
-    "dim\n";
 constexpr std::string_view prefix = "checkpoint-", suffix = ".safetensors";
 
 // The number a text starts with, or -1.
@@ -21,6 +18,14 @@ std::int64_t leading_number(std::string_view text) {
     std::int64_t number = -1;
     std::from_chars(text.data(), text.data() + text.size(), number);
     return number;
+}
+
+// Each of them in this format, one behind the other.
+template <class T>
+std::string each(const std::vector<T>& all, fmt::format_string<const T&> format) {
+    std::string text;
+    for (const T& one : all) text += fmt::format(format, one);
+    return text;
 }
 
 }  // namespace
@@ -68,9 +73,11 @@ void RunFolder::save_checkpoint(std::int64_t step, std::int64_t keep,
     remove_orphaned_shards(path_);
 }
 
-void RunFolder::start_log(std::int64_t step) const {
+void RunFolder::start_log(std::int64_t step, const LogColumns& columns) {
+    columns_ = columns;
     if (!writes_) return;
-    std::string kept(log_header);
+    std::string kept = fmt::format("step,loss,{}learning_rate,gradient_norm,images_per_second,memory_mib{}\n",
+                                   each(columns.figures, "{},"), each(columns.validation, ",{}"));
     std::ifstream before(path_ / "log.csv");
     for (std::string line; std::getline(before, line);) {
         const std::int64_t row_step = leading_number(line);
@@ -84,10 +91,11 @@ void RunFolder::start_log(std::int64_t step) const {
 void RunFolder::append_log(const LogRow& row) const {
     if (!writes_) return;
     std::ofstream file(path_ / "log.csv", std::ios::app);
-    file << fmt::format(
-        "{},{:.6f},{:.6f},{:.6g},{:.6g},{:.2f},{:.1f},{}\n", row.step, row.loss, row.bits_per_dim,
-        row.learning_rate, row.gradient_norm, row.images_per_second, row.memory_mib,
-        row.validation_bits_per_dim ? fmt::format("{:.6f}", *row.validation_bits_per_dim) : "");
+    file << fmt::format("{},{:.6f},{}{:.6g},{:.6g},{:.2f},{:.1f}{}\n", row.step, row.loss,
+                        each(row.figures, "{:.6f},"), row.learning_rate, row.gradient_norm,
+                        row.images_per_second, row.memory_mib,
+                        row.validation.empty() ? std::string(columns_.validation.size(), ',')
+                                               : each(row.validation, ",{:.6f}"));
     file.flush();
     if (!file) fail("{}: cannot be written", (path_ / "log.csv").string());
 }

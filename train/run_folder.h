@@ -1,6 +1,6 @@
 // A run is a folder: config.json (what was asked for), log.csv (one line per logged step), sample sheets as
 // PNG and checkpoints: checkpoint-STEP.safetensors (the last few), best.safetensors (lowest validation
-// bits/dim) and last.safetensors, a link to the newest. Beside a checkpoint of ranks with a sharded optimizer
+// score) and last.safetensors, a link to the newest. Beside a checkpoint of ranks with a sharded optimizer
 // lie its shards (runtime/sharded_checkpoint.h).
 #pragma once
 
@@ -14,9 +14,15 @@
 
 struct LogRow {
     std::int64_t step = 0;  // updates done
-    double loss = 0, bits_per_dim = 0, learning_rate = 0, gradient_norm = 0, images_per_second = 0,
-           memory_mib = 0;
-    std::optional<double> validation_bits_per_dim;
+    double loss = 0;
+    std::vector<double> figures;  // of training, beside the loss
+    double learning_rate = 0, gradient_norm = 0, images_per_second = 0, memory_mib = 0;
+    std::vector<double> validation;  // empty if nothing was measured
+};
+
+// The columns of log.csv that not every model has.
+struct LogColumns {
+    std::vector<std::string> figures, validation;
 };
 
 class RunFolder {
@@ -38,7 +44,7 @@ class RunFolder {
                          const std::function<void(const std::filesystem::path&)>& write) const;
 
     // Cuts log.csv back to rows of at most `step` updates (creating it if there is none).
-    void start_log(std::int64_t step) const;
+    void start_log(std::int64_t step, const LogColumns& columns);
     void append_log(const LogRow& row) const;
 
     std::filesystem::path sheet(std::int64_t step) const;
@@ -46,4 +52,5 @@ class RunFolder {
   private:
     std::filesystem::path path_;
     bool writes_;
+    LogColumns columns_;
 };

@@ -66,7 +66,7 @@ FractalModel::FractalModel(FractalConfig config, Backend backend)
 }
 
 ChunkSizes FractalModel::default_chunks() const {
-    constexpr std::int64_t tokens = 2048;
+    const std::int64_t tokens = backend_.device == Device::cpu ? 2048 : 65536;
     ChunkSizes chunks;
     for (std::size_t level = 0; level < config_.generators(); ++level)
         chunks.push_back(std::max<std::int64_t>(1, tokens / config_.tokens(level)));

@@ -36,7 +36,8 @@ class FractalModel {
     const MarLevel& mar_level(std::size_t level) const { return std::get<MarLevel>(levels_[level]); }
     const PixelLevel& pixel_level() const { return *pixel_level_; }
 
-    // Chunks that keep a level's activations in the processor's larger caches: about 2,048 tokens each.
+    // About 2,048 tokens each on the CPU, which keeps a level's activations in its larger caches; 65,536 on
+    // the GPU, which only so many keep busy.
     ChunkSizes default_chunks() const;
 
     // Condition of level 0 for each sample [B, n * D], its n conditions all alike: row `id` of (fake_latent,

@@ -1,0 +1,48 @@
+#include "train/run_flags.h"
+
+#include "runtime/error.h"
+
+RankRule RunFlags::ranks(const Comm& comm) const {
+    if (!(bucket > 0 && bucket <= 4096))
+        fail_usage("--bucket {}: expected more than 0 and at most 4096 MiB", bucket);
+    return {comm, shard_optimizer, static_cast<std::size_t>(bucket * 0x1p20 / sizeof(float))};
+}
+
+void add_run_flags(CLI::App& app, RunFlags& flags) {
+    const auto count = [&](const char* name, std::int64_t& value, const char* meaning) {
+        return app.add_option(name, value, meaning)->check(CLI::PositiveNumber);
+    };
+    app.add_option("--out", flags.out, "Folder of the run; if it holds checkpoints, the run continues");
+    add_backend_flags(app, flags.backend);
+    count("--evaluate-every", flags.evaluate_every,
+          "Updates between evaluations (default: an eighth of the run)");
+    count("--save-every", flags.save_every, "Updates between checkpoints (default: at evaluations)");
+    count("--keep", flags.keep, "Checkpoints to keep, besides the best")->capture_default_str();
+    count("--log-every", flags.log_every, "Updates between lines of log.csv")->capture_default_str();
+    app.add_flag(
+        "--shard-optimizer", flags.shard_optimizer,
+        "Of several ranks (mpirun -np N build/train ...), each keeps a part of the optimizer's state");
+    app.add_option("--bucket", flags.bucket, "Gradients that ranks sum at once, in MiB")
+        ->capture_default_str();
+    app.add_flag("--plan", flags.plan, "Print the memory the run would take, and stop");
+    app.add_flag("--profile", flags.profile, "Print the time of each kernel at the end");
+}
+
+void require_memory(const MemoryNeed& need, Device device, const Comm& comm) {
+    const int sharing = device == Device::cpu ? comm.local_ranks() : 1;
+    const std::size_t step = need.state + need.activations, needed = step + need.evaluations,
+                      there = static_cast<std::size_t>(
+                          comm.smallest(static_cast<std::int64_t>(available_memory(device))) / sharing);
+    const auto mebibytes = [](std::size_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
+    if (needed > there)
+        fail(
+            "the run needs {:.0f} MiB{} ({:.0f} for the model and its optimizer, {:.0f} for activations, "
+            "{:.0f} for evaluations), {:.0f} MiB are free{}; {}",
+            mebibytes(needed), comm.ranks() > 1 ? " on each rank" : "", mebibytes(need.state),
+            mebibytes(need.activations), mebibytes(need.evaluations), mebibytes(there),
+            sharing > 1 ? " for each" : "",
+            need.state > there
+                ? "the model alone is too large; --shard-optimizer divides its optimizer among several ranks"
+            : step <= there ? "fewer --sheet-columns and --sheet-rows need less for evaluations"
+                            : need.remedy);
+}

@@ -1,0 +1,68 @@
+// The loop around the updates of any model: log, progress line, evaluations, checkpoints, stop requests, and
+// the continuation of an earlier run.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/comm.h"
+#include "runtime/safetensors.h"
+#include "train/progress.h"
+#include "train/run_folder.h"
+
+struct StepResult {
+    double loss = 0;
+    double gradient_norm = 0;  // before clipping
+    float learning_rate = 0;
+    std::vector<double> figures;  // what TrainingRun::figures names
+};
+
+// A mean over the steps between two rows of log.csv: its column there, and its words on the progress line, an
+// fmt format such as "{:.3f} bits/dim".
+struct Figure {
+    std::string column, words;
+};
+
+// What the loop trains. Of several ranks, all call these functions together.
+class TrainingRun {
+  public:
+    virtual ~TrainingRun() = default;
+
+    // Beside the loss.
+    virtual std::vector<Figure> figures() const = 0;
+    // Columns of log.csv that evaluations fill. The first decides which checkpoint is the best, the smaller
+    // the better, and is kept in its metadata under that name.
+    virtual std::vector<std::string> validation_columns() const = 0;
+
+    virtual std::int64_t steps_done() const = 0;
+    // One update. A loss or gradient that is not finite leaves the weights as they were.
+    virtual StepResult step() = 0;
+    // Writes sheets and says what it saw. On rank 0 what validation_columns names, or nothing where there are
+    // no validation data.
+    virtual std::vector<double> evaluate(const RunFolder& folder, Progress& progress) = 0;
+    // `score`: the first of the validation columns, if it was measured at this step.
+    virtual void save(const std::filesystem::path& path, std::optional<double> score, bool with_state) = 0;
+    // Continues exactly where the checkpoint stands. Throws UsageError if it is another run's, Error if it
+    // cannot be read.
+    virtual void resume(const SafetensorsFile& file) = 0;
+};
+
+// When the loop does what, in updates.
+struct LoopRule {
+    std::int64_t steps = 0, images_per_step = 0;
+    std::int64_t log_every = 10;
+    std::int64_t evaluate_every = 0;  // 0: an eighth of the run
+    std::int64_t save_every = 0;      // 0: at evaluations
+    std::int64_t keep = 2;            // checkpoints, besides the best
+};
+
+// Continues from the newest checkpoint that every rank can read; true if there was one. The first rank that
+// cannot says why.
+bool resume_newest(TrainingRun& run, const Comm& comm, const RunFolder& folder);
+
+// From where the run stands to its last step, or to the step at which it is asked to stop. Throws Error if
+// the loss or the gradient is not finite.
+void train(TrainingRun& run, const LoopRule& rule, const Comm& comm, RunFolder& folder);
