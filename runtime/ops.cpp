@@ -288,6 +288,9 @@ void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
 Tensor as_activation(Tape& tape, const Tensor& x) {
     return converted(tape, x, tape.activation());
 }
+Tensor as_stream(Tape& tape, const Tensor& x) {
+    return converted(tape, x, Element::f32);
+}
 
 void add_tensor(Tape& tape, const Tensor& destination, const Tensor& source) {
     LAUNCH(tape, residual_backward_accumulate, tape.value(destination), tape.value(source),

@@ -77,6 +77,8 @@ void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
 
 // x itself or, where the tape's activations are bf16 and x is fp32, a copy in bf16.
 Tensor as_activation(Tape& tape, const Tensor& x);
+// x itself or, where it is bf16, a copy in fp32, as norms take it.
+Tensor as_stream(Tape& tape, const Tensor& x);
 // destination += source. Not recorded.
 void add_tensor(Tape& tape, const Tensor& destination, const Tensor& source);
 // Copies to and from the host.

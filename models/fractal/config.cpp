@@ -2,39 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <iterator>
-#include <nlohmann/json.hpp>
-#include <set>
 
 #include "runtime/error.h"
+#include "runtime/json_keys.h"
 
 namespace {
 
 constexpr std::array<float, 3> rgb_mean{0.485f, 0.456f, 0.406f}, rgb_deviation{0.229f, 0.224f, 0.225f};
 constexpr std::array<float, 1> grey_mean{0.449f}, grey_deviation{0.226f};
-
-// Whole numbers only: the JSON library would cut 2.5 to 2.
-bool holds_fractions(const nlohmann::json& value) {
-    if (value.is_array()) return std::ranges::any_of(value, holds_fractions);
-    return value.is_number_float();
-}
-
-template <class T>
-void read_key(const nlohmann::json& json, const char* key, T& value, bool required, std::string_view source) {
-    if (!json.contains(key)) {
-        if (required) fail_usage("{}: the key {} is missing", source, key);
-        return;
-    }
-    bool fits = !holds_fractions(json.at(key));
-    try {
-        if (fits) json.at(key).get_to(value);
-    } catch (const nlohmann::json::exception&) {
-        fits = false;
-    }
-    if (!fits)
-        fail_usage("{}: {} is {}, which is not of the expected type", source, key, json.at(key).dump());
-}
 
 }  // namespace
 
@@ -107,13 +82,10 @@ void FractalConfig::validate(std::string_view source) const {
 }
 
 FractalConfig parse_fractal_config(std::string_view text, std::string_view source) {
-    const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-    if (json.is_discarded() || !json.is_object()) fail_usage("{}: not a JSON object", source);
-    static const std::set<std::string> known{"img_size_list",  "embed_dim_list",      "num_blocks_list",
-                                             "num_heads_list", "generator_type_list", "num_conds",
-                                             "guiding_pixel",  "class_num",           "channels"};
-    for (const auto& [key, value] : json.items())
-        if (!known.contains(key)) fail_usage("{}: the key {} is not known", source, key);
+    const nlohmann::json json =
+        parse_json_object(text, source,
+                          {"img_size_list", "embed_dim_list", "num_blocks_list", "num_heads_list",
+                           "generator_type_list", "num_conds", "guiding_pixel", "class_num", "channels"});
     FractalConfig config;
     read_key(json, "img_size_list", config.img_size_list, true, source);
     read_key(json, "embed_dim_list", config.embed_dim_list, true, source);
@@ -129,10 +101,7 @@ FractalConfig parse_fractal_config(std::string_view text, std::string_view sourc
 }
 
 FractalConfig read_fractal_config(const std::filesystem::path& path) {
-    std::ifstream file(path);
-    if (!file) fail_usage("{}: cannot be opened", path.string());
-    const std::string text(std::istreambuf_iterator<char>(file), {});
-    return parse_fractal_config(text, path.string());
+    return parse_fractal_config(read_json_text(path), path.string());
 }
 
 std::string to_json(const FractalConfig& config) {

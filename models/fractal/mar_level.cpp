@@ -58,7 +58,7 @@ Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& condit
         const auto run = [&tape, &block, number, length = length_, paths = paths.node(),
                           rule](const Tensor& input) {
             const ProfileRange range("block", number);
-            return block.forward(tape, input, length, false, paths, rule);
+            return block.forward(tape, input, length, false, {rule.dropout, rule.seed, rule.step, paths});
         };
         x = rule.recompute ? recompute(tape, x, paths, run) : run(x);
     }

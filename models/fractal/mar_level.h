@@ -11,7 +11,7 @@
 #include "models/fractal/config.h"
 #include "models/fractal/pass_rule.h"
 #include "models/fractal/pixel_level.h"
-#include "models/fractal/vit_block.h"
+#include "models/transformer/vit_block.h"
 #include "runtime/gradient_watch.h"
 #include "runtime/masking_ops.h"
 #include "runtime/ops.h"

@@ -35,7 +35,7 @@ Tensor PixelLevel::forward(Tape& tape, const Tensor& condition, const Tensor& va
     const Tensor first = linear(tape, condition, *condition_weight_, condition_bias_);
     Tensor x = stream_layernorm(tape, pixel_sequence(tape, first, values, codebooks_), *ln_weight_, *ln_bias_,
                                 epsilon);
-    for (const VitBlock& block : blocks_) x = block.forward(tape, x, channels_, true, -1, {});
+    for (const VitBlock& block : blocks_) x = block.forward(tape, x, channels_, true, {});
     return layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
 }
 

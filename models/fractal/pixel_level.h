@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "models/fractal/config.h"
-#include "models/fractal/vit_block.h"
+#include "models/transformer/vit_block.h"
 #include "runtime/ops.h"
 #include "runtime/parameters.h"
 #include "runtime/sampling_ops.h"

@@ -1,44 +1,39 @@
-#include "models/fractal/vit_block.h"
+#include "models/transformer/vit_block.h"
 
 #include "runtime/random.h"
 
-namespace {
-
-constexpr float epsilon = 1e-6f;
-
-}  // namespace
-
-VitBlock::VitBlock(Parameters& parameters, const std::string& prefix, std::int64_t width, std::int64_t heads)
-    : prefix_(prefix), heads_(heads) {
-    const std::int64_t D = width;
+VitBlock::VitBlock(Parameters& parameters, const std::string& prefix, std::int64_t width, std::int64_t heads,
+                   const VitBlockForm& form)
+    : prefix_(prefix), heads_(heads), epsilon_(form.epsilon) {
+    const std::int64_t D = width, hidden = form.mlp_ratio * D;
     const auto add = [&](const char* name, std::vector<std::int64_t> shape, Init init) {
         return &parameters.add(prefix + "." + name, std::move(shape), init);
     };
     norm1_weight_ = add("norm1.weight", {D}, Init::ones);
     norm1_bias_ = add("norm1.bias", {D}, Init::zeros);
-    qkv_weight_ = add("attn.qkv.weight", {3 * D, D}, Init::xavier);
-    qkv_bias_ = add("attn.qkv.bias", {3 * D}, Init::zeros);
-    proj_weight_ = add("attn.proj.weight", {D, D}, Init::xavier);
+    qkv_weight_ = add("attn.qkv.weight", {3 * D, D}, form.weights);
+    if (form.qkv_bias) qkv_bias_ = add("attn.qkv.bias", {3 * D}, Init::zeros);
+    proj_weight_ = add("attn.proj.weight", {D, D}, form.weights);
     proj_bias_ = add("attn.proj.bias", {D}, Init::zeros);
     norm2_weight_ = add("norm2.weight", {D}, Init::ones);
     norm2_bias_ = add("norm2.bias", {D}, Init::zeros);
-    fc1_weight_ = add("mlp.fc1.weight", {4 * D, D}, Init::xavier);
-    fc1_bias_ = add("mlp.fc1.bias", {4 * D}, Init::zeros);
-    fc2_weight_ = add("mlp.fc2.weight", {D, 4 * D}, Init::xavier);
+    fc1_weight_ = add("mlp.fc1.weight", {hidden, D}, form.weights);
+    fc1_bias_ = add("mlp.fc1.bias", {hidden}, Init::zeros);
+    fc2_weight_ = add("mlp.fc2.weight", {D, hidden}, form.weights);
     fc2_bias_ = add("mlp.fc2.bias", {D}, Init::zeros);
 }
 
-Tensor VitBlock::forward(Tape& tape, const Tensor& x, std::int64_t length, bool causal, NodeId paths,
-                         const PassRule& rule) const {
+Tensor VitBlock::forward(Tape& tape, const Tensor& x, std::int64_t length, bool causal,
+                         const BlockDropout& dropped) const {
     const auto drop = [&](const char* where) {
-        return DropoutRule{rule.dropout, random_key(rule.seed, "dropout/" + prefix_ + "." + where), rule.step,
-                           paths};
+        return DropoutRule{dropped.probability, random_key(dropped.seed, "dropout/" + prefix_ + "." + where),
+                           dropped.step, dropped.paths};
     };
     const Tensor qkv =
-        linear(tape, layernorm(tape, x, *norm1_weight_, *norm1_bias_, epsilon), *qkv_weight_, qkv_bias_);
+        linear(tape, layernorm(tape, x, *norm1_weight_, *norm1_bias_, epsilon_), *qkv_weight_, qkv_bias_);
     const Tensor attended = attention(tape, qkv, length, heads_, causal, drop("attn"));
     const auto [h, normed] = residual_layernorm(tape, x, linear(tape, attended, *proj_weight_, proj_bias_),
-                                                drop("attn.proj"), *norm2_weight_, *norm2_bias_, epsilon);
+                                                drop("attn.proj"), *norm2_weight_, *norm2_bias_, epsilon_);
     const Tensor hidden = linear_gelu(tape, normed, *fc1_weight_, *fc1_bias_);
     return residual(tape, h, linear(tape, dropout(tape, hidden, drop("mlp.fc1")), *fc2_weight_, fc2_bias_),
                     drop("mlp.fc2"));

@@ -1,0 +1,99 @@
+#include "models/nat/config.h"
+
+#include <vector>
+
+#include "runtime/error.h"
+#include "runtime/json_keys.h"
+
+void NatConfig::validate(std::string_view source) const {
+    const auto require = [&](const char* key, std::int64_t value, std::int64_t least, std::int64_t most) {
+        if (value < least || value > most)
+            fail_usage("{}: {} is {}, expected {} to {}", source, key, value, least, most);
+    };
+    require("img_size", img_size, 1, 256);
+    require("codebook_size", codebook_size, 1, std::int64_t{1} << 20);
+    require("embed_dim", embed_dim, 1, 3072);
+    require("depth", depth, 0, 1024);
+    require("num_heads", num_heads, 1, embed_dim);
+    require("mlp_ratio", mlp_ratio, 1, 16);
+    require("num_classes", num_classes, 1, 1'000'000);
+    require("patch_size", patch_size, 1, img_size);
+    if (depth % 2 != 0)
+        fail_usage("{}: depth is {}, expected an even number: the middle block is not counted", source,
+                   depth);
+    if (embed_dim % num_heads != 0)
+        fail_usage("{}: num_heads is {}, which does not divide the width {}", source, num_heads, embed_dim);
+    if (embed_dim / num_heads > 256)
+        fail_usage("{}: heads of size {}, expected at most 256", source, embed_dim / num_heads);
+    if (img_size % patch_size != 0)
+        fail_usage("{}: patch_size is {}, which does not divide img_size {}", source, patch_size, img_size);
+}
+
+NatConfig parse_nat_config(std::string_view text, std::string_view source) {
+    const nlohmann::json json =
+        parse_json_object(text, source,
+                          {"img_size", "codebook_size", "embed_dim", "depth", "num_heads", "mlp_ratio",
+                           "qkv_bias", "num_classes", "skip", "patch_size"});
+    NatConfig config;
+    read_key(json, "img_size", config.img_size, true, source);
+    read_key(json, "codebook_size", config.codebook_size, true, source);
+    read_key(json, "embed_dim", config.embed_dim, true, source);
+    read_key(json, "depth", config.depth, true, source);
+    read_key(json, "num_heads", config.num_heads, true, source);
+    read_key(json, "mlp_ratio", config.mlp_ratio, false, source);
+    read_key(json, "qkv_bias", config.qkv_bias, false, source);
+    read_key(json, "num_classes", config.num_classes, true, source);
+    read_key(json, "skip", config.skip, false, source);
+    read_key(json, "patch_size", config.patch_size, false, source);
+    config.validate(source);
+    return config;
+}
+
+NatConfig read_nat_config(const std::filesystem::path& path) {
+    return parse_nat_config(read_json_text(path), path.string());
+}
+
+std::string to_json(const NatConfig& config) {
+    const nlohmann::ordered_json json{
+        {"img_size", config.img_size},   {"codebook_size", config.codebook_size},
+        {"embed_dim", config.embed_dim}, {"depth", config.depth},
+        {"num_heads", config.num_heads}, {"mlp_ratio", config.mlp_ratio},
+        {"qkv_bias", config.qkv_bias},   {"num_classes", config.num_classes},
+        {"skip", config.skip},           {"patch_size", config.patch_size}};
+    return json.dump();
+}
+
+std::span<const NatPreset> nat_presets() {
+    static const std::vector<NatPreset> presets{
+        {"autonat_s",
+         "the paper's small model of 256x256 images (16x16 tokens), 46 million parameters",
+         true,
+         {16, 1024, 512, 12, 8, 4, false, 1001, true, 1}},
+        {"autonat_l",
+         "the paper's large model of 256x256 images (16x16 tokens), 194 million parameters",
+         true,
+         {16, 1024, 768, 24, 8, 4, false, 1001, true, 1}},
+        {"autonat_s_512",
+         "the small model of 512x512 images (32x32 tokens in patches of 2x2)",
+         true,
+         {32, 1024, 512, 12, 8, 4, false, 1001, true, 2}},
+        {"autonat_l_512",
+         "the large model of 512x512 images (32x32 tokens in patches of 2x2)",
+         true,
+         {32, 1024, 768, 24, 8, 4, false, 1001, true, 2}},
+        {"nat_mini",
+         "a small model of 8x8 tokens that learns on two cores",
+         false,
+         {8, 512, 192, 6, 6, 4, false, 11, true, 1}},
+    };
+    return presets;
+}
+
+const NatPreset& nat_preset(std::string_view name) {
+    std::string names;
+    for (const NatPreset& preset : nat_presets()) {
+        if (preset.name == name) return preset;
+        names += (names.empty() ? "" : ", ") + std::string(preset.name);
+    }
+    fail_usage("--preset {}: no such preset, expected one of {}", name, names);
+}

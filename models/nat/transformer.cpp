@@ -1,0 +1,178 @@
+#include "models/nat/transformer.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "runtime/ops.h"
+#include "runtime/profile.h"
+#include "runtime/random.h"
+
+namespace {
+
+constexpr float embedding_epsilon = 1e-6f, epsilon = 1e-5f;
+
+// What a chunk's images hide: the ids with [MASK] in them, and of each hidden token its row among the trunk's
+// outputs and its code.
+struct HiddenTokens {
+    std::vector<std::int32_t> ids, rows, codes;
+};
+
+HiddenTokens hide(const NatConfig& config, const NatBatch& batch) {
+    HiddenTokens hidden;
+    hidden.ids.assign(batch.tokens.begin(), batch.tokens.end());
+    const auto N = static_cast<std::size_t>(config.tokens());
+    for (std::size_t i = 0; i < hidden.ids.size(); ++i) {
+        if (batch.mask[i] == 0) continue;
+        hidden.ids[i] = config.mask_id();
+        hidden.rows.push_back(static_cast<std::int32_t>(i + i / N + 1));  // behind this image's context
+        hidden.codes.push_back(batch.tokens[i]);
+    }
+    return hidden;
+}
+
+template <class T>
+Tensor on_device(Tape& tape, std::int64_t rows, std::int64_t width, std::span<const T> values) {
+    const Tensor tensor = tape.create(rows, width, false, element_of<T>);
+    copy_to_tensor(tape, tensor, values.data(), values.size_bytes());
+    return tensor;
+}
+
+NatBatch part_of(const NatConfig& config, const NatBatch& batch, std::int64_t begin, std::int64_t count) {
+    const auto first = static_cast<std::size_t>(begin), n = static_cast<std::size_t>(count),
+               N = static_cast<std::size_t>(config.tokens());
+    return {batch.tokens.subspan(first * N, n * N), batch.contexts.subspan(first, n),
+            batch.mask.subspan(first * N, n * N), batch.samples.subspan(first, n)};
+}
+
+}  // namespace
+
+NatTransformer::NatTransformer(const NatConfig& config, Backend backend)
+    : config_(config), backend_(backend) {
+    const std::int64_t D = config.embed_dim, K = config.codebook_size;
+    const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, Init init) {
+        return &parameters_.add(name, std::move(shape), init);
+    };
+    words_ = add("token_emb.word_embeddings.weight", {K + 1, D}, Init::normal);
+    positions_ = add("token_emb.position_embeddings.weight", {config.patches(), D}, Init::normal);
+    embedding_norm_weight_ = add("token_emb.LayerNorm.weight", {D}, Init::ones);
+    embedding_norm_bias_ = add("token_emb.LayerNorm.bias", {D}, Init::zeros);
+    contexts_ = add("context_embed.word_embeddings.weight", {config.num_classes, D}, Init::normal);
+    context_position_ = add("context_embed.position_embeddings.weight", {1, D}, Init::normal);
+    context_norm_weight_ = add("context_embed.LayerNorm.weight", {D}, Init::ones);
+    context_norm_bias_ = add("context_embed.LayerNorm.bias", {D}, Init::zeros);
+    const VitBlockForm form{epsilon, config.qkv_bias, config.mlp_ratio, Init::normal};
+    const auto block = [&](const std::string& name) {
+        return VitBlock(parameters_, name, D, config.num_heads, form);
+    };
+    for (std::int64_t i = 0; i < config.depth / 2; ++i)
+        in_blocks_.push_back(block("in_blocks." + std::to_string(i)));
+    mid_block_ = std::make_unique<VitBlock>(block("mid_block"));
+    for (std::int64_t i = 0; i < config.depth / 2; ++i) {
+        const std::string name = "out_blocks." + std::to_string(i);
+        OutBlock& out = out_blocks_.emplace_back(OutBlock{block(name), nullptr, nullptr});
+        if (!config.skip) continue;
+        out.skip_weight = add(name + ".skip_linear.weight", {D, 2 * D}, Init::normal);
+        out.skip_bias = add(name + ".skip_linear.bias", {D}, Init::zeros);
+    }
+    norm_weight_ = add("norm.weight", {D}, Init::ones);
+    norm_bias_ = add("norm.bias", {D}, Init::zeros);
+    head_bias_ = add("mlm_layer.bias", {1, 1, K + 1}, Init::zeros);
+    head_weight_ = add("mlm_layer.fc.weight", {D, D}, Init::normal);
+    head_fc_bias_ = add("mlm_layer.fc.bias", {D}, Init::zeros);
+    head_norm_weight_ = add("mlm_layer.ln.weight", {D}, Init::ones);
+    head_norm_bias_ = add("mlm_layer.ln.bias", {D}, Init::zeros);
+}
+
+std::int64_t NatTransformer::default_chunk() const {
+    return std::max<std::int64_t>(1, 2048 / config_.sequence());
+}
+
+Tensor NatTransformer::embedded(Tape& tape, const Tensor& ids, const Tensor& contexts, const Tensor& paths,
+                                const NatPass& rule) const {
+    const Tensor context = stream_layernorm(
+        tape,
+        add_positions(tape, embedding(tape, contexts, *contexts_, config_.num_classes), *context_position_),
+        *context_norm_weight_, *context_norm_bias_, embedding_epsilon);
+    const Tensor words = embedding(tape, ids, *words_, config_.codebook_size + 1);
+    const Tensor tokens = stream_layernorm(tape, add_positions(tape, words, *positions_),
+                                           *embedding_norm_weight_, *embedding_norm_bias_, embedding_epsilon);
+    const DropoutRule dropped{rule.dropout, random_key(rule.seed, "dropout/token_emb"), rule.step,
+                              rule.dropout > 0 ? paths.node() : -1};
+    return prepend_token(tape, context, dropout(tape, tokens, dropped));
+}
+
+Tensor NatTransformer::trunk(Tape& tape, Tensor x, const Tensor& contexts, const NatPass& rule,
+                             GradientWatch* watch) const {
+    const std::int64_t length = config_.sequence();
+    int number = 0;
+    const auto run = [&](const VitBlock& block, const Tensor& input) {
+        const auto forward = [&tape, &block, number = number++, length](const Tensor& from) {
+            const ProfileRange range("block", number);
+            return block.forward(tape, from, length, false, {});
+        };
+        return rule.recompute ? recompute(tape, input, contexts, forward) : forward(input);
+    };
+    std::vector<Tensor> skips;
+    for (const VitBlock& block : in_blocks_) {
+        announce_complete(tape, watch, block.first().offset);
+        skips.push_back(x = run(block, x));
+    }
+    announce_complete(tape, watch, mid_block_->first().offset);
+    x = run(*mid_block_, x);
+    for (const OutBlock& out : out_blocks_) {
+        announce_complete(tape, watch, out.block.first().offset);
+        if (config_.skip) {
+            x = as_stream(tape,
+                          linear(tape, join_columns(tape, x, skips.back()), *out.skip_weight, out.skip_bias));
+        }
+        skips.pop_back();
+        x = run(out.block, x);
+    }
+    return x;
+}
+
+Tensor NatTransformer::head_hidden(Tape& tape, const Tensor& x) const {
+    const Tensor normed = layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
+    return as_stream(tape, linear_gelu(tape, normed, *head_weight_, *head_fc_bias_));
+}
+
+Tensor NatTransformer::forward(Tape& tape, const Tensor& ids, const Tensor& contexts,
+                               const NatPass& rule) const {
+    if (tape.recording()) throw std::logic_error("NatTransformer::forward is not differentiable");
+    const Tensor x = trunk(tape, embedded(tape, ids, contexts, {}, rule), contexts, rule, nullptr);
+    const Tensor hidden = head_hidden(tape, drop_first_token(tape, x, config_.sequence()));
+    return tied_logits(tape, stream_layernorm(tape, hidden, *head_norm_weight_, *head_norm_bias_, epsilon),
+                       *words_, *head_bias_, config_.codebook_size);
+}
+
+void NatTransformer::loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule, const Tensor& total,
+                          const NatPass& pass, std::int64_t chunk, GradientWatch* watch) const {
+    const auto images = static_cast<std::int64_t>(batch.contexts.size());
+    tape.arena().loop((images + chunk - 1) / chunk, [&](std::int64_t i) {
+        const std::int64_t begin = i * chunk, count = std::min(chunk, images - begin);
+        const NatBatch part =
+            tape.planning() ? NatBatch{{}, batch.contexts.subspan(0, static_cast<std::size_t>(count)), {}, {}}
+                            : part_of(config_, batch, begin, count);
+        const std::size_t mark = tape.mark();
+        chunk_loss(tape, part, rule, total, pass, begin + count == images ? watch : nullptr);
+        if (tape.recording()) tape.backward(mark);
+    });
+}
+
+void NatTransformer::chunk_loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule,
+                                const Tensor& total, const NatPass& pass, GradientWatch* watch) const {
+    const auto M = static_cast<std::int64_t>(batch.contexts.size()), N = config_.tokens();
+    const HiddenTokens hidden = tape.planning() ? HiddenTokens() : hide(config_, batch);
+    const std::int64_t n = tape.planning() ? M * N : static_cast<std::int64_t>(hidden.rows.size());
+    const Tensor ids = on_device<std::int32_t>(tape, M, N, hidden.ids),
+                 contexts = on_device<std::int32_t>(tape, M, 1, batch.contexts),
+                 rows = on_device<std::int32_t>(tape, n, 1, hidden.rows),
+                 codes = on_device<std::int32_t>(tape, n, 1, hidden.codes),
+                 paths = on_device<std::int64_t>(tape, M, 1, batch.samples);
+    const Tensor x = trunk(tape, embedded(tape, ids, contexts, paths, pass), contexts, pass, watch);
+    announce_complete(tape, watch, norm_weight_->offset);
+    const Tensor chosen = select_rows(tape, x, rows, config_.embed_dim);
+    const Tensor compared =
+        layernorm(tape, head_hidden(tape, chosen), *head_norm_weight_, *head_norm_bias_, epsilon);
+    tied_cross_entropy(tape, compared, codes, *words_, *head_bias_, config_.codebook_size, rule, total);
+}

@@ -1,0 +1,88 @@
+// The masked-token transformer: the tokens of an image, some of them hidden, and a class in front of them go
+// through the blocks of a U-ViT, and the outputs at the hidden places are compared with the embeddings of the
+// codes: the logits of what stands there.
+//
+// Source: Ni et al., "Revisiting Non-Autoregressive Transformers for Efficient Image Synthesis" (2024, arXiv
+// 2406.05478), section 3 and its release; Bao et al., "All are Worth Words" (2023, arXiv 2209.12152).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "models/nat/config.h"
+#include "models/transformer/vit_block.h"
+#include "runtime/gradient_watch.h"
+#include "runtime/parameters.h"
+#include "runtime/tape.h"
+#include "runtime/token_ops.h"
+
+// What holds for one pass, besides its inputs.
+struct NatPass {
+    float dropout = 0;       // of the tokens' embeddings
+    bool recompute = false;  // keep only each block's input for the backward pass
+    std::uint64_t seed = 0;
+    std::uint32_t step = 0;
+};
+
+// A batch of B images of N tokens, on the host.
+struct NatBatch {
+    std::span<const std::int32_t> tokens;    // [B, N], the codes, also where they are hidden
+    std::span<const std::int32_t> contexts;  // [B], classes, or no_class()
+    std::span<const std::uint8_t> mask;      // [B, N], 1: hidden, and predicted; at least one of each image
+    std::span<const std::int64_t> samples;   // [B], names of the images for dropout
+};
+
+class NatTransformer {
+  public:
+    NatTransformer(const NatConfig& config, Backend backend);
+    NatTransformer(const NatTransformer&) = delete;
+
+    const NatConfig& config() const { return config_; }
+    Backend backend() const { return backend_; }
+    Parameters& parameters() { return parameters_; }
+    const Parameters& parameters() const { return parameters_; }
+
+    // Logits fp32 [B * N, K] of all tokens, in raster order: ids int32 [B, N], mask_id() where hidden;
+    // contexts int32 [B, 1]. Not differentiable; nothing asks for the host. The head is computed in fp32 in
+    // either precision.
+    Tensor forward(Tape& tape, const Tensor& ids, const Tensor& contexts, const NatPass& rule) const;
+
+    // Adds the cross-entropy at the hidden tokens of the batch to `total` (double [1, 1]), `chunk` images at
+    // a time. While the tape records, the gradient of loss.scale * (that sum) is added to the parameters'
+    // gradients, and nothing stays on the tape. While planning, only the length of `contexts` is read, and
+    // the plan holds for all masks. `watch`, null while planning, is told which gradients are complete.
+    void loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule, const Tensor& total,
+              const NatPass& pass, std::int64_t chunk, GradientWatch* watch = nullptr) const;
+
+    // Images whose activations stay in the processor's larger caches: about 2,048 places of the sequence.
+    std::int64_t default_chunk() const;
+
+  private:
+    // A block behind the middle, and how its input and the output of a block before the middle become one.
+    struct OutBlock {
+        VitBlock block;
+        const Parameter *skip_weight, *skip_bias;
+    };
+
+    Tensor embedded(Tape& tape, const Tensor& ids, const Tensor& contexts, const Tensor& paths,
+                    const NatPass& rule) const;
+    Tensor trunk(Tape& tape, Tensor x, const Tensor& contexts, const NatPass& rule,
+                 GradientWatch* watch) const;
+    void chunk_loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule, const Tensor& total,
+                    const NatPass& pass, GradientWatch* watch) const;
+    // From outputs of the trunk to what the codes' embeddings are compared with, but for the last norm.
+    Tensor head_hidden(Tape& tape, const Tensor& x) const;
+
+    NatConfig config_;
+    Backend backend_;
+    Parameters parameters_;
+    const Parameter *words_, *positions_, *embedding_norm_weight_, *embedding_norm_bias_, *contexts_,
+        *context_position_, *context_norm_weight_, *context_norm_bias_, *norm_weight_, *norm_bias_,
+        *head_bias_, *head_weight_, *head_fc_bias_, *head_norm_weight_, *head_norm_bias_;
+    std::vector<VitBlock> in_blocks_;
+    std::unique_ptr<VitBlock> mid_block_;
+    std::vector<OutBlock> out_blocks_;
+};

@@ -1,0 +1,52 @@
+// The transformer block of a vision transformer (Dosovitskiy et al. 2021): pre-norm, attention, MLP with
+// exact GELU. MAR levels, the pixel level and the masked-token transformer are made of it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "kernels/pixel_sampler.h"
+#include "runtime/ops.h"
+#include "runtime/parameters.h"
+#include "runtime/tape.h"
+
+// In what the blocks of the models differ.
+struct VitBlockForm {
+    float epsilon = 1e-6f;  // of both norms
+    bool qkv_bias = true;
+    std::int64_t mlp_ratio = 4;   // the MLP's width relative to the block's
+    Init weights = Init::xavier;  // of the four products
+};
+
+// What a block drops, with the same probability: of the attention weights, behind the projection and behind
+// both layers of the MLP. `paths` int64 [sequences, 1] names the sequences.
+struct BlockDropout {
+    float probability = 0;
+    std::uint64_t seed = 0;
+    std::uint32_t step = 0;
+    NodeId paths = -1;
+};
+
+class VitBlock {
+  public:
+    // Registers PREFIX.norm1.weight, PREFIX.attn.qkv.weight, ...
+    VitBlock(Parameters& parameters, const std::string& prefix, std::int64_t width, std::int64_t heads,
+             const VitBlockForm& form = {});
+
+    // x [sequences * length, D] -> the same.
+    Tensor forward(Tape& tape, const Tensor& x, std::int64_t length, bool causal,
+                   const BlockDropout& dropout) const;
+
+    // The first in their slab.
+    const Parameter& first() const { return *norm1_weight_; }
+    // The weights, for the pixel level's sampler, whose blocks have a qkv bias.
+    PixelSamplerBlock weights() const;
+
+  private:
+    std::string prefix_;
+    std::int64_t heads_;
+    float epsilon_;
+    const Parameter *norm1_weight_, *norm1_bias_, *qkv_weight_,
+        *qkv_bias_ = nullptr, *proj_weight_, *proj_bias_, *norm2_weight_, *norm2_bias_, *fc1_weight_,
+        *fc1_bias_, *fc2_weight_, *fc2_bias_;
+};
