@@ -9,7 +9,7 @@
 // equal at a cut. A position that was not masked has an infinite confidence (kernels/token_draw.h), which is
 // how M is known.
 //
-// Source: Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478), section 3.
+// Source: Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478).
 #pragma once
 
 #include <bit>

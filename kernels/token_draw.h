@@ -9,7 +9,7 @@
 // tau is the sampling temperature; it divides, so that above 1 the draw is more varied, and it does not enter
 // the confidence. s = 0 is no guidance: this scale is one less than that of kernels/categorical.h, where z =
 // u + scale (c - u) and 1 is none. Sources: Chang et al., "MaskGIT" (CVPR 2022, arXiv 2202.04200), section
-// 3.2; Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478), section 3.
+// 3.2; Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478).
 #pragma once
 
 #include <cstdint>

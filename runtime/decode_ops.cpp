@@ -46,19 +46,17 @@ TokenNoise token_noise(Tape& tape, const Tensor& numbers, const Tensor& key, std
 }
 
 TokenDraw create_token_draw(Tape& tape, std::int64_t images, std::int64_t N) {
-    return {tape.create(images, N, false, Element::i32), tape.create(images, N, false, Element::i32),
-            tape.create(images, N, false)};
+    return {tape.create(images * N, 1, false, Element::i32), tape.create(images * N, 1, false, Element::i32),
+            tape.create(images * N, 1, false)};
 }
 
 void draw_tokens(Tape& tape, const TokenDraw& draw, const Tensor& logits, const Tensor& ids,
                  const TokenNoise& noise, const Tensor& schedule, std::int64_t step, bool keep_guided) {
-    const std::int64_t images = draw.filled.rows(), N = draw.filled.width(), rows = images * N,
-                       K = logits.width();
+    const std::int64_t rows = draw.filled.rows(), K = logits.width();
     const bool guided = logits.rows() == 2 * rows;
     require((guided || logits.rows() == rows) && ids.rows() * ids.width() == logits.rows(),
             "draw_tokens: logits and ids are of different shapes");
-    require(noise.uniforms.rows() == images && noise.uniforms.width() == N,
-            "draw_tokens: numbers of another shape");
+    require(noise.uniforms.rows() * noise.uniforms.width() == rows, "draw_tokens: numbers of another shape");
     require(K <= cpu::token_draw_max_codes, "draw_tokens: too many codes");
     LAUNCH(tape, token_draw, tape.value<std::int32_t>(draw.filled), tape.value(draw.confidence),
            tape.value<std::int32_t>(draw.drawn), keep_guided ? tape.data(logits) : Data(), tape.data(logits),
@@ -68,8 +66,9 @@ void draw_tokens(Tape& tape, const TokenDraw& draw, const Tensor& logits, const 
 
 void remask_tokens(Tape& tape, const Tensor& ids, const TokenDraw& draw, const Tensor& schedule,
                    std::int64_t step, std::int64_t K) {
-    const std::int64_t images = draw.filled.rows(), N = draw.filled.width();
-    require(ids.width() == N && ids.rows() % images == 0, "remask_tokens: ids of another shape");
+    const std::int64_t N = ids.width(), images = draw.filled.rows() / N;
+    require(images * N == draw.filled.rows() && ids.rows() % images == 0,
+            "remask_tokens: ids of another shape");
     require(N <= cpu::remask_max_positions, "remask_tokens: too many positions");
     LAUNCH(tape, remask, tape.value<std::int32_t>(ids), tape.value<std::int32_t>(draw.filled),
            tape.value(draw.confidence), row_of(tape, schedule, step), images, ids.rows() / images, N, K);

@@ -24,8 +24,8 @@ TokenNoise token_noise(Tape& tape, const Tensor& numbers, const Tensor& key, std
 
 // What a step makes of its ids. The same tensors serve all steps: the last one's `filled` are the result.
 struct TokenDraw {
-    Tensor filled, drawn;  // int32 [images, N]; drawn: at every position, masked or not
-    Tensor confidence;     // fp32 [images, N]
+    Tensor filled, drawn;  // int32 [images * N, 1]; drawn: at every position, masked or not
+    Tensor confidence;     // fp32 [images * N, 1]
 };
 TokenDraw create_token_draw(Tape& tape, std::int64_t images, std::int64_t N);
 // Fills `draw` from logits [halves * images * N, K], the unconditional half last if there is one, for ids

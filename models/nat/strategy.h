@@ -4,7 +4,7 @@
 // guidance_scales. The published one is YAML with manual_ratios, manual_temp (the re-masking temperatures),
 // manual_samp_temp, manual_cfg.
 //
-// Source: Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478), section 3;
+// Source: Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478);
 // kernels/token_draw.h and remask.h say what each value does.
 #pragma once
 

@@ -1,0 +1,160 @@
+#include "models/nat/generate.h"
+
+#include <bit>
+#include <numeric>
+#include <stdexcept>
+
+#include "kernels/remask.h"
+#include "runtime/error.h"
+#include "runtime/ops.h"
+#include "runtime/profile.h"
+#include "runtime/random.h"
+#include "runtime/require_memory.h"
+
+namespace {
+
+template <class T>
+Tensor device_copy(Tape& tape, const std::vector<T>& values, std::int64_t rows) {
+    const Tensor tensor =
+        tape.create(rows, static_cast<std::int64_t>(values.size()) / rows, false, element_of<T>);
+    copy_to_tensor(tape, tensor, values.data(), values.size() * sizeof(T));
+    return tensor;
+}
+
+// The first `count` elements.
+template <class T>
+std::vector<T> host_copy(Tape& tape, const Tensor& tensor, std::int64_t count) {
+    std::vector<T> values(static_cast<std::size_t>(count));
+    copy_from_tensor(tape, values.data(), tensor, values.size() * sizeof(T));
+    return values;
+}
+
+// As the kernels read them. The last step masks nothing again and takes its confidences as they are.
+std::vector<DecodingStep> decoding_steps(const Strategy& strategy) {
+    std::vector<DecodingStep> steps(static_cast<std::size_t>(strategy.steps()));
+    for (std::size_t t = 0; t < steps.size(); ++t) {
+        steps[t].sampling_temperature = static_cast<float>(strategy.sampling_temperatures[t]);
+        steps[t].guidance_scale = static_cast<float>(strategy.guidance_scales[t]);
+        if (t + 1 == steps.size()) break;
+        steps[t].ratio = static_cast<float>(strategy.ratios[t]);
+        steps[t].remask_temperature = static_cast<float>(strategy.remask_temperatures[t]);
+    }
+    return steps;
+}
+
+}  // namespace
+
+struct NatGenerator::Job {
+    std::int64_t images, steps;
+    Tensor schedule, key, numbers;  // decode_ops.h
+    Tensor contexts, ids;           // int32 [halves * images, 1] and [halves * images, N]
+    TokenDraw draw;
+};
+
+NatGenerator::NatGenerator(const NatTransformer& model, std::int64_t batch, bool guided,
+                           Continuation continuation)
+    : model_(model),
+      batch_(batch),
+      guided_(guided),
+      continuation_(std::move(continuation)),
+      tape_(model.backend()) {
+    const NatConfig& config = model.config();
+    if (config.codebook_size > cpu::token_draw_max_codes)
+        fail_usage("a model of {} codes, expected at most {} for decoding", config.codebook_size,
+                   cpu::token_draw_max_codes);
+    if (config.tokens() > cpu::remask_max_positions)
+        fail_usage("a model of {} tokens an image, expected at most {} for decoding", config.tokens(),
+                   cpu::remask_max_positions);
+    const std::vector<std::int64_t> classes(static_cast<std::size_t>(batch), -1);
+    const Strategy longest = maskgit_strategy(max_decoding_steps, 0);
+    plan_ = plan_job(tape_, [&] { run(classes, longest, {}, nullptr); });
+}
+
+std::vector<std::int32_t> NatGenerator::generate(std::span<const std::int64_t> classes,
+                                                 const Strategy& strategy, const GenerationRule& rule) {
+    if (classes.empty() || static_cast<std::int64_t>(classes.size()) > batch_ ||
+        (strategy.guided() && !guided_))
+        throw std::logic_error("generator: asked for what it was not planned for");
+    strategy.validate("the strategy");
+    const NatConfig& config = model_.config();
+    for (const std::int64_t label : classes)
+        if (label < -1 || label >= config.num_classes - 1)
+            fail_usage("class {} is out of range: the model has classes 0 to {}", label,
+                       config.num_classes - 2);
+    require_memory(tape_, plan_, fmt::format("generating {} images at once", batch_),
+                   "draw fewer at once (--batch)");
+    std::vector<std::int32_t> tokens(classes.size() * static_cast<std::size_t>(config.tokens()));
+    run_job(tape_, plan_, [&] { run(classes, strategy, rule, tokens.data()); });
+    return tokens;
+}
+
+void NatGenerator::run(std::span<const std::int64_t> classes, const Strategy& strategy,
+                       const GenerationRule& rule, std::int32_t* tokens) {
+    const NatConfig& config = model_.config();
+    const auto images = static_cast<std::int64_t>(classes.size()), rows = guided_ ? 2 * images : images;
+    std::vector<std::int32_t> contexts;
+    for (const std::int64_t label : classes)
+        contexts.push_back(label < 0 ? config.no_class() : static_cast<std::int32_t>(label));
+    contexts.resize(static_cast<std::size_t>(rows), config.no_class());
+    std::vector<std::int64_t> numbers(classes.size());
+    std::iota(numbers.begin(), numbers.end(), rule.first_image);
+    const std::vector<std::int32_t> masks(static_cast<std::size_t>(rows * config.tokens()), config.mask_id());
+    const Job job{images,
+                  strategy.steps(),
+                  decoding_schedule(tape_, strategy.steps(), decoding_steps(strategy)),
+                  device_key(tape_, random_key(rule.seed, "tokens")),
+                  device_copy(tape_, numbers, images),
+                  device_copy(tape_, contexts, rows),
+                  device_copy(tape_, masks, rows),
+                  create_token_draw(tape_, images, config.tokens())};
+    // A loop of one: a replayed graph asks for none of the buffers that the plan has for its steps.
+    tape_.arena().loop(1, [&](std::int64_t) { decode(job); });
+    if (continuation_) continuation_(tape_, job.draw.filled);
+    if (tape_.planning()) return;
+    const auto bytes = static_cast<std::size_t>(images * config.tokens()) * sizeof(std::int32_t);
+    copy_from_tensor(tape_, tokens, job.draw.filled, bytes);
+}
+
+void NatGenerator::decode(const Job& job) {
+    const auto steps = [&] { tape_.arena().loop(job.steps, [&](std::int64_t t) { step(job, t); }); };
+    if (!use_graphs_ || watch_ || !uniforms_.empty() || profiling()) return steps();
+    // Parameters::use_values may have put others in the weights' place.
+    const auto weights = std::bit_cast<std::int64_t>(model_.parameters().all().front().value);
+    graphs_.run(tape_, {job.images, job.steps, weights}, steps);
+}
+
+void NatGenerator::step(const Job& job, std::int64_t t) {
+    const ProfileRange range("step", static_cast<int>(t));
+    const std::int64_t rows = job.draw.filled.rows();
+    const bool watched = watch_ && !tape_.planning();
+    DecodedStep seen;
+    if (watched) seen.ids = host_copy<std::int32_t>(tape_, job.ids, rows);
+    const Tensor logits = model_.forward(tape_, job.ids, job.contexts, {});
+    draw_tokens(tape_, job.draw, logits, job.ids, noise(job, t), job.schedule, t, watched && watch_logits_);
+    if (watched && watch_logits_) seen.guided_logits = host_copy<float>(tape_, logits, rows * logits.width());
+    if (t + 1 < job.steps)
+        remask_tokens(tape_, job.ids, job.draw, job.schedule, t, model_.config().codebook_size);
+    if (watched) report(job, t, seen);
+}
+
+TokenNoise NatGenerator::noise(const Job& job, std::int64_t t) {
+    const std::int64_t N = model_.config().tokens();
+    TokenNoise noise = token_noise(tape_, job.numbers, job.key, N, t);
+    if (!uniforms_.empty() && !tape_.planning()) {
+        const auto count = static_cast<std::size_t>(job.images * N),
+                   first = static_cast<std::size_t>(t) * count;
+        copy_to_tensor(tape_, noise.uniforms, uniforms_.subspan(first, count).data(), count * sizeof(float));
+        copy_to_tensor(tape_, noise.gumbel, gumbel_.subspan(first, count).data(), count * sizeof(float));
+    }
+    return noise;
+}
+
+void NatGenerator::report(const Job& job, std::int64_t t, DecodedStep& seen) {
+    const std::int64_t rows = job.draw.filled.rows();
+    seen.step = t;
+    seen.drawn = host_copy<std::int32_t>(tape_, job.draw.drawn, rows);
+    seen.filled = host_copy<std::int32_t>(tape_, job.draw.filled, rows);
+    seen.confidence = host_copy<float>(tape_, job.draw.confidence, rows);
+    seen.next = t + 1 < job.steps ? host_copy<std::int32_t>(tape_, job.ids, rows) : seen.filled;
+    watch_(seen);
+}

@@ -1,0 +1,87 @@
+// Images' tokens by parallel decoding: all of them masked at first, T passes of the transformer, each of
+// which draws every masked position and masks the least confident ones again, fewer from step to step. The
+// steps run on the device without asking the host; on the GPU all of them are one recorded graph.
+//
+// Source: Chang et al., "MaskGIT" (CVPR 2022, arXiv 2202.04200), section 3.2; Ni et al., "Revisiting
+// Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "models/nat/strategy.h"
+#include "models/nat/transformer.h"
+#include "runtime/decode_ops.h"
+#include "runtime/device_graph.h"
+
+struct GenerationRule {
+    std::uint64_t seed = 0;
+    // Number of the first image: an image depends on its number, its class, the seed and the strategy, not on
+    // the batch. (But where two confidences of the batch's first image are equal at a cut: kernels/remask.h.)
+    std::int64_t first_image = 0;
+};
+
+// What one step saw and made, on the host: [images, N], K where masked; logits [images, N, K].
+struct DecodedStep {
+    std::int64_t step = 0;
+    std::vector<std::int32_t> ids, drawn, filled,
+        next;                                      // next: ids of the step after it, of the last: filled
+    std::vector<float> confidence, guided_logits;  // the logits where they are asked for
+};
+
+class NatGenerator {
+  public:
+    // What is to happen on the device with the tokens of one call, int32 [images * N, 1]: behind the last
+    // step, without the host. Called once for the plan as well.
+    using Continuation = std::function<void(Tape& tape, const Tensor& tokens)>;
+
+    // Up to `batch` images per call. `guided`: for strategies that guide, which takes unconditional rows
+    // beside the conditional ones. The model must stay. Throws UsageError if it has more codes or tokens than
+    // decoding takes.
+    NatGenerator(const NatTransformer& model, std::int64_t batch, bool guided,
+                 Continuation continuation = {});
+
+    // The tokens of one image per class (-1: of no class), [classes, N] in raster order; at most `batch`
+    // classes. Throws UsageError for a class that the model does not have, Error if memory is short,
+    // std::logic_error for a strategy that guides where the generator does not.
+    std::vector<std::int32_t> generate(std::span<const std::int64_t> classes, const Strategy& strategy,
+                                       const GenerationRule& rule);
+
+    const Plan& plan() const { return plan_; }
+
+    // Called after every step, which then asks the host. With its guided logits or without.
+    using Watch = std::function<void(const DecodedStep& step)>;
+    void watch(Watch watch, bool with_logits = false) {
+        watch_ = std::move(watch);
+        watch_logits_ = with_logits;
+    }
+    // For tests: numbers to use instead of our own, [T, images, N] each.
+    void replay(std::span<const float> uniforms, std::span<const float> gumbel) {
+        uniforms_ = uniforms;
+        gumbel_ = gumbel;
+    }
+    // Whether the GPU replays recorded steps (device_graph.h): the tokens are the same, the time is not.
+    void use_graphs(bool on) { use_graphs_ = on; }
+
+  private:
+    struct Job;  // what holds for one call
+    void run(std::span<const std::int64_t> classes, const Strategy& strategy, const GenerationRule& rule,
+             std::int32_t* tokens);
+    void decode(const Job& job);
+    void step(const Job& job, std::int64_t t);
+    TokenNoise noise(const Job& job, std::int64_t t);
+    void report(const Job& job, std::int64_t t, DecodedStep& seen);
+
+    const NatTransformer& model_;
+    std::int64_t batch_;
+    bool guided_;
+    Continuation continuation_;
+    Tape tape_;
+    Plan plan_;
+    GraphCache graphs_;
+    Watch watch_;
+    std::span<const float> uniforms_, gumbel_;
+    bool watch_logits_ = false, use_graphs_ = true;
+};
