@@ -1,0 +1,14 @@
+// Operations on feature maps: tensors [B * H * W, C], channels last, positions in raster order, elements of
+// the tape's activation type. A convolution of 1x1 is `linear` (ops.h). Throw std::logic_error for shapes
+// that do not fit.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/groupnorm.h"
+#include "runtime/parameters.h"
+#include "runtime/tape.h"
+
+// y = f(groupnorm(x)) of maps of `positions` = H * W each, weight and bias [C] (kernels/groupnorm.h).
+Tensor groupnorm(Tape& tape, const Tensor& x, std::int64_t positions, const Parameter& weight,
+                 const Parameter& bias, std::int64_t groups, float epsilon, Activation activation);
