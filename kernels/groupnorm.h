@@ -26,8 +26,8 @@ enum class Activation { none, swish, leaky_relu };
 struct GroupNormShape {
     std::int64_t images, positions, channels, groups;  // groups divide the channels
 
-    std::int64_t elements() const { return images * positions * channels; }
-    std::int64_t group_channels() const { return channels / groups; }
+    constexpr std::int64_t elements() const { return images * positions * channels; }
+    constexpr std::int64_t group_channels() const { return channels / groups; }
 };
 
 namespace cpu {
