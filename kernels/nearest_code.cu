@@ -13,8 +13,9 @@ namespace cuda {
 namespace {
 
 constexpr int side = 16, each = 4, tile = side * each, step = 32;
+constexpr int stride = tile + 4;  // of a channel in shared memory: 16-byte aligned, fewer bank conflicts
 
-// to [step, tile] = columns [first, first + step) of rows [begin, begin + tile) of from [rows, C];
+// to [step, stride] = columns [first, first + step) of rows [begin, begin + tile) of from [rows, C];
 // `otherwise` for rows that do not exist, 0 for channels.
 __device__ void load_tile(float* to, const float* from, std::int64_t begin, std::int64_t rows,
                           std::int64_t first, std::int64_t C, float otherwise) {
@@ -22,14 +23,14 @@ __device__ void load_tile(float* to, const float* from, std::int64_t begin, std:
         const std::int64_t row = begin + i / step, c = first + i % step;
         float value = 0;
         if (c < C) value = row < rows ? from[row * C + c] : otherwise;
-        to[i % step * (tile + 4) + i / step] = value;
+        to[i % step * stride + i / step] = value;
     }
 }
 
 __device__ void add_differences(float (&sums)[each][each], const float* z, const float* codes) {
 #pragma unroll 4
     for (int c = 0; c < step; ++c) {
-        const Packed<float> a = load_packed(z + c * (tile + 4)), b = load_packed(codes + c * (tile + 4));
+        const Packed<float> a = load_packed(z + c * stride), b = load_packed(codes + c * stride);
 #pragma unroll
         for (int i = 0; i < each; ++i)
 #pragma unroll
@@ -57,7 +58,7 @@ __global__ void __launch_bounds__(side* side)
     find_nearest(std::int32_t* codes, const float* z, const float* codebook, std::int64_t M, std::int64_t K,
                  std::int64_t C) {
     SharedMemory shared;
-    float *z_tile = shared.take<float>(step * (tile + 4)), *code_tile = shared.take<float>(step * (tile + 4));
+    float *z_tile = shared.take<float>(step * stride), *code_tile = shared.take<float>(step * stride);
     const int column = static_cast<int>(threadIdx.x) % side, row = static_cast<int>(threadIdx.x) / side;
     const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * tile;
     const float nowhere = __int_as_float(0x7F800000);
@@ -95,7 +96,7 @@ __global__ void __launch_bounds__(side* side)
 
 void nearest_code(Stream stream, std::int32_t* codes, float*, const float* z, const float* codebook,
                   std::int64_t M, std::int64_t K, std::int64_t C) {
-    constexpr std::size_t bytes = 2 * shared_array_bytes(step * (tile + 4) * sizeof(float));
+    constexpr std::size_t bytes = 2 * shared_array_bytes(step * stride * sizeof(float));
     launch(find_nearest, blocks_for(M, tile), side * side, bytes, stream, codes, z, codebook, M, K, C);
 }
 

@@ -34,8 +34,8 @@ __global__ void add_dropped(float* out, const float* x, const T* branch, std::in
 
 }  // namespace
 
-template <class T>
-void residual_forward(Stream stream, float* out, const float* x, const T* branch, std::int64_t count) {
+template <class S, class T>
+void residual_forward(Stream stream, S* out, const S* x, const T* branch, std::int64_t count) {
     elementwise(stream, out, count, Sum{}, x, branch);
 }
 
@@ -57,6 +57,7 @@ void residual_dropout_forward(Stream stream, float* out, const float* x, const T
 
 template void residual_forward(Stream, float*, const float*, const float*, std::int64_t);
 template void residual_forward(Stream, float*, const float*, const bf16*, std::int64_t);
+template void residual_forward(Stream, bf16*, const bf16*, const bf16*, std::int64_t);
 template void residual_backward_accumulate(Stream, float*, const float*, std::int64_t);
 template void residual_backward_accumulate(Stream, bf16*, const bf16*, std::int64_t);
 template void residual_dropout_forward(Stream, float*, const float*, const float*, std::int64_t,

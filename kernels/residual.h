@@ -28,9 +28,10 @@ void residual_dropout_forward(float* out, const float* x, const float* branch, s
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
-template <class T>
-void residual_forward(Stream stream, float* out, const float* x, const T* branch, std::int64_t count);
+// The same contracts on the device: stream.h says what pointers and sizes mean there. S is float, or T where
+// the stream is a feature map, kept in the type of activations.
+template <class S, class T>
+void residual_forward(Stream stream, S* out, const S* x, const T* branch, std::int64_t count);
 template <class T>
 void residual_backward_accumulate(Stream stream, T* dx, const T* dy, std::int64_t count);
 template <class T>

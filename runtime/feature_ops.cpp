@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "kernels/resample.h"
 #include "runtime/gradients.h"
 #include "runtime/launch.h"
 
@@ -41,5 +42,50 @@ Tensor groupnorm(Tape& tape, const Tensor& x, std::int64_t positions, const Para
                                bias->value, tape.value(mean), tape.value(rstd), shape, activation);
                     });
                 });
+    return y;
+}
+
+Tensor average_pool(Tape& tape, const Tensor& x, MapSize size) {
+    require(size.height % 2 == 0 && size.width % 2 == 0 && x.rows() % (size.height * size.width) == 0,
+            "average_pool: x is not of maps of an even size");
+    const ResampleShape shape{x.rows() / (size.height * size.width), size.height / 2, size.width / 2,
+                              x.width()};
+    const Tensor y = tape.create(x.rows() / 4, x.width(), true, tape.element(x.node()));
+    LAUNCH(tape, average_pool_forward, tape.data(y), tape.data(x), shape);
+    if (tape.recording())
+        tape.record({x.node(), y.node()}, {}, [&tape, x = x.node(), y = y.node(), shape] {
+            if (!tape.has_gradient(y)) return;
+            write_gradient(tape, x, [&](auto target) {
+                LAUNCH(tape, average_pool_backward, target(), tape.gradient_data(y), shape);
+            });
+        });
+    return y;
+}
+
+Tensor upsample_nearest(Tape& tape, const Tensor& x, MapSize size) {
+    require(x.rows() % (size.height * size.width) == 0, "upsample_nearest: x is not of whole maps");
+    const ResampleShape shape{x.rows() / (size.height * size.width), size.height, size.width, x.width()};
+    const Tensor y = tape.create(x.rows() * 4, x.width(), true, tape.element(x.node()));
+    LAUNCH(tape, upsample_forward, tape.data(y), tape.data(x), shape);
+    if (tape.recording())
+        tape.record({x.node(), y.node()}, {}, [&tape, x = x.node(), y = y.node(), shape] {
+            if (!tape.has_gradient(y)) return;
+            write_gradient(tape, x, [&](auto target) {
+                LAUNCH(tape, upsample_backward, target(), tape.gradient_data(y), shape);
+            });
+        });
+    return y;
+}
+
+Tensor add_maps(Tape& tape, const Tensor& a, const Tensor& b) {
+    require(a.rows() == b.rows() && a.width() == b.width(), "add_maps: maps of different sizes");
+    const Tensor y = tape.create(a.rows(), a.width(), true, tape.element(a.node()));
+    LAUNCH(tape, residual_forward, tape.data(y), tape.data(a), tape.data(b), tape.elements(y.node()));
+    if (tape.recording())
+        tape.record({a.node(), b.node(), y.node()}, {}, [&tape, a = a.node(), b = b.node(), y = y.node()] {
+            if (!tape.has_gradient(y)) return;
+            pass_gradient(tape, a, y);
+            pass_gradient(tape, b, y);
+        });
     return y;
 }

@@ -6,9 +6,18 @@
 #include <cstdint>
 
 #include "kernels/groupnorm.h"
+#include "runtime/conv_ops.h"
 #include "runtime/parameters.h"
 #include "runtime/tape.h"
 
 // y = f(groupnorm(x)) of maps of `positions` = H * W each, weight and bias [C] (kernels/groupnorm.h).
 Tensor groupnorm(Tape& tape, const Tensor& x, std::int64_t positions, const Parameter& weight,
                  const Parameter& bias, std::int64_t groups, float epsilon, Activation activation);
+
+// Means of 2 x 2 positions: maps of an even size -> maps of half of it.
+Tensor average_pool(Tape& tape, const Tensor& x, MapSize size);
+// Nearest neighbour: maps of `size` -> maps of twice that.
+Tensor upsample_nearest(Tape& tape, const Tensor& x, MapSize size);
+
+// a + b, of one type.
+Tensor add_maps(Tape& tape, const Tensor& a, const Tensor& b);

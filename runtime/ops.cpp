@@ -25,10 +25,15 @@ void require(bool fits, const char* what) {
     if (!fits) throw std::logic_error(what);
 }
 
+// Products in a sum: K of a weight [N, K], or of a 1 x 1 convolution's [N, K, 1, 1].
+std::int64_t inner_size(const Parameter& weight) {
+    return weight.count / weight.shape[0];
+}
+
 // Backward of a product whose weight's rows start at `weight` and number N.
 void linear_backward(Tape& tape, NodeId x, NodeId y, const Parameter* weight, const Parameter* bias) {
     if (!tape.has_gradient(y)) return;
-    const std::int64_t K = weight->shape.back(), rows = tape.elements(x) / K, N = tape.elements(y) / rows;
+    const std::int64_t K = inner_size(*weight), rows = tape.elements(x) / K, N = tape.elements(y) / rows;
     {
         const Tensor workspace = scratch(tape, SIZE_ON(tape.device(), linear_backward_weight_workspace, N));
         LAUNCH(tape, linear_backward_weight, weight->gradient, bias ? bias->gradient : nullptr,
@@ -46,7 +51,7 @@ void linear_backward(Tape& tape, NodeId x, NodeId y, const Parameter* weight, co
 Tensor linear_rows(Tape& tape, const Tensor& input, const Parameter& weight, const Parameter* bias,
                    std::int64_t N) {
     const Tensor x = as_activation(tape, input);
-    const std::int64_t K = weight.shape.back(), groups = x.width() / K;
+    const std::int64_t K = inner_size(weight), groups = x.width() / K;
     require(x.width() == groups * K, "linear: x is not as wide as the weight");
     const Tensor y = activation(tape, x.rows(), groups * N);
     LAUNCH(tape, linear_forward, tape.data(y), N, tape.data(x), K, tape.weight(weight), tape.weight(bias),
@@ -62,7 +67,7 @@ Tensor linear_rows(Tape& tape, const Tensor& input, const Parameter& weight, con
 }  // namespace
 
 Tensor linear(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias) {
-    require(x.width() == weight.shape.back(), "linear: x is not as wide as the weight");
+    require(x.width() == inner_size(weight), "linear: x is not as wide as the weight");
     return linear_rows(tape, x, weight, bias, weight.shape[0]);
 }
 Tensor linear_tokens(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias) {
@@ -71,7 +76,7 @@ Tensor linear_tokens(Tape& tape, const Tensor& x, const Parameter& weight, const
 Tensor linear_pair(Tape& tape, const Tensor& x, const Parameter& first, const Parameter& second) {
     require(second.offset == first.offset + static_cast<std::size_t>(first.count),
             "linear_pair: weights lie apart");
-    require(x.width() == first.shape.back(), "linear_pair: x is not as wide as the weights");
+    require(x.width() == inner_size(first), "linear_pair: x is not as wide as the weights");
     return linear_rows(tape, x, first, nullptr, first.shape[0] + second.shape[0]);
 }
 Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias) {

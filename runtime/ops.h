@@ -15,7 +15,7 @@
 #include "runtime/stream_ops.h"
 #include "runtime/tape.h"
 
-// y [rows, N] = x [rows, K] W^T + b; W [N, K], b [N] or null.
+// y [rows, N] = x [rows, K] W^T + b; W [N, K] (or [N, K, 1, 1], a 1 x 1 convolution of maps), b [N] or null.
 Tensor linear(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias);
 // The same for each of the tokens that lie side by side in a row: x [rows, G K] -> [rows, G N].
 Tensor linear_tokens(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias);

@@ -54,6 +54,13 @@ void Parameters::initialize(std::uint64_t seed) {
             const auto fans = static_cast<float>(parameter.shape[0] + parameter.shape[1]);
             random_symmetric(values.data(), parameter.count, key, std::sqrt(6.0f / fans));
         }
+        if (parameter.init == Init::fan_in) {
+            const auto inputs = static_cast<float>(parameter.count / parameter.shape[0]);
+            random_symmetric(values.data(), parameter.count, key, 1.0f / std::sqrt(inputs));
+        }
+        if (parameter.init == Init::codebook)
+            random_symmetric(values.data(), parameter.count, key,
+                             1.0f / static_cast<float>(parameter.shape[0]));
         copy_to_device(device_, parameter.value, values.data(), values.size() * sizeof(float));
     }
     round_values();

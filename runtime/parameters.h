@@ -10,7 +10,9 @@
 
 #include "runtime/backend.h"
 
-enum class Init { zeros, ones, normal, xavier };  // normal(0, 0.02); Xavier-uniform over [rows, columns]
+// normal(0, 0.02); Xavier-uniform over [rows, columns]; uniform within 1 / sqrt(inputs of an output), for
+// convolutions; uniform within 1 / rows, for the codebook of a tokenizer.
+enum class Init { zeros, ones, normal, xavier, fan_in, codebook };
 
 struct Parameter {
     std::string name;

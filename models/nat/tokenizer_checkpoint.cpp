@@ -1,0 +1,138 @@
+#include "models/nat/tokenizer_checkpoint.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "runtime/error.h"
+
+namespace {
+
+constexpr const char* format_name = "fractal.cu tokenizer";
+constexpr const char *codebook_name = "quantize.embedding.weight", *first_name = "encoder.conv_in.weight";
+
+bool says_tokenizer(const TensorFile& file) {
+    const auto format = file.metadata().find("format");
+    return format != file.metadata().end() && format->second == format_name;
+}
+
+const std::vector<std::int64_t>& shape_of(const TensorFile& file, const std::string& name, std::size_t rank) {
+    const std::vector<std::int64_t>& shape = file.shape(name);
+    if (shape.size() != rank)
+        fail("{}: tensor {} has {} dimensions, expected {}", file.path().string(), name, shape.size(), rank);
+    return shape;
+}
+
+TokenizerConfig config_of_shapes(const TensorFile& file) {
+    TokenizerConfig config;
+    const auto& first = shape_of(file, first_name, 4);
+    config.ch = first[0];
+    config.in_channels = first[1];
+    config.out_ch = shape_of(file, "decoder.conv_out.weight", 4)[0];
+    config.z_channels = shape_of(file, "encoder.conv_out.weight", 4)[0];
+    const auto& codebook = shape_of(file, codebook_name, 2);
+    config.n_embed = codebook[0];
+    config.embed_dim = codebook[1];
+    const auto block = [](std::size_t level, std::int64_t number) {
+        return fmt::format("encoder.down.{}.block.{}.conv1.weight", level, number);
+    };
+    config.ch_mult.clear();
+    while (file.contains(block(config.levels(), 0))) {
+        const std::string name = block(config.levels(), 0);
+        const std::int64_t channels = shape_of(file, name, 4)[0];
+        if (config.ch <= 0 || channels % config.ch != 0)
+            fail("{}: tensor {} has {} channels, expected a multiple of {}", file.path().string(), name,
+                 channels, config.ch);
+        config.ch_mult.push_back(channels / config.ch);
+    }
+    config.num_res_blocks = 0;
+    while (file.contains(block(0, config.num_res_blocks))) ++config.num_res_blocks;
+    try {
+        config.validate(file.path().string());
+    } catch (const UsageError& error) {
+        throw Error(error.what());
+    }
+    return config;
+}
+
+// A tokenizer's own parts must all be known: with an attention block or a projection around the codebook that
+// this model lacks, the pictures would be wrong without a word.
+void refuse_other_parts(const TensorFile& file, const Parameters& parameters, std::string_view prefix) {
+    std::set<std::string, std::less<>> known;
+    for (const Parameter& parameter : parameters.all()) known.insert(parameter.name);
+    for (const std::string& name : file.names()) {
+        if (!name.starts_with(prefix)) continue;
+        const std::string_view own = std::string_view(name).substr(prefix.size());
+        const bool part =
+            std::ranges::any_of(std::initializer_list<std::string_view>{"encoder.", "decoder.", "quantize.",
+                                                                        "quant_conv.", "post_quant_conv."},
+                                [&](std::string_view start) { return own.starts_with(start); });
+        if (part && !known.contains(own))
+            fail("{}: holds tensor {}, which this tokenizer lacks", file.path().string(), name);
+    }
+}
+
+}  // namespace
+
+void describe(CheckpointWriter& writer, const TokenizerDescription& description) {
+    writer.set("format", format_name);
+    writer.set("config", to_json(description.config));
+    writer.set("step", std::to_string(description.step));
+    if (description.image_size > 0) writer.set("image_size", std::to_string(description.image_size));
+    if (description.ema_decay > 0) writer.set("ema_decay", nlohmann::json(description.ema_decay).dump());
+}
+
+bool is_tokenizer(const TensorFile& file) {
+    return says_tokenizer(file) || (file.contains(codebook_name) && file.contains(first_name));
+}
+
+TokenizerDescription read_tokenizer_description(const TensorFile& file) {
+    const std::string path = file.path().string();
+    if (!is_tokenizer(file))
+        fail("{}: not a tokenizer: no metadata \"{}\" and no tensors {} and {}", path, format_name,
+             codebook_name, first_name);
+    TokenizerDescription description;
+    if (!says_tokenizer(file)) {
+        description.config = config_of_shapes(file);
+        return description;
+    }
+    const auto read = [&](const char* key, auto& value) {
+        if (file.metadata().contains(key)) nlohmann::json::parse(file.metadata(key)).get_to(value);
+    };
+    try {
+        description.config = parse_tokenizer_config(file.metadata("config"), path + ": config");
+        read("step", description.step);
+        read("image_size", description.image_size);
+        read("ema_decay", description.ema_decay);
+    } catch (const nlohmann::json::exception&) {
+        fail("{}: its metadata is malformed", path);
+    } catch (const UsageError& error) {
+        throw Error(error.what());
+    }
+    return description;
+}
+
+void load_tokenizer_weights(const TensorFile& file, const Parameters& parameters, std::string_view prefix,
+                            float* values) {
+    refuse_other_parts(file, parameters, prefix);
+    load_slab(file, parameters, prefix, values);
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer(const TensorFile& file, Backend backend) {
+    const TokenizerDescription description = read_tokenizer_description(file);
+    const bool averaged = file.contains(std::string(average_prefix) + codebook_name);
+    auto tokenizer = std::make_unique<Tokenizer>(description.config, backend);
+    Parameters& parameters = tokenizer->parameters();
+    parameters.allocate(backend, false);
+    load_tokenizer_weights(file, parameters, averaged ? average_prefix : "", parameters.values());
+    parameters.round_values();
+    return tokenizer;
+}
+
+std::vector<float> codebook_values(const Tokenizer& tokenizer) {
+    const Parameter& codebook = tokenizer.codebook();
+    std::vector<float> values(static_cast<std::size_t>(codebook.count));
+    copy_from_device(tokenizer.parameters().device(), values.data(), codebook.value,
+                     values.size() * sizeof(float));
+    return values;
+}

@@ -1,0 +1,134 @@
+#include "models/nat/tokenizer_config.h"
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "runtime/error.h"
+
+namespace {
+
+// Whole numbers where whole numbers are expected: the JSON library would cut 2.5 to 2.
+template <class T>
+bool is_a(const nlohmann::json& value) {
+    if constexpr (std::is_same_v<T, double>)
+        return value.is_number();
+    else if constexpr (std::is_same_v<T, std::int64_t>)
+        return value.is_number_integer();
+    else
+        return value.is_array() && std::ranges::all_of(value, is_a<typename T::value_type>);
+}
+
+template <class T>
+void read_key(const nlohmann::json& json, const char* key, T& value, bool required, std::string_view source) {
+    if (!json.contains(key)) {
+        if (required) fail_usage("{}: the key {} is missing", source, key);
+        return;
+    }
+    if (!is_a<T>(json.at(key)))
+        fail_usage("{}: {} is {}, which is not of the expected type", source, key, json.at(key).dump());
+    json.at(key).get_to(value);
+}
+
+void require_range(std::string_view source, std::string_view key, std::int64_t value, std::int64_t least,
+                   std::int64_t most) {
+    if (value < least || value > most)
+        fail_usage("{}: {} is {}, expected {} to {}", source, key, value, least, most);
+}
+
+}  // namespace
+
+void TokenizerConfig::validate(std::string_view source) const {
+    if (in_channels != 1 && in_channels != 3)
+        fail_usage("{}: in_channels is {}, expected 1 or 3", source, in_channels);
+    if (out_ch != in_channels)
+        fail_usage("{}: out_ch is {}, expected {} like in_channels", source, out_ch, in_channels);
+    require_range(source, "ch", ch, 1, 4096);
+    if (ch_mult.empty() || ch_mult.size() > 8)
+        fail_usage("{}: ch_mult has {} entries, expected 1 to 8, one for each level", source, ch_mult.size());
+    for (std::size_t level = 0; level < levels(); ++level) {
+        require_range(source, fmt::format("ch_mult[{}]", level), ch_mult[level], 1, 64);
+        if (channels(level) % tokenizer_groups != 0)
+            fail_usage("{}: level {} has {} channels (ch * ch_mult), expected a multiple of {}", source,
+                       level, channels(level), tokenizer_groups);
+    }
+    require_range(source, "num_res_blocks", num_res_blocks, 1, 64);
+    require_range(source, "z_channels", z_channels, 1, 4096);
+    if (embed_dim != z_channels)
+        fail_usage("{}: embed_dim is {}, expected {} like z_channels", source, embed_dim, z_channels);
+    require_range(source, "n_embed", n_embed, 2, std::int64_t{1} << 20);
+    if (!(std::isfinite(beta) && beta >= 0))
+        fail_usage("{}: beta is {}, expected a number of at least 0", source, beta);
+}
+
+TokenizerConfig parse_tokenizer_config(std::string_view text, std::string_view source) {
+    const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+    if (json.is_discarded() || !json.is_object()) fail_usage("{}: not a JSON object", source);
+    static const std::set<std::string> known{"in_channels", "out_ch",         "ch",
+                                             "ch_mult",     "num_res_blocks", "z_channels",
+                                             "embed_dim",   "n_embed",        "beta"},
+        without_meaning{"double_z", "resolution", "attn_resolutions", "dropout"};
+    for (const auto& [key, value] : json.items())
+        if (!known.contains(key) && !without_meaning.contains(key))
+            fail_usage("{}: the key {} is not known", source, key);
+    TokenizerConfig config;
+    read_key(json, "ch", config.ch, true, source);
+    read_key(json, "ch_mult", config.ch_mult, true, source);
+    read_key(json, "num_res_blocks", config.num_res_blocks, true, source);
+    read_key(json, "z_channels", config.z_channels, true, source);
+    read_key(json, "n_embed", config.n_embed, true, source);
+    config.embed_dim = config.z_channels;
+    read_key(json, "embed_dim", config.embed_dim, false, source);
+    read_key(json, "in_channels", config.in_channels, false, source);
+    config.out_ch = config.in_channels;
+    read_key(json, "out_ch", config.out_ch, false, source);
+    read_key(json, "beta", config.beta, false, source);
+    config.validate(source);
+    return config;
+}
+
+TokenizerConfig read_tokenizer_config(const std::filesystem::path& path) {
+    std::ifstream file(path);
+    if (!file) fail_usage("{}: cannot be opened", path.string());
+    const std::string text(std::istreambuf_iterator<char>(file), {});
+    return parse_tokenizer_config(text, path.string());
+}
+
+std::string to_json(const TokenizerConfig& config) {
+    const nlohmann::ordered_json json{{"in_channels", config.in_channels},
+                                      {"out_ch", config.out_ch},
+                                      {"ch", config.ch},
+                                      {"ch_mult", config.ch_mult},
+                                      {"num_res_blocks", config.num_res_blocks},
+                                      {"z_channels", config.z_channels},
+                                      {"embed_dim", config.embed_dim},
+                                      {"n_embed", config.n_embed},
+                                      {"beta", config.beta}};
+    return json.dump();
+}
+
+std::span<const TokenizerPreset> tokenizer_presets() {
+    static const std::vector<TokenizerPreset> presets{
+        {"vqgan_f16",
+         "the published one: 256x256 images to 16x16 tokens of 1,024",
+         {3, 3, 128, {1, 1, 2, 2, 4}, 2, 256, 256, 1024, 0.25}},
+        {"vqgan_mini_f4",
+         "a small one that learns on two cores: 32x32 images to 8x8 tokens of 512",
+         {3, 3, 32, {1, 2, 2}, 1, 64, 64, 512, 0.25}},
+        {"vqgan_mini_f2",
+         "the smallest, for the built-in 16x16 images: 8x8 tokens of 256",
+         {3, 3, 32, {1, 2}, 1, 32, 32, 256, 0.25}},
+    };
+    return presets;
+}
+
+const TokenizerPreset& tokenizer_preset(std::string_view name) {
+    std::string names;
+    for (const TokenizerPreset& preset : tokenizer_presets()) {
+        if (preset.name == name) return preset;
+        names += (names.empty() ? "" : ", ") + std::string(preset.name);
+    }
+    fail_usage("--preset {}: no such preset, expected one of {}", name, names);
+}
