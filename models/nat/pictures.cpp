@@ -1,0 +1,65 @@
+#include "models/nat/pictures.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/ops.h"
+#include "runtime/require_memory.h"
+
+namespace {
+
+constexpr std::int64_t pixels_at_once = std::int64_t{1} << 18;
+
+// Pixels [P, C] of one picture in [0, 1] as planes of bytes [C, P].
+void to_planes(std::uint8_t* bytes, const float* pixels, std::int64_t P, std::int64_t C) {
+    for (std::int64_t i = 0; i < P; ++i)
+        for (std::int64_t c = 0; c < C; ++c)
+            bytes[c * P + i] =
+                static_cast<std::uint8_t>(std::lround(std::clamp(pixels[i * C + c], 0.0f, 1.0f) * 255));
+}
+
+}  // namespace
+
+void decode_pictures(Tape& tape, const Tokenizer& tokenizer, const Tensor& tokens, std::int64_t side,
+                     const PictureReceiver& receive) {
+    const std::int64_t f = tokenizer.config().downsampling(), N = side * side, images = tokens.rows() / N,
+                       chunk = std::max<std::int64_t>(1, pixels_at_once / (f * side * f * side));
+    tape.arena().loop((images + chunk - 1) / chunk, [&](std::int64_t i) {
+        const std::int64_t first = i * chunk, count = std::min(chunk, images - first);
+        const Tensor part = tape.slice(tokens, first * N, count * N);
+        receive(first, as_stream(tape, tokenizer.decode(tape, tokenizer.entries(tape, part), {side, side})));
+    });
+}
+
+std::function<void(Tape&, const Tensor&)> decode_into(const Tokenizer& tokenizer, std::int64_t side,
+                                                      std::vector<std::uint8_t>& bytes) {
+    return [&tokenizer, side, &bytes](Tape& tape, const Tensor& tokens) {
+        const std::int64_t f = tokenizer.config().downsampling(), P = f * side * f * side,
+                           C = tokenizer.config().out_ch;
+        if (!tape.planning()) bytes.resize(static_cast<std::size_t>(tokens.rows() / (side * side) * P * C));
+        decode_pictures(tape, tokenizer, tokens, side, [&](std::int64_t first, const Tensor& pictures) {
+            if (tape.planning()) return;
+            std::vector<float> pixels(static_cast<std::size_t>(pictures.rows() * C));
+            copy_from_tensor(tape, pixels.data(), pictures, pixels.size() * sizeof(float));
+            for (std::int64_t image = 0; image < pictures.rows() / P; ++image)
+                to_planes(bytes.data() + (first + image) * P * C, pixels.data() + image * P * C, P, C);
+        });
+    };
+}
+
+std::vector<std::uint8_t> decoded_bytes(const Tokenizer& tokenizer, std::span<const std::int32_t> tokens,
+                                        std::int64_t side) {
+    std::vector<std::uint8_t> bytes;
+    const auto decode = decode_into(tokenizer, side, bytes);
+    Tape tape(tokenizer.backend());
+    const auto job = [&] {
+        const Tensor on_device =
+            tape.create(static_cast<std::int64_t>(tokens.size()), 1, false, Element::i32);
+        copy_to_tensor(tape, on_device, tokens.data(), tokens.size_bytes());
+        decode(tape, on_device);
+    };
+    const Plan plan = plan_job(tape, job);
+    require_memory(tape, plan, "decoding tokens", "draw fewer at once (--batch)");
+    run_job(tape, plan, job);
+    return bytes;
+}

@@ -1,0 +1,28 @@
+// From tokens to pictures, behind whatever made the tokens on the device.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "models/nat/tokenizer.h"
+#include "runtime/tape.h"
+
+// Pictures number `first` and following: fp32 [count * f side * f side, channels], channels last, not
+// clamped. Called while planning, too.
+using PictureReceiver = std::function<void(std::int64_t first, const Tensor& pictures)>;
+
+// Decodes tokens int32 [images * side^2, 1], a few images at a time: about 2^18 pixels.
+void decode_pictures(Tape& tape, const Tokenizer& tokenizer, const Tensor& tokens, std::int64_t side,
+                     const PictureReceiver& receive);
+
+// What follows tokens where bytes are wanted (NatGenerator::Continuation): they are decoded into `bytes`,
+// [images, channels, f side, f side], rounded and clamped, overwriting what it held. Tokenizer and bytes must
+// stay.
+std::function<void(Tape&, const Tensor&)> decode_into(const Tokenizer& tokenizer, std::int64_t side,
+                                                      std::vector<std::uint8_t>& bytes);
+
+// The same for tokens on the host, [images, side^2], each in 0..K-1; as a job of its own.
+std::vector<std::uint8_t> decoded_bytes(const Tokenizer& tokenizer, std::span<const std::int32_t> tokens,
+                                        std::int64_t side);
