@@ -94,7 +94,7 @@ const std::vector<Conv2dShape> shapes = {
     {1, 33, 9, 3, 16, 3, 1, 1}, {2, 9, 4, 17, 3, 3, 1, 1},    {2, 8, 8, 3, 16, 4, 2, 1},
     {2, 9, 11, 5, 7, 4, 2, 1},  {2, 6, 5, 16, 1, 4, 1, 1},    {1, 40, 3, 8, 8, 4, 2, 1},
     {2, 7, 7, 4, 6, 2, 3, 0},   {40, 6, 6, 8, 24, 3, 1, 1},   {17, 8, 8, 3, 8, 3, 1, 1},
-    {2, 5, 6, 9, 10, 5, 1, 2},  {2, 12, 12, 33, 40, 3, 1, 1},
+    {2, 5, 6, 9, 10, 5, 1, 2},  {2, 12, 12, 33, 40, 3, 1, 1}, {2, 5, 5, 72, 80, 3, 1, 1},
 };
 
 }  // namespace
@@ -126,6 +126,15 @@ DEVICE_TEST("conv2d backward agrees with the formula in double") {
         }
 }
 
+// So many pixels that a device takes its largest blocks.
+constexpr Conv2dShape large{1, 192, 184, 16, 20, 3, 1, 1};
+
+DEVICE_TEST("conv2d of a large map agrees with the formula in double") {
+    Case c(device, large);
+    c.forward();
+    CHECK(relative_error(c.y, c.expected_y()) < 2e-6);
+}
+
 DEVICE_TEST("conv2d does not depend on the number of threads") {
     for (const Conv2dShape& shape :
          {Conv2dShape{33, 8, 8, 16, 24, 3, 1, 1}, Conv2dShape{2, 32, 16, 16, 16, 3, 1, 1},
@@ -139,4 +148,38 @@ DEVICE_TEST("conv2d does not depend on the number of threads") {
                 all.insert(all.end(), part->begin(), part->end());
             return all;
         }));
+}
+
+CUDA_TEST("conv2d in bf16 differs from float by its rounding") {
+    for (const Conv2dShape& shape : shapes) {
+        Case c(Device::cuda, shape);
+        for (std::vector<float>* values : {&c.x, &c.weight, &c.bias, &c.dy})
+            *values = rounded_to_bf16(*values);
+        const std::vector<bf16> x = to_bf16(c.x), weight = to_bf16(c.weight), bias = to_bf16(c.bias),
+                                dy = to_bf16(c.dy);
+        std::vector<bf16> y(dy.size()), dx(x.size());
+        c.reserve(SIZE_ON(Device::cuda, conv2d_forward_workspace, shape));
+        RUN_CUDA(conv2d_forward, y, c.workspace, x, weight, &bias, shape);
+        c.reserve(SIZE_ON(Device::cuda, conv2d_backward_input_workspace, shape));
+        RUN_CUDA(conv2d_backward_input, dx, c.workspace, dy, weight, shape);
+        c.reserve(SIZE_ON(Device::cuda, conv2d_backward_weight_workspace, shape));
+        RUN_CUDA(conv2d_backward_weight, c.dweight, &c.dbias, c.workspace, dy, x, shape);
+        CAPTURE(shape.height);
+        CAPTURE(shape.C);
+        CAPTURE(shape.kernel);
+        CHECK(excess_error(to_floats(y), c.expected_y(), bf16_rounding) < 1e-5);
+        CHECK(excess_error(to_floats(dx), c.expected_dx(), bf16_rounding) < 1e-5);
+        CHECK(relative_error(c.dweight, c.expected_dweight()) < 5e-6);
+        CHECK(relative_error(c.dbias, c.expected_dbias()) < 5e-6);
+    }
+}
+
+CUDA_TEST("conv2d of a large map in bf16 differs from float by its rounding") {
+    Case c(Device::cuda, large);
+    for (std::vector<float>* values : {&c.x, &c.weight, &c.bias}) *values = rounded_to_bf16(*values);
+    const std::vector<bf16> x = to_bf16(c.x), weight = to_bf16(c.weight), bias = to_bf16(c.bias);
+    std::vector<bf16> y(c.y.size());
+    c.reserve(SIZE_ON(Device::cuda, conv2d_forward_workspace, large));
+    RUN_CUDA(conv2d_forward, y, c.workspace, x, weight, &bias, large);
+    CHECK(excess_error(to_floats(y), c.expected_y(), bf16_rounding) < 1e-5);
 }
