@@ -1,51 +1,22 @@
-// Sums of single numbers go over at most 64 slices: enough for the threads of any
-// machine this runs on, few enough that adding them up is nothing. Converting to double halves the width of
-// the vectors, but the loops still outrun memory.
+// Sums of single numbers are total.h's; sums of columns go over row slices, several rows at a time.
 #include "kernels/reduce.h"
 
 #include "kernels/partition.h"
+#include "kernels/total.h"
 
 namespace cpu {
 
-constexpr std::int64_t max_scalar_slices = 64;
-
-// Adds term(value) in double over values [count]. 32 running sums side by side hide the latency of the
-// addition.
-template <class Term>
-static double slice_sum(const float* values, std::int64_t count, Term term) {
-    constexpr std::int64_t lanes = 32;
-    double sums[lanes] = {};
-    std::int64_t i = 0;
-    for (; i + lanes <= count; i += lanes) {
-#pragma omp simd
-        for (std::int64_t lane = 0; lane < lanes; ++lane)
-            sums[lane] += term(static_cast<double>(values[i + lane]));
-    }
-    for (std::int64_t lane = 0; i < count; ++i, ++lane) sums[lane] += term(static_cast<double>(values[i]));
-    double total = 0;
-    for (const double sum : sums) total += sum;
-    return total;
-}
-
-template <class Term>
-static double sum_of(double* partials, const float* values, std::int64_t count, Term term) {
-    const std::int64_t slices = std::clamp(count / block_elements, std::int64_t{1}, max_scalar_slices);
-    for_each_task(slices, count, [=](std::int64_t slice) {
-        const auto [begin, end] = row_slice(count, slices, slice);
-        partials[slice] = slice_sum(values + begin, end - begin, term);
-    });
-    double total = 0;
-    for (std::int64_t slice = 0; slice < slices; ++slice) total += partials[slice];
-    return total;
-}
-
 void sum_accumulate(double* total, const float* values, std::int64_t count, double weight) {
     double partials[max_scalar_slices];
-    *total += weight * sum_of(partials, values, count, [](double value) { return value; });
+    *total +=
+        weight * total_of(partials, count, [=](std::int64_t i) { return static_cast<double>(values[i]); });
 }
 
 void squared_norm_accumulate(double* total, double* workspace, const float* x, std::int64_t count) {
-    *total += sum_of(workspace, x, count, [](double value) { return value * value; });
+    *total += total_of(workspace, count, [=](std::int64_t i) {
+        const auto value = static_cast<double>(x[i]);
+        return value * value;
+    });
 }
 
 std::int64_t squared_norm_workspace() {

@@ -1,0 +1,22 @@
+// Operations of adversarial training: the discriminator's activation, losses, and the weight between two
+// losses. Those that have a sum to give add it to `total`, double [1, 1]; means and weights are the caller's
+// `scale`. While the tape records, a loss leaves the gradient of scale * total in its input at once, added to
+// what is there.
+#pragma once
+
+#include "kernels/adversarial_loss.h"
+#include "runtime/parameters.h"
+#include "runtime/tape.h"
+
+// x where positive, slope * x elsewhere, 0 < slope < 1.
+Tensor leaky_relu(Tape& tape, const Tensor& x, float slope);
+
+// sum |x - target|, target fp32 of x's shape.
+void l1_loss(Tape& tape, const Tensor& x, const Tensor& target, float scale, const Tensor& total);
+// The hinge loss of a discriminator's logits, or the generator's (kernels/adversarial_loss.h).
+void adversarial_loss(Tape& tape, const Tensor& logits, AdversarialTerm term, float scale,
+                      const Tensor& total);
+
+// x cut loose: the same values in a tensor of its own, whose gradient does not reach x. `differentiable`:
+// gradients flow into the copy.
+Tensor detached(Tape& tape, const Tensor& x, bool differentiable);
