@@ -2,11 +2,15 @@
 
 #include <stdexcept>
 
+#include "kernels/adaptive_weight.h"
+#include "kernels/conv2d.h"
 #include "kernels/gather.h"
 #include "kernels/l1_loss.h"
 #include "kernels/leaky_relu.h"
+#include "kernels/reduce.h"
 #include "runtime/gradients.h"
 #include "runtime/launch.h"
+#include "runtime/ops.h"
 
 namespace {
 
@@ -16,6 +20,23 @@ void require(bool fits, const char* what) {
 
 Tensor double_scratch(Tape& tape, std::int64_t count) {
     return tape.create(1, count, false, Element::f64);
+}
+
+// *squared_norm (double) += that of the gradient which the gradient of y leaves at the weight.
+template <class Place>
+void add_squared_norm(Tape& tape, NodeId y, const Tensor& input, const Conv2dShape& shape,
+                      Place squared_norm) {
+    const Tensor d_weight = scratch(tape, shape.weights());
+    zero_tensor(tape, d_weight);
+    {
+        const Tensor workspace =
+            scratch(tape, SIZE_ON(tape.device(), conv2d_backward_weight_workspace, shape));
+        LAUNCH(tape, conv2d_backward_weight, tape.value(d_weight), static_cast<float*>(nullptr),
+               tape.value(workspace), tape.gradient_data(y), tape.data(input), shape);
+    }
+    const Tensor workspace = double_scratch(tape, SIZE_ON(tape.device(), squared_norm_workspace));
+    LAUNCH(tape, squared_norm_accumulate, squared_norm(), tape.value<double>(workspace), tape.value(d_weight),
+           shape.weights());
 }
 
 }  // namespace
@@ -68,4 +89,31 @@ Tensor detached(Tape& tape, const Tensor& x, bool differentiable) {
     const std::int64_t count = tape.elements(x.node());
     LAUNCH(tape, copy_rows, tape.data(y), count, tape.data(x), count, 1, count);
     return y;
+}
+
+void add_adaptive_gradient(Tape& tape, const Tensor& y, const Tensor& other, const Tensor& input,
+                           MapSize size, const Parameter& weight, float factor, const Tensor& lambda) {
+    require(tape.has_gradient(y.node()) && tape.has_gradient(other.node()),
+            "add_adaptive_gradient: a tensor without gradient");
+    require(weight.shape.size() == 4 && weight.shape[2] % 2 == 1 && weight.shape[1] == input.width() &&
+                weight.shape[0] == y.width() && input.rows() == y.rows() && other.rows() == y.rows() &&
+                other.width() == y.width(),
+            "add_adaptive_gradient: y is not the convolution of its input");
+    const std::int64_t kernel = weight.shape[2];
+    const Conv2dShape shape{y.rows() / (size.height * size.width),
+                            size.height,
+                            size.width,
+                            input.width(),
+                            y.width(),
+                            kernel,
+                            1,
+                            kernel / 2};
+    const Tensor norms = double_scratch(tape, 2);
+    zero_tensor(tape, norms);
+    add_squared_norm(tape, y.node(), input, shape, [&] { return tape.value<double>(norms); });
+    add_squared_norm(tape, other.node(), input, shape, [&] { return tape.value<double>(norms) + 1; });
+    LAUNCH(tape, adaptive_weight, tape.value(lambda), tape.value<double>(norms), factor);
+    tape.open_gradient(y.node());  // there is one: shared ones are copied
+    LAUNCH(tape, add_weighted, tape.gradient_data(y.node()), tape.gradient_data(other.node()),
+           tape.value(lambda), tape.elements(y.node()));
 }

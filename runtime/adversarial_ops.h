@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/adversarial_loss.h"
+#include "runtime/conv_ops.h"
 #include "runtime/parameters.h"
 #include "runtime/tape.h"
 
@@ -20,3 +21,10 @@ void adversarial_loss(Tape& tape, const Tensor& logits, AdversarialTerm term, fl
 // x cut loose: the same values in a tensor of its own, whose gradient does not reach x. `differentiable`:
 // gradients flow into the copy.
 Tensor detached(Tape& tape, const Tensor& x, bool differentiable);
+
+// The gradient of y += lambda times the gradient of `other`, both tensors of one shape with a gradient, and
+// `lambda` (float [1, 1]) as kernels/adaptive_weight.h says from the norms that the two gradients have at the
+// weight [N, C, kernel, kernel] of the convolution y = conv2d(input) that keeps the map's size. Leaves the
+// weight's own gradient alone.
+void add_adaptive_gradient(Tape& tape, const Tensor& y, const Tensor& other, const Tensor& input,
+                           MapSize size, const Parameter& weight, float factor, const Tensor& lambda);

@@ -1,0 +1,47 @@
+// The two sides of adversarial training of a tokenizer, as VQGAN has them (Esser, Rombach, Ommer 2021, arXiv
+// 2012.09841, section 3.1): the discriminator learns to tell pictures from reconstructions, the decoder to
+// deceive it as well as to come close to the picture.
+#pragma once
+
+#include "models/nat/discriminator.h"
+#include "runtime/tape.h"
+
+// The convolution that the reconstruction comes from; it keeps the map's size.
+struct LastLayer {
+    Tensor input;  // [B * height * width, C]
+    const Parameter* weight;
+};
+
+// What the losses' sums are multiplied with: 1 over all pixel values, and over all logits, of a step.
+struct AdversarialScales {
+    float pixels, logits;
+};
+
+// What the generator's side reports, double [1, 1] and float [1, 1]. The sums are added to, the weight is
+// overwritten.
+struct GeneratorReport {
+    Tensor distance;   // sum |reconstruction - target|
+    Tensor deception;  // sum of -logits
+    Tensor weight;     // lambda
+};
+
+// Leaves in the reconstruction's gradient, before the backward pass through the decoder, that of
+//
+//   scales.pixels sum |reconstruction - target| + (what the gradient holds already) + lambda scales.logits
+//   sum(-logits of the reconstruction)
+//
+// lambda = min(0.8 |d first part / d W| / (|d last sum / d W| + 1e-4), 1e4) for the last layer's weight W
+// (equation 7); it is found on the device. Gradients of the discriminator's parameters are added to as a side
+// effect and mean nothing: zero them before its own step. reconstruction and targets (fp32) [B * height *
+// width, channels]. Call only while recording.
+void generator_gradient(Tape& tape, const Discriminator& discriminator, const Tensor& reconstruction,
+                        const Tensor& targets, MapSize size, const LastLayer& last,
+                        const AdversarialScales& scales, const GeneratorReport& report);
+
+// Adds to the discriminator's gradients those of half the hinge losses of pictures and of reconstructions,
+// each times `scale` (1 over all logits of one kind), and their sums to the totals, double [1, 1] each.
+// Nothing flows into pictures or reconstruction. Each kind goes forward and backward at once. Call only while
+// recording.
+void discriminator_gradient(Tape& tape, const Discriminator& discriminator, const Tensor& pictures,
+                            const Tensor& reconstruction, MapSize size, float scale, const Tensor& real_total,
+                            const Tensor& generated_total);
