@@ -18,6 +18,9 @@ float random_uniform(PhiloxKey key, std::uint64_t index, std::uint32_t step = 0)
 // From normal(0, 1), keyed by (key, path, element, step).
 double random_normal(PhiloxKey key, std::int64_t path, std::uint32_t element, std::uint32_t step);
 
+// From Beta(alpha, beta), alpha and beta positive, keyed by (key, path, step).
+double random_beta(PhiloxKey key, double alpha, double beta, std::int64_t path, std::uint32_t step);
+
 // `count` numbers from normal(0, deviation), by Box and Muller; element i depends on (key, i) alone.
 void random_normal(float* values, std::int64_t count, PhiloxKey key, float deviation);
 
