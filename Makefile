@@ -160,7 +160,8 @@ $(BUILD)/libfractal.a: $(LIBRARY)
 
 $(BUILD)/train: $(TRAIN) $(BUILD)/libfractal.a
 $(BUILD)/sample: $(SAMPLE) $(BUILD)/libfractal.a
-$(BUILD)/data: $(call object,data/main.cpp) $(BUILD)/libfractal.a
+# Tokens are made of images by a model, which the rest of data/ knows nothing of: that job lies in sample/.
+$(BUILD)/data: $(call object,data/main.cpp sample/tokens.cpp) $(BUILD)/libfractal.a
 $(BUILD)/tests: $(TESTS) $(BUILD)/libfractal.a
 $(BUILD)/tests: LDLIBS += -lwebpdemux
 $(BUILD)/bench: $(BENCH) $(BUILD)/libfractal.a

@@ -1,11 +1,6 @@
-// build/data: makes packed files, and shows what is in one.
-#include <unistd.h>
-
+// build/data: makes packed files and token files, and shows what is in one.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
-#include <csignal>
-#include <cstdio>
 #include <limits>
 #include <memory>
 #include <string>
@@ -14,6 +9,8 @@
 #include "data/baselines.h"
 #include "data/fractals.h"
 #include "data/image_file.h"
+#include "data/jobs.h"
+#include "data/live_progress.h"
 #include "data/pack.h"
 #include "data/packed.h"
 #include "data/sheet.h"
@@ -21,25 +18,6 @@
 #include "runtime/program.h"
 
 namespace {
-
-volatile std::sig_atomic_t interrupted = 0;
-
-// One live line on a terminal, nothing when piped; ends the job after Ctrl-C or SIGTERM, so that no partial
-// file is left.
-PackProgress show_progress(std::string what) {
-    for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { interrupted = 1; });
-    const bool terminal = isatty(STDERR_FILENO) != 0;
-    auto shown = std::chrono::steady_clock::time_point{};
-    return [=](std::int64_t done, std::int64_t total) mutable {
-        if (interrupted != 0)
-            fail("{}interrupted after {} of {} images, nothing written", terminal ? "\n" : "", done, total);
-        const auto now = std::chrono::steady_clock::now();
-        if (!terminal || (done < total && now - shown < std::chrono::milliseconds(100))) return;
-        shown = now;
-        fmt::print(stderr, "\r{} {} of {} images{}", what, done, total, done == total ? "\n" : "");
-        std::fflush(stderr);
-    };
-}
 
 struct PackArguments {
     std::string images, cifar10, split, out;
@@ -229,10 +207,11 @@ void add_info(CLI::App& app) {
 }  // namespace
 
 int main(int argument_count, char** arguments) {
-    CLI::App app("Packed image files for training: from folders, from CIFAR-10, or drawn");
+    CLI::App app("Packed image files for training: from folders, from CIFAR-10, or drawn; and their tokens");
     app.require_subcommand(1);
     add_pack(app);
     add_fractals(app);
     add_info(app);
+    add_tokens_job(app);
     return run_program(app, "data", argument_count, arguments);
 }

@@ -10,3 +10,4 @@ void add_info_job(CLI::App& app);
 void add_cost_job(CLI::App& app);
 void add_levels_job(CLI::App& app);
 void add_convert_job(CLI::App& app);
+void add_reconstruct_job(CLI::App& app);

@@ -12,5 +12,6 @@ int main(int argument_count, char** arguments) {
     add_cost_job(app);
     add_levels_job(app);
     add_convert_job(app);
+    add_reconstruct_job(app);
     return run_program(app, "sample", argument_count, arguments);
 }

@@ -2,6 +2,7 @@
 
 #include "runtime/error.h"
 #include "runtime/feature_ops.h"
+#include "runtime/image_ops.h"
 #include "runtime/ops.h"
 #include "runtime/profile.h"
 #include "runtime/quantise_ops.h"
@@ -26,6 +27,12 @@ Tensor through(Tape& tape, Tensor x, MapSize size, const std::vector<ResidualBlo
 }
 
 }  // namespace
+
+Tensor picture_maps(Tape& tape, const Tensor& bytes, std::int64_t channels, std::int64_t size) {
+    const std::vector<float> zeros(static_cast<std::size_t>(channels), 0.0f),
+        ones(static_cast<std::size_t>(channels), 1.0f);
+    return patchify(tape, normalize_pixels(tape, bytes, zeros, ones), channels, size, 1);
+}
 
 ResidualBlock::ResidualBlock(Parameters& parameters, const std::string& prefix, std::int64_t in,
                              std::int64_t out) {

@@ -33,6 +33,10 @@ class ResidualBlock {
         *shortcut_ = nullptr;
 };
 
+// Pictures as they are stored, u8 [B, C * size * size] with planes one after the other, as maps for the
+// encoder: [B * size * size, C], in [0, 1].
+Tensor picture_maps(Tape& tape, const Tensor& bytes, std::int64_t channels, std::int64_t size);
+
 class Tokenizer {
   public:
     Tokenizer(TokenizerConfig config, Backend backend);

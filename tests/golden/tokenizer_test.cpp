@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "models/nat/tokenizer_checkpoint.h"
-#include "runtime/image_ops.h"
 #include "runtime/ops.h"
 #include "runtime/pth.h"
 #include "tests/test_devices.h"
@@ -113,8 +112,7 @@ Pass run_pass(Golden& golden, Backend backend) {
                      sum = tape.create(1, 1, false, Element::f64);
         copy_to_tensor(tape, bytes, images.data(), images.size());
         zero_tensor(tape, sum);
-        const std::vector<float> none(C, 0.0f), one(C, 1.0f);
-        const Tensor maps = patchify(tape, normalize_pixels(tape, bytes, none, one), C, side, 1);
+        const Tensor maps = picture_maps(tape, bytes, C, side);
         const Tensor z = tokenizer.encode(tape, maps, picture), codes = tokenizer.codes(tape, z);
         const Tensor entries =
             tokenizer.quantise(tape, z, codes, 1.0f / static_cast<float>(z.rows() * z.width()), sum);

@@ -1,0 +1,10 @@
+// One live line on a terminal, nothing when piped; ends the job after Ctrl-C or SIGTERM, so that no partial
+// file is left.
+#pragma once
+
+#include <string>
+
+#include "data/pack.h"
+
+// A progress that starts its line with `what`, "packed" for instance; it throws Error after a signal.
+PackProgress show_progress(std::string what);

@@ -1,0 +1,93 @@
+// `build/data tokens`: what a tokenizer makes of every image of a packed file and of its mirror image, once,
+// so that training the transformer over tokens never sees a pixel.
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/jobs.h"
+#include "data/live_progress.h"
+#include "data/packed.h"
+#include "data/tokens.h"
+#include "models/metrics/reconstruction.h"
+#include "models/nat/image_codec.h"
+#include "models/nat/tokenizer_checkpoint.h"
+#include "runtime/backend_flags.h"
+#include "runtime/error.h"
+
+namespace {
+
+struct TokensJob {
+    std::string tokenizer, data, out;
+    std::int64_t batch = 16;
+    BackendFlags backend;
+};
+
+// image [C, S, S] with its columns reversed.
+void mirror(std::uint8_t* to, const std::uint8_t* image, std::int64_t rows, std::int64_t size) {
+    for (std::int64_t row = 0; row < rows; ++row)
+        std::reverse_copy(image + row * size, image + (row + 1) * size, to + row * size);
+}
+
+// Images first .. first + count - 1, each followed by its mirror image.
+std::vector<std::uint8_t> with_mirror_images(const PackedFile& file, std::int64_t first, std::int64_t count) {
+    std::vector<std::uint8_t> images(static_cast<std::size_t>(2 * count * file.record_bytes()));
+    for (std::int64_t i = 0; i < count; ++i) {
+        std::uint8_t* to = images.data() + 2 * i * file.record_bytes();
+        std::copy_n(file.pixels(first + i), file.record_bytes(), to);
+        mirror(to + file.record_bytes(), to, file.channels() * std::int64_t{file.size()}, file.size());
+    }
+    return images;
+}
+
+void run_job(const TokensJob& job) {
+    const Backend backend = job.backend.backend();
+    const PackedFile file(job.data);
+    const auto opened = open_tensor_file(job.tokenizer);
+    const auto tokenizer = load_tokenizer(*opened, backend);
+    const TokenizerConfig& config = tokenizer->config();
+    if (file.channels() != config.in_channels)
+        fail("{}: images of {} channels, expected {} as the tokenizer {} takes them", job.data,
+             file.channels(), config.in_channels, job.tokenizer);
+    ImageCodec codec(*tokenizer, file.size(), 2 * job.batch, job.data);
+    const std::int64_t N = codec.tokens();
+    TokenWriter writer(job.out,
+                       {codec.side(), config.n_embed, config.downsampling(),
+                        tokenizer_fingerprint(codebook_values(*tokenizer), config.n_embed)},
+                       file.classes());
+    const PackProgress progress = show_progress("tokenized");
+    std::vector<std::int64_t> counts(static_cast<std::size_t>(config.n_embed));
+    for (std::int64_t first = 0; first < file.count(); first += job.batch) {
+        const std::int64_t count = std::min(job.batch, file.count() - first);
+        file.check_length();
+        const std::vector<std::int32_t> codes = codec.encode(with_mirror_images(file, first, count));
+        for (const std::int32_t code : codes) ++counts[static_cast<std::size_t>(code)];
+        for (std::int64_t i = 0; i < count; ++i) {
+            const std::int32_t* own = codes.data() + 2 * i * N;
+            writer.add(own, own + N, file.label(first + i));
+        }
+        progress(first + count, file.count());
+    }
+    writer.commit();
+    fmt::print(
+        "{}: {} images and their mirror images, {} tokens each, {} of {} codes used, perplexity {:.1f}\n",
+        job.out, file.count(), N, counts.size() - static_cast<std::size_t>(std::ranges::count(counts, 0)),
+        counts.size(), codebook_perplexity(counts));
+}
+
+}  // namespace
+
+void add_tokens_job(CLI::App& app) {
+    CLI::App* command = app.add_subcommand("tokens", "Make a token file of a packed file, by a tokenizer");
+    const auto job = std::make_shared<TokensJob>();
+    command->add_option("--tokenizer", job->tokenizer, "Checkpoint of a tokenizer, or a published .pth")
+        ->required()
+        ->type_name("FILE");
+    command->add_option("--data", job->data, "Packed file")->required()->type_name("FILE");
+    command->add_option("--out", job->out, "Token file to write")->required()->type_name("FILE");
+    command->add_option("--batch", job->batch, "Images at once, and as many mirror images")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 4096));
+    add_backend_flags(*command, job->backend);
+    command->callback([job] { run_job(*job); });
+}
