@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <functional>
 #include <set>
 
@@ -93,4 +94,17 @@ void CheckpointWriter::write(const std::filesystem::path& path) {
     for (const SafetensorsTensor& tensor : tensors_)
         set(std::string(checksum_prefix) + tensor.name, fmt::format("{:08x}", checksum(tensor.data)));
     write_safetensors(path, tensors_, metadata_);
+}
+
+bool has_average(const TensorFile& file) {
+    return std::ranges::any_of(file.names(),
+                               [](const std::string& name) { return name.starts_with(average_prefix); });
+}
+
+std::string_view chosen_prefix(const TensorFile& file, std::optional<WeightChoice> choice) {
+    const bool average = choice ? *choice == WeightChoice::average : has_average(file);
+    if (average && !has_average(file))
+        fail("{}: holds no averaged weights: it was trained without --ema, or they were left out",
+             file.path().string());
+    return average ? average_prefix : "";
 }

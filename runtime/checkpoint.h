@@ -5,6 +5,7 @@
 #include <deque>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,3 +51,9 @@ class CheckpointWriter {
 inline constexpr std::string_view first_moment_prefix = "optimizer.exp_avg.";
 inline constexpr std::string_view second_moment_prefix = "optimizer.exp_avg_sq.";
 inline constexpr std::string_view average_prefix = "ema.";
+
+enum class WeightChoice { newest, average };  // the weights as trained, or their moving average
+bool has_average(const TensorFile& file);
+// The prefix of the tensors to take. Without a choice the average is taken if there is one. Throws Error if
+// there is none but it was asked for.
+std::string_view chosen_prefix(const TensorFile& file, std::optional<WeightChoice> choice);

@@ -9,11 +9,28 @@ std::optional<WeightChoice> CheckpointFlags::weight_choice() const {
     fail_usage("--weights {}: expected newest or average", weights);
 }
 
-std::optional<FractalConfig> CheckpointFlags::given_config(const TensorFile& file) const {
-    if (!preset.empty() && !config.empty()) fail_usage("expected either --preset or --config, not both");
-    if (!preset.empty()) return preset_for(file, preset);
-    if (!config.empty()) return read_fractal_config(config);
+namespace {
+
+// By the name of a preset or from a file, whichever flag was given.
+template <class Config>
+std::optional<Config> given(const CheckpointFlags& flags, const TensorFile& file,
+                            Config (*of_preset)(const TensorFile&, std::string_view),
+                            Config (*of_file)(const std::filesystem::path&)) {
+    if (!flags.preset.empty() && !flags.config.empty())
+        fail_usage("expected either --preset or --config, not both");
+    if (!flags.preset.empty()) return of_preset(file, flags.preset);
+    if (!flags.config.empty()) return of_file(flags.config);
     return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<FractalConfig> CheckpointFlags::given_config(const TensorFile& file) const {
+    return given(*this, file, preset_for, read_fractal_config);
+}
+
+std::optional<NatConfig> CheckpointFlags::given_nat_config(const TensorFile& file) const {
+    return given(*this, file, nat_preset_for, read_nat_config);
 }
 
 void add_model_flags(CLI::App& app, CheckpointFlags& flags) {

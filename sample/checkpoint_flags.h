@@ -8,6 +8,7 @@
 #include <string>
 
 #include "models/fractal/checkpoint.h"
+#include "models/nat/checkpoint.h"
 
 struct CheckpointFlags {
     std::string checkpoint, preset, config, weights;
@@ -16,6 +17,8 @@ struct CheckpointFlags {
     std::optional<WeightChoice> weight_choice() const;
     // The model that --preset or --config says `file` is, if either is given. Throws UsageError.
     std::optional<FractalConfig> given_config(const TensorFile& file) const;
+    // The same for a file that holds a masked-token transformer (holds_nat).
+    std::optional<NatConfig> given_nat_config(const TensorFile& file) const;
 };
 
 // Adds --preset and --config to a job; --checkpoint and --weights as well.

@@ -25,19 +25,30 @@ std::map<std::string, std::string> remaining_metadata(const TensorFile& file, st
     return metadata;
 }
 
-void run_convert(const ConvertJob& job) {
-    const OpenedCheckpoint checkpoint(job.checkpoint);
-    const auto model = checkpoint.load(Device::cpu);
-    const std::string_view prefix = chosen_prefix(*checkpoint.file, checkpoint.choice);
+template <class Model, class Description>
+void write_weights(const ConvertJob& job, const TensorFile& file, Model& model, Description description) {
+    const std::string_view prefix = chosen_prefix(file, job.checkpoint.weight_choice());
     CheckpointWriter writer;
-    writer.add_slab(model->parameters(), "", model->parameters().values());
-    for (const auto& [key, value] : remaining_metadata(*checkpoint.file, prefix)) writer.set(key, value);
-    FractalDescription description = checkpoint.description;
+    writer.add_slab(model.parameters(), "", model.parameters().values());
+    for (const auto& [key, value] : remaining_metadata(file, prefix)) writer.set(key, value);
     description.ema_decay = 0;
     describe(writer, description);
     writer.write(job.out);
-    fmt::print("{}: {} parameters, the {} weights of {}\n", job.out, model->parameters().count(),
-               prefix.empty() ? "newest" : "averaged", checkpoint.file->path().string());
+    fmt::print("{}: {} parameters, the {} weights of {}\n", job.out, model.parameters().count(),
+               prefix.empty() ? "newest" : "averaged", file.path().string());
+}
+
+void run_convert(const ConvertJob& job) {
+    const CheckpointFlags& flags = job.checkpoint;
+    const auto file = open_tensor_file(flags.checkpoint);
+    if (holds_nat(*file)) {
+        const NatDescription description = read_nat_description(*file, flags.given_nat_config(*file));
+        const auto model = load_nat(*file, description.config, Device::cpu, flags.weight_choice());
+        return write_weights(job, *file, *model, description);
+    }
+    const FractalDescription description = read_description(*file, flags.given_config(*file));
+    const auto model = load_fractal(*file, description.config, Device::cpu, flags.weight_choice());
+    write_weights(job, *file, *model, description);
 }
 
 }  // namespace

@@ -33,10 +33,56 @@ void print_unknown_model(const TensorFile& file) {
     for (const std::string& name : names) fmt::print("  {} [{}]\n", name, fmt::join(file.shape(name), ", "));
 }
 
+// Names of the first classes, and how many there are.
+void print_classes(std::int64_t count, const std::vector<std::string>& names) {
+    fmt::print("  {} classes", count);
+    const std::size_t shown = std::min<std::size_t>(20, names.size());
+    for (std::size_t i = 0; i < shown; ++i) fmt::print("{}{} {}", i == 0 ? ": " : ", ", i, names[i]);
+    fmt::print("{}\n", shown < names.size() ? ", ..." : "");
+}
+
+// What beside the weights is in the file; `first` is a parameter's name.
+void print_contents(const TensorFile& file, float ema_decay, std::string_view first) {
+    const bool shards = file.metadata().contains(shards_key),
+               optimizer = shards || file.contains(std::string(first_moment_prefix) + std::string(first));
+    fmt::print(
+        "  holds the weights{}{}\n",
+        ema_decay > 0       ? fmt::format(", their average (decay {})", ema_decay)
+        : has_average(file) ? ", their average"
+                            : "",
+        optimizer ? shards ? "; the optimizer's state lies in shards beside it" : " and the optimizer's state"
+                  : "");
+    for (const auto& [key, value] : file.metadata())
+        if (key.starts_with("validation_") || key == "training") fmt::print("  {}: {}\n", key, value);
+}
+
+std::string updates_done(const TensorFile& file, std::int64_t steps) {
+    return file.metadata().contains("step") ? fmt::format(", {} updates", steps) : "";
+}
+
+void print_nat(const TensorFile& file, const std::optional<NatConfig>& given) {
+    const NatDescription description = read_nat_description(file, given);
+    const NatConfig& config = description.config;
+    const NatTransformer model(config, Device::cpu);
+    require_fitting(file, model.parameters(), "");
+    fmt::print("{}: masked-token transformer of {}x{} tokens, {} codes, {} parameters{}\n",
+               file.path().string(), config.img_size, config.img_size, config.codebook_size,
+               model.parameters().count(), updates_done(file, description.step));
+    fmt::print(
+        "  width {}, {} + 1 + {} blocks, {} heads{}\n", config.embed_dim, config.depth / 2, config.depth / 2,
+        config.num_heads,
+        config.patch_size > 1 ? fmt::format(", patches of {}x{}", config.patch_size, config.patch_size) : "");
+    if (description.tokenizer) fmt::print("  of the tokenizer {:08x}\n", *description.tokenizer);
+    print_classes(config.num_classes - 1, description.classes);
+    print_contents(file, description.ema_decay, model.parameters().all().front().name);
+    fmt::print("  config: {}\n", to_json(config));
+}
+
 void run_info(const CheckpointFlags& flags) {
     const std::string& path = flags.checkpoint;
     const auto opened = open_tensor_file(path);
     const TensorFile& file = *opened;
+    if (holds_nat(file)) return print_nat(file, flags.given_nat_config(file));
     const auto given = flags.given_config(file);
     if (!given && !file.metadata().contains("format")) return print_unknown_model(file);
     const FractalDescription description = read_description(file, given);
@@ -45,28 +91,11 @@ void run_info(const CheckpointFlags& flags) {
     require_fitting(file, model.parameters(), "");
     fmt::print("{}: fractal model of {}x{} images, {} channel{}, {} parameters{}\n", path,
                config.image_size(), config.image_size(), config.channels, config.channels == 1 ? "" : "s",
-               model.parameters().count(),
-               file.metadata().contains("step") ? fmt::format(", {} updates", description.step) : "");
+               model.parameters().count(), updates_done(file, description.step));
     print_levels(config);
     if (config.class_num == 0) fmt::print("  unlabelled\n");
-    if (config.class_num > 0) {
-        fmt::print("  {} classes", config.class_num);
-        const std::size_t shown = std::min<std::size_t>(20, description.classes.size());
-        for (std::size_t i = 0; i < shown; ++i)
-            fmt::print("{}{} {}", i == 0 ? ": " : ", ", i, description.classes[i]);
-        fmt::print("{}\n", shown < description.classes.size() ? ", ..." : "");
-    }
-    const bool shards = file.metadata().contains(shards_key),
-               optimizer = shards || file.contains(std::string(first_moment_prefix) + "fake_latent");
-    fmt::print(
-        "  holds the weights{}{}\n",
-        description.ema_decay > 0 ? fmt::format(", their average (decay {})", description.ema_decay)
-        : has_average(file)       ? ", their average"
-                                  : "",
-        optimizer ? shards ? "; the optimizer's state lies in shards beside it" : " and the optimizer's state"
-                  : "");
-    for (const char* key : {"validation_bits_per_dim", "training"})
-        if (file.metadata().contains(key)) fmt::print("  {}: {}\n", key, file.metadata(key));
+    if (config.class_num > 0) print_classes(config.class_num, description.classes);
+    print_contents(file, description.ema_decay, "fake_latent");
     fmt::print("  config: {}\n", to_json(config));
 }
 

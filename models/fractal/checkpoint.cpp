@@ -1,6 +1,5 @@
 #include "models/fractal/checkpoint.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "runtime/error.h"
@@ -59,19 +58,6 @@ FractalConfig preset_for(const TensorFile& file, std::string_view name) {
         config.class_num = file.shape(class_embeddings).front();
     config.validate(file.path().string());
     return config;
-}
-
-bool has_average(const TensorFile& file) {
-    return std::ranges::any_of(file.names(),
-                               [](const std::string& name) { return name.starts_with(average_prefix); });
-}
-
-std::string_view chosen_prefix(const TensorFile& file, std::optional<WeightChoice> choice) {
-    const bool average = choice ? *choice == WeightChoice::average : has_average(file);
-    if (average && !has_average(file))
-        fail("{}: holds no averaged weights: it was trained without --ema, or they were left out",
-             file.path().string());
-    return average ? average_prefix : "";
 }
 
 std::unique_ptr<FractalModel> load_fractal(const TensorFile& file, const FractalConfig& config,

@@ -28,11 +28,6 @@ FractalDescription read_description(const TensorFile& file,
 // name.
 FractalConfig preset_for(const TensorFile& file, std::string_view name);
 
-enum class WeightChoice { newest, average };  // the weights as trained, or their moving average
-bool has_average(const TensorFile& file);
-// The prefix of the tensors to take. Without a choice the average is taken if there is one. Throws Error if
-// there is none but it was asked for.
-std::string_view chosen_prefix(const TensorFile& file, std::optional<WeightChoice> choice);
 // A model for sampling and evaluation (no gradients). Throws Error, naming the first tensor that does not
 // fit.
 std::unique_ptr<FractalModel> load_fractal(const TensorFile& file, const FractalConfig& config,

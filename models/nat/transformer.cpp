@@ -84,7 +84,8 @@ NatTransformer::NatTransformer(const NatConfig& config, Backend backend)
 }
 
 std::int64_t NatTransformer::default_chunk() const {
-    return std::max<std::int64_t>(1, 2048 / config_.sequence());
+    const std::int64_t places = backend_.device == Device::cpu ? 2048 : 65536;
+    return std::max<std::int64_t>(1, places / config_.sequence());
 }
 
 Tensor NatTransformer::embedded(Tape& tape, const Tensor& ids, const Tensor& contexts, const Tensor& paths,

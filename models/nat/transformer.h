@@ -57,7 +57,8 @@ class NatTransformer {
     void loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule, const Tensor& total,
               const NatPass& pass, std::int64_t chunk, GradientWatch* watch = nullptr) const;
 
-    // Images whose activations stay in the processor's larger caches: about 2,048 places of the sequence.
+    // Images of about 2,048 places of the sequence on the CPU, whose activations stay in its larger caches;
+    // 65,536 on the GPU, which only so many keep busy.
     std::int64_t default_chunk() const;
 
   private:

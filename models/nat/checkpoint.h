@@ -1,0 +1,43 @@
+// Masked-token transformers in checkpoint files: what a file says about itself, what the shapes of a
+// published one (a flat dictionary) say, and a model with its weights.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "models/nat/transformer.h"
+#include "runtime/checkpoint.h"
+
+// The metadata of a checkpoint, beside its tensors.
+struct NatDescription {
+    NatConfig config;
+    std::vector<std::string> classes;        // names by label; empty if none are known
+    std::optional<std::uint32_t> tokenizer;  // fingerprint (data/tokens.h) of the one whose codes it predicts
+    std::int64_t step = 0;                   // updates done
+    float ema_decay = 0;                     // 0: the file holds no averaged weights
+};
+
+void describe(CheckpointWriter& writer, const NatDescription& description);
+// Whether the file says that it is one, or has the embeddings of one.
+bool holds_nat(const TensorFile& file);
+// What the file says about itself; if it says nothing, `config`, or else what its shapes say together with
+// the presets: they do not tell the number of heads. Throws UsageError if that leaves the heads open, or if
+// file and `config` differ; Error if the metadata or the shapes are malformed.
+NatDescription read_nat_description(const TensorFile& file,
+                                    const std::optional<NatConfig>& config = std::nullopt);
+// The preset's model with as many contexts as the file has embeddings for. Throws UsageError for an unknown
+// name.
+NatConfig nat_preset_for(const TensorFile& file, std::string_view name);
+// Throws Error if the model in `file` predicts the codes of another tokenizer than the one with this
+// fingerprint, which `whose` names; nothing if the file does not say.
+void require_tokenizer(const TensorFile& file, const NatDescription& description, std::uint32_t fingerprint,
+                       std::string_view whose);
+
+// A model for generation and evaluation (no gradients). Throws Error, naming the first tensor that does not
+// fit.
+std::unique_ptr<NatTransformer> load_nat(const TensorFile& file, const NatConfig& config, Backend backend,
+                                         std::optional<WeightChoice> choice = std::nullopt);
