@@ -7,6 +7,7 @@
 #include "kernels/matmul.h"
 #include "kernels/reduce.h"
 #include "kernels/sequence.h"
+#include "kernels/token_patches.h"
 #include "runtime/gradients.h"
 #include "runtime/launch.h"
 #include "runtime/ops.h"
@@ -111,6 +112,24 @@ Tensor select_rows(Tape& tape, const Tensor& x, const Tensor& index, std::int64_
                         LAUNCH(tape, scatter_rows, tape.gradient_data(x), tape.gradient_data(y),
                                tape.value<std::int32_t>(index), tape.rows(index), width);
                     });
+    return y;
+}
+
+Tensor ids_to_patches(Tape& tape, const Tensor& ids, std::int64_t side, std::int64_t patch) {
+    const TokenGrid grid{ids.rows(), side, patch};
+    require(ids.width() == side * side, "ids_to_patches: ids of another grid");
+    const Tensor y = tape.create(grid.tokens() / (patch * patch), patch * patch, false, Element::i32);
+    LAUNCH(tape, ids_to_patches, tape.value<std::int32_t>(y), tape.value<std::int32_t>(ids), grid);
+    return y;
+}
+
+Tensor patches_to_raster(Tape& tape, const Tensor& x, std::int64_t side, std::int64_t patch) {
+    const std::int64_t tokens = x.rows() * patch * patch, width = x.width() / (patch * patch);
+    const TokenGrid grid{tokens / (side * side), side, patch};
+    require(grid.tokens() == tokens && width * patch * patch == x.width(),
+            "patches_to_raster: patches of another grid");
+    const Tensor y = tape.create(tokens, width, false);
+    LAUNCH(tape, patches_to_raster, tape.value(y), tape.value(x), grid, width);
     return y;
 }
 

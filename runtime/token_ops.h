@@ -24,6 +24,12 @@ Tensor join_columns(Tape& tape, const Tensor& a, const Tensor& b);
 // x may hold several such rows side by side.
 Tensor select_rows(Tape& tape, const Tensor& x, const Tensor& index, std::int64_t width);
 
+// Of images of side x side tokens (kernels/token_patches.h): ids int32 [B, side^2] from raster order to that
+// of patches of patch x patch tokens, [B * patches, patch^2]; and rows of fp32 back, x [B * patches, patch^2
+// * width] -> [B * side^2, width]. Not differentiable.
+Tensor ids_to_patches(Tape& tape, const Tensor& ids, std::int64_t side, std::int64_t patch);
+Tensor patches_to_raster(Tape& tape, const Tensor& x, std::int64_t side, std::int64_t patch);
+
 // Logits x . table^T + bias of the first `vocabulary` rows of a table [at least vocabulary, D], in the type
 // of x [n, D]. Not recorded.
 Tensor tied_logits(Tape& tape, const Tensor& x, const Parameter& table, const Parameter& bias,

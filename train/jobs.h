@@ -6,3 +6,4 @@
 class Comm;
 
 void add_fractal_job(CLI::App& app, const Comm& comm);
+void add_nat_job(CLI::App& app, const Comm& comm);

@@ -11,22 +11,41 @@ namespace {
 
 constexpr float embedding_epsilon = 1e-6f, epsilon = 1e-5f;
 
-// What a chunk's images hide: the ids with [MASK] in them, and of each hidden token its row among the trunk's
-// outputs and its code.
+// What a chunk's images hide: the ids with [MASK] in them, patch by patch; the trunk's outputs at the patches
+// that hide something, and of each hidden token its place among the tokens of these patches and its code.
 struct HiddenTokens {
-    std::vector<std::int32_t> ids, rows, codes;
+    std::vector<std::int32_t> ids, patches, places, codes;
 };
+
+// Places of an image's tokens in the order of patches, raster order again where a patch is one token.
+std::vector<std::size_t> raster_of_places(const NatConfig& config) {
+    const std::int64_t side = config.img_size, p = config.patch_size;
+    std::vector<std::size_t> raster;
+    for (std::int64_t patch = 0; patch < config.patches(); ++patch)
+        for (std::int64_t token = 0; token < p * p; ++token) {
+            const std::int64_t row = patch / (side / p) * p + token / p,
+                               column = patch % (side / p) * p + token % p;
+            raster.push_back(static_cast<std::size_t>(row * side + column));
+        }
+    return raster;
+}
 
 HiddenTokens hide(const NatConfig& config, const NatBatch& batch) {
     HiddenTokens hidden;
-    hidden.ids.assign(batch.tokens.begin(), batch.tokens.end());
-    const auto N = static_cast<std::size_t>(config.tokens());
-    for (std::size_t i = 0; i < hidden.ids.size(); ++i) {
-        if (batch.mask[i] == 0) continue;
-        hidden.ids[i] = config.mask_id();
-        hidden.rows.push_back(static_cast<std::int32_t>(i + i / N + 1));  // behind this image's context
-        hidden.codes.push_back(batch.tokens[i]);
-    }
+    const std::vector<std::size_t> raster = raster_of_places(config);
+    const auto per_patch = static_cast<std::size_t>(config.patch_tokens());
+    for (std::size_t m = 0; m < batch.contexts.size(); ++m)
+        for (std::size_t place = 0; place < raster.size(); ++place) {
+            const std::size_t t = m * raster.size() + raster[place];
+            hidden.ids.push_back(batch.mask[t] != 0 ? config.mask_id() : batch.tokens[t]);
+            if (batch.mask[t] == 0) continue;
+            const auto row = static_cast<std::int32_t>(m * static_cast<std::size_t>(config.sequence()) + 1 +
+                                                       place / per_patch);  // behind this image's context
+            if (hidden.patches.empty() || hidden.patches.back() != row) hidden.patches.push_back(row);
+            hidden.places.push_back(
+                static_cast<std::int32_t>((hidden.patches.size() - 1) * per_patch + place % per_patch));
+            hidden.codes.push_back(batch.tokens[t]);
+        }
     return hidden;
 }
 
@@ -56,6 +75,10 @@ NatTransformer::NatTransformer(const NatConfig& config, Backend backend)
     positions_ = add("token_emb.position_embeddings.weight", {config.patches(), D}, Init::normal);
     embedding_norm_weight_ = add("token_emb.LayerNorm.weight", {D}, Init::ones);
     embedding_norm_bias_ = add("token_emb.LayerNorm.bias", {D}, Init::zeros);
+    if (config.patch_size > 1) {
+        merge_weight_ = add("patch_merge.weight", {D, config.patch_tokens() * D}, Init::normal);
+        merge_bias_ = add("patch_merge.bias", {D}, Init::zeros);
+    }
     contexts_ = add("context_embed.word_embeddings.weight", {config.num_classes, D}, Init::normal);
     context_position_ = add("context_embed.position_embeddings.weight", {1, D}, Init::normal);
     context_norm_weight_ = add("context_embed.LayerNorm.weight", {D}, Init::ones);
@@ -77,8 +100,8 @@ NatTransformer::NatTransformer(const NatConfig& config, Backend backend)
     norm_weight_ = add("norm.weight", {D}, Init::ones);
     norm_bias_ = add("norm.bias", {D}, Init::zeros);
     head_bias_ = add("mlm_layer.bias", {1, 1, K + 1}, Init::zeros);
-    head_weight_ = add("mlm_layer.fc.weight", {D, D}, Init::normal);
-    head_fc_bias_ = add("mlm_layer.fc.bias", {D}, Init::zeros);
+    head_weight_ = add("mlm_layer.fc.weight", {config.patch_tokens() * D, D}, Init::normal);
+    head_fc_bias_ = add("mlm_layer.fc.bias", {config.patch_tokens() * D}, Init::zeros);
     head_norm_weight_ = add("mlm_layer.ln.weight", {D}, Init::ones);
     head_norm_bias_ = add("mlm_layer.ln.bias", {D}, Init::zeros);
 }
@@ -94,7 +117,8 @@ Tensor NatTransformer::embedded(Tape& tape, const Tensor& ids, const Tensor& con
         tape,
         add_positions(tape, embedding(tape, contexts, *contexts_, config_.num_classes), *context_position_),
         *context_norm_weight_, *context_norm_bias_, embedding_epsilon);
-    const Tensor words = embedding(tape, ids, *words_, config_.codebook_size + 1);
+    Tensor words = embedding(tape, ids, *words_, config_.codebook_size + 1);
+    if (merge_weight_ != nullptr) words = linear(tape, words, *merge_weight_, merge_bias_);
     const Tensor tokens = stream_layernorm(tape, add_positions(tape, words, *positions_),
                                            *embedding_norm_weight_, *embedding_norm_bias_, embedding_epsilon);
     const DropoutRule dropped{rule.dropout, random_key(rule.seed, "dropout/token_emb"), rule.step,
@@ -140,8 +164,11 @@ Tensor NatTransformer::head_hidden(Tape& tape, const Tensor& x) const {
 Tensor NatTransformer::forward(Tape& tape, const Tensor& ids, const Tensor& contexts,
                                const NatPass& rule) const {
     if (tape.recording()) throw std::logic_error("NatTransformer::forward is not differentiable");
-    const Tensor x = trunk(tape, embedded(tape, ids, contexts, {}, rule), contexts, rule, nullptr);
-    const Tensor hidden = head_hidden(tape, drop_first_token(tape, x, config_.sequence()));
+    const std::int64_t side = config_.img_size, p = config_.patch_size;
+    const Tensor in_patches = p > 1 ? ids_to_patches(tape, ids, side, p) : ids;
+    const Tensor x = trunk(tape, embedded(tape, in_patches, contexts, {}, rule), contexts, rule, nullptr);
+    const Tensor of_patches = head_hidden(tape, drop_first_token(tape, x, config_.sequence()));
+    const Tensor hidden = p > 1 ? patches_to_raster(tape, of_patches, side, p) : of_patches;
     return tied_logits(tape, stream_layernorm(tape, hidden, *head_norm_weight_, *head_norm_bias_, epsilon),
                        *words_, *head_bias_, config_.codebook_size);
 }
@@ -164,16 +191,19 @@ void NatTransformer::chunk_loss(Tape& tape, const NatBatch& batch, const Smoothe
                                 const Tensor& total, const NatPass& pass, GradientWatch* watch) const {
     const auto M = static_cast<std::int64_t>(batch.contexts.size()), N = config_.tokens();
     const HiddenTokens hidden = tape.planning() ? HiddenTokens() : hide(config_, batch);
-    const std::int64_t n = tape.planning() ? M * N : static_cast<std::int64_t>(hidden.rows.size());
-    const Tensor ids = on_device<std::int32_t>(tape, M, N, hidden.ids),
+    const std::int64_t P = config_.patches(), p2 = config_.patch_tokens(),
+                       n = tape.planning() ? M * N : static_cast<std::int64_t>(hidden.codes.size()),
+                       hiding = tape.planning() ? M * P : static_cast<std::int64_t>(hidden.patches.size());
+    const Tensor ids = on_device<std::int32_t>(tape, M * P, p2, hidden.ids),
                  contexts = on_device<std::int32_t>(tape, M, 1, batch.contexts),
-                 rows = on_device<std::int32_t>(tape, n, 1, hidden.rows),
+                 patches = on_device<std::int32_t>(tape, hiding, 1, hidden.patches),
+                 places = on_device<std::int32_t>(tape, n, 1, hidden.places),
                  codes = on_device<std::int32_t>(tape, n, 1, hidden.codes),
                  paths = on_device<std::int64_t>(tape, M, 1, batch.samples);
     const Tensor x = trunk(tape, embedded(tape, ids, contexts, paths, pass), contexts, pass, watch);
     announce_complete(tape, watch, norm_weight_->offset);
-    const Tensor chosen = select_rows(tape, x, rows, config_.embed_dim);
-    const Tensor compared =
-        layernorm(tape, head_hidden(tape, chosen), *head_norm_weight_, *head_norm_bias_, epsilon);
+    Tensor compared = head_hidden(tape, select_rows(tape, x, patches, config_.embed_dim));
+    if (p2 > 1) compared = select_rows(tape, compared, places, config_.embed_dim);
+    compared = layernorm(tape, compared, *head_norm_weight_, *head_norm_bias_, epsilon);
     tied_cross_entropy(tape, compared, codes, *words_, *head_bias_, config_.codebook_size, rule, total);
 }

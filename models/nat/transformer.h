@@ -68,13 +68,15 @@ class NatTransformer {
         const Parameter *skip_weight, *skip_bias;
     };
 
+    // ids [M * patches, p^2], patch by patch.
     Tensor embedded(Tape& tape, const Tensor& ids, const Tensor& contexts, const Tensor& paths,
                     const NatPass& rule) const;
     Tensor trunk(Tape& tape, Tensor x, const Tensor& contexts, const NatPass& rule,
                  GradientWatch* watch) const;
     void chunk_loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule, const Tensor& total,
                     const NatPass& pass, GradientWatch* watch) const;
-    // From outputs of the trunk to what the codes' embeddings are compared with, but for the last norm.
+    // From outputs of the trunk to what the codes' embeddings are compared with, but for the last norm: fp32
+    // [n, D], of patches [n, D p^2].
     Tensor head_hidden(Tape& tape, const Tensor& x) const;
 
     NatConfig config_;
@@ -83,6 +85,7 @@ class NatTransformer {
     const Parameter *words_, *positions_, *embedding_norm_weight_, *embedding_norm_bias_, *contexts_,
         *context_position_, *context_norm_weight_, *context_norm_bias_, *norm_weight_, *norm_bias_,
         *head_bias_, *head_weight_, *head_fc_bias_, *head_norm_weight_, *head_norm_bias_;
+    const Parameter *merge_weight_ = nullptr, *merge_bias_ = nullptr;  // of a patch's embeddings
     std::vector<VitBlock> in_blocks_;
     std::unique_ptr<VitBlock> mid_block_;
     std::vector<OutBlock> out_blocks_;

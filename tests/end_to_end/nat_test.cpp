@@ -1,0 +1,155 @@
+// Masked-token transformers, trained and described as a user does it.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "data/tokens.h"
+#include "tests/end_to_end/workplace.h"
+
+namespace {
+
+constexpr const char* model_json = R"({"img_size": 4, "codebook_size": 20, "embed_dim": 32, "depth": 2,
+    "num_heads": 2, "num_classes": 3})";
+
+struct Bench {
+    Bench() {
+        work.write("model.json", model_json);
+        write_tokens("tokens.bin", 40, {4, 20, 4, 7});
+        write_tokens("held_out.bin", 12, {4, 20, 4, 7});
+    }
+
+    // Images of one token each, that of their class and their number, with a few others strewn in.
+    void write_tokens(const char* name, int count, const TokenFormat& format) const {
+        TokenWriter writer(work.at(name), format, {"cat", "dog"});
+        std::mt19937 engine(1);
+        for (int i = 0; i < count; ++i) {
+            std::vector<std::int32_t> tokens(static_cast<std::size_t>(format.tokens()), 10 * (i % 2) + i % 5);
+            tokens[engine() % tokens.size()] = 19;
+            writer.add(tokens.data(), std::vector<std::int32_t>(tokens.rbegin(), tokens.rend()).data(),
+                       i % 2);
+        }
+        writer.commit();
+    }
+
+    Words training(const std::string& run, int steps, const Words& more = {}) const {
+        return Words{"nat",
+                     "--tokens",
+                     work.path("tokens.bin"),
+                     "--config",
+                     work.path("model.json"),
+                     "--out",
+                     work.path(run),
+                     "--steps",
+                     std::to_string(steps),
+                     "--batch",
+                     "4",
+                     "--lr",
+                     "3e-3",
+                     "--schedule",
+                     "constant",
+                     "--warmup-steps",
+                     "1",
+                     "--log-every",
+                     "1",
+                     "--dropout",
+                     "0.1",
+                     "--ema",
+                     "0.9",
+                     "--device",
+                     "cpu"} +
+               more;
+    }
+
+    void train(const std::string& run, int steps, const Words& more = {}) const {
+        const Outcome outcome = work.run("train", training(run, steps, more));
+        REQUIRE_MESSAGE(outcome.exit_code == 0, outcome.errors);
+    }
+
+    std::string checkpoint(const std::string& run, int step) const {
+        return work.path(fmt::format("{}/checkpoint-{:08}.safetensors", run, step));
+    }
+
+    // One line that names what is wrong; nothing is left behind.
+    void refused(const Words& arguments, int exit_code, const std::string& what) const {
+        const auto before = work.listing();
+        const Outcome outcome = work.run("train", arguments);
+        CAPTURE(outcome.errors);
+        CHECK(outcome.exit_code == exit_code);
+        CHECK(is_one_line(outcome.errors));
+        CHECK(outcome.errors.find(what) != std::string::npos);
+        CHECK(work.listing() == before);
+    }
+
+    Workplace work;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Bench,
+                  "end to end: a masked-token run that stopped and one that did not end with the same bits") {
+    const Words more{"--validation", work.path("held_out.bin"), "--evaluate-every", "2"};
+    train("run", 2, more);
+    train("run", 5, more);
+    train("reference", 5, more);
+    CHECK(differences(checkpoint("run", 5), checkpoint("reference", 5)) == "");
+    CHECK(read_reproducible_log(work.at("run")) == read_reproducible_log(work.at("reference")));
+    const LogTable log = read_log(work.at("run"));
+    REQUIRE(log.size() == 5);
+    CHECK(std::stod(log[4].at("validation_loss")) > 0);
+
+    // Other chunks and accumulated batches are the same update up to rounding.
+    train("split", 5, more + Words{"--chunk", "1", "--recompute"});
+    CHECK(std::stod(read_log(work.at("split"))[4].at("loss")) ==
+          doctest::Approx(std::stod(log[4].at("loss"))).epsilon(1e-4));
+
+    const Outcome info = work.run("sample", {"info", checkpoint("run", 5)});
+    REQUIRE_MESSAGE(info.exit_code == 0, info.errors);
+    for (const char* part :
+         {"masked-token transformer of 4x4 tokens, 20 codes", "5 updates", "width 32, 1 + 1 + 1",
+          "tokenizer 00000007", "2 classes: 0 cat, 1 dog", "their average (decay 0.9)"})
+        CHECK(info.output.find(part) != std::string::npos);
+    const Outcome converted = work.run("sample", {"convert", "--checkpoint", checkpoint("run", 5), "--out",
+                                                  work.path("weights.safetensors")});
+    REQUIRE_MESSAGE(converted.exit_code == 0, converted.errors);
+    CHECK(work.run("sample", {"info", work.path("weights.safetensors")}).output.find("holds the weights\n") !=
+          std::string::npos);
+}
+
+TEST_CASE_FIXTURE(Bench, "end to end: a masked-token transformer learns, and starts from another's weights") {
+    train("run", 60);
+    const LogTable log = read_log(work.at("run"));
+    CHECK(std::stod(log.back().at("loss")) < 0.8 * std::stod(log.front().at("loss")));
+    train("second", 1, {"--init-from", work.path("run/last.safetensors")});
+    CHECK(std::stod(read_log(work.at("second")).front().at("loss")) <
+          0.8 * std::stod(log.front().at("loss")));
+}
+
+TEST_CASE_FIXTURE(Bench, "end to end: masked-token training refuses bad input in one line") {
+    train("run", 1);
+    write_tokens("other.bin", 8, {4, 20, 4, 8});
+    write_tokens("wide.bin", 8, {5, 20, 4, 7});
+    write_tokens("codes.bin", 8, {4, 21, 4, 7});
+    const auto tokens = [&](const char* name, const Words& more = {}) {
+        Words arguments = training("run", 2, more);
+        arguments[2] = work.path(name);
+        return arguments;
+    };
+    refused(tokens("other.bin"), 2, "tokens of another tokenizer");
+    refused(tokens("wide.bin"), 2, "5x5 tokens, the model takes 4x4");
+    refused(tokens("codes.bin"), 2, "21 codes, the model has 20");
+    refused(tokens("none.bin"), 1, "none.bin: cannot be opened");
+    refused(tokens("model.json"), 1, "not a token file");
+    refused(training("run", 2, {"--validation", work.path("other.bin")}), 1,
+            "made by the tokenizer 00000008");
+    refused(training("run", 2, {"--mask-beta", "12,0"}), 2, "--mask-beta 0");
+    refused(training("run", 2, {"--label-smoothing", "0.2"}), 2, "label-smoothing");
+    refused(training("run", 2, {"--preset", "nat_mini"}), 2, "either --preset or --config");
+    std::string damaged = read_file(work.at("tokens.bin"));
+    damaged[70] = static_cast<char>(damaged[70] ^ 1);
+    overwrite(work.at("damaged.bin"), damaged);
+    refused(tokens("damaged.bin"), 1, "differs from its checksum");
+}

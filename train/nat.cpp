@@ -1,0 +1,261 @@
+// `build/train nat`: trains a masked-token transformer on a token file.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "runtime/comm.h"
+#include "runtime/error.h"
+#include "runtime/profile.h"
+#include "train/jobs.h"
+#include "train/nat_trainer.h"
+#include "train/run_flags.h"
+#include "train/stop_signals.h"
+
+namespace {
+
+struct NatJob {
+    std::string preset, config, tokens, validation, initial;
+    TrainingFlags training;
+    RunFlags run;
+    std::vector<double> mask_beta{12, 3};
+    double label_smoothing = 0.1;
+    std::int64_t validation_images = 512, chunk = 0;
+    bool recompute = false;
+};
+
+// The model asked for; a preset's classes follow the tokens, those of a small one their grid and codebook as
+// well.
+NatConfig choose_config(const NatJob& job, const TokenFile& tokens) {
+    if (job.preset.empty() == job.config.empty()) fail_usage("expected either --preset or --config");
+    if (!job.config.empty()) return read_nat_config(job.config);
+    const NatPreset& preset = nat_preset(job.preset);
+    NatConfig config = preset.config;
+    config.num_classes = static_cast<std::int64_t>(tokens.classes().size()) + 1;
+    if (!preset.paper_recipe) {
+        config.img_size = tokens.format().side;
+        config.codebook_size = tokens.format().codebook_size;
+    }
+    config.validate(tokens.path().string());
+    return config;
+}
+
+void require_fitting_tokens(const NatConfig& config, const TokenFile& tokens) {
+    const std::string path = tokens.path().string();
+    const TokenFormat& format = tokens.format();
+    const auto classes = static_cast<std::int64_t>(tokens.classes().size());
+    if (format.side != config.img_size)
+        fail_usage("{}: {}x{} tokens, the model takes {}x{}", path, format.side, format.side, config.img_size,
+                   config.img_size);
+    if (format.codebook_size != config.codebook_size)
+        fail_usage("{}: {} codes, the model has {}", path, format.codebook_size, config.codebook_size);
+    if (classes != config.num_classes - 1)
+        fail_usage("{}: {} classes, the model has {}", path, classes, config.num_classes - 1);
+}
+
+// Held-out tokens must be the same tokenizer's.
+void require_validation(const NatConfig& config, const TokenFile& tokens, const TokenFile& validation) {
+    require_fitting_tokens(config, validation);
+    validation.require_tokenizer(tokens.format().fingerprint, tokens.path().string());
+}
+
+class NatRun : public TrainingRun {
+  public:
+    NatRun(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile* validation)
+        : job_(job), comm_(comm), trainer_(trainer), validation_(validation) {}
+
+    std::vector<Figure> figures() const override { return {}; }
+    std::vector<std::string> validation_columns() const override { return {"validation_loss"}; }
+    std::int64_t steps_done() const override { return trainer_.steps_done(); }
+    StepResult step() override { return trainer_.step(); }
+    std::vector<double> evaluate(const RunFolder&, Progress& progress) override {
+        if (validation_ == nullptr) return {};
+        double loss = 0;
+        trainer_.with_evaluation_weights([&] {
+            if (comm_.rank() == 0) loss = trainer_.validation_loss(*validation_, job_.validation_images);
+        });
+        if (comm_.rank() > 0) return {};
+        progress.say(fmt::format("step {}: validation loss {:.4f}", steps_done(), loss));
+        return {loss};
+    }
+    void save(const std::filesystem::path& path, std::optional<double> score, bool with_state) override {
+        trainer_.save(path, score, with_state);
+    }
+    void resume(const SafetensorsFile& file) override { trainer_.resume(file); }
+
+  private:
+    const NatJob& job_;
+    const Comm& comm_;
+    NatTrainer& trainer_;
+    const TokenFile* validation_;
+};
+
+// Presets of the paper carry the paper's recipe (Ni et al. 2024, appendix), which decays every parameter;
+// other models one that learns within minutes.
+Recipe recipe_of(const NatConfig& config, bool paper) {
+    Recipe recipe;
+    recipe.label_drop = 0.15f;
+    if (paper) {
+        recipe.batch = 2048;
+        recipe.ranks_divide = true;
+        recipe.steps = 500'000;
+        recipe.peak = [](double) { return 4e-4; };
+        recipe.warmup = [](std::int64_t) { return std::int64_t{5000}; };
+        recipe.cosine = false;
+        recipe.dropout = 0.1f;
+        recipe.optimizer = {.beta1 = 0.99f,
+                            .beta2 = 0.99f,
+                            .weight_decay = 0.03f,
+                            .decays_all = true,
+                            .max_norm = 0,
+                            .ema_decay = 0.9999f};
+    } else {
+        const auto width = static_cast<double>(config.embed_dim);
+        recipe.peak = [width](double images) {
+            return 2e-3 * std::sqrt(images / 32) * std::min(1.0, 128 / width);
+        };
+        recipe.warmup = [](std::int64_t steps) { return std::min<std::int64_t>(50, steps / 10); };
+        recipe.optimizer = {.beta2 = 0.95f, .weight_decay = 0.03f, .max_norm = 1.0f};
+    }
+    return recipe;
+}
+
+const RecipeWords recipe_words{
+    .steps = "2000; paper's presets: 500000",
+    .batch = "32; paper's presets: 2048 on all together",
+    .learning_rate =
+        "2e-3 sqrt(images per update / 32), times 128 / width for wider models; paper's presets: 4e-4",
+    .base_learning_rate = "none",
+    .warmup = "50, at most a tenth; paper's presets: 5000",
+    .schedule = "cosine; paper's presets: constant",
+    .clip = "1; paper's presets: none",
+    .weight_decay = "0.03, of matrices; paper's presets: of every parameter",
+    .dropout = "0; paper's presets: 0.1, of the tokens' embeddings",
+    .label_drop = "0.15",
+    .ema = "0; paper's presets: 0.9999",
+    .flip = "on"};
+
+TrainingSettings settings_of(const NatJob& job, const NatConfig& config, const TokenFile& tokens, int ranks) {
+    if (job.mask_beta.size() != 2)
+        fail_usage("--mask-beta: {} numbers, expected alpha,beta", job.mask_beta.size());
+    for (const double parameter : job.mask_beta) require_range("mask-beta", parameter, 1e-3, 1e6);
+    require_range("label-smoothing", job.label_smoothing, 0, 1);
+    const bool paper = !job.preset.empty() && nat_preset(job.preset).paper_recipe;
+    return resolve_training(job.training, recipe_of(config, paper), tokens.count(), ranks,
+                            {{"mask-alpha", job.mask_beta[0]},
+                             {"mask-beta", job.mask_beta[1]},
+                             {"label-smoothing", job.label_smoothing}});
+}
+
+void print_plan(NatTrainer& trainer) {
+    const auto mebibytes = [](std::size_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
+    fmt::print("{:<28}{:>14}\n", "parameters", trainer.model().parameters().count());
+    fmt::print("{:<28}{:>10.1f} MiB  values, gradients, two moments, average if kept\n",
+               "model and optimizer", mebibytes(trainer.state_bytes()));
+    fmt::print("{:<28}{:>10.1f} MiB  {} buffers, {:.1f} MiB alive at once, {} images at a time\n",
+               "activations and workspace", mebibytes(trainer.plan().bytes), trainer.plan().entries.size(),
+               mebibytes(trainer.plan().live_bytes), trainer.chunk());
+    fmt::print("{:<28}{:>10.1f} MiB\n", "together", mebibytes(trainer.state_bytes() + trainer.plan().bytes));
+}
+
+std::string config_json(const NatConfig& config, const TrainingSettings& settings, const TokenFile& tokens) {
+    const TokenFormat& format = tokens.format();
+    const nlohmann::ordered_json json{{"model", nlohmann::ordered_json::parse(to_json(config))},
+                                      {"training", nlohmann::ordered_json::parse(to_json(settings))},
+                                      {"tokens",
+                                       {{"images", tokens.count()},
+                                        {"downsampling", format.downsampling},
+                                        {"tokenizer", fmt::format("{:08x}", format.fingerprint)}}}};
+    return json.dump(2) + "\n";
+}
+
+void train_in_folder(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile& tokens,
+                     const TokenFile* validation) {
+    RunFolder folder(job.run.out, comm.rank() == 0);
+    NatRun run(job, comm, trainer, validation);
+    trainer.start();
+    if (!resume_newest(run, comm, folder)) {
+        if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
+        folder.write_config(config_json(trainer.model().config(), trainer.settings(), tokens));
+    } else {
+        fmt::print("continuing {} after step {}\n", job.run.out, trainer.steps_done());
+    }
+    fmt::print("{} parameters, {} images, {} steps of {} images, {:.0f} MiB planned{}\n",
+               trainer.model().parameters().count(), tokens.count(), trainer.settings().steps,
+               trainer.settings().images_per_step(),
+               static_cast<double>(trainer.state_bytes() + trainer.plan().bytes) / 0x1p20,
+               comm.ranks() > 1 ? fmt::format(" on each of {} ranks", comm.ranks()) : "");
+    stop_signals::finish_step_first();
+    if (job.run.profile) start_profile();
+    train(run, job.run.loop(trainer.settings()), comm, folder);
+    if (job.run.profile) fmt::print("{}", profile_table());
+}
+
+void run_nat(const NatJob& job, const Comm& comm) {
+    comm.require_built();
+    const TokenFile tokens(job.tokens);
+    const NatConfig config = choose_config(job, tokens);
+    require_fitting_tokens(config, tokens);
+    std::unique_ptr<TokenFile> validation;
+    if (!job.validation.empty()) {
+        validation = std::make_unique<TokenFile>(job.validation);
+        require_validation(config, tokens, *validation);
+    }
+    const Backend backend = job.run.backend.backend(comm.local_rank());
+    const TrainingSettings settings = settings_of(job, config, tokens, comm.ranks());
+    NatTrainer trainer(config, settings, backend, job.recompute, job.chunk, tokens, job.run.ranks(comm));
+    if (job.run.plan) return print_plan(trainer);
+    if (job.run.out.empty()) fail_usage("--out is required");
+    require_memory({trainer.state_bytes(), trainer.plan().bytes, trainer.validation_bytes(),
+                    "--recompute, a smaller --chunk, or a smaller --batch with more --accumulation lower the "
+                    "activations"},
+                   trainer.device(), comm);
+    if (comm.local_rank() == 0) tokens.verify();
+    if (validation && comm.rank() == 0) validation->verify();
+    train_in_folder(job, comm, trainer, tokens, validation.get());
+}
+
+void add_nat_flags(CLI::App& app, NatJob& job) {
+    std::string presets;
+    for (const NatPreset& preset : nat_presets())
+        presets += fmt::format("{}{}: {}", presets.empty() ? "" : "; ", preset.name, preset.description);
+    app.add_option("--preset", job.preset, "Model by name; classes follow the tokens. " + presets);
+    app.add_option(
+        "--config", job.config,
+        "Model from a JSON file with the keys img_size, codebook_size, embed_dim, depth, num_heads, "
+        "mlp_ratio, qkv_bias, num_classes, skip, patch_size");
+    app.add_option("--tokens", job.tokens, "Training tokens (build/data tokens)")->required();
+    app.add_option("--validation", job.validation, "Held-out tokens of the same tokenizer");
+    app.add_option("--init-from", job.initial,
+                   "Start from the weights of this checkpoint, a run's or a published .pth");
+}
+
+void add_own_flags(CLI::App& app, NatJob& job) {
+    app.add_option("--mask-beta", job.mask_beta,
+                   "alpha,beta of the Beta distribution of the share of tokens that is hidden (default 12,3)")
+        ->delimiter(',');
+    app.add_option("--label-smoothing", job.label_smoothing, "Share of the target that all codes share")
+        ->capture_default_str();
+    app.add_option("--validation-images", job.validation_images,
+                   "How many validation images an evaluation measures")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    app.add_option("--chunk", job.chunk,
+                   "Images at once: less is less memory (default: as the device likes it)")
+        ->check(CLI::PositiveNumber);
+    app.add_flag("--recompute", job.recompute,
+                 "Keep only each block's input and compute the rest again: less memory, a third more time");
+}
+
+}  // namespace
+
+void add_nat_job(CLI::App& app, const Comm& comm) {
+    CLI::App* command =
+        app.add_subcommand("nat", "Train a masked-token transformer on an image set's tokens");
+    const auto job = std::make_shared<NatJob>();
+    add_nat_flags(*command, *job);
+    add_training_flags(*command, job->training, recipe_words);
+    add_own_flags(*command, *job);
+    add_run_flags(*command, job->run);
+    command->callback([job, &comm] { run_nat(*job, comm); });
+}

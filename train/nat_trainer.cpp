@@ -1,0 +1,146 @@
+#include "train/nat_trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "runtime/error.h"
+#include "runtime/ops.h"
+
+namespace {
+
+std::vector<std::int64_t> numbers_from(std::int64_t first, std::int64_t count) {
+    std::vector<std::int64_t> numbers(static_cast<std::size_t>(count));
+    std::iota(numbers.begin(), numbers.end(), first);
+    return numbers;
+}
+
+}  // namespace
+
+NatTrainer::NatTrainer(const NatConfig& config, const TrainingSettings& settings, Backend backend,
+                       bool recompute, std::int64_t chunk, const TokenFile& data, const RankRule& ranks)
+    : settings_(settings),
+      comm_(ranks.comm),
+      recompute_(recompute),
+      data_(data),
+      model_(config, backend),
+      state_(model_.parameters(), backend, settings.optimizer, ranks),
+      chunk_(chunk > 0 ? chunk : model_.default_chunk()),
+      tape_(backend) {
+    const std::vector<std::int32_t> contexts(static_cast<std::size_t>(settings.batch));
+    const NatBatch batch{{}, contexts, {}, {}};
+    double total = 0;
+    const auto plan = [&](bool recording, const NatPass& pass) {
+        tape_.set_recording(recording);
+        return plan_job(tape_, [&] { run_batch(batch, {}, pass, total, nullptr); });
+    };
+    plan_ = plan(true, {settings.dropout, recompute, settings.seed, 0});
+    validation_plan_ = plan(false, {});
+}
+
+std::size_t NatTrainer::validation_bytes() const {
+    return std::max(validation_plan_.bytes, plan_.bytes) - plan_.bytes;
+}
+
+void NatTrainer::start_from(const TensorFile& file) {
+    require_fitting(file, model_.parameters(), "");
+    load_slab(file, model_.parameters(), "", model_.parameters().values());
+    state_.weights_replaced();
+}
+
+void NatTrainer::resume(const SafetensorsFile& file) {
+    const NatDescription description = read_nat_description(file);
+    const std::string path = file.path().string();
+    if (description.config != model_.config())
+        fail_usage("{} is of another model: give its --preset or --config, or another --out", path);
+    if (description.tokenizer != data_.format().fingerprint)
+        fail_usage(
+            "{} was trained on the tokens of another tokenizer than {}: give its tokens, or another --out",
+            path, data_.path().string());
+    require_same_training(file.metadata("training"), settings_, path);
+    state_.resume(file, description.step);
+}
+
+void NatTrainer::save(const std::filesystem::path& path, std::optional<double> validation_loss,
+                      bool with_state) {
+    CheckpointWriter writer;
+    if (!state_.save(writer, path, with_state)) return;
+    describe(writer, {model_.config(), data_.classes(), data_.format().fingerprint, steps_done(),
+                      settings_.optimizer.ema_decay});
+    writer.set("training", to_json(settings_));
+    writer.set("seed", std::to_string(settings_.seed));
+    writer.set("data_position", std::to_string(position()));
+    if (validation_loss) writer.set("validation_loss", fmt::format("{}", *validation_loss));
+    writer.write(path);
+}
+
+std::vector<std::int64_t> NatTrainer::samples_of(int rank, std::int64_t batch) const {
+    return numbers_from(position() + (batch * comm_.ranks() + rank) * settings_.batch, settings_.batch);
+}
+
+StepResult NatTrainer::step() {
+    if (!loader_)
+        loader_ = std::make_unique<TokenLoader>(data_, settings_.batch, settings_.seed, settings_.flip,
+                                                position() + comm_.rank() * settings_.batch,
+                                                comm_.ranks() * settings_.batch);
+    model_.parameters().zero_gradients(tape_.stream());
+    const NatConfig& config = model_.config();
+    std::int64_t hidden = 0;  // of all ranks: what the loss is a mean of
+    for (std::int64_t i = 0; i < settings_.accumulation; ++i)
+        for (int rank = 0; rank < comm_.ranks(); ++rank)
+            hidden += count_hidden(config, mask_rule(), samples_of(rank, i), settings_.seed, step_number());
+    const SmoothedLoss rule{static_cast<float>(settings_.of("label-smoothing")),
+                            static_cast<float>(1 / static_cast<double>(hidden))};
+    const NatPass pass{settings_.dropout, recompute_, settings_.seed, step_number()};
+    std::vector<double> total(1);
+    tape_.set_recording(true);
+    for (std::int64_t i = 0; i < settings_.accumulation; ++i) {
+        const TokenBatch& batch = loader_->next();
+        const std::vector<std::int64_t> samples = samples_of(comm_.rank(), i);
+        const NatMasks masks = draw_masks(config, mask_rule(), samples, settings_.seed, step_number());
+        const std::vector<std::int32_t> contexts =
+            draw_contexts(config, batch.labels, samples, settings_.label_drop, settings_.seed, step_number());
+        GradientWatch* const watch = i + 1 == settings_.accumulation ? state_.exchange() : nullptr;
+        if (watch != nullptr) state_.exchange()->begin(model_.parameters().gradients());
+        run_job(tape_, plan_, [&] {
+            run_batch({batch.tokens, contexts, masks.mask, samples}, rule, pass, total[0], watch);
+        });
+    }
+    if (state_.exchange() != nullptr) state_.exchange()->finish();
+    comm_.sum(total);
+    StepResult result;
+    result.loss = total[0] / static_cast<double>(hidden);
+    result.learning_rate = settings_.learning_rate.at(steps_done());
+    result.gradient_norm = std::isfinite(result.loss) ? state_.update(result.learning_rate) : std::nan("");
+    return result;
+}
+
+double NatTrainer::validation_loss(const TokenFile& held_out, std::int64_t images) {
+    constexpr std::uint64_t seed = 0;  // not the run's: runs are compared
+    const NatConfig& config = model_.config();
+    images = std::min(images, held_out.count());
+    double total = 0;
+    std::int64_t hidden = 0;
+    tape_.set_recording(false);
+    TokenBatch batch;
+    for (std::int64_t first = 0; first < images; first += settings_.batch) {
+        read_batch(held_out, first, std::min(settings_.batch, images - first), batch);
+        const std::vector<std::int64_t> samples =
+            numbers_from(first, static_cast<std::int64_t>(batch.labels.size()));
+        const NatMasks masks = draw_masks(config, mask_rule(), samples, seed, 0);
+        const std::vector<std::int32_t> contexts = draw_contexts(config, batch.labels, samples, 0, seed, 0);
+        run_job(tape_, validation_plan_, [&] {
+            run_batch({batch.tokens, contexts, masks.mask, samples}, {}, {}, total, nullptr);
+        });
+        hidden += masks.hidden;
+    }
+    return total / static_cast<double>(hidden);
+}
+
+void NatTrainer::run_batch(const NatBatch& batch, const SmoothedLoss& rule, const NatPass& pass,
+                           double& total, GradientWatch* watch) {
+    const Tensor sum = tape_.create(1, 1, false, Element::f64);
+    copy_to_tensor(tape_, sum, &total, sizeof total);
+    model_.loss(tape_, batch, rule, sum, pass, chunk_, watch);
+    copy_from_tensor(tape_, &total, sum, sizeof total);
+}
