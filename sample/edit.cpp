@@ -46,7 +46,9 @@ void run_job(const EditJob& job) {
     FractalSampler sampler(*model, job.count, rule.guidance != 1, job.drawing.iterations);
     std::optional<TraceFolder> trace;
     if (!job.drawing.trace.empty()) {
-        trace.emplace(job.drawing.trace, config, static_cast<int>(std::min(job.count, job.columns)));
+        trace.emplace(job.drawing.trace, static_cast<int>(config.channels),
+                      static_cast<int>(config.image_size()),
+                      static_cast<int>(std::min(job.count, job.columns)));
         sampler.trace(trace->recorder());
     }
     const std::vector<std::uint8_t> picture = planar_pixels(canvas.picture);

@@ -57,7 +57,8 @@ std::vector<std::uint8_t> draw(const SampleJob& job, const FractalModel& model,
                 "--trace: shows the images of one batch, {}, and there are {}: raise --batch or lower "
                 "--count",
                 batch, classes.size());
-        trace.emplace(job.drawing.trace, model.config(), static_cast<int>(columns));
+        trace.emplace(job.drawing.trace, static_cast<int>(model.config().channels),
+                      static_cast<int>(model.config().image_size()), static_cast<int>(columns));
         sampler.trace(trace->recorder());
     }
     std::vector<std::uint8_t> images;

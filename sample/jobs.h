@@ -5,6 +5,7 @@
 
 void add_fractal_sampling_job(CLI::App& app);
 void add_edit_job(CLI::App& app);
+void add_nat_job(CLI::App& app);
 void add_evaluate_job(CLI::App& app);
 void add_info_job(CLI::App& app);
 void add_cost_job(CLI::App& app);

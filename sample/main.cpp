@@ -7,6 +7,7 @@ int main(int argument_count, char** arguments) {
     app.require_subcommand(1);
     add_fractal_sampling_job(app);
     add_edit_job(app);
+    add_nat_job(app);
     add_evaluate_job(app);
     add_info_job(app);
     add_cost_job(app);

@@ -14,25 +14,26 @@ constexpr int animation_milliseconds = 5000, shortest_frame = 40, longest_frame 
 
 }  // namespace
 
-TraceFolder::TraceFolder(std::filesystem::path folder, const FractalConfig& config, int columns)
-    : folder_(std::move(folder)),
-      channels_(static_cast<int>(config.channels)),
-      size_(static_cast<int>(config.image_size())),
-      columns_(columns) {
+TraceFolder::TraceFolder(std::filesystem::path folder, int channels, int size, int columns)
+    : folder_(std::move(folder)), channels_(channels), size_(size), columns_(columns) {
     make_folder(folder_);
+}
+
+void TraceFolder::add(std::span<const std::uint8_t> images, std::span<const std::uint8_t> known) {
+    const auto plane = static_cast<std::size_t>(size_ * size_);
+    std::vector<std::uint8_t> shown(images.begin(), images.end());
+    for (std::size_t i = 0; i < shown.size(); ++i) {
+        const std::size_t image = i / plane / static_cast<std::size_t>(channels_);
+        if (known[image * plane + i % plane] == 0) shown[i] = unknown_pixel;
+    }
+    const Image sheet = image_sheet(shown, channels_, size_, columns_);
+    write_png(folder_ / fmt::format("{:04}.png", frames_.size()), sheet);
+    frames_.push_back(sheet);
 }
 
 Trace TraceFolder::recorder() {
     return [this](std::span<const std::uint8_t> images, std::span<const std::uint8_t> known) {
-        const auto plane = static_cast<std::size_t>(size_ * size_);
-        std::vector<std::uint8_t> shown(images.begin(), images.end());
-        for (std::size_t i = 0; i < shown.size(); ++i) {
-            const std::size_t image = i / plane / static_cast<std::size_t>(channels_);
-            if (known[image * plane + i % plane] == 0) shown[i] = unknown_pixel;
-        }
-        const Image sheet = image_sheet(shown, channels_, size_, columns_);
-        write_png(folder_ / fmt::format("{:04}.png", frames_.size()), sheet);
-        frames_.push_back(sheet);
+        add(images, known);
     };
 }
 

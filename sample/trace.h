@@ -1,7 +1,10 @@
-// The order in which pixels come alive: the pictures after each step of the outermost level.
+// The order in which pixels come alive: the pictures after each step of what draws them, a fractal's
+// outermost level or parallel decoding.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <span>
 #include <vector>
 
 #include "data/image_file.h"
@@ -9,11 +12,12 @@
 
 class TraceFolder {
   public:
-    // Makes the folder. Pictures of `columns` images a row; pixels that are not there yet are grey. Throws
-    // Error.
-    TraceFolder(std::filesystem::path folder, const FractalConfig& config, int columns);
-    // What FractalSampler::trace takes: writes the next numbered PNG. The folder must outlive the sampler's
-    // use.
+    // Makes the folder. Images of `size` x `size` pixels, `columns` in a row. Throws Error.
+    TraceFolder(std::filesystem::path folder, int channels, int size, int columns);
+    // Writes the next numbered PNG: images [n, C, s, s] and whether each pixel is there yet, [n, s, s]; those
+    // that are not are grey.
+    void add(std::span<const std::uint8_t> images, std::span<const std::uint8_t> known);
+    // What FractalSampler::trace takes, a call of add(). The folder must outlive the sampler's use.
     Trace recorder();
     // Writes trace.webp from all of them; about five seconds long, at most ten pictures a second.
     void write_animation() const;

@@ -1,0 +1,247 @@
+// `build/sample nat`: draws images from a masked-token transformer by parallel decoding.
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/sheet.h"
+#include "data/tokens.h"
+#include "models/nat/generate.h"
+#include "models/nat/pictures.h"
+#include "models/nat/tokenizer_checkpoint.h"
+#include "runtime/backend_flags.h"
+#include "runtime/error.h"
+#include "sample/checkpoint_flags.h"
+#include "sample/jobs.h"
+#include "sample/trace.h"
+
+namespace {
+
+constexpr std::int64_t default_steps = 8;
+constexpr double default_scale = 1;
+
+struct NatJob {
+    CheckpointFlags checkpoint;
+    BackendFlags backend;
+    std::string tokenizer, strategy = "maskgit", out, each, trace;
+    std::vector<std::string> classes;
+    std::optional<std::int64_t> steps;
+    std::optional<double> largest_scale;
+    std::int64_t count = 0, batch = 64, columns = 0;
+    std::uint64_t seed = 0;
+};
+
+// The transformer, whose codes they are, and what both say about themselves.
+struct Models {
+    NatDescription description;
+    std::unique_ptr<NatTransformer> transformer;
+    std::unique_ptr<Tokenizer> tokenizer;
+
+    std::int64_t side() const { return description.config.img_size; }
+    std::int64_t image_size() const { return side() * tokenizer->config().downsampling(); }
+};
+
+Strategy choose_strategy(const NatJob& job) {
+    if (job.strategy == "maskgit")
+        return maskgit_strategy(job.steps.value_or(default_steps), job.largest_scale.value_or(default_scale));
+    if (job.largest_scale)
+        fail_usage("--cfg-max {}: {} holds its own guidance scales", *job.largest_scale, job.strategy);
+    Strategy strategy = read_strategy(job.strategy);
+    if (job.steps && *job.steps != strategy.steps())
+        fail_usage("--steps {}: {} is a strategy of {} steps", *job.steps, job.strategy, strategy.steps());
+    return strategy;
+}
+
+// Throws Error unless the tokens that the one predicts are the other's.
+void require_matching(const TensorFile& checkpoint, const NatDescription& description,
+                      const std::string& tokenizer_path, const TokenizerDescription& tokenizer) {
+    const std::string path = checkpoint.path().string();
+    if (description.config.codebook_size != tokenizer.config.n_embed)
+        fail("{}: predicts {} codes, but the codebook of {} has {}", path, description.config.codebook_size,
+             tokenizer_path, tokenizer.config.n_embed);
+    const std::int64_t f = tokenizer.config.downsampling();
+    if (tokenizer.image_size > 0 && tokenizer.image_size != f * description.config.img_size)
+        fail("{}: predicts {}x{} tokens, but {} makes {}x{} of its pictures of {}x{} pixels", path,
+             description.config.img_size, description.config.img_size, tokenizer_path,
+             tokenizer.image_size / f, tokenizer.image_size / f, tokenizer.image_size, tokenizer.image_size);
+}
+
+Models load_models(const NatJob& job) {
+    const Backend backend = job.backend.backend();
+    const auto file = open_tensor_file(job.checkpoint.checkpoint);
+    if (!holds_nat(*file)) fail("{}: holds no masked-token transformer", job.checkpoint.checkpoint);
+    Models models{read_nat_description(*file, job.checkpoint.given_nat_config(*file)), nullptr, nullptr};
+    const auto tokenizer_file = open_tensor_file(job.tokenizer);
+    require_matching(*file, models.description, job.tokenizer, read_tokenizer_description(*tokenizer_file));
+    models.tokenizer = load_tokenizer(*tokenizer_file, backend);
+    require_tokenizer(
+        *file, models.description,
+        tokenizer_fingerprint(codebook_values(*models.tokenizer), models.description.config.codebook_size),
+        job.tokenizer);
+    models.transformer = load_nat(*file, models.description.config, backend, job.checkpoint.weight_choice());
+    return models;
+}
+
+// By number or by name.
+std::int64_t class_number(const std::string& text, const NatDescription& description) {
+    const std::int64_t classes = description.config.num_classes - 1;
+    std::int64_t number = -1;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc() && end == text.data() + text.size()) {
+        if (number < 0 || number >= classes)
+            fail_usage("--classes {}: the model has the classes 0 to {}", text, classes - 1);
+        return number;
+    }
+    const auto known = std::ranges::find(description.classes, text);
+    if (known == description.classes.end())
+        fail_usage(
+            "--classes {}: the model has no class of that name, {}", text,
+            description.classes.empty() ? "nor any other: ask by number" : "build/sample info lists them");
+    return known - description.classes.begin();
+}
+
+// The class of every image: the asked ones in turn, by default the first ten.
+std::vector<std::int64_t> image_classes(const NatJob& job, const NatDescription& description,
+                                        std::size_t& distinct) {
+    std::vector<std::int64_t> chosen;
+    for (const std::string& text : job.classes) chosen.push_back(class_number(text, description));
+    for (std::int64_t label = 0; job.classes.empty() && label < description.config.num_classes - 1; ++label)
+        if (chosen.size() < 10) chosen.push_back(label);
+    if (chosen.empty()) chosen = {-1};
+    distinct = chosen.size();
+    const auto count =
+        job.count > 0 ? static_cast<std::size_t>(job.count) : std::max<std::size_t>(chosen.size(), 16);
+    std::vector<std::int64_t> classes;
+    for (std::size_t i = 0; i < count; ++i) classes.push_back(chosen[i % chosen.size()]);
+    return classes;
+}
+
+// Writes a step: its tokens decoded, grey where they are masked for the next.
+void add_to_trace(TraceFolder& trace, const Models& models, std::span<const std::int32_t> filled,
+                  std::span<const std::int32_t> next) {
+    const auto side = static_cast<std::size_t>(models.side()),
+               size = static_cast<std::size_t>(models.image_size()), f = size / side;
+    std::vector<std::uint8_t> known;
+    for (std::size_t image = 0; image < next.size() / (side * side); ++image)
+        for (std::size_t y = 0; y < size; ++y)
+            for (std::size_t x = 0; x < size; ++x)
+                known.push_back(next[(image * side + y / f) * side + x / f] !=
+                                models.description.config.mask_id());
+    trace.add(decoded_bytes(*models.tokenizer, filled, models.side()), known);
+}
+
+std::vector<std::uint8_t> draw(const NatJob& job, const Models& models, const Strategy& strategy,
+                               const std::vector<std::int64_t>& classes, std::int64_t columns) {
+    const auto batch = std::min(static_cast<std::size_t>(job.batch), classes.size());
+    std::vector<std::uint8_t> decoded, images;
+    NatGenerator generator(*models.transformer, static_cast<std::int64_t>(batch), strategy.guided(),
+                           decode_into(*models.tokenizer, models.side(), decoded));
+    std::optional<TraceFolder> trace;
+    if (!job.trace.empty()) {
+        if (batch < classes.size())
+            fail_usage(
+                "--trace: shows the images of one batch, {}, and there are {}: raise --batch or lower "
+                "--count",
+                batch, classes.size());
+        trace.emplace(job.trace, static_cast<int>(models.tokenizer->config().out_ch),
+                      static_cast<int>(models.image_size()), static_cast<int>(columns));
+        generator.watch([&](const DecodedStep& step) {
+            if (step.step == 0) add_to_trace(*trace, models, step.filled, step.ids);  // all masked
+            add_to_trace(*trace, models, step.filled, step.next);
+        });
+    }
+    for (std::size_t first = 0; first < classes.size(); first += batch) {
+        const std::span<const std::int64_t> part(classes.data() + first,
+                                                 std::min(batch, classes.size() - first));
+        generator.generate(part, strategy, {job.seed, static_cast<std::int64_t>(first)});
+        images.insert(images.end(), decoded.begin(), decoded.end());
+    }
+    if (trace) trace->write_animation();
+    return images;
+}
+
+void write_results(const NatJob& job, const Models& models, const std::vector<std::int64_t>& classes,
+                   const std::vector<std::uint8_t>& images, std::int64_t columns) {
+    const auto channels = static_cast<int>(models.tokenizer->config().out_ch),
+               size = static_cast<int>(models.image_size());
+    if (!job.each.empty()) {
+        std::vector<std::string> suffixes;
+        for (const std::int64_t label : classes)
+            suffixes.push_back(label < 0 ? "" : fmt::format("-class-{}", label));
+        write_images(job.each, images, channels, size, suffixes);
+    }
+    if (!job.out.empty()) write_png(job.out, image_sheet(images, channels, size, static_cast<int>(columns)));
+}
+
+void run_job(const NatJob& job) {
+    if (job.out.empty() && job.each.empty()) fail_usage("expected --out, --each or both");
+    const Strategy strategy = choose_strategy(job);
+    const Models models = load_models(job);
+    std::size_t distinct = 0;
+    const std::vector<std::int64_t> classes = image_classes(job, models.description, distinct);
+    const std::int64_t columns =
+        job.columns > 0 ? job.columns
+        : distinct > 1  ? static_cast<std::int64_t>(std::min(distinct, classes.size()))
+                        : std::llround(std::ceil(std::sqrt(static_cast<double>(classes.size()))));
+    const auto start = std::chrono::steady_clock::now();
+    const auto images = draw(job, models, strategy, classes, columns);
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+    write_results(job, models, classes, images, columns);
+    fmt::print("{} images in {} steps, {:.2f} s{}{}{}\n", classes.size(), strategy.steps(), spent.count(),
+               job.out.empty() ? "" : ": " + job.out, job.each.empty() ? "" : ", one by one in " + job.each,
+               job.trace.empty() ? "" : ", step by step in " + job.trace);
+}
+
+void add_strategy_flags(CLI::App& command, NatJob& job) {
+    command
+        .add_option(
+            "--steps", job.steps,
+            fmt::format("Steps of maskgit (default {}); a strategy file has its own number", default_steps))
+        ->check(CLI::Range(std::int64_t{1}, max_decoding_steps));
+    command
+        .add_option("--strategy", job.strategy,
+                    "maskgit (its heuristics), or a file: JSON as models/nat/autonat_l_8.json, or YAML as "
+                    "published")
+        ->capture_default_str();
+    command.add_option(
+        "--cfg-max", job.largest_scale,
+        fmt::format("Guidance scale that maskgit reaches at its last step (default {}); 0 is no guidance and "
+                    "takes half the time. Logits are c + s (c - u), so s here is --cfg 1 + s elsewhere",
+                    default_scale));
+    command.add_option("--seed", job.seed, "An image depends on the seed and its number, not on the batch")
+        ->capture_default_str();
+}
+
+}  // namespace
+
+void add_nat_job(CLI::App& app) {
+    CLI::App* command =
+        app.add_subcommand("nat", "Draw images from a masked-token transformer and a tokenizer");
+    const auto job = std::make_shared<NatJob>();
+    add_checkpoint_flags(*command, job->checkpoint);
+    command->add_option("--tokenizer", job->tokenizer, "Tokenizer whose codes the transformer predicts")
+        ->required();
+    command
+        ->add_option("--classes", job->classes,
+                     "Classes to draw in turn, by number or name (default: the first ten)")
+        ->delimiter(',');
+    command->add_option("--count", job->count, "Images (default: one per class, at least 16)")
+        ->check(CLI::PositiveNumber);
+    add_strategy_flags(*command, *job);
+    command->add_option("--batch", job->batch, "Images at once")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    command->add_option("--columns", job->columns, "Images in a row of the sheet (default: one per class)")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--out", job->out, "PNG file for the sheet of all images");
+    command->add_option("--each", job->each, "Folder for the images one by one");
+    command->add_option("--trace", job->trace,
+                        "Folder for the picture after each step, masked tokens grey: 0000.png, 0001.png, ... "
+                        "and trace.webp, which shows them one after the other");
+    add_backend_flags(*command, job->backend);
+    command->callback([job] { run_job(*job); });
+}
