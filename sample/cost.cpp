@@ -1,4 +1,4 @@
-// `build/sample cost`: what a fractal model costs, by formula and on this machine.
+// `build/sample cost`: what a model costs, by formula and, a fractal model, on this machine.
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -15,6 +15,7 @@
 #include "sample/cost_claims.h"
 #include "sample/cost_measure.h"
 #include "sample/jobs.h"
+#include "sample/nat_cost.h"
 
 namespace {
 
@@ -30,6 +31,12 @@ FractalConfig choose_config(const CostJob& job) {
     if (job.preset.empty() == job.config.empty()) fail_usage("expected either --preset or --config");
     if (!job.config.empty()) return read_fractal_config(job.config);
     return fractal_preset(job.preset).config;
+}
+
+// The masked-token transformer of that name, null if it is none.
+const NatPreset* nat_preset_named(const std::string& name) {
+    const auto known = std::ranges::find(nat_presets(), name, &NatPreset::name);
+    return known == nat_presets().end() ? nullptr : &*known;
 }
 
 // Everything that is reported, one way or the other.
@@ -247,12 +254,12 @@ void print_json(const Report& report, const CostJob& job) {
 
 void add_cost_job(CLI::App& app) {
     CLI::App* command = app.add_subcommand(
-        "cost",
-        "Parameters, operations and memory of a fractal model by formula, against the paper's figures");
+        "cost", "Parameters, operations and memory of a model by formula, against the paper's figures");
     const auto job = std::make_shared<CostJob>();
     std::string presets;
     for (const FractalPreset& preset : fractal_presets())
         presets += (presets.empty() ? "" : ", ") + std::string(preset.name);
+    for (const NatPreset& preset : nat_presets()) presets += ", " + std::string(preset.name);
     command->add_option("--preset", job->preset, "Model by name: " + presets);
     command->add_option("--config", job->config, "Model from a JSON file (keys: build/train fractal --help)");
     command
@@ -274,6 +281,8 @@ void add_cost_job(CLI::App& app) {
         "Also run one training pass and sampling of --batch images with random weights, and say "
         "which share of this machine's ceiling they reach");
     command->callback([job] {
+        if (const NatPreset* nat = nat_preset_named(job->preset); nat != nullptr && job->config.empty())
+            return print_nat_cost(*nat, job->json);
         const Report report = make_report(*job);
         if (job->json)
             print_json(report, *job);

@@ -159,3 +159,16 @@ TEST_CASE("end to end: trained runs are compared in one table") {
     CHECK(broken.exit_code == 1);
     CHECK(has(broken.errors, "log.csv: the column images_per_second is missing"));
 }
+
+TEST_CASE("end to end: the cost of masked-token transformers, by the paper's count and by operations") {
+    const Workplace work;
+    const auto json = cost_json(work, {"--preset", "autonat_s"});
+    CHECK(json.at("tokenizer") == "vqgan_f16");
+    CHECK(json.at("images").at(0).at("steps") == 4);
+    const double published = json.at("images").at(1).at("published_count");
+    CHECK(std::round(published / 1e11) == 3);
+    CHECK(json.at("images").at(1).at("guided_operations") == 2 * published);
+    const Outcome table = work.run("sample", {"cost", "--preset", "nat_mini"});
+    CHECK(table.exit_code == 0);
+    CHECK(has(table.output, "8x8 tokens of 512"));
+}

@@ -1,0 +1,156 @@
+// What build/sample nat draws with a tiny random transformer and tokenizer: reproducible, independent of the
+// batch, by any strategy; models that do not belong together are refused.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "data/image_file.h"
+#include "data/tokens.h"
+#include "models/nat/checkpoint.h"
+#include "models/nat/strategy.h"
+#include "models/nat/tokenizer_checkpoint.h"
+#include "tests/end_to_end/workplace.h"
+#include "tests/test_devices.h"
+
+namespace {
+
+constexpr std::int64_t codes = 12;
+
+struct RandomModels {
+    RandomModels() {
+        const std::uint32_t fingerprint = write_tokenizer("tokenizer.safetensors", 3, 16);
+        write_tokenizer("other.safetensors", 4, 16);
+        write_tokenizer("larger.safetensors", 3, 32);
+        write_transformer("nat.safetensors", codes, fingerprint);
+        write_transformer("codes.safetensors", codes + 1, fingerprint);
+    }
+
+    std::uint32_t write_tokenizer(const char* name, std::uint64_t seed, std::int64_t image_size) const {
+        TokenizerConfig config;
+        config.ch = 32;
+        config.ch_mult = {1, 1, 1};
+        config.num_res_blocks = 1;
+        config.z_channels = config.embed_dim = 4;
+        config.n_embed = codes;
+        Tokenizer tokenizer(config, Device::cpu);
+        tokenizer.parameters().allocate(Device::cpu, false);
+        tokenizer.parameters().initialize(seed);
+        CheckpointWriter writer;
+        writer.add_slab(tokenizer.parameters(), "", tokenizer.parameters().values());
+        describe(writer, {config, image_size, 0, 0});
+        writer.write(work.at(name));
+        return tokenizer_fingerprint(codebook_values(tokenizer), codes);
+    }
+
+    void write_transformer(const char* name, std::int64_t K, std::uint32_t fingerprint) const {
+        NatConfig config;
+        config.img_size = 4;
+        config.codebook_size = K;
+        config.embed_dim = 16;
+        config.depth = 2;
+        config.num_heads = 2;
+        config.num_classes = 4;
+        NatTransformer model(config, Device::cpu);
+        model.parameters().allocate(Device::cpu, false);
+        model.parameters().initialize(1);
+        CheckpointWriter writer;
+        writer.add_slab(model.parameters(), "", model.parameters().values());
+        describe(writer, {config, {"cat", "dog", "fox"}, fingerprint, 0, 0});
+        writer.write(work.at(name));
+    }
+
+    Words sampling(const Words& more, const std::string& checkpoint = "nat",
+                   const std::string& tokenizer = "tokenizer") const {
+        return Words{"nat", "--checkpoint", work.path(checkpoint + ".safetensors"), "--tokenizer",
+                     work.path(tokenizer + ".safetensors")} +
+               more;
+    }
+
+    // Five images one after the other, as the PNG files hold them.
+    std::string draw(const std::string& name, const Words& more = {}) const {
+        const Outcome outcome = work.run(
+            "sample", sampling(Words{"--each", work.path(name), "--count", "5", "--steps", "3"} + more));
+        CAPTURE(outcome.errors);
+        REQUIRE(outcome.exit_code == 0);
+        std::string bytes;
+        for (int i = 0; i < 5; ++i)
+            bytes += read_file(work.at(name) / fmt::format("{:06}-class-{}.png", i, i % 3));
+        return bytes;
+    }
+
+    void check_refused(const Words& words, int exit_code, const Words& named) const {
+        const auto before = work.listing();
+        const Outcome outcome = work.run("sample", words);
+        CAPTURE(outcome.errors);
+        CHECK(outcome.exit_code == exit_code);
+        CHECK(is_one_line(outcome.errors));
+        for (const std::string& each : named)
+            CHECK_MESSAGE(outcome.errors.find(each) != std::string::npos, each);
+        CHECK(work.listing() == before);
+    }
+
+    Workplace work;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(RandomModels,
+                  "end to end: a masked-token transformer's images depend on seed and number alone") {
+    const std::string images = draw("a");
+    CHECK(draw("b") == images);
+    CHECK(draw("c", {"--batch", "2"}) == images);
+    CHECK(draw("d", {"--seed", "1"}) != images);
+    CHECK(draw("e", {"--cfg-max", "20"}) != images);
+    CHECK(draw("f", {"--cfg-max", "0", "--batch", "1"}) != images);
+    if constexpr (cuda_backend_built) CHECK(draw("g", {"--device", "cuda"}).size() > 0);
+}
+
+TEST_CASE_FIXTURE(RandomModels, "end to end: a strategy from a file, a sheet, classes by name, a trace") {
+    work.write("ours.json", to_json(maskgit_strategy(3, 1)));
+    work.write("published.yaml",
+               "manual_ratios: [0.9, 0.4]\nmanual_temp: [1, 0.5]\nmanual_samp_temp: [1, 1, 1]\n"
+               "manual_cfg: [0, 0.5, 1]\n");
+    const std::string images = draw("a");
+    CHECK(draw("b", {"--strategy", work.path("ours.json")}) == images);
+    CHECK(draw("c", {"--strategy", work.path("published.yaml")}) != images);
+    const Outcome outcome = work.run(
+        "sample", sampling({"--classes", "fox,0", "--count", "4", "--out", work.path("sheet.png"), "--trace",
+                            work.path("trace"), "--strategy", work.path("published.yaml")}));
+    CAPTURE(outcome.errors);
+    REQUIRE(outcome.exit_code == 0);
+    CHECK(outcome.output.starts_with("4 images in 3 steps, "));
+    const Image sheet = read_image(work.at("sheet.png"), 3);
+    CHECK(sheet.width == 2 + 2 * 66);
+    CHECK(sheet.height == 2 + 2 * 66);
+    // All grey, two steps, and the result, which is the sheet.
+    CHECK(read_image(work.at("trace/0000.png"), 3).pixels[3 * (3 * 134 + 3)] == 128);
+    CHECK(read_file(work.at("trace/0003.png")) == read_file(work.at("sheet.png")));
+    CHECK(!std::filesystem::exists(work.at("trace/0004.png")));
+    CHECK(std::filesystem::exists(work.at("trace/trace.webp")));
+}
+
+TEST_CASE_FIXTURE(RandomModels,
+                  "end to end: what does not fit a masked-token transformer is refused in one line") {
+    const std::string out = work.path("out.png"), eight = "models/nat/autonat_l_8.json";
+    work.write("broken.yaml", "manual_ratios: [2]\n");
+    const auto refused = [&](const Words& more, int exit_code, const Words& named) {
+        check_refused(sampling(Words{"--out", out} + more), exit_code, named);
+    };
+    refused({"--classes", "wolf"}, 2, {"--classes wolf", "no class of that name"});
+    refused({"--classes", "3"}, 2, {"--classes 3", "0 to 2"});
+    refused({"--steps", "0"}, 2, {"--steps"});
+    refused({"--steps", "4", "--strategy", eight}, 2, {"--steps 4", eight, "8 steps"});
+    refused({"--cfg-max", "2", "--strategy", eight}, 2, {"--cfg-max 2", "its own guidance scales"});
+    refused({"--cfg-max", "nan"}, 2, {"guidance scale"});
+    refused({"--strategy", work.path("broken.yaml")}, 2, {"broken.yaml", "manual_cfg"});
+    refused({"--strategy", "none"}, 2, {"none: cannot be opened"});
+    refused({"--trace", work.path("t"), "--batch", "2", "--count", "3"}, 2, {"--trace"});
+    check_refused(sampling({}), 2, {"--out"});
+    check_refused(sampling({"--out", out}, "codes"), 1, {"codes.safetensors", "13 codes", "has 12"});
+    check_refused(sampling({"--out", out}, "nat", "other"), 1, {"nat.safetensors", "other.safetensors"});
+    check_refused(sampling({"--out", out}, "nat", "larger"), 1, {"4x4 tokens", "larger.safetensors", "8x8"});
+    check_refused(sampling({"--out", out}, "tokenizer"), 1, {"no masked-token transformer"});
+    check_refused(sampling({"--out", out}, "nat", "nat"), 1, {"nat.safetensors"});
+}
