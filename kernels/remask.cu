@@ -6,6 +6,7 @@
 // ptxas budget: 32 registers, no spills
 #include "kernels/remask.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 
@@ -15,7 +16,7 @@
 namespace cuda {
 namespace {
 
-constexpr int block_threads = 256;
+constexpr std::int64_t most_threads = 256;
 
 __global__ void remask_image(std::int32_t* ids, const std::int32_t* filled, const float* confidence,
                              const DecodingStep* step, std::int64_t halves, int N, std::int32_t K) {
@@ -24,7 +25,7 @@ __global__ void remask_image(std::int32_t* ids, const std::int32_t* filled, cons
     int* parts = shared.take<int>(2 * warp_size);
     const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * N;
     int masked = 0;
-    for (int n = static_cast<int>(threadIdx.x); n < N; n += block_threads) {
+    for (int n = static_cast<int>(threadIdx.x); n < N; n += static_cast<int>(blockDim.x)) {
         masked += confidence[n] != INFINITY;
         keys[n] = ordered_bits(confidence[first + n]);
     }
@@ -33,7 +34,7 @@ __global__ void remask_image(std::int32_t* ids, const std::int32_t* filled, cons
     std::uint32_t cut = 0;
     for (int bit = 31; bit >= 0; --bit) {
         int below = 0;
-        for (int n = static_cast<int>(threadIdx.x); n < N; n += block_threads)
+        for (int n = static_cast<int>(threadIdx.x); n < N; n += static_cast<int>(blockDim.x))
             below += keys[n] >> bit == cut >> bit;
         below = block_sum(below, parts + (bit % 2) * warp_size);
         if (rank > below) {
@@ -42,7 +43,7 @@ __global__ void remask_image(std::int32_t* ids, const std::int32_t* filled, cons
         }
     }
     const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * N;
-    for (int n = static_cast<int>(threadIdx.x); n < N; n += block_threads) {
+    for (int n = static_cast<int>(threadIdx.x); n < N; n += static_cast<int>(blockDim.x)) {
         const std::int32_t id = keys[n] <= cut ? K : filled[first + n];
         for (std::int64_t half = 0; half < halves; ++half) ids[half * stride + first + n] = id;
     }
@@ -54,7 +55,8 @@ void remask(Stream stream, std::int32_t* ids, const std::int32_t* filled, const 
             const DecodingStep* step, std::int64_t images, std::int64_t halves, std::int64_t N,
             std::int64_t K) {
     assert(N <= cpu::remask_max_positions);
-    launch(remask_image, blocks_for(images, 1), block_threads,
+    const std::int64_t threads = std::min(most_threads, (N + warp_size - 1) / warp_size * warp_size);
+    launch(remask_image, blocks_for(images, 1), static_cast<unsigned>(threads),
            shared_array_bytes(static_cast<std::size_t>(N) * sizeof(std::uint32_t)) +
                shared_array_bytes(2 * warp_size * sizeof(int)),
            stream, ids, filled, confidence, step, halves, static_cast<int>(N), static_cast<std::int32_t>(K));

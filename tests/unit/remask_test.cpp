@@ -46,12 +46,12 @@ struct Images {
 }  // namespace
 
 DEVICE_TEST("remask: the least confident are masked again, as many as the schedule says") {
-    for (const std::int64_t N : {1, 5, 64, 256, 300, 1024})
-        for (const float ratio : {0.0f, 0.3f, 0.7932f, 0.99f}) {
+    for (const std::int64_t N : {1, 5, 64, 300, 1024})
+        for (const float ratio : {0.0f, 0.3f, 0.99f}) {
             CAPTURE(N);
             CAPTURE(ratio);
             const std::int64_t masked = (2 * N + 2) / 3;
-            Images s(3, N, masked, ratio);
+            Images s(2, N, masked, ratio);
             s.run(device);
             const auto wanted = static_cast<std::int64_t>(static_cast<float>(N) * ratio);
             const std::int64_t m = std::max<std::int64_t>(1, std::min(masked - 1, wanted));
