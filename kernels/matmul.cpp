@@ -1,8 +1,8 @@
 // Why so: oneDNN's sgemm runs at the machine's ceiling for these shapes from a few dozen rows on. Many rows
 // are cut into tiles, each computed by one thread with its single-threaded product, so that bias and
 // activation find the tile in that thread's cache; few rows are left to sgemm's own threads. Traded away:
-// packing the weights once for all tiles. The only file that knows oneDNN; it needs nothing newer than
-// version 2.6.
+// packing the weights once for all tiles. Beside conv2d.cpp the only file that knows oneDNN; it needs nothing
+// newer than version 2.6.
 #include "kernels/matmul.h"
 
 #include <dnnl.h>
