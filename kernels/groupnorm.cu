@@ -85,8 +85,7 @@ __device__ inline void load_groups(Chunk& to, const float* by_group, const Share
 }
 
 // parts [images * slices, 2, C] = the block's sums over its rows, added in the order of its threads.
-__device__ void write_sums(float* parts, const Chunk (&sums)[2], const Share& share,
-                           const GroupNormShape& shape) {
+__device__ void write_sums(float* parts, const Chunk (&sums)[2], std::int64_t channels) {
     SharedMemory shared;
     const int columns = static_cast<int>(blockDim.x) * chunk_size,
               thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x),
@@ -100,8 +99,8 @@ __device__ void write_sums(float* parts, const Chunk (&sums)[2], const Share& sh
             float total = 0;
             for (int row = 0; row < static_cast<int>(blockDim.y); ++row) total += rows[row * columns + i];
             const std::int64_t channel = static_cast<std::int64_t>(blockIdx.y) * columns + i;
-            if (channel < shape.channels)
-                parts[(static_cast<std::int64_t>(blockIdx.x) * 2 + which) * shape.channels + channel] = total;
+            if (channel < channels)
+                parts[(static_cast<std::int64_t>(blockIdx.x) * 2 + which) * channels + channel] = total;
         }
     }
 }
@@ -124,7 +123,7 @@ __global__ void __launch_bounds__(block_threads)
             sums[1][i] += d * d;
         }
     }
-    write_sums(parts, sums, share, shape);
+    write_sums(parts, sums, shape.channels);
 }
 
 // A warp for each group of each image. Its lanes add up the slices of a channel; channels are joined in their
@@ -193,7 +192,7 @@ struct Backward {
     int slices;
 };
 
-// A thread's channels: n = x scale + offset, of which everything else follows.
+// What a thread keeps of its channels.
 struct Channels {
     template <class T>
     __device__ Channels(const Backward<T>& a, const Share& share) {
@@ -230,7 +229,7 @@ __global__ void __launch_bounds__(block_threads, 2) sum_backward_slices(float* p
             sums[1][i] += h;
         }
     }
-    write_sums(parts, sums, share, a.shape);
+    write_sums(parts, sums, a.shape.channels);
 }
 
 // A warp for each group of each image: the sums of its channels over the slices, image_sums [images, 2, C],
