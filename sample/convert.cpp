@@ -2,6 +2,7 @@
 #include <memory>
 #include <string>
 
+#include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/error.h"
 #include "runtime/sharded_checkpoint.h"
 #include "sample/checkpoint_flags.h"
@@ -41,6 +42,14 @@ void write_weights(const ConvertJob& job, const TensorFile& file, Model& model, 
 void run_convert(const ConvertJob& job) {
     const CheckpointFlags& flags = job.checkpoint;
     const auto file = open_tensor_file(flags.checkpoint);
+    if (is_tokenizer(*file)) {
+        const TokenizerDescription description = read_tokenizer_description(*file);
+        Tokenizer model(description.config, Device::cpu);
+        model.parameters().allocate(Device::cpu, false);
+        load_tokenizer_weights(*file, model.parameters(), chosen_prefix(*file, flags.weight_choice()),
+                               model.parameters().values());
+        return write_weights(job, *file, model, description);
+    }
     if (holds_nat(*file)) {
         const NatDescription description = read_nat_description(*file, flags.given_nat_config(*file));
         const auto model = load_nat(*file, description.config, Device::cpu, flags.weight_choice());

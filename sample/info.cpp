@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/error.h"
 #include "runtime/sharded_checkpoint.h"
 #include "sample/checkpoint_flags.h"
@@ -60,6 +61,23 @@ std::string updates_done(const TensorFile& file, std::int64_t steps) {
     return file.metadata().contains("step") ? fmt::format(", {} updates", steps) : "";
 }
 
+void print_tokenizer(const TensorFile& file) {
+    const TokenizerDescription description = read_tokenizer_description(file);
+    const TokenizerConfig& config = description.config;
+    const Tokenizer model(config, Device::cpu);
+    const std::int64_t f = config.downsampling();
+    fmt::print("{}: tokenizer of {}x{} pixels a token, {} codes of width {}, {} parameters{}\n",
+               file.path().string(), f, f, config.n_embed, config.z_channels, model.parameters().count(),
+               updates_done(file, description.step));
+    fmt::print("  {} channel{}, widths", config.in_channels, config.in_channels == 1 ? "" : "s");
+    for (std::size_t level = 0; level < config.levels(); ++level) fmt::print(" {}", config.channels(level));
+    fmt::print(", {} residual blocks a level\n", config.num_res_blocks);
+    if (description.image_size > 0)
+        fmt::print("  of {}x{} images\n", description.image_size, description.image_size);
+    print_contents(file, description.ema_decay, model.codebook().name);
+    fmt::print("  config: {}\n", to_json(config));
+}
+
 void print_nat(const TensorFile& file, const std::optional<NatConfig>& given) {
     const NatDescription description = read_nat_description(file, given);
     const NatConfig& config = description.config;
@@ -82,6 +100,7 @@ void run_info(const CheckpointFlags& flags) {
     const std::string& path = flags.checkpoint;
     const auto opened = open_tensor_file(path);
     const TensorFile& file = *opened;
+    if (is_tokenizer(file)) return print_tokenizer(file);
     if (holds_nat(file)) return print_nat(file, flags.given_nat_config(file));
     const auto given = flags.given_config(file);
     if (!given && !file.metadata().contains("format")) return print_unknown_model(file);

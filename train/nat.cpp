@@ -8,6 +8,7 @@
 #include "runtime/error.h"
 #include "runtime/profile.h"
 #include "train/jobs.h"
+#include "train/nat_sheet.h"
 #include "train/nat_trainer.h"
 #include "train/run_flags.h"
 #include "train/stop_signals.h"
@@ -15,12 +16,13 @@
 namespace {
 
 struct NatJob {
-    std::string preset, config, tokens, validation, initial;
+    std::string preset, config, tokens, validation, initial, tokenizer;
     TrainingFlags training;
     RunFlags run;
     std::vector<double> mask_beta{12, 3};
     double label_smoothing = 0.1;
     std::int64_t validation_images = 512, chunk = 0;
+    NatSheetRule sheet;
     bool recompute = false;
 };
 
@@ -61,22 +63,32 @@ void require_validation(const NatConfig& config, const TokenFile& tokens, const 
 
 class NatRun : public TrainingRun {
   public:
-    NatRun(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile* validation)
-        : job_(job), comm_(comm), trainer_(trainer), validation_(validation) {}
+    // `validation` and, on ranks that draw none, `sheet` may be null.
+    NatRun(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile* validation,
+           NatSheet* sheet)
+        : job_(job), comm_(comm), trainer_(trainer), validation_(validation), sheet_(sheet) {}
 
     std::vector<Figure> figures() const override { return {}; }
     std::vector<std::string> validation_columns() const override { return {"validation_loss"}; }
     std::int64_t steps_done() const override { return trainer_.steps_done(); }
     StepResult step() override { return trainer_.step(); }
-    std::vector<double> evaluate(const RunFolder&, Progress& progress) override {
-        if (validation_ == nullptr) return {};
-        double loss = 0;
+    // Rank 0 evaluates while the others wait.
+    std::vector<double> evaluate(const RunFolder& folder, Progress& progress) override {
+        if (validation_ == nullptr && job_.tokenizer.empty()) return {};
+        std::vector<double> loss;
+        std::string said = fmt::format("step {}:", steps_done());
         trainer_.with_evaluation_weights([&] {
-            if (comm_.rank() == 0) loss = trainer_.validation_loss(*validation_, job_.validation_images);
+            if (comm_.rank() > 0) return;
+            if (validation_ != nullptr) {
+                loss = {trainer_.validation_loss(*validation_, job_.validation_images)};
+                said += fmt::format(" validation loss {:.4f}", loss.front());
+            }
+            if (sheet_ == nullptr) return;
+            sheet_->write(folder.sheet(steps_done()));
+            said += "  " + folder.sheet(steps_done()).string();
         });
-        if (comm_.rank() > 0) return {};
-        progress.say(fmt::format("step {}: validation loss {:.4f}", steps_done(), loss));
-        return {loss};
+        if (comm_.rank() == 0) progress.say(said);
+        return loss;
     }
     void save(const std::filesystem::path& path, std::optional<double> score, bool with_state) override {
         trainer_.save(path, score, with_state);
@@ -88,6 +100,7 @@ class NatRun : public TrainingRun {
     const Comm& comm_;
     NatTrainer& trainer_;
     const TokenFile* validation_;
+    NatSheet* sheet_;
 };
 
 // Presets of the paper carry the paper's recipe (Ni et al. 2024, appendix), which decays every parameter;
@@ -170,9 +183,9 @@ std::string config_json(const NatConfig& config, const TrainingSettings& setting
 }
 
 void train_in_folder(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile& tokens,
-                     const TokenFile* validation) {
+                     const TokenFile* validation, NatSheet* sheet) {
     RunFolder folder(job.run.out, comm.rank() == 0);
-    NatRun run(job, comm, trainer, validation);
+    NatRun run(job, comm, trainer, validation, sheet);
     trainer.start();
     if (!resume_newest(run, comm, folder)) {
         if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
@@ -206,13 +219,19 @@ void run_nat(const NatJob& job, const Comm& comm) {
     NatTrainer trainer(config, settings, backend, job.recompute, job.chunk, tokens, job.run.ranks(comm));
     if (job.run.plan) return print_plan(trainer);
     if (job.run.out.empty()) fail_usage("--out is required");
-    require_memory({trainer.state_bytes(), trainer.plan().bytes, trainer.validation_bytes(),
+    std::unique_ptr<NatSheet> sheet;
+    NatSheetRule rule = job.sheet;
+    rule.seed = job.training.seed;
+    if (!job.tokenizer.empty() && comm.rank() == 0)
+        sheet = std::make_unique<NatSheet>(trainer.model(), job.tokenizer, tokens, rule);
+    require_memory({trainer.state_bytes(), trainer.plan().bytes,
+                    trainer.validation_bytes() + (sheet ? sheet->planned_bytes() : 0),
                     "--recompute, a smaller --chunk, or a smaller --batch with more --accumulation lower the "
                     "activations"},
                    trainer.device(), comm);
     if (comm.local_rank() == 0) tokens.verify();
     if (validation && comm.rank() == 0) validation->verify();
-    train_in_folder(job, comm, trainer, tokens, validation.get());
+    train_in_folder(job, comm, trainer, tokens, validation.get(), sheet.get());
 }
 
 void add_nat_flags(CLI::App& app, NatJob& job) {
@@ -240,6 +259,16 @@ void add_own_flags(CLI::App& app, NatJob& job) {
                    "How many validation images an evaluation measures")
         ->capture_default_str()
         ->check(CLI::PositiveNumber);
+    const auto count = [&](const char* name, std::int64_t& value, const char* meaning) {
+        app.add_option(name, value, meaning)->capture_default_str()->check(CLI::PositiveNumber);
+    };
+    app.add_option("--tokenizer", job.tokenizer,
+                   "The tokenizer of the tokens: evaluations draw a sheet of samples with it");
+    count("--sheet-columns", job.sheet.columns, "Samples in a row of the sheet, one class each");
+    count("--sheet-rows", job.sheet.rows, "Rows of the sheet");
+    count("--sheet-steps", job.sheet.steps, "Steps in which samples are decoded, by MaskGIT's schedules");
+    app.add_option("--sheet-cfg-max", job.sheet.guidance, "Their guidance scale at the last step, 0 for none")
+        ->capture_default_str();
     app.add_option("--chunk", job.chunk,
                    "Images at once: less is less memory (default: as the device likes it)")
         ->check(CLI::PositiveNumber);

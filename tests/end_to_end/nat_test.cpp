@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/tokens.h"
+#include "models/nat/tokenizer_checkpoint.h"
 #include "tests/end_to_end/workplace.h"
 
 namespace {
@@ -152,4 +153,44 @@ TEST_CASE_FIXTURE(Bench, "end to end: masked-token training refuses bad input in
     damaged[70] = static_cast<char>(damaged[70] ^ 1);
     overwrite(work.at("damaged.bin"), damaged);
     refused(tokens("damaged.bin"), 1, "differs from its checksum");
+}
+
+TEST_CASE_FIXTURE(Bench,
+                  "end to end: evaluations draw samples with the tokens' tokenizer, and with no other") {
+    TokenizerConfig config;
+    config.ch = 32;
+    config.ch_mult = {1, 1, 1};
+    config.num_res_blocks = 1;
+    config.z_channels = config.embed_dim = 4;
+    config.n_embed = 20;
+    Tokenizer tokenizer(config, Device::cpu);
+    tokenizer.parameters().allocate(Device::cpu, false);
+    tokenizer.parameters().initialize(3);
+    CheckpointWriter writer;
+    writer.add_slab(tokenizer.parameters(), "", tokenizer.parameters().values());
+    describe(writer, TokenizerDescription{config, 16, 0, 0});
+    writer.write(work.at("tokenizer.safetensors"));
+    const Words more{
+        "--tokenizer", work.path("tokenizer.safetensors"), "--sheet-rows", "1", "--sheet-steps", "2"};
+    refused(training("run", 1, more), 1, "expected");
+    write_tokens("tokens.bin", 8, {4, 20, 4, tokenizer_fingerprint(codebook_values(tokenizer), 20)});
+    const Outcome outcome = work.run("train", training("run", 2, more));
+    REQUIRE_MESSAGE(outcome.exit_code == 0, outcome.errors);
+    std::size_t sheets = 0;
+    for (const auto& [name, size] : work.listing()) sheets += name.ends_with(".png") && size > 100 ? 1 : 0;
+    CHECK(sheets == 2);  // after each step: an eighth of two is one at least
+}
+
+TEST_CASE("end to end: info and convert know a published tokenizer") {
+    const Workplace work;
+    const std::string published = "tests/golden/vqgan_tiny.pth", ours = work.path("tokenizer.safetensors");
+    const Outcome info = work.run("sample", {"info", published});
+    REQUIRE_MESSAGE(info.exit_code == 0, info.errors);
+    CHECK(info.output.find("tokenizer of ") != std::string::npos);
+    const Outcome converted = work.run("sample", {"convert", "--checkpoint", published, "--out", ours});
+    REQUIRE_MESSAGE(converted.exit_code == 0, converted.errors);
+    const Outcome again = work.run("sample", {"info", ours});
+    REQUIRE_MESSAGE(again.exit_code == 0, again.errors);
+    const auto config = [](const std::string& text) { return text.substr(text.find("  config: ")); };
+    CHECK(config(again.output) == config(info.output));
 }

@@ -1,0 +1,41 @@
+// The pictures that a masked-token transformer draws while it is trained: its tokens, decoded by the
+// tokenizer whose codes it learns.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/tokens.h"
+#include "models/nat/generate.h"
+#include "models/nat/tokenizer.h"
+
+struct NatSheetRule {
+    std::int64_t columns = 10, rows = 2;  // a column per class
+    std::int64_t steps = 8;               // of MaskGIT's schedules
+    double guidance = 1;                  // their scale at the last step: logits are c + s (c - u)
+    std::uint64_t seed = 0;
+};
+
+class NatSheet {
+  public:
+    // Loads the tokenizer and plans the generation. Throws Error if `tokens` are another tokenizer's,
+    // UsageError for steps or guidance out of range. The model must stay.
+    NatSheet(const NatTransformer& model, const std::string& tokenizer, const TokenFile& tokens,
+             const NatSheetRule& rule);
+
+    std::size_t planned_bytes() const { return generator_->plan().bytes; }
+    // Draws it with the weights in place, the same noise every time.
+    void write(const std::filesystem::path& png);
+
+  private:
+    NatSheetRule rule_;
+    Strategy strategy_;
+    std::unique_ptr<Tokenizer> tokenizer_;
+    std::int64_t side_;
+    std::vector<std::int64_t> classes_;
+    std::vector<std::uint8_t> pictures_;
+    std::unique_ptr<NatGenerator> generator_;
+};
