@@ -32,11 +32,12 @@ NatConfig small_config() {
 }
 
 // Weights large enough that classes and neighbours matter.
-std::unique_ptr<NatTransformer> random_model(Device device, std::uint64_t seed = 1) {
-    auto model = std::make_unique<NatTransformer>(small_config(), device);
+std::unique_ptr<NatTransformer> random_model(Backend backend) {
+    const Device device = backend.device;
+    auto model = std::make_unique<NatTransformer>(small_config(), backend);
     Parameters& parameters = model->parameters();
-    parameters.allocate(device, false);
-    parameters.initialize(seed);
+    parameters.allocate(backend, false);
+    parameters.initialize(1);
     std::vector<float> values(parameters.slab_floats());
     copy_from_device(device, values.data(), parameters.values(), values.size() * sizeof(float));
     for (const Parameter& parameter : parameters.all())
@@ -174,6 +175,17 @@ TEST_CASE("generator: the card draws what the CPU draws") {
     for (const std::int64_t steps : {1, 4})
         CHECK(generate(*card, classes, maskgit_strategy(steps, 1.5)) ==
               generate(*cpu, classes, maskgit_strategy(steps, 1.5)));
+}
+
+TEST_CASE("generator: in bf16 tokens are drawn too, the same in every run") {
+    if constexpr (!cuda_backend_built) return;
+    const auto model = random_model(Backend(Device::cuda, Precision::bf16));
+    NatGenerator generator(*model, 2, true);
+    const std::vector<std::int64_t> classes{0, 3};
+    const Ids ids = generator.generate(classes, maskgit_strategy(3, 1), {});
+    CHECK(std::ranges::all_of(ids, [](std::int32_t id) { return id >= 0 && id < K; }));
+    CHECK(generator.generate(classes, maskgit_strategy(3, 1), {}) == ids);
+    CHECK(generate(*model, classes, maskgit_strategy(3, 1)) == ids);
 }
 
 #if __has_include("emulated/runtime_calls.h")
