@@ -13,7 +13,7 @@
 // runs once. A convolution costs, per pixel of its result, k^2 C_in C_out.
 //
 // The paper's count. Its figures for autonat_s, 0.2 TFLOP at 4 steps and 0.3 at 8, come out under one
-// convention: a multiply-add counts as one operation, guidance's rows count, and so does the decoder (0.193
+// convention: a multiply-add counts as one operation, guidance's rows count, and so does the decoder (0.192
 // and 0.292). Two operations per multiply-add give 0.39 and 0.58; without the decoder 0.10 and 0.20, without
 // guidance 0.14 and 0.19.
 //
