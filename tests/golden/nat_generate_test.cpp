@@ -6,6 +6,7 @@
 
 #include "models/nat/generate.h"
 #include "tests/golden/nat_golden.h"
+#include "tests/unit/card_model.h"
 
 namespace {
 
@@ -35,6 +36,7 @@ double difference(const std::vector<float>& actual, std::span<const float> expec
 }  // namespace
 
 DEVICE_TEST("golden: tokens decoded in four steps") {
+    [[maybe_unused]] const OpenCard open;
     const NatGolden golden("generate", device);
     const auto schedule = [&](const char* name) {
         const auto values = golden.arrays.floats(std::string("generate.manual_") + name);
