@@ -29,6 +29,8 @@
 double pass_multiply_adds(const NatConfig& config);
 // One image of side x side tokens, from the codebook's entries to pixels.
 double decoder_multiply_adds(const TokenizerConfig& config, std::int64_t side);
+// The other way: one image of side x side tokens, from pixels to what the codebook is searched for.
+double encoder_multiply_adds(const TokenizerConfig& config, std::int64_t side);
 
 // One image.
 struct GenerationCost {

@@ -93,13 +93,17 @@ class KernelList {
 void add_products(KernelList& list);
 void add_attention(KernelList& list);
 void add_norms(KernelList& list);
-void add_elementwise(KernelList& list);  // activations, residuals, dropout, rotary embedding, rounding
-void add_rows(KernelList& list);         // sequences, embeddings, patches, orders of patches
-void add_values(KernelList& list);       // losses, draws, pixels, sums, the optimizer
+void add_elementwise(KernelList& list);   // activations, residuals, dropout, rotary embedding, rounding
+void add_rows(KernelList& list);          // sequences, embeddings, patches, orders of patches
+void add_values(KernelList& list);        // losses, draws, pixels, sums, the optimizer
+void add_feature_maps(KernelList& list);  // convolutions, group norms, pooling
+void add_tokens(KernelList& list);        // codebooks, patches of tokens, parallel decoding
+void add_tokenizer_losses(KernelList& list);
 
 inline KernelList all_kernels(const Shapes& shapes, Precision precision) {
     KernelList list(shapes, precision);
-    for (const auto add : {add_products, add_attention, add_norms, add_elementwise, add_rows, add_values})
+    for (const auto add : {add_products, add_attention, add_norms, add_elementwise, add_rows, add_values,
+                           add_feature_maps, add_tokens, add_tokenizer_losses})
         add(list);
     return list;
 }

@@ -4,7 +4,7 @@
 // same run, the rate of a large product of two matrices and the memory's bandwidth (measure.h). A kernel's
 // bytes are those its header states; where its operands fit the caches, as a chunk's do on purpose on the
 // CPU, it may move them faster than the memory could. Which shapes: shapes.h; how the operations of the
-// training step and of sampling are counted: model.cpp.
+// training step and of sampling are counted: model.cpp and, for the NAT pipeline, nat.cpp.
 //
 // What runs on the emulated card (tests/emulator) is right or wrong, never fast or slow: --smoke is for
 // there.
@@ -23,7 +23,7 @@ namespace {
 
 struct Options {
     BackendFlags backend;
-    bool quick = false, smoke = false, formulas = false;
+    bool quick = false, smoke = false, formulas = false, paper = false;
     std::string only, markdown;
     JobSizes jobs;
 };
@@ -64,6 +64,7 @@ void measure_all(const Options& options, std::string_view command) {
     fmt::print("\n");
     bench_training_step(table, options.jobs);
     bench_sampling(table);
+    bench_nat(table, options.paper);
     if (!options.markdown.empty()) table.write_markdown(options.markdown, command);
 }
 
@@ -76,13 +77,14 @@ void print_formulas(const Options& options) {
 }  // namespace
 
 int main(int argument_count, char** arguments) {
-    CLI::App app("Measures the device's ceilings, each kernel, a training step and sampling.");
+    CLI::App app("Measures the device's ceilings, each kernel, training steps and sampling.");
     Options options;
     add_backend_flags(app, options.backend);
     app.add_flag("--quick", options.quick, "Three repeats instead of seven");
     app.add_flag("--smoke", options.smoke, "Everything once at the smallest sizes: does it run?");
     app.add_option("--only", options.only,
-                   "Only kernels and jobs (training_step, sampling) whose name contains this");
+                   "Only kernels and jobs (training_step, sampling, tokenizer, tokenizer_step, nat_step, "
+                   "nat_forward, generation) whose name contains this");
     app.add_option("--batch", options.jobs.batch,
                    "Images of a training step (default: 32, on a GPU the power of two up to 256 that fits)")
         ->check(CLI::PositiveNumber);
@@ -91,6 +93,8 @@ int main(int argument_count, char** arguments) {
            "Tokens that a level of a training step computes at once (default: the model's own, on a GPU "
            "65536)")
         ->check(CLI::PositiveNumber);
+    app.add_flag("--paper", options.paper,
+                 "The tokenizer's and the NAT's rows of vqgan_f16 and autonat_s (always so on a GPU)");
     app.add_option("--markdown", options.markdown, "Also write what was measured to this file");
     app.add_flag(
         "--formulas", options.formulas,

@@ -34,6 +34,16 @@ const Shapes& cpu_shapes() {
         .parameters = 6'195'392,
         .bias_rows = 2048,
         .bias_width = 384,
+        .conv2d = {{16, 32, 32, 32, 32, 3, 1, 1},
+                   {16, 16, 16, 64, 64, 3, 1, 1},
+                   {16, 8, 8, 64, 64, 3, 1, 1},
+                   {16, 32, 32, 3, 32, 3, 1, 1},
+                   {16, 16, 16, 32, 64, 4, 2, 1}},
+        .groupnorm = {{16, 1024, 32, 32}, {16, 256, 64, 32}, {16, 1024, 128, 32}},
+        .resample = {16, 16, 16, 64},
+        .codebook = {.vectors = 1024, .codes = 512, .width = 64},
+        .token_grid = {16, 8, 2},
+        .token_width = 192,
     };
     return shapes;
 }
@@ -71,6 +81,16 @@ const Shapes& gpu_shapes() {
         .parameters = 442'000'000,
         .bias_rows = 131072,
         .bias_width = 1536,
+        .conv2d = {{16, 256, 256, 128, 128, 3, 1, 1},
+                   {16, 64, 64, 256, 256, 3, 1, 1},
+                   {16, 16, 16, 512, 512, 3, 1, 1},
+                   {16, 256, 256, 3, 128, 3, 1, 1},
+                   {16, 128, 128, 64, 128, 4, 2, 1}},
+        .groupnorm = {{16, 65536, 128, 32}, {16, 4096, 256, 32}, {16, 256, 512, 32}},
+        .resample = {16, 128, 128, 128},
+        .codebook = {.vectors = 65536, .codes = 1024, .width = 256},
+        .token_grid = {256, 16, 2},
+        .token_width = 768,
     };
     return shapes;
 }
@@ -93,6 +113,12 @@ const Shapes& smoke_shapes() {
         .parameters = 300,
         .bias_rows = 24,
         .bias_width = 48,
+        .conv2d = {{2, 6, 6, 8, 16, 3, 1, 1}, {2, 6, 6, 8, 16, 4, 2, 1}},
+        .groupnorm = {{2, 36, 32, 32}},
+        .resample = {2, 3, 3, 8},
+        .codebook = {.vectors = 8, .codes = 16, .width = 8},
+        .token_grid = {2, 4, 2},
+        .token_width = 16,
     };
     return shapes;
 }

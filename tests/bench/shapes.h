@@ -2,11 +2,13 @@
 //
 // On the CPU those of the benchmark model (model.cpp) at batch 32: level 0 with 32 sequences of 64 tokens of
 // width 256, level 1 with chunks of 128 sequences of 16 tokens of width 128 (2,048 rows), the pixel level
-// with chunks of 682 pixels of 3 tokens of width 64 (2,046 rows). Sampling has 16 rows.
+// with chunks of 682 pixels of 3 tokens of width 64 (2,046 rows). Sampling has 16 rows. Feature maps are
+// those of vqgan_mini_f4 and of a small discriminator at batch 16, tokens those of nat_mini.
 //
 // On the GPU those of the paper's model of 64x64 images (fractalar_in64: widths 1024, 512, 128) in chunks
 // large enough that a call moves several times what the L2 cache holds, 50 MiB on an H200, and lasts far
-// longer than its launch; what sampling calls with few rows is there with few rows.
+// longer than its launch; what sampling calls with few rows is there with few rows. Feature maps are those of
+// vqgan_f16 and of its discriminator at batch 16, tokens those of autonat_l.
 //
 // The smallest, for tests, are the same list in miniature.
 #pragma once
@@ -16,8 +18,12 @@
 #include <vector>
 
 #include "kernels/attention.h"
+#include "kernels/conv2d.h"
+#include "kernels/groupnorm.h"
 #include "kernels/masked_sequence.h"
 #include "kernels/pixel_sampler.h"
+#include "kernels/resample.h"
+#include "kernels/token_patches.h"
 
 struct LinearShape {
     std::int64_t rows, N, K;
@@ -58,6 +64,15 @@ struct Shapes {
     std::int64_t images, image_size, patch_size;
     std::int64_t parameters;
     std::int64_t bias_rows, bias_width;  // of the gradient of a bias
+
+    std::vector<Conv2dShape> conv2d;
+    std::vector<GroupNormShape> groupnorm;
+    ResampleShape resample;
+    struct {
+        std::int64_t vectors, codes, width;
+    } codebook;
+    TokenGrid token_grid;
+    std::int64_t token_width;
 
     static constexpr std::int64_t channels = 3, vocabulary = 256;
 };

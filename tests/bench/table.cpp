@@ -78,10 +78,10 @@ void Table::job(std::string_view name, double images, double operations, double 
     jobs_.push_back({std::string(name), images, operations, ceiling, timing});
     if (backend_.device == Device::cpu)
         fmt::print(
-            "{:<44}{:8.3f} s best, {:.3f} s median  {:8.1f} GFLOP {:8.1f} GFLOP/s  {:.2f} of {:.1f} (goal "
-            "{:.2f})\n",
-            name, timing.best, timing.median, operations / 1e9, rate / 1e9, rate / ceiling, ceiling / 1e9,
-            goal);
+            "{:<60}{:8.3f} s best, {:.3f} s median  {:8.1f} images/s {:8.1f} GFLOP {:8.1f} GFLOP/s  {:.2f} "
+            "of {:.1f}{}\n",
+            name, timing.best, timing.median, images / timing.best, operations / 1e9, rate / 1e9,
+            rate / ceiling, ceiling / 1e9, goal == 0 ? "" : fmt::format(" (goal {:.2f})", goal));
     else
         fmt::print(
             "{:<72}{:8.3f} s best, {:.3f} s median  {:8.1f} images/s {:8.2f} TFLOP {:8.2f} TFLOP/s  {:.2f} "

@@ -68,3 +68,6 @@ struct JobSizes {
 };
 void bench_training_step(Table& table, const JobSizes& sizes);
 void bench_sampling(Table& table);
+// Of the NAT pipeline: tokenizer, tokenizer_step, nat_step, nat_forward, generation. `paper`: autonat_s and
+// vqgan_f16 on the CPU, too.
+void bench_nat(Table& table, bool paper);

@@ -14,6 +14,35 @@ namespace {
 constexpr std::int64_t C = Shapes::channels, vocabulary = Shapes::vocabulary;
 constexpr float mean[C] = {0.485f, 0.456f, 0.406f}, deviation[C] = {0.229f, 0.224f, 0.225f};
 
+// Of a masked-token transformer: the codes' logits, with label smoothing.
+void add_smoothed_loss(KernelList& list) {
+    const TokenGrid grid = list.shapes().token_grid;
+    const std::int64_t rows = grid.tokens(), codes = list.shapes().codebook.codes;
+    const std::string shape = fmt::format("{} x {}, smoothed", rows, codes);
+    const double count = elements(rows, codes), a = list.activation_bytes();
+    list.add("cross_entropy_forward", shape, Bound::memory, {a * count, 22 * count}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        float* losses = in.floats(rows);
+        const Data logits = in.activations(rows * codes);
+        std::int32_t* targets = in.integers(rows, static_cast<std::int32_t>(codes));
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, cross_entropy_forward, losses, logits, targets, std::int64_t{1},
+                      rows, codes, 0.1f);
+        };
+    });
+    list.add("cross_entropy_forward_backward", shape, Bound::memory, {2 * a * count, 25 * count},
+             [=](Operands& in) {
+                 const LaunchSite on = in.site();
+                 float* losses = in.floats(rows);
+                 const Data logits = in.activations(rows * codes);
+                 std::int32_t* targets = in.integers(rows, static_cast<std::int32_t>(codes));
+                 return [=] {
+                     LAUNCH_ON(on.device, on.stream, cross_entropy_forward_backward, losses, logits, targets,
+                               std::int64_t{1}, rows, codes, 1.0f, 0.1f);
+                 };
+             });
+}
+
 // One channel of all pixels.
 void add_losses(KernelList& list) {
     const std::int64_t pixels = list.shapes().pixels.count;
@@ -40,6 +69,7 @@ void add_losses(KernelList& list) {
                                C, pixels, vocabulary, 1.0f);
                  };
              });
+    add_smoothed_loss(list);
     list.add("sum_accumulate", fmt::format("{}", pixels), Bound::memory,
              {4 * elements(pixels, 1), elements(pixels, 1)}, [=](Operands& in) {
                  const LaunchSite on = in.site();

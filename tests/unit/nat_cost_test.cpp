@@ -49,6 +49,20 @@ TEST_CASE("nat cost: a small decoder by hand") {
     CHECK(decoder_multiply_adds(config, 4) == expected);
 }
 
+TEST_CASE("nat cost: a small encoder by hand") {
+    TokenizerConfig config;
+    config.ch = 32;
+    config.ch_mult = {1, 2};
+    config.num_res_blocks = 1;
+    config.z_channels = config.embed_dim = 16;
+    const double at4 = 16, at8 = 64;                                     // pixels
+    const double expected = at8 * 9 * (3 * 32 + 2 * 32 * 32) +           // in, level 0
+                            at4 * (9 * (32 * 64 + 64 * 64) + 64 * 64) +  // level 1, its shortcut
+                            at4 * 9 * 4 * 64 * 64 +                      // mid
+                            at4 * 64 * 16;
+    CHECK(encoder_multiply_adds(config, 4) == expected);
+}
+
 // Of all conventions, which give 0.2 TFLOP for 4 steps and 0.3 for 8, as published?
 TEST_CASE("nat cost: the published figures count multiply-adds, guidance's rows and the decoder") {
     const GenerationCost cost =

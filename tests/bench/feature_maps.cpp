@@ -1,0 +1,134 @@
+// Feature maps of an image tokenizer: convolutions, bound by arithmetic, and what stands between them, bound
+// by memory.
+#include <fmt/format.h>
+
+#include "kernels/leaky_relu.h"
+#include "tests/bench/kernels.h"
+
+namespace {
+
+std::string text_of(const Conv2dShape& s) {
+    return fmt::format("{} x {} x {}, {} -> {}, {}x{}{}", s.batch, s.height, s.width, s.C, s.N, s.kernel,
+                       s.kernel, s.stride == 1 ? "" : fmt::format(" / {}", s.stride));
+}
+
+void add_conv2d(KernelList& list, const Conv2dShape& shape) {
+    const std::int64_t x_count = shape.rows() * shape.C, y_count = shape.out_rows() * shape.N,
+                       weights = shape.weights();
+    const double a = list.activation_bytes(), maps = static_cast<double>(x_count + y_count),
+                 operations = 2 * elements(shape.out_rows() * shape.N, shape.inner());
+    const Cost cost{a * (maps + static_cast<double>(weights)), operations};
+    list.add("conv2d_forward", text_of(shape), Bound::arithmetic, cost, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data y = in.activations(y_count), x = in.activations(x_count), weight = in.activations(weights),
+                   bias = in.activations(shape.N);
+        float* workspace = in.floats(SIZE_ON(on.device, conv2d_forward_workspace, shape));
+        return [=] { LAUNCH_ON(on.device, on.stream, conv2d_forward, y, workspace, x, weight, bias, shape); };
+    });
+    list.add("conv2d_backward_input", text_of(shape), Bound::arithmetic, cost, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data dx = in.activations(x_count), dy = in.activations(y_count),
+                   weight = in.activations(weights);
+        float* workspace = in.floats(SIZE_ON(on.device, conv2d_backward_input_workspace, shape));
+        return
+            [=] { LAUNCH_ON(on.device, on.stream, conv2d_backward_input, dx, workspace, dy, weight, shape); };
+    });
+    const Cost weight_cost{a * maps + 4 * static_cast<double>(weights), operations};
+    list.add("conv2d_backward_weight", text_of(shape), Bound::arithmetic, weight_cost, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        float *d_weight = in.floats(weights), *d_bias = in.floats(shape.N),
+              *workspace = in.floats(SIZE_ON(on.device, conv2d_backward_weight_workspace, shape));
+        const Data dy = in.activations(y_count), x = in.activations(x_count);
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, conv2d_backward_weight, d_weight, d_bias, workspace, dy, x,
+                      shape);
+        };
+    });
+}
+
+// With swish, as a residual block has it.
+void add_groupnorm(KernelList& list, const GroupNormShape& shape) {
+    constexpr float epsilon = 1e-6f;
+    const auto [images, positions, channels, groups] = shape;
+    const std::string text = fmt::format("{} x {} x {}, swish", images, positions, channels);
+    const std::int64_t total = shape.elements(), statistics = images * groups, width = channels;
+    const double count = static_cast<double>(total), a = list.activation_bytes();
+    list.add("groupnorm_forward", text, Bound::memory, {3 * a * count, 9 * count}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data y = in.activations(total), x = in.activations(total);
+        float *mean = in.floats(statistics), *rstd = in.floats(statistics), *weight = in.floats(width),
+              *bias = in.floats(width),
+              *workspace = in.floats(SIZE_ON(on.device, groupnorm_forward_workspace, shape));
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, groupnorm_forward, y, mean, rstd, workspace, x, weight, bias,
+                      shape, epsilon, Activation::swish);
+        };
+    });
+    list.add("groupnorm_backward", text, Bound::memory, {5 * a * count, 25 * count}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data dx = in.activations(total), dy = in.activations(total), x = in.activations(total);
+        float *mean = in.floats(statistics), *rstd = in.uniforms(statistics), *weight = in.floats(width),
+              *bias = in.floats(width), *dweight = in.floats(width), *dbias = in.floats(width),
+              *workspace = in.floats(SIZE_ON(on.device, groupnorm_backward_workspace, shape));
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, groupnorm_backward, dx, dweight, dbias, workspace, dy, x, weight,
+                      bias, mean, rstd, shape, Activation::swish);
+        };
+    });
+}
+
+void add_resample(KernelList& list) {
+    const ResampleShape shape = list.shapes().resample;
+    const std::int64_t small = shape.B * shape.H * shape.W * shape.C, large = 4 * small;
+    const std::string text = fmt::format("{} x {} x {} x {}", shape.B, shape.H, shape.W, shape.C);
+    const double count = static_cast<double>(small), bytes = 5 * list.activation_bytes() * count;
+    list.add("average_pool_forward", text, Bound::memory, {bytes, 4 * count}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data y = in.activations(small), x = in.activations(large);
+        return [=] { LAUNCH_ON(on.device, on.stream, average_pool_forward, y, x, shape); };
+    });
+    list.add("average_pool_backward", text, Bound::memory, {bytes, count}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data dx = in.activations(large), dy = in.activations(small);
+        return [=] { LAUNCH_ON(on.device, on.stream, average_pool_backward, dx, dy, shape); };
+    });
+    list.add("upsample_forward", text, Bound::memory, {bytes, 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data y = in.activations(large), x = in.activations(small);
+        return [=] { LAUNCH_ON(on.device, on.stream, upsample_forward, y, x, shape); };
+    });
+    list.add("upsample_backward", text, Bound::memory, {bytes, 3 * count}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data dx = in.activations(small), dy = in.activations(large);
+        return [=] { LAUNCH_ON(on.device, on.stream, upsample_backward, dx, dy, shape); };
+    });
+}
+
+// Of the discriminator, as large as the first normalised map.
+void add_leaky_relu(KernelList& list) {
+    constexpr float slope = 0.2f;
+    const std::int64_t total = list.shapes().groupnorm.front().elements();
+    const double count = static_cast<double>(total), a = list.activation_bytes();
+    list.add("leaky_relu_forward", fmt::format("{}", total), Bound::memory, {2 * a * count, count},
+             [=](Operands& in) {
+                 const LaunchSite on = in.site();
+                 const Data y = in.activations(total), x = in.activations(total);
+                 return [=] { LAUNCH_ON(on.device, on.stream, leaky_relu_forward, y, x, slope, total); };
+             });
+    list.add("leaky_relu_backward", fmt::format("{}", total), Bound::memory, {3 * a * count, count},
+             [=](Operands& in) {
+                 const LaunchSite on = in.site();
+                 const Data dx = in.activations(total), dy = in.activations(total), y = in.activations(total);
+                 return
+                     [=] { LAUNCH_ON(on.device, on.stream, leaky_relu_backward, dx, dy, y, slope, total); };
+             });
+}
+
+}  // namespace
+
+void add_feature_maps(KernelList& list) {
+    for (const Conv2dShape& shape : list.shapes().conv2d) add_conv2d(list, shape);
+    for (const GroupNormShape& shape : list.shapes().groupnorm) add_groupnorm(list, shape);
+    add_resample(list);
+    add_leaky_relu(list);
+}
