@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/partition.h"
 #include "kernels/simd.h"
@@ -38,6 +39,8 @@ void with_activation(Activation activation, Body body) {
     if (activation == Activation::leaky_relu) return body(LeakyRelu());
     body(Identity());
 }
+
+constexpr std::int64_t channel_block = 32;
 
 // Slices per image: 64 KiB of x in each, which the second pass still finds in the cache.
 std::int64_t slices_of(const GroupNormShape& shape) {
@@ -122,17 +125,34 @@ void spread(float* to, const float* by_group, const GroupNormShape& shape) {
         std::fill(to + group * width, to + (group + 1) * width, by_group[group]);
 }
 
+// Calls body(first, width) for the channels in blocks. The width of a whole block is a constant, so that its
+// loops have no remainder and what they need per channel stays in registers from row to row.
+template <class Body>
+void for_each_channel_block(std::int64_t C, Body body) {
+    std::int64_t first = 0;
+    for (; first + channel_block <= C; first += channel_block)
+        body(first, std::integral_constant<std::int64_t, channel_block>());
+    if (first < C) body(first, C - first);
+}
+
 template <class F>
-void write_slice(float* y, float* mean, float* scale, const float* x, const float* weight, const float* bias,
-                 std::int64_t rows, std::int64_t C) {
+void write_slice(float* y, const float* mean, const float* rstd, const float* x, const float* weight,
+                 const float* bias, std::int64_t rows, std::int64_t C) {
+    for_each_channel_block(C, [=](std::int64_t first, auto width) {
+        float shift[channel_block], scale[channel_block], offset[channel_block];
+        for (std::int64_t c = 0; c < width; ++c) {
+            shift[c] = mean[first + c];
+            scale[c] = rstd[first + c] * weight[first + c];
+            offset[c] = bias[first + c];
+        }
+        for (std::int64_t row = 0; row < rows; ++row) {
+            const float* from = x + row * C + first;
+            float* to = y + row * C + first;
 #pragma omp simd
-    for (std::int64_t c = 0; c < C; ++c) scale[c] *= weight[c];
-    for (std::int64_t row = 0; row < rows; ++row) {
-        const float* from = x + row * C;
-        float* to = y + row * C;
-#pragma omp simd
-        for (std::int64_t c = 0; c < C; ++c) to[c] = F::value((from[c] - mean[c]) * scale[c] + bias[c]);
-    }
+            for (std::int64_t c = 0; c < width; ++c)
+                to[c] = F::value((from[c] - shift[c]) * scale[c] + offset[c]);
+        }
+    });
 }
 
 // The parts of one slice of the backward pass, [4, C].
@@ -142,23 +162,34 @@ struct BackwardPart {
     float *h_n, *h, *mean, *rstd;
 };
 
+// Leaves h in dx, which may be dy.
 template <class F>
-void sum_backward_slice(const BackwardPart& part, const float* dy, const float* x, const float* weight,
-                        const float* bias, std::int64_t rows, std::int64_t C) {
-    float *h_n = part.h_n, *h = part.h;
-    const float *mean = part.mean, *rstd = part.rstd;
-    std::fill(h_n, h_n + C, 0.0f);
-    std::fill(h, h + C, 0.0f);
-    for (std::int64_t row = 0; row < rows; ++row) {
-        const float *from = x + row * C, *gradient = dy + row * C;
-#pragma omp simd
-        for (std::int64_t c = 0; c < C; ++c) {
-            const float n = (from[c] - mean[c]) * rstd[c];
-            const float here = gradient[c] * F::slope(n * weight[c] + bias[c]);
-            h_n[c] += here * n;
-            h[c] += here;
+void sum_backward_slice(float* dx, const BackwardPart& part, const float* dy, const float* x,
+                        const float* weight, const float* bias, std::int64_t rows, std::int64_t C) {
+    for_each_channel_block(C, [=](std::int64_t first, auto width) {
+        float h_n[channel_block] = {}, h[channel_block] = {}, shift[channel_block], scale[channel_block],
+              factor[channel_block], offset[channel_block];
+        for (std::int64_t c = 0; c < width; ++c) {
+            shift[c] = part.mean[first + c];
+            scale[c] = part.rstd[first + c];
+            factor[c] = weight[first + c];
+            offset[c] = bias[first + c];
         }
-    }
+        for (std::int64_t row = 0; row < rows; ++row) {
+            const float *from = x + row * C + first, *gradient = dy + row * C + first;
+            float* to = dx + row * C + first;
+#pragma omp simd
+            for (std::int64_t c = 0; c < width; ++c) {
+                const float n = (from[c] - shift[c]) * scale[c];
+                const float here = gradient[c] * F::slope(n * factor[c] + offset[c]);
+                to[c] = here;
+                h_n[c] += here * n;
+                h[c] += here;
+            }
+        }
+        std::copy(h_n, h_n + width, part.h_n + first);
+        std::copy(h, h + width, part.h + first);
+    });
 }
 
 // The means over each group of one image of h weight n and of h weight: means [2, G].
@@ -178,21 +209,28 @@ void finish_backward_image(float* means, const float* parts, const float* weight
     }
 }
 
-// `part` now holds the means over groups of h weight n and h weight in the place of its sums.
-template <class F>
-void write_backward_slice(float* dx, const BackwardPart& part, const float* dy, const float* x,
-                          const float* weight, const float* bias, std::int64_t rows, std::int64_t C) {
-    const float *mean_gn = part.h_n, *mean_g = part.h, *mean = part.mean, *rstd = part.rstd;
-    for (std::int64_t row = 0; row < rows; ++row) {
-        const float *from = x + row * C, *gradient = dy + row * C;
-        float* to = dx + row * C;
-#pragma omp simd
-        for (std::int64_t c = 0; c < C; ++c) {
-            const float n = (from[c] - mean[c]) * rstd[c];
-            const float g = gradient[c] * F::slope(n * weight[c] + bias[c]) * weight[c];
-            to[c] = rstd[c] * (g - mean_g[c] - n * mean_gn[c]);
+// `part` now holds the means over groups of h weight n and h weight in the place of its sums, and dx holds h:
+//
+//   dx = rstd weight h - rstd mean(h weight) - (x - mean) rstd^2 mean(h weight n)
+void write_backward_slice(float* dx, const BackwardPart& part, const float* x, const float* weight,
+                          std::int64_t rows, std::int64_t C) {
+    for_each_channel_block(C, [=](std::int64_t first, auto width) {
+        float shift[channel_block], factor[channel_block], slope[channel_block], offset[channel_block];
+        for (std::int64_t c = 0; c < width; ++c) {
+            const float rstd = part.rstd[first + c];
+            shift[c] = part.mean[first + c];
+            factor[c] = rstd * weight[first + c];
+            slope[c] = rstd * rstd * part.h_n[first + c];
+            offset[c] = rstd * part.h[first + c];
         }
-    }
+        for (std::int64_t row = 0; row < rows; ++row) {
+            const float* from = x + row * C + first;
+            float* to = dx + row * C + first;
+#pragma omp simd
+            for (std::int64_t c = 0; c < width; ++c)
+                to[c] = factor[c] * to[c] - offset[c] - (from[c] - shift[c]) * slope[c];
+        }
+    });
 }
 
 }  // namespace
@@ -229,8 +267,8 @@ static void backward(float* dx, float* dweight, float* dbias, float* workspace, 
         const BackwardPart sums(memory, C);
         spread(sums.mean, mean + part.image * G, shape);
         spread(sums.rstd, rstd + part.image * G, shape);
-        sum_backward_slice<F>(sums, dy + part.begin * C, x + part.begin * C, weight, bias,
-                              part.end - part.begin, C);
+        sum_backward_slice<F>(dx + part.begin * C, sums, dy + part.begin * C, x + part.begin * C, weight,
+                              bias, part.end - part.begin, C);
     });
     add_slices(dweight, workspace, 4 * C, shape.images * slices, C);
     add_slices(dbias, workspace + C, 4 * C, shape.images * slices, C);
@@ -241,8 +279,8 @@ static void backward(float* dx, float* dweight, float* dbias, float* workspace, 
         const BackwardPart by_channel(memory, C);
         spread(by_channel.h_n, means + part.image * 2 * G, shape);
         spread(by_channel.h, means + part.image * 2 * G + G, shape);
-        write_backward_slice<F>(dx + part.begin * C, by_channel, dy + part.begin * C, x + part.begin * C,
-                                weight, bias, part.end - part.begin, C);
+        write_backward_slice(dx + part.begin * C, by_channel, x + part.begin * C, weight,
+                             part.end - part.begin, C);
     });
 }
 

@@ -18,7 +18,8 @@ std::string amount(double value, std::string_view unit) {
     constexpr std::string_view prefixes[] = {"", "k", "M", "G", "T"};
     int prefix = 0;
     for (; value >= 999.5 && prefix < 4; ++prefix) value /= 1000;
-    return fmt::format("{} {}{}", three_digits(value), prefixes[prefix], unit);
+    const std::string with_prefix = fmt::format("{}{}", prefixes[prefix], unit);
+    return three_digits(value) + (with_prefix.empty() ? "" : " " + with_prefix);
 }
 
 }  // namespace

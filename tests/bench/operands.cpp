@@ -3,6 +3,8 @@
 #include <random>
 
 #include "kernels/bf16.h"
+#include "kernels/philox.h"
+#include "kernels/token_draw.h"
 #include "tests/bench/kernels.h"
 
 namespace {
@@ -45,6 +47,8 @@ T* Operands::repeated(const std::vector<T>& pattern, std::int64_t count) {
 }
 template std::int32_t* Operands::repeated(const std::vector<std::int32_t>&, std::int64_t);
 template std::uint8_t* Operands::repeated(const std::vector<std::uint8_t>&, std::int64_t);
+template PhiloxKey* Operands::repeated(const std::vector<PhiloxKey>&, std::int64_t);
+template DecodingStep* Operands::repeated(const std::vector<DecodingStep>&, std::int64_t);
 
 float* Operands::floats(std::int64_t count) {
     return repeated(random_floats(), count);
