@@ -1,8 +1,9 @@
 // A rectifier that lets a part of the negative through:
 //
-//   y = x where x > 0, slope x elsewhere        dx = dy where y > 0, slope dy elsewhere        0 < slope < 1
+//   y = x where x > 0, slope x elsewhere        dx = dy where y > 0, slope dy elsewhere        0 <= slope < 1
 //
-// y has the sign of x, so that the backward pass needs y alone, which the next layer keeps anyway.
+// y is positive where x is, so that the backward pass needs y alone, which the next layer keeps anyway. With
+// slope 0 it is the plain rectifier, ReLU.
 // Source: Maas, Hannun, Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models" (ICML 2013).
 #pragma once
 

@@ -4,6 +4,7 @@
 
 #include "kernels/adaptive_weight.h"
 #include "kernels/conv2d.h"
+#include "kernels/feature_distance.h"
 #include "kernels/gather.h"
 #include "kernels/l1_loss.h"
 #include "kernels/leaky_relu.h"
@@ -42,7 +43,7 @@ void add_squared_norm(Tape& tape, NodeId y, const Tensor& input, const Conv2dSha
 }  // namespace
 
 Tensor leaky_relu(Tape& tape, const Tensor& x, float slope) {
-    require(slope > 0 && slope < 1, "leaky_relu: a slope outside of (0, 1)");
+    require(slope >= 0 && slope < 1, "leaky_relu: a slope outside of [0, 1)");
     const Tensor y = tape.create(x.rows(), x.width(), true, tape.element(x.node()));
     LAUNCH(tape, leaky_relu_forward, tape.data(y), tape.data(x), slope, tape.elements(y.node()));
     if (tape.recording())
@@ -67,6 +68,22 @@ void l1_loss(Tape& tape, const Tensor& x, const Tensor& target, float scale, con
     if (tape.recording())
         write_gradient(tape, x.node(), [&](auto gradient) {
             LAUNCH(tape, l1_loss_backward, gradient(), tape.data(x), tape.value(target), scale, count);
+        });
+}
+
+void feature_distance(Tape& tape, const Tensor& x, const Tensor& target, const Parameter& weight,
+                      double factor, float scale, const Tensor& total) {
+    require(target.rows() == x.rows() && target.width() == x.width() && weight.count == x.width(),
+            "feature_distance: a target of another shape, or a weight of other channels");
+    {
+        const Tensor workspace = double_scratch(tape, SIZE_ON(tape.device(), feature_distance_workspace));
+        LAUNCH(tape, feature_distance_accumulate, tape.value<double>(total), tape.value<double>(workspace),
+               tape.data(x), tape.data(target), weight.value, factor, x.rows(), x.width());
+    }
+    if (tape.recording())
+        write_gradient(tape, x.node(), [&](auto gradient) {
+            LAUNCH(tape, feature_distance_backward, gradient(), tape.data(x), tape.data(target), weight.value,
+                   scale * static_cast<float>(factor), x.rows(), x.width());
         });
 }
 

@@ -1,5 +1,5 @@
-// Operations of adversarial training: the discriminator's activation, losses, and the weight between two
-// losses. Those that have a sum to give add it to `total`, double [1, 1]; means and weights are the caller's
+// Operations of training against losses other than a model's own: the discriminator's activation, losses, and
+// the weight between two losses. Those that have a sum to give add it to `total`, double [1, 1]; means and weights are the caller's
 // `scale`. While the tape records, a loss leaves the gradient of scale * total in its input at once, added to
 // what is there.
 #pragma once
@@ -9,11 +9,15 @@
 #include "runtime/parameters.h"
 #include "runtime/tape.h"
 
-// x where positive, slope * x elsewhere, 0 < slope < 1.
+// x where positive, slope * x elsewhere, 0 <= slope < 1; slope 0 is ReLU.
 Tensor leaky_relu(Tape& tape, const Tensor& x, float slope);
 
 // sum |x - target|, target fp32 of x's shape.
 void l1_loss(Tape& tape, const Tensor& x, const Tensor& target, float scale, const Tensor& total);
+// factor sum weight (x / |x| - target / |target|)^2, norms over channels: kernels/feature_distance.h. Maps x
+// and target [B * H * W, C] of one type, weight [C] float.
+void feature_distance(Tape& tape, const Tensor& x, const Tensor& target, const Parameter& weight,
+                      double factor, float scale, const Tensor& total);
 // The hinge loss of a discriminator's logits, or the generator's (kernels/adversarial_loss.h).
 void adversarial_loss(Tape& tape, const Tensor& logits, AdversarialTerm term, float scale,
                       const Tensor& total);

@@ -20,3 +20,7 @@ MapSize convolved(MapSize size, std::int64_t kernel, std::int64_t stride, std::i
 // kernel among them.
 Tensor conv2d(Tape& tape, const Tensor& x, MapSize size, const Parameter& weight, const Parameter* bias,
               std::int64_t stride, std::int64_t padding);
+// The same with a weight and bias that are given and not learnt: they get no gradient, and x is not kept for
+// it.
+Tensor frozen_conv2d(Tape& tape, const Tensor& x, MapSize size, const Parameter& weight,
+                     const Parameter* bias, std::int64_t stride, std::int64_t padding);

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "kernels/max_pool.h"
 #include "kernels/resample.h"
 #include "runtime/gradients.h"
 #include "runtime/launch.h"
@@ -57,6 +58,23 @@ Tensor average_pool(Tape& tape, const Tensor& x, MapSize size) {
             if (!tape.has_gradient(y)) return;
             write_gradient(tape, x, [&](auto target) {
                 LAUNCH(tape, average_pool_backward, target(), tape.gradient_data(y), shape);
+            });
+        });
+    return y;
+}
+
+Tensor max_pool(Tape& tape, const Tensor& x, MapSize size) {
+    require(size.height >= 2 && size.width >= 2 && x.rows() % (size.height * size.width) == 0,
+            "max_pool: x is not of maps of 2 x 2 or larger");
+    const MaxPoolShape shape{x.rows() / (size.height * size.width), size.height, size.width, x.width()};
+    const Tensor y = tape.create(shape.B * shape.out_height() * shape.out_width(), x.width(), true,
+                                 tape.element(x.node()));
+    LAUNCH(tape, max_pool_forward, tape.data(y), tape.data(x), shape);
+    if (tape.recording())
+        tape.record({x.node(), y.node()}, {x.node()}, [&tape, x = x.node(), y = y.node(), shape] {
+            if (!tape.has_gradient(y)) return;
+            write_gradient(tape, x, [&](auto target) {
+                LAUNCH(tape, max_pool_backward, target(), tape.gradient_data(y), tape.data(x), shape);
             });
         });
     return y;

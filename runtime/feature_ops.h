@@ -16,6 +16,8 @@ Tensor groupnorm(Tape& tape, const Tensor& x, std::int64_t positions, const Para
 
 // Means of 2 x 2 positions: maps of an even size -> maps of half of it.
 Tensor average_pool(Tape& tape, const Tensor& x, MapSize size);
+// The largest of 2 x 2 positions: maps of `size` -> maps of half of it, rounded down, at least 1 x 1.
+Tensor max_pool(Tape& tape, const Tensor& x, MapSize size);
 // Nearest neighbour: maps of `size` -> maps of twice that.
 Tensor upsample_nearest(Tape& tape, const Tensor& x, MapSize size);
 

@@ -32,9 +32,27 @@ Input away_from(Input input, float corner) {
 
 }  // namespace
 
-GRADIENT_TEST("gradient: leaky_relu") {
-    Check(device, {away_from({3, 5, 1}, 0)}, nullptr,
-          weighted_sum([](Tape& tape, std::span<const Tensor> in) { return leaky_relu(tape, in[0], 0.2f); }))
+GRADIENT_TEST("gradient: leaky_relu, and ReLU") {
+    for (const float slope : {0.2f, 0.0f}) {
+        CAPTURE(slope);
+        Check(device, {away_from({3, 5, 1}, 0)}, nullptr,
+              weighted_sum(
+                  [=](Tape& tape, std::span<const Tensor> in) { return leaky_relu(tape, in[0], slope); }))
+            .run();
+    }
+}
+
+GRADIENT_TEST("gradient: feature_distance") {
+    const Input target(4, 5, 2);
+    Parameters parameters;
+    const Parameter& weight = parameters.add("weight", {1, 5, 1, 1}, Init::fan_in);
+    parameters.allocate(device, false);
+    parameters.initialize(4);
+    Check(device, {{4, 5, 1}}, nullptr,
+          scaled_total([&](Tape& tape, std::span<const Tensor> in, const Tensor& total) {
+              feature_distance(tape, in[0], constant(tape, 4, target.values), weight, 0.5,
+                               static_cast<float>(scale), total);
+          }))
         .run();
 }
 

@@ -33,6 +33,19 @@ GRADIENT_TEST("gradient: conv2d") {
         }
 }
 
+GRADIENT_TEST("gradient: frozen_conv2d is conv2d whose weights need no gradient") {
+    const MapSize size{4, 3};
+    Parameters parameters;
+    const Parameter &weight = parameters.add("weight", {3, 2, 3, 3}, Init::normal),
+                    &bias = parameters.add("bias", {3}, Init::normal);
+    parameters.allocate(device, false);
+    parameters.initialize(3);
+    Check(device, {{2 * 12, 2, 1}}, nullptr, weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
+              return frozen_conv2d(tape, in[0], size, weight, &bias, 1, 1);
+          }))
+        .run();
+}
+
 TEST_CASE("conv2d refuses shapes that do not fit") {
     Parameters parameters;
     const Parameter& weight = parameters.add("weight", {2, 3, 4, 4}, Init::normal);

@@ -38,6 +38,20 @@ GRADIENT_TEST("gradient: average_pool, upsample_nearest, add_maps") {
         .run();
 }
 
+GRADIENT_TEST("gradient: max_pool, of an odd size too") {
+    for (const MapSize size : {MapSize{4, 6}, MapSize{5, 3}}) {
+        Input x(2 * size.height * size.width, 3, 2);
+        // Numbers far enough apart that no step changes which is the largest.
+        for (std::size_t i = 0; i < x.values.size(); ++i)
+            x.values[i] = static_cast<float>(i * 37 % x.values.size()) / 8 - 5;
+        CAPTURE(size.width);
+        Check(device, {x}, nullptr, weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
+                  return max_pool(tape, in[0], size);
+              }))
+            .run();
+    }
+}
+
 GRADIENT_TEST("gradient: a 1 x 1 convolution of maps is linear") {
     Parameters parameters;
     const Parameter& weight = parameters.add("weight", {4, 3, 1, 1}, Init::fan_in);
