@@ -78,31 +78,13 @@ void draw_tokens(std::uint8_t* to, const std::int32_t* codes, std::int64_t chann
                     code_colour(codes[y / f * side + x / f])[static_cast<std::size_t>(c)];
 }
 
-struct Quality {
-    double noise = 0, similarity = 0;  // means over pictures, dB for the first
-};
-
-Quality measure(const Pictures& pictures, const std::vector<std::uint8_t>& drawn, std::int64_t channels) {
-    const auto bytes = static_cast<std::size_t>(channels * pictures.size * pictures.size),
-               n = drawn.size() / bytes;
-    Quality quality;
-    for (std::size_t i = 0; i < n; ++i) {
-        const std::span<const std::uint8_t> a(pictures.pixels.data() + i * bytes, bytes),
-            b(drawn.data() + i * bytes, bytes);
-        quality.noise += peak_signal_to_noise(a, b) / static_cast<double>(n);
-        if (pictures.size >= similarity_window)
-            quality.similarity +=
-                structural_similarity(a, b, channels, pictures.size, pictures.size) / static_cast<double>(n);
-    }
-    return quality;
-}
-
-// Three in a row: a picture, its tokens, its reconstruction.
+// Three in a row: a picture, its tokens, its reconstruction; the first of them only.
 Image side_by_side(const Pictures& pictures, const std::vector<std::int32_t>& codes,
                    const std::vector<std::uint8_t>& drawn, std::int64_t channels, const ImageCodec& codec) {
+    constexpr std::size_t most_shown = 64;
     const auto bytes = static_cast<std::size_t>(channels * pictures.size * pictures.size),
-               n = drawn.size() / bytes;
-    std::vector<std::uint8_t> all(3 * drawn.size());
+               n = std::min(most_shown, drawn.size() / bytes);
+    std::vector<std::uint8_t> all(3 * n * bytes);
     for (std::size_t i = 0; i < n; ++i) {
         std::uint8_t* row = all.data() + 3 * i * bytes;
         std::copy_n(pictures.pixels.data() + i * bytes, bytes, row);
@@ -130,12 +112,11 @@ void run_job(const ReconstructJob& job) {
     const std::vector<std::uint8_t> drawn = codec.decode(codes);
     write_png(job.out, side_by_side(pictures, codes, drawn, config.in_channels, codec));
 
-    std::vector<std::int64_t> counts(static_cast<std::size_t>(config.n_embed));
-    for (const std::int32_t code : codes) ++counts[static_cast<std::size_t>(code)];
-    const Quality quality = measure(pictures, drawn, config.in_channels);
+    const ReconstructionQuality quality =
+        reconstruction_quality(pictures.pixels, drawn, config.in_channels, pictures.size);
     fmt::print("{}: {} {} of {}x{}, {} tokens each, perplexity {:.1f}, PSNR {:.2f} dB{}\n", job.out, n,
                n == 1 ? "picture" : "pictures", pictures.size, pictures.size, codec.tokens(),
-               codebook_perplexity(counts), quality.noise,
+               codebook_perplexity(code_counts(codes, config.n_embed)), quality.noise,
                pictures.size >= similarity_window ? fmt::format(", SSIM {:.4f}", quality.similarity) : "");
 }
 
@@ -165,9 +146,9 @@ void add_reconstruct_job(CLI::App& app) {
         ->capture_default_str()
         ->check(CLI::NonNegativeNumber)
         ->needs(data);
-    command->add_option("--count", job->count, "Pictures of the packed file")
+    command->add_option("--count", job->count, "Pictures of the packed file; the first 64 are shown")
         ->capture_default_str()
-        ->check(CLI::Range(1, 4096))
+        ->check(CLI::PositiveNumber)
         ->needs(data);
     command->add_option("--batch", job->batch, "Pictures at once")
         ->capture_default_str()

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "data/baselines.h"
 #include "data/sheet.h"
@@ -10,11 +9,9 @@
 #include "models/metrics/likelihood.h"
 #include "runtime/comm.h"
 #include "runtime/error.h"
-#include "runtime/profile.h"
 #include "train/fractal_trainer.h"
 #include "train/jobs.h"
 #include "train/run_flags.h"
-#include "train/stop_signals.h"
 
 namespace {
 
@@ -153,14 +150,6 @@ class Evaluation {
     std::unique_ptr<FractalSampler> sampler_;
 };
 
-std::string config_json(const FractalConfig& config, const TrainingSettings& settings,
-                        const PackedFile& data) {
-    const nlohmann::ordered_json json{{"model", nlohmann::ordered_json::parse(to_json(config))},
-                                      {"training", nlohmann::ordered_json::parse(to_json(settings))},
-                                      {"data", {{"images", data.count()}, {"size", data.size()}}}};
-    return json.dump(2) + "\n";
-}
-
 class FractalRun : public TrainingRun {
   public:
     FractalRun(FractalTrainer& trainer, const PackedFile& data, Evaluation& evaluation)
@@ -210,6 +199,7 @@ Recipe recipe_of(const FractalConfig& config, bool paper) {
 const RecipeWords recipe_words{
     .steps = "2000; paper's presets: 800 epochs",
     .batch = "32; paper's presets: 2048 on all together",
+    .accumulation = "1",
     .learning_rate =
         "5e-3 sqrt(images per update / 32), times 128 / width for wider models; paper's presets: "
         "by --blr",
@@ -225,24 +215,17 @@ const RecipeWords recipe_words{
 
 void train_in_folder(const FractalJob& job, const Comm& comm, FractalTrainer& trainer, const PackedFile& data,
                      Evaluation& evaluation) {
-    RunFolder folder(job.run.out, comm.rank() == 0);
     FractalRun run(trainer, data, evaluation);
     trainer.start();
-    if (!resume_newest(run, comm, folder)) {
-        if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
-        folder.write_config(config_json(trainer.model().config(), trainer.settings(), data));
-    } else {
-        fmt::print("continuing {} after step {}\n", job.run.out, trainer.steps_done());
-    }
-    fmt::print("{} parameters, {} images, {} steps of {} images, {:.0f} MiB planned{}\n",
-               trainer.model().parameters().count(), data.count(), trainer.settings().steps,
-               trainer.settings().images_per_step(),
-               static_cast<double>(trainer.state_bytes() + trainer.plan().bytes) / 0x1p20,
-               comm.ranks() > 1 ? fmt::format(" on each of {} ranks", comm.ranks()) : "");
-    stop_signals::finish_step_first();
-    if (job.run.profile) start_profile();
-    train(run, job.run.loop(trainer.settings()), comm, folder);
-    if (job.run.profile) fmt::print("{}", profile_table());
+    train_in_folder(run, job.run, trainer.settings(), comm,
+                    {.model = to_json(trainer.model().config()),
+                     .data = fmt::format(R"({{"images": {}, "size": {}}})", data.count(), data.size()),
+                     .parameters = trainer.model().parameters().count(),
+                     .images = data.count(),
+                     .planned_bytes = trainer.state_bytes() + trainer.plan().bytes},
+                    [&] {
+                        if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
+                    });
 }
 
 void run_job(const FractalJob& job, const Comm& comm) {

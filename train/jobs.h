@@ -6,4 +6,5 @@
 class Comm;
 
 void add_fractal_job(CLI::App& app, const Comm& comm);
+void add_tokenizer_job(CLI::App& app, const Comm& comm);
 void add_nat_job(CLI::App& app, const Comm& comm);

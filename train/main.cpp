@@ -10,6 +10,7 @@ int main(int argument_count, char** arguments) {
     CLI::App app("Trains generative image models. A run is a folder; starting it again continues it.");
     app.require_subcommand(1);
     add_fractal_job(app, comm);
+    add_tokenizer_job(app, comm);
     add_nat_job(app, comm);
     return comm.finish(run_program(app, argument_count, arguments,
                                    [&](const std::exception& error) { comm.report(error.what()); }));

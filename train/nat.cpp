@@ -2,16 +2,13 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "runtime/comm.h"
 #include "runtime/error.h"
-#include "runtime/profile.h"
 #include "train/jobs.h"
 #include "train/nat_sheet.h"
 #include "train/nat_trainer.h"
 #include "train/run_flags.h"
-#include "train/stop_signals.h"
 
 namespace {
 
@@ -103,8 +100,8 @@ class NatRun : public TrainingRun {
     NatSheet* sheet_;
 };
 
-// Presets of the paper carry the paper's recipe (Ni et al. 2024, appendix), which decays every parameter;
-// other models one that learns within minutes.
+// Presets of the paper carry the paper's recipe (Ni et al. 2024), which decays every parameter; for the
+// length, which the paper leaves open, it takes 500,000 updates; other models one that learns within minutes.
 Recipe recipe_of(const NatConfig& config, bool paper) {
     Recipe recipe;
     recipe.label_drop = 0.15f;
@@ -136,6 +133,7 @@ Recipe recipe_of(const NatConfig& config, bool paper) {
 const RecipeWords recipe_words{
     .steps = "2000; paper's presets: 500000",
     .batch = "32; paper's presets: 2048 on all together",
+    .accumulation = "1",
     .learning_rate =
         "2e-3 sqrt(images per update / 32), times 128 / width for wider models; paper's presets: 4e-4",
     .base_learning_rate = "none",
@@ -171,37 +169,22 @@ void print_plan(NatTrainer& trainer) {
     fmt::print("{:<28}{:>10.1f} MiB\n", "together", mebibytes(trainer.state_bytes() + trainer.plan().bytes));
 }
 
-std::string config_json(const NatConfig& config, const TrainingSettings& settings, const TokenFile& tokens) {
-    const TokenFormat& format = tokens.format();
-    const nlohmann::ordered_json json{{"model", nlohmann::ordered_json::parse(to_json(config))},
-                                      {"training", nlohmann::ordered_json::parse(to_json(settings))},
-                                      {"tokens",
-                                       {{"images", tokens.count()},
-                                        {"downsampling", format.downsampling},
-                                        {"tokenizer", fmt::format("{:08x}", format.fingerprint)}}}};
-    return json.dump(2) + "\n";
-}
-
 void train_in_folder(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile& tokens,
                      const TokenFile* validation, NatSheet* sheet) {
-    RunFolder folder(job.run.out, comm.rank() == 0);
     NatRun run(job, comm, trainer, validation, sheet);
     trainer.start();
-    if (!resume_newest(run, comm, folder)) {
-        if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
-        folder.write_config(config_json(trainer.model().config(), trainer.settings(), tokens));
-    } else {
-        fmt::print("continuing {} after step {}\n", job.run.out, trainer.steps_done());
-    }
-    fmt::print("{} parameters, {} images, {} steps of {} images, {:.0f} MiB planned{}\n",
-               trainer.model().parameters().count(), tokens.count(), trainer.settings().steps,
-               trainer.settings().images_per_step(),
-               static_cast<double>(trainer.state_bytes() + trainer.plan().bytes) / 0x1p20,
-               comm.ranks() > 1 ? fmt::format(" on each of {} ranks", comm.ranks()) : "");
-    stop_signals::finish_step_first();
-    if (job.run.profile) start_profile();
-    train(run, job.run.loop(trainer.settings()), comm, folder);
-    if (job.run.profile) fmt::print("{}", profile_table());
+    train_in_folder(
+        run, job.run, trainer.settings(), comm,
+        {.model = to_json(trainer.model().config()),
+         .data = fmt::format(R"({{"images": {}, "downsampling": {}, "tokenizer": "{:08x}"}})", tokens.count(),
+                             tokens.format().downsampling, tokens.format().fingerprint),
+         .data_key = "tokens",
+         .parameters = trainer.model().parameters().count(),
+         .images = tokens.count(),
+         .planned_bytes = trainer.state_bytes() + trainer.plan().bytes},
+        [&] {
+            if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
+        });
 }
 
 void run_nat(const NatJob& job, const Comm& comm) {

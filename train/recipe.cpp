@@ -131,7 +131,7 @@ void add_training_flags(CLI::App& app, TrainingFlags& flags, const RecipeWords& 
     add("--steps", flags.steps, "Updates of the weights", defaults.steps);
     app.add_option("--epochs", flags.epochs, "The same in passes over the data");
     add("--batch", flags.batch, "Images at once, on each rank", defaults.batch);
-    app.add_option("--accumulation", flags.accumulation, "Batches per update (default 1)");
+    add("--accumulation", flags.accumulation, "Batches per update", defaults.accumulation);
     add("--lr", flags.learning_rate, "Peak learning rate", defaults.learning_rate);
     add("--blr", flags.base_learning_rate, "Peak learning rate per 256 images of an update",
         defaults.base_learning_rate);

@@ -67,8 +67,8 @@ void require_range(std::string_view flag, double value, double low, double high)
 
 // What --help says of a flag's default; empty: the flag means nothing to the model and is left out.
 struct RecipeWords {
-    std::string steps, batch, learning_rate, base_learning_rate, warmup, schedule, clip, weight_decay,
-        dropout, label_drop, ema, flip;
+    std::string steps, batch, accumulation, learning_rate, base_learning_rate, warmup, schedule, clip,
+        weight_decay, dropout, label_drop, ema, flip;
 };
 void add_training_flags(CLI::App& app, TrainingFlags& flags, const RecipeWords& defaults);
 

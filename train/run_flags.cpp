@@ -1,6 +1,22 @@
 #include "train/run_flags.h"
 
+#include <nlohmann/json.hpp>
+
 #include "runtime/error.h"
+#include "runtime/profile.h"
+#include "train/stop_signals.h"
+
+namespace {
+
+std::string config_json(const RunDescription& description, const TrainingSettings& settings) {
+    const auto parse = [](const std::string& json) { return nlohmann::ordered_json::parse(json); };
+    const nlohmann::ordered_json json{{"model", parse(description.model)},
+                                      {"training", parse(to_json(settings))},
+                                      {description.data_key, parse(description.data)}};
+    return json.dump(2) + "\n";
+}
+
+}  // namespace
 
 RankRule RunFlags::ranks(const Comm& comm) const {
     if (!(bucket > 0 && bucket <= 4096))
@@ -26,6 +42,26 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
         ->capture_default_str();
     app.add_flag("--plan", flags.plan, "Print the memory the run would take, and stop");
     app.add_flag("--profile", flags.profile, "Print the time of each kernel at the end");
+}
+
+void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSettings& settings,
+                     const Comm& comm, const RunDescription& description,
+                     const std::function<void()>& initialise) {
+    RunFolder folder(flags.out, comm.rank() == 0);
+    if (!resume_newest(run, comm, folder)) {
+        initialise();
+        folder.write_config(config_json(description, settings));
+    } else {
+        fmt::print("continuing {} after step {}\n", flags.out, run.steps_done());
+    }
+    fmt::print("{} parameters, {} images, {} steps of {} images, {:.0f} MiB planned{}\n",
+               description.parameters, description.images, settings.steps, settings.images_per_step(),
+               static_cast<double>(description.planned_bytes) / 0x1p20,
+               comm.ranks() > 1 ? fmt::format(" on each of {} ranks", comm.ranks()) : "");
+    stop_signals::finish_step_first();
+    if (flags.profile) start_profile();
+    train(run, flags.loop(settings), comm, folder);
+    if (flags.profile) fmt::print("{}", profile_table());
 }
 
 void require_memory(const MemoryNeed& need, Device device, const Comm& comm) {

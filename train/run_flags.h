@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "runtime/backend_flags.h"
@@ -25,6 +26,19 @@ struct RunFlags {
 };
 
 void add_run_flags(CLI::App& app, RunFlags& flags);
+
+// What a run's folder and its first line say of it.
+struct RunDescription {
+    std::string model, data;  // JSON objects for config.json, the latter under `data_key`
+    std::string data_key = "data";
+    std::int64_t parameters = 0, images = 0;
+    std::size_t planned_bytes = 0;
+};
+// Continues the run in its folder, or starts it there after `initialise`, and trains to its end. Its memory
+// is reserved.
+void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSettings& settings,
+                     const Comm& comm, const RunDescription& description,
+                     const std::function<void()>& initialise);
 
 // Ranks on the same processor share its memory. All look before any takes its part, and throw Error if the
 // run does not fit.

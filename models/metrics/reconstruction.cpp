@@ -120,3 +120,30 @@ double codebook_perplexity(std::span<const std::int64_t> counts) {
         }
     return std::exp(entropy);
 }
+
+std::vector<std::int64_t> code_counts(std::span<const std::int32_t> codes, std::int64_t codebook_size) {
+    std::vector<std::int64_t> counts(static_cast<std::size_t>(codebook_size));
+    for (const std::int32_t code : codes) {
+        if (code < 0 || code >= codebook_size) throw std::logic_error("code_counts: not in the codebook");
+        ++counts[static_cast<std::size_t>(code)];
+    }
+    return counts;
+}
+
+ReconstructionQuality reconstruction_quality(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b,
+                                             std::int64_t channels, std::int64_t size) {
+    const auto bytes = static_cast<std::size_t>(channels * size * size);
+    if (a.empty() || a.size() != b.size() || a.size() % bytes != 0)
+        throw std::logic_error("reconstruction_quality: not as many pictures of this size in both");
+    const std::size_t n = a.size() / bytes;
+    ReconstructionQuality sum;
+    for (std::size_t i = 0; i < a.size(); ++i) sum.difference += std::abs(a[i] - b[i]) / 255.0;
+    for (std::size_t i = 0; i < n; ++i) {
+        const auto one = a.subspan(i * bytes, bytes), other = b.subspan(i * bytes, bytes);
+        sum.noise += peak_signal_to_noise(one, other);
+        sum.similarity += size >= similarity_window ? structural_similarity(one, other, channels, size, size)
+                                                    : std::nan("");
+    }
+    const auto pictures = static_cast<double>(n);
+    return {sum.difference / static_cast<double>(a.size()), sum.noise / pictures, sum.similarity / pictures};
+}

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 // Peak signal-to-noise ratio in dB: 10 log10(255^2 / mean squared error), infinite for equal pictures. Throws
 // std::logic_error for none or for different numbers of pixels.
@@ -24,3 +25,16 @@ double structural_similarity(std::span<const std::uint8_t> a, std::span<const st
 // exp of the entropy of how often each code occurs, `counts` [K]: K where all occur equally often, 1 where
 // one does. Throws std::logic_error if none does.
 double codebook_perplexity(std::span<const std::int64_t> counts);
+
+// How often each code occurs: [codebook_size]. Throws std::logic_error for codes outside of the codebook.
+std::vector<std::int64_t> code_counts(std::span<const std::int32_t> codes, std::int64_t codebook_size);
+
+// Means over pictures.
+struct ReconstructionQuality {
+    double difference = 0;  // |a - b|, of pixels in [0, 1]
+    double noise = 0;       // peak signal-to-noise ratio in dB
+    double similarity = 0;  // structural; not a number if the pictures are smaller than its window
+};
+// Of pictures [n, channels, size, size] each. Throws std::logic_error for none, or another number of pixels.
+ReconstructionQuality reconstruction_quality(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b,
+                                             std::int64_t channels, std::int64_t size);

@@ -34,7 +34,7 @@ Discriminator::Discriminator(DiscriminatorConfig config, Backend backend)
 void Discriminator::add_layer(int number, std::int64_t in, std::int64_t out, std::int64_t stride, bool biased,
                               bool normed) {
     const auto name = [](int module, const char* what) {
-        return "main." + std::to_string(module) + "." + what;
+        return "loss.discriminator.main." + std::to_string(module) + "." + what;
     };
     Layer layer{};
     layer.stride = stride;

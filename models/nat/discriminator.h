@@ -20,8 +20,8 @@ struct DiscriminatorConfig {
 
 class Discriminator {
   public:
-    // Registers main.0.weight, main.0.bias, main.2.weight, ... as the authors' release names them. Throws
-    // UsageError for a configuration without channels, filters or layers.
+    // Registers loss.discriminator.main.0.weight, .bias, ..2.weight, ... as the authors' release names them.
+    // Throws UsageError for a configuration without channels, filters or layers.
     Discriminator(DiscriminatorConfig config, Backend backend);
     Discriminator(const Discriminator&) = delete;
     Discriminator& operator=(const Discriminator&) = delete;

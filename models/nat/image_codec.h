@@ -1,6 +1,7 @@
 // A tokenizer at work on 8-bit pictures: batches of them to codes, codes back to pictures.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -15,6 +16,10 @@ class ImageCodec {
 
     std::int64_t side() const { return grid_.height; }  // of the token grid
     std::int64_t tokens() const { return grid_.height * grid_.width; }
+
+    std::int64_t codebook_size() const { return tokenizer_.config().n_embed; }
+    // Memory that encoding or decoding a batch takes.
+    std::size_t planned_bytes() const { return std::max(encoding_.bytes, decoding_.bytes); }
 
     // images [n, C, size, size], any n -> codes [n, N], raster order. Throws Error if memory is short.
     std::vector<std::int32_t> encode(std::span<const std::uint8_t> images);

@@ -94,10 +94,7 @@ Words Workplace::training(std::string_view run, std::int64_t steps, const Words&
                                                                  {"--log-every", "1"},
                                                                  {"--sheet-columns", "1"},
                                                                  {"--sheet-rows", "1"}};
-    Words words{"fractal"};
-    for (const auto& [flag, value] : usual)
-        if (std::ranges::find(more, flag) == more.end()) words = words + Words{flag, value};
-    return words + more;
+    return with_usual({"fractal"}, usual, more);
 }
 
 std::map<std::string, std::uintmax_t> Workplace::listing() const {
@@ -105,6 +102,13 @@ std::map<std::string, std::uintmax_t> Workplace::listing() const {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_))
         files[entry.path().string()] = entry.is_regular_file() ? entry.file_size() : 0;
     return files;
+}
+
+Words with_usual(Words words, const std::vector<std::pair<std::string, std::string>>& usual,
+                 const Words& more) {
+    for (const auto& [flag, value] : usual)
+        if (std::ranges::find(more, flag) == more.end()) words = words + Words{flag, value};
+    return words + more;
 }
 
 std::string read_file(const std::filesystem::path& path) {

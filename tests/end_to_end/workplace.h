@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tests/end_to_end/command.h"
@@ -51,6 +52,9 @@ class Workplace {
 std::string read_file(const std::filesystem::path& path);
 void overwrite(const std::filesystem::path& path, std::string_view bytes);
 Words operator+(Words first, const Words& second);
+// `words`, those flags of `usual` with their values that `more` does not name, and `more`.
+Words with_usual(Words words, const std::vector<std::pair<std::string, std::string>>& usual,
+                 const Words& more);
 
 // The rows of a log.csv by column name; cells as text.
 using LogTable = std::vector<std::map<std::string, std::string>>;

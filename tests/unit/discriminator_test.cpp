@@ -109,7 +109,9 @@ void rectify(Map& x) {
     for (double& value : x.values) value = value > 0 ? value : 0.2 * value;
 }
 
-// Of `tiny`: main.0 stride 2, main.2 and its norm main.3 stride 2, main.5 and main.6 stride 1, main.8.
+// Of `tiny`: loss.discriminator.main.0 stride 2, loss.discriminator.main.2 and its norm
+// loss.discriminator.main.3 stride 2, loss.discriminator.main.5 and loss.discriminator.main.6 stride 1,
+// loss.discriminator.main.8.
 Doubles plain_logits(Discriminator& d, const std::vector<float>& pictures) {
     const auto values = [&](const char* name) { return value_of(d, d.parameters().find(name)); };
     const auto add_bias = [](Map& x, const std::vector<float>& bias) {
@@ -119,17 +121,18 @@ Doubles plain_logits(Discriminator& d, const std::vector<float>& pictures) {
     for (std::int64_t b = 0; b < batch; ++b) {
         const auto begin = pictures.begin() + b * pixels * channels;
         Map x{size.height, size.width, channels, Doubles(begin, begin + pixels * channels)};
-        x = convolve(x, values("main.0.weight"), 4, 2);
-        add_bias(x, values("main.0.bias"));
+        x = convolve(x, values("loss.discriminator.main.0.weight"), 4, 2);
+        add_bias(x, values("loss.discriminator.main.0.bias"));
         rectify(x);
-        x = convolve(x, values("main.2.weight"), 8, 2);
-        normalize(x, 8, values("main.3.weight"), values("main.3.bias"));
+        x = convolve(x, values("loss.discriminator.main.2.weight"), 8, 2);
+        normalize(x, 8, values("loss.discriminator.main.3.weight"), values("loss.discriminator.main.3.bias"));
         rectify(x);
-        x = convolve(x, values("main.5.weight"), 16, 1);
-        normalize(x, 16, values("main.6.weight"), values("main.6.bias"));
+        x = convolve(x, values("loss.discriminator.main.5.weight"), 16, 1);
+        normalize(x, 16, values("loss.discriminator.main.6.weight"),
+                  values("loss.discriminator.main.6.bias"));
         rectify(x);
-        x = convolve(x, values("main.8.weight"), 1, 1);
-        add_bias(x, values("main.8.bias"));
+        x = convolve(x, values("loss.discriminator.main.8.weight"), 1, 1);
+        add_bias(x, values("loss.discriminator.main.8.bias"));
         logits.insert(logits.end(), x.values.begin(), x.values.end());
     }
     return logits;
@@ -141,10 +144,15 @@ TEST_CASE("discriminator: the release's names and grids; pictures too small are 
     Discriminator published({}, Device::cpu);
     std::string names;
     for (const Parameter& parameter : published.parameters().all()) names += parameter.name + " ";
-    CHECK(names ==
-          "main.0.weight main.0.bias main.2.weight main.3.weight main.3.bias main.5.weight main.6.weight "
-          "main.6.bias main.8.weight main.9.weight main.9.bias main.11.weight main.11.bias ");
-    CHECK(published.parameters().find("main.8.weight").shape == std::vector<std::int64_t>{512, 256, 4, 4});
+    CHECK(
+        names ==
+        "loss.discriminator.main.0.weight loss.discriminator.main.0.bias loss.discriminator.main.2.weight "
+        "loss.discriminator.main.3.weight loss.discriminator.main.3.bias loss.discriminator.main.5.weight "
+        "loss.discriminator.main.6.weight "
+        "loss.discriminator.main.6.bias loss.discriminator.main.8.weight loss.discriminator.main.9.weight "
+        "loss.discriminator.main.9.bias loss.discriminator.main.11.weight loss.discriminator.main.11.bias ");
+    CHECK(published.parameters().find("loss.discriminator.main.8.weight").shape ==
+          std::vector<std::int64_t>{512, 256, 4, 4});
     CHECK(published.logits_size({256, 256}) == MapSize{30, 30});
     CHECK(Discriminator({3, 64, 2}, Device::cpu).logits_size({32, 32}) == MapSize{6, 6});
     CHECK_THROWS_WITH_AS(published.logits_size({256, 16}),

@@ -1,0 +1,106 @@
+// Tokenizers, trained as a user does it.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <string>
+
+#include "tests/end_to_end/workplace.h"
+
+namespace {
+
+constexpr const char* model_json = R"({"in_channels": 3, "out_ch": 3, "ch": 32, "ch_mult": [1, 1],
+    "num_res_blocks": 1, "z_channels": 4, "embed_dim": 4, "n_embed": 16, "beta": 0.25})";
+
+struct Place {
+    Place() {
+        work.write("model.json", model_json);
+        for (const auto& [name, count] : {std::pair{"data.bin", "20"}, {"held_out.bin", "8"}})
+            REQUIRE(work.run("data", {"fractals", "--out", work.path(name), "--size", "16", "--count", count})
+                        .exit_code == 0);
+    }
+    Words training(const std::string& run, int steps, const Words& more = {}) const {
+        return with_usual({"tokenizer"},
+                          {{"--data", work.path("data.bin")},
+                           {"--config", work.path("model.json")},
+                           {"--out", work.path(run)},
+                           {"--steps", std::to_string(steps)},
+                           {"--batch", "2"},
+                           {"--lr", "2e-3"},
+                           {"--schedule", "constant"},
+                           {"--warmup-steps", "1"},
+                           {"--log-every", "1"},
+                           {"--adversarial-start", "2"},
+                           {"--adversarial-layers", "1"},
+                           {"--adversarial-filters", "4"},
+                           {"--revive-after", "2"},
+                           {"--sheet-columns", "2"},
+                           {"--device", "cpu"}},
+                          more);
+    }
+    void train(const std::string& run, int steps, const Words& more = {}) const {
+        const Outcome outcome = work.run("train", training(run, steps, more));
+        REQUIRE_MESSAGE(outcome.exit_code == 0, outcome.errors);
+    }
+    std::string checkpoint(const std::string& run, int step) const {
+        return work.path(fmt::format("{}/checkpoint-{:08}.safetensors", run, step));
+    }
+    void refused(const Words& arguments, const std::string& what) const {
+        const auto before = work.listing();
+        const Outcome outcome = work.run("train", arguments);
+        CAPTURE(outcome.errors);
+        CHECK(outcome.exit_code == 2);
+        CHECK(is_one_line(outcome.errors));
+        CHECK(outcome.errors.find(what) != std::string::npos);
+        CHECK(work.listing() == before);
+    }
+
+    Workplace work;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Place,
+                  "end to end: a tokenizer's run that stopped and one that did not end with the same bits") {
+    const Words more{"--validation", work.path("held_out.bin"), "--evaluate-every", "2"};
+    train("run", 4, more);  // stops in the middle of adversarial training
+    train("run", 6, more);
+    train("reference", 6, more);
+    CHECK(differences(checkpoint("run", 6), checkpoint("reference", 6)) == "");
+    CHECK(read_reproducible_log(work.at("run")) == read_reproducible_log(work.at("reference")));
+
+    const LogTable log = read_log(work.at("run"));
+    REQUIRE(log.size() == 6);
+    CHECK(std::stod(log[1].at("discriminator")) == 0);
+    CHECK(std::stod(log[2].at("discriminator")) > 0);
+    CHECK(std::stod(log[5].at("adversarial_weight")) > 0);
+    CHECK(std::stod(log[5].at("l1")) < std::stod(log[0].at("l1")));
+    CHECK(std::stod(log[5].at("validation_psnr")) > 3);
+    CHECK(std::stod(log[5].at("validation_perplexity")) >= 1);
+    CHECK(std::filesystem::exists(work.at("run") / "reconstructions-00000006.png"));
+
+    // What was trained is a tokenizer: pictures go through it.
+    const Outcome shown = work.run("sample", {"reconstruct", "--tokenizer", checkpoint("run", 6), "--data",
+                                              work.path("data.bin"), "--out", work.path("shown.png")});
+    CHECK_MESSAGE(shown.exit_code == 0, shown.errors);
+}
+
+TEST_CASE_FIXTURE(Place, "end to end: a tokenizer learns to reconstruct a few pictures") {
+    train("run", 80,
+          {"--adversarial-start", "1000", "--revive-after", "20", "--log-every", "20", "--batch", "4"});
+    const LogTable log = read_log(work.at("run"));
+    CHECK(std::stod(log.back().at("l1")) < 0.7 * std::stod(log.front().at("l1")));
+}
+
+TEST_CASE_FIXTURE(Place, "end to end: tokenizers that cannot be trained say why in one line") {
+    REQUIRE(work.run("data", {"fractals", "--out", work.path("odd.bin"), "--size", "15", "--count", "4"})
+                .exit_code == 0);
+    const auto with = [&](const Words& more) { return training("refused", 3, more); };
+    refused(with({"--validation", work.path("odd.bin")}), "odd.bin: images of size 15, expected 16");
+    refused(with({"--preset", "vqgan_mini_f2"}), "expected either --preset or --config");
+    refused(with({"--adversarial-layers", "9"}), "too small for 9 layers");
+    refused({"tokenizer", "--data", work.path("data.bin"), "--preset", "none", "--out", work.path("refused")},
+            "--preset none: no such preset");
+    train("run", 2);
+    refused(training("run", 4, {"--revive-after", "7"}), "--revive-after 2.0, now it is 7.0");
+}

@@ -1,0 +1,281 @@
+// `build/train tokenizer`: trains an image tokenizer on a packed file.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "data/sheet.h"
+#include "models/metrics/reconstruction.h"
+#include "models/nat/image_codec.h"
+#include "runtime/comm.h"
+#include "runtime/error.h"
+#include "train/jobs.h"
+#include "train/run_flags.h"
+#include "train/tokenizer_trainer.h"
+
+namespace {
+
+struct TokenizerJob {
+    std::string preset, config, data, validation;
+    TrainingFlags training;
+    RunFlags run;
+    std::vector<std::string> perceptual;  // files
+    double perceptual_weight = 1;
+    std::optional<std::int64_t> adversarial_start;
+    std::int64_t adversarial_layers = 2, adversarial_filters = 64, revive_after = 20, validation_images = 256,
+                 sheet_columns = 10, sheet_rows = 2;
+};
+
+// The tokenizer asked for, with the channels of the data where a preset leaves them open.
+TokenizerConfig choose_config(const TokenizerJob& job, const PackedFile* data) {
+    if (job.preset.empty() == job.config.empty()) fail_usage("expected either --preset or --config");
+    TokenizerConfig config =
+        job.config.empty() ? tokenizer_preset(job.preset).config : read_tokenizer_config(job.config);
+    if (data != nullptr && !job.preset.empty()) config.in_channels = config.out_ch = data->channels();
+    return config;
+}
+
+void require_fitting_data(const TokenizerConfig& config, const PackedFile& data, std::int64_t size) {
+    const std::string path = data.path().string();
+    if (data.channels() != config.in_channels)
+        fail_usage("{}: images with {} channels, the tokenizer takes {}", path, data.channels(),
+                   config.in_channels);
+    if (data.size() != size) fail_usage("{}: images of size {}, expected {}", path, data.size(), size);
+}
+
+// Null if none is asked for.
+std::unique_ptr<PerceptualLoss> perceptual_loss(const TokenizerJob& job, const PackedFile& data,
+                                                Backend backend) {
+    if (job.perceptual.empty()) return nullptr;
+    PerceptualLoss::require_fitting(data.channels(), {data.size(), data.size()}, data.path().string());
+    return load_perceptual_loss(job.perceptual, backend);
+}
+
+// Measures how close reconstructions are and draws some of them beside their pictures.
+class Evaluation {
+  public:
+    Evaluation(const TokenizerJob& job, Tokenizer& tokenizer, const PackedFile& data,
+               const PackedFile* validation)
+        : job_(job),
+          shown_(validation != nullptr ? *validation : data),
+          measured_(validation),
+          codec_(tokenizer, data.size(), 32, data.path().string()) {}
+
+    std::size_t planned_bytes() const { return codec_.planned_bytes(); }
+
+    static std::vector<std::string> columns() {
+        return {"validation_l1", "validation_psnr", "validation_ssim", "validation_perplexity"};
+    }
+
+    std::vector<double> run(std::int64_t step, const RunFolder& folder, Progress& progress) {
+        const auto sheet = folder.path() / fmt::format("reconstructions-{:08}.png", step);
+        write_sheet(sheet);
+        if (measured_ == nullptr) {
+            progress.say(fmt::format("step {}: {}", step, sheet.string()));
+            return {};
+        }
+        const std::vector<double> measured = measure();
+        progress.say(
+            fmt::format("step {}: validation L1 {:.4f}, PSNR {:.2f} dB, SSIM {:.3f}, perplexity {:.0f}  {}",
+                        step, measured[0], measured[1], measured[2], measured[3], sheet.string()));
+        return measured;
+    }
+
+  private:
+    std::vector<double> measure() {
+        const std::int64_t images = std::min(job_.validation_images, measured_->count());
+        Batch batch;
+        read_batch(*measured_, 0, images, batch);
+        const std::vector<std::int32_t> codes = codec_.encode(batch.pixels);
+        const ReconstructionQuality quality = reconstruction_quality(
+            batch.pixels, codec_.decode(codes), measured_->channels(), measured_->size());
+        return {quality.difference, quality.noise, quality.similarity,
+                codebook_perplexity(code_counts(codes, codec_.codebook_size()))};
+    }
+
+    // Rows of pictures, each above the row of their reconstructions.
+    void write_sheet(const std::filesystem::path& path) {
+        const std::int64_t columns = std::min<std::int64_t>(job_.sheet_columns, shown_.count());
+        std::vector<std::uint8_t> rows;
+        for (std::int64_t row = 0; row < job_.sheet_rows && (row + 1) * columns <= shown_.count(); ++row) {
+            Batch batch;
+            read_batch(shown_, row * columns, columns, batch);
+            const std::vector<std::uint8_t> after = codec_.decode(codec_.encode(batch.pixels));
+            rows.insert(rows.end(), batch.pixels.begin(), batch.pixels.end());
+            rows.insert(rows.end(), after.begin(), after.end());
+        }
+        write_png(path, image_sheet(rows, shown_.channels(), shown_.size(), static_cast<int>(columns)));
+    }
+
+    const TokenizerJob& job_;
+    const PackedFile& shown_;
+    const PackedFile* measured_;
+    ImageCodec codec_;
+};
+
+class TokenizerRun : public TrainingRun {
+  public:
+    TokenizerRun(TokenizerTrainer& trainer, const PackedFile& data, Evaluation& evaluation)
+        : trainer_(trainer), data_(data), evaluation_(evaluation) {}
+
+    std::vector<Figure> figures() const override { return trainer_.figures(); }
+    std::vector<std::string> validation_columns() const override { return Evaluation::columns(); }
+    std::int64_t steps_done() const override { return trainer_.steps_done(); }
+    StepResult step() override { return trainer_.step(data_); }
+    std::vector<double> evaluate(const RunFolder& folder, Progress& progress) override {
+        return evaluation_.run(trainer_.steps_done(), folder, progress);
+    }
+    void save(const std::filesystem::path& path, std::optional<double> score, bool with_state) override {
+        trainer_.save(path, score, with_state);
+    }
+    void resume(const SafetensorsFile& file) override { trainer_.resume(file); }
+
+  private:
+    TokenizerTrainer& trainer_;
+    const PackedFile& data_;
+    Evaluation& evaluation_;
+};
+
+// The published preset carries VQGAN's recipe (Adam, 4.5e-6 per image of an update, betas 0.5 and 0.9);
+// others one that learns within minutes.
+Recipe recipe_of(bool published) {
+    Recipe recipe;
+    recipe.batch = 16;
+    recipe.steps = published ? 250'000 : 2000;
+    recipe.peak = [published](double images) {
+        return published ? 4.5e-6 * images : 1e-3 * std::sqrt(images / 16);
+    };
+    recipe.warmup = [](std::int64_t steps) { return std::min<std::int64_t>(50, steps / 10); };
+    recipe.cosine = !published;
+    recipe.optimizer = {.beta1 = published ? 0.5f : 0.9f,
+                        .beta2 = published ? 0.9f : 0.95f,
+                        .weight_decay = 0,
+                        .max_norm = published ? 0.0f : 1.0f};
+    return recipe;
+}
+
+const RecipeWords recipe_words{.steps = "2000; vqgan_f16: 250000",
+                               .batch = "16",
+                               .accumulation = "",
+                               .learning_rate = "1e-3 sqrt(batch / 16); vqgan_f16: 4.5e-6 per image",
+                               .base_learning_rate = "",
+                               .warmup = "50, at most a tenth",
+                               .schedule = "cosine; vqgan_f16: constant",
+                               .clip = "1; vqgan_f16: 0",
+                               .weight_decay = "0",
+                               .dropout = "",
+                               .label_drop = "",
+                               .ema = "",
+                               .flip = "on"};
+
+OwnSettings own_settings(const TokenizerJob& job, std::int64_t start) {
+    return {{"adversarial-start", static_cast<double>(start)},
+            {"adversarial-layers", static_cast<double>(job.adversarial_layers)},
+            {"adversarial-filters", static_cast<double>(job.adversarial_filters)},
+            {"revive-after", static_cast<double>(job.revive_after)},
+            {"perceptual-weight", job.perceptual.empty() ? 0 : job.perceptual_weight}};
+}
+
+TrainingSettings resolve(const TokenizerJob& job, std::int64_t images) {
+    const Recipe recipe = recipe_of(job.preset == "vqgan_f16");
+    const std::int64_t steps = resolve_training(job.training, recipe, images, 1).steps;
+    return resolve_training(job.training, recipe, images, 1,
+                            own_settings(job, job.adversarial_start.value_or(steps / 2)));
+}
+
+void print_plan(const TokenizerTrainer& trainer) {
+    fmt::print("{:<28}{:>10.1f} MiB  weights, gradients and two moments, of the discriminator as well\n",
+               "model and optimizer", static_cast<double>(trainer.state_bytes()) / 0x1p20);
+    fmt::print("{:<28}{:>10.1f} MiB\n", "activations and workspace",
+               static_cast<double>(trainer.activation_bytes()) / 0x1p20);
+}
+
+void train_in_folder(const TokenizerJob& job, const Comm& comm, TokenizerTrainer& trainer,
+                     const PackedFile& data, Evaluation& evaluation) {
+    TokenizerRun run(trainer, data, evaluation);
+    trainer.start();
+    train_in_folder(run, job.run, trainer.settings(), comm,
+                    {.model = to_json(trainer.tokenizer().config()),
+                     .data = fmt::format(R"({{"images": {}, "size": {}}})", data.count(), data.size()),
+                     .parameters = trainer.tokenizer().parameters().count(),
+                     .images = data.count(),
+                     .planned_bytes = trainer.state_bytes() + trainer.activation_bytes()},
+                    [] {});
+}
+
+void run_job(const TokenizerJob& job, const Comm& comm) {
+    if (comm.ranks() > 1)
+        fail_usage(
+            "train tokenizer: started as {} ranks, expected one: its codebook is not shared between "
+            "ranks",
+            comm.ranks());
+    std::unique_ptr<PackedFile> data, validation;
+    if (job.data.empty()) fail_usage("--data is required");
+    data = std::make_unique<PackedFile>(job.data);
+    if (!job.validation.empty()) validation = std::make_unique<PackedFile>(job.validation);
+    const TokenizerConfig config = choose_config(job, data.get());
+    require_fitting_data(config, *data, data->size());
+    if (validation) require_fitting_data(config, *validation, data->size());
+    const Backend backend = job.run.backend.backend(comm.local_rank());
+    const std::unique_ptr<PerceptualLoss> perceptual = perceptual_loss(job, *data, backend);
+    TokenizerTrainer trainer(config, data->size(), resolve(job, data->count()), backend, comm,
+                             perceptual.get());
+    if (job.run.plan) return print_plan(trainer);
+    if (job.run.out.empty()) fail_usage("--out is required");
+    Evaluation evaluation(job, trainer.tokenizer(), *data, validation.get());
+    require_memory({trainer.state_bytes(), trainer.activation_bytes(), evaluation.planned_bytes(),
+                    "a smaller --batch lowers the activations"},
+                   trainer.device(), comm);
+    data->verify();
+    if (validation) validation->verify();
+    train_in_folder(job, comm, trainer, *data, evaluation);
+}
+
+void add_perceptual_flags(CLI::App& app, TokenizerJob& job) {
+    app.add_option(
+           "--perceptual", job.perceptual,
+           "Weights of a perceptual loss that joins L1 (LPIPS with VGG16): FILE or FILE,FILE, torchvision's "
+           "vgg16 and LPIPS's vgg.pth (default: none)")
+        ->delimiter(',')
+        ->expected(1, 2);
+    app.add_option("--perceptual-weight", job.perceptual_weight,
+                   "What the perceptual loss is multiplied with")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+}
+
+void add_own_flags(CLI::App& app, TokenizerJob& job) {
+    const auto count = [&](const char* name, std::int64_t& value, const char* meaning) {
+        app.add_option(name, value, meaning)->capture_default_str()->check(CLI::PositiveNumber);
+    };
+    app.add_option("--adversarial-start", job.adversarial_start,
+                   "Update at which the discriminator joins; that of the last or later: never (default: half "
+                   "of the run)")
+        ->check(CLI::NonNegativeNumber);
+    count("--adversarial-layers", job.adversarial_layers,
+          "Strided convolutions of the discriminator: 3 judge patches of 70 pixels, 2 of 34, 1 of 16");
+    count("--adversarial-filters", job.adversarial_filters, "Channels of its first convolution");
+    count("--revive-after", job.revive_after,
+          "Updates without use after which a codebook entry is placed anew");
+    count("--validation-images", job.validation_images, "How many validation images an evaluation measures");
+    count("--sheet-columns", job.sheet_columns, "Pictures in a row of a sheet");
+    count("--sheet-rows", job.sheet_rows, "Rows of pictures on a sheet, each with its reconstructions below");
+}
+
+}  // namespace
+
+void add_tokenizer_job(CLI::App& app, const Comm& comm) {
+    CLI::App* command = app.add_subcommand("tokenizer", "Train an image tokenizer on packed images");
+    const auto job = std::make_shared<TokenizerJob>();
+    std::string presets;
+    for (const TokenizerPreset& preset : tokenizer_presets())
+        presets += fmt::format("{}{}: {}", presets.empty() ? "" : "; ", preset.name, preset.description);
+    command->add_option("--preset", job->preset, "Tokenizer by name; channels follow the data. " + presets);
+    command->add_option("--config", job->config, "Tokenizer from a JSON file with VQGAN's keys");
+    command->add_option("--data", job->data, "Packed training images (build/data pack)");
+    command->add_option("--validation", job->validation, "Packed validation images");
+    add_training_flags(*command, job->training, recipe_words);
+    add_own_flags(*command, *job);
+    add_perceptual_flags(*command, *job);
+    add_run_flags(*command, job->run);
+    command->callback([job, &comm] { run_job(*job, comm); });
+}

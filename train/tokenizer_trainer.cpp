@@ -1,0 +1,245 @@
+#include "train/tokenizer_trainer.h"
+
+#include <cmath>
+
+#include "models/metrics/reconstruction.h"
+#include "models/nat/tokenizer_checkpoint.h"
+#include "runtime/adversarial_ops.h"
+#include "runtime/error.h"
+#include "runtime/image_ops.h"
+#include "runtime/ops.h"
+
+namespace {
+
+constexpr const char *last_used_name = "codebook_last_used", *perceptual_key = "perceptual";
+
+// Which weights the perceptual loss has, as checkpoints say it; "": none.
+std::string perceptual_weights(const PerceptualLoss* loss) {
+    return loss == nullptr ? "" : fmt::format("{:08x}", loss->fingerprint());
+}
+
+// Throws UsageError unless the checkpoint's run had the same perceptual loss.
+void require_same_perceptual_loss(const SafetensorsFile& file, const PerceptualLoss* loss) {
+    const auto entry = file.metadata().find(perceptual_key);
+    const std::string before = entry == file.metadata().end() ? "" : entry->second;
+    if (before == perceptual_weights(loss)) return;
+    const char* const was = before.empty() ? "without --perceptual" : "with --perceptual";
+    const char* const now = loss == nullptr  ? "without it"
+                            : before.empty() ? "with it"
+                                             : "with other weights";
+    fail_usage("{} was trained {}, now it goes on {}: give what it had, or another --out",
+               file.path().string(), was, now);
+}
+
+// A tensor that sums are added to, from 0.
+Tensor zero_total(Tape& tape) {
+    const Tensor total = tape.create(1, 1, false, Element::f64);
+    zero_tensor(tape, total);
+    return total;
+}
+
+void read_total(Tape& tape, double& sum, const Tensor& total) {
+    copy_from_tensor(tape, &sum, total, sizeof sum);
+}
+
+}  // namespace
+
+TokenizerTrainer::TokenizerTrainer(const TokenizerConfig& config, std::int64_t image_size,
+                                   const TrainingSettings& settings, Backend backend, const Comm& comm,
+                                   const PerceptualLoss* perceptual)
+    : settings_(settings),
+      image_size_(image_size),
+      adversarial_start_(static_cast<std::int64_t>(settings.of("adversarial-start"))),
+      perceptual_(perceptual),
+      perceptual_weight_(settings.of("perceptual-weight")),
+      tokenizer_(config, backend),
+      discriminator_({config.out_ch, static_cast<std::int64_t>(settings.of("adversarial-filters")),
+                      static_cast<std::int64_t>(settings.of("adversarial-layers"))},
+                     backend),
+      state_(tokenizer_.parameters(), backend, settings.optimizer, {comm}),
+      judge_state_(discriminator_.parameters(), backend, settings.optimizer, {comm}),
+      revival_(config.n_embed, static_cast<std::int64_t>(settings.of("revive-after")), settings.seed),
+      tape_(backend),
+      code_counts_(static_cast<std::size_t>(config.n_embed)) {
+    tokenizer_.grid({image_size, image_size}, "--data");
+    tape_.set_recording(true);
+    Batch batch;
+    batch.labels.resize(static_cast<std::size_t>(settings.batch));
+    Sums sums;
+    plan_ = plan_job(tape_, [&] { run_batch(batch, false, sums); });
+    if (adversarial_start_ < settings.steps)
+        adversarial_plan_ = plan_job(tape_, [&] { run_batch(batch, true, sums); });
+}
+
+std::size_t TokenizerTrainer::state_bytes() const {
+    return state_.bytes() + judge_state_.bytes() + (perceptual_ != nullptr ? perceptual_->bytes() : 0);
+}
+
+void TokenizerTrainer::start() {
+    state_.start(settings_.seed);
+    judge_state_.start(settings_.seed);
+}
+
+void TokenizerTrainer::resume(const SafetensorsFile& file) {
+    const TokenizerDescription description = read_tokenizer_description(file);
+    if (description.config != tokenizer_.config())
+        fail_usage("{} is of another tokenizer: give its --preset or --config, or another --out",
+                   file.path().string());
+    require_same_perceptual_loss(file, perceptual_);
+    require_same_training(file.metadata("training"), settings_, file.path().string());
+    state_.resume(file, description.step);
+    judge_state_.resume(file, std::max<std::int64_t>(0, description.step - adversarial_start_));
+    const std::span<const float> last_used = file.floats(last_used_name);
+    if (last_used.size() != revival_.last_used().size())
+        fail("{}: {} has {} entries, expected {}", file.path().string(), last_used_name, last_used.size(),
+             revival_.last_used().size());
+    std::ranges::copy(last_used, revival_.last_used().begin());
+}
+
+void TokenizerTrainer::save(const std::filesystem::path& path, std::optional<double> validation_l1,
+                            bool with_state) {
+    CheckpointWriter writer;
+    if (!state_.save(writer, path, with_state) || !judge_state_.save(writer, path, with_state)) return;
+    writer.add(last_used_name, {tokenizer_.config().n_embed}, revival_.last_used().data(), Device::cpu);
+    describe(writer, {tokenizer_.config(), image_size_, steps_done(), 0});
+    writer.set("training", to_json(settings_));
+    writer.set("seed", std::to_string(settings_.seed));
+    if (perceptual_ != nullptr) writer.set(perceptual_key, perceptual_weights(perceptual_));
+    if (validation_l1) writer.set("validation_l1", fmt::format("{}", *validation_l1));
+    writer.write(path);
+}
+
+std::vector<Figure> TokenizerTrainer::figures() const {
+    std::vector<Figure> all = {{"l1", "L1 {:.4f}"},
+                               {"quantiser", "quantiser {:.4f}"},
+                               {"perplexity", "{:.0f} codes"},
+                               {"adversarial", "adversarial {:.3f}"},
+                               {"adversarial_weight", "x {:.3g}"},
+                               {"discriminator", "discriminator {:.3f}"}};
+    if (perceptual_ != nullptr) all.push_back({"perceptual", "perceptual {:.4f}"});
+    return all;
+}
+
+std::int64_t TokenizerTrainer::pixels_per_step() const {
+    return settings_.images_per_step() * image_size_ * image_size_ * tokenizer_.config().out_ch;
+}
+
+std::int64_t TokenizerTrainer::logits_per_step() const {
+    const MapSize logits = discriminator_.logits_size({image_size_, image_size_});
+    return settings_.images_per_step() * logits.height * logits.width;
+}
+
+StepResult TokenizerTrainer::step(const PackedFile& data) {
+    if (!loader_)
+        loader_ = std::make_unique<Loader>(data, settings_.batch, settings_.seed, settings_.flip,
+                                           steps_done() * settings_.images_per_step());
+    const bool judged = adversarial();
+    tokenizer_.parameters().zero_gradients(tape_.stream());
+    discriminator_.parameters().zero_gradients(tape_.stream());
+    std::ranges::fill(code_counts_, 0);
+    vectors_.clear();
+    Sums sums;
+    const Batch& batch = loader_->next();
+    run_job(tape_, judged ? adversarial_plan_ : plan_, [&] { run_batch(batch, judged, sums); });
+    const std::int64_t step = steps_done();
+    StepResult result = result_of(sums);
+    if (!std::isfinite(result.loss)) return result;
+    result.gradient_norm = state_.update(result.learning_rate);
+    if (!std::isfinite(result.gradient_norm)) return result;
+    if (judged) judge_state_.update(result.learning_rate);
+    if (!vectors_.empty()) {
+        revival_.revive(tokenizer_, vectors_, step);
+        tokenizer_.parameters().round_values();
+    }
+    return result;
+}
+
+StepResult TokenizerTrainer::result_of(const Sums& sums) const {
+    const TokenizerConfig& config = tokenizer_.config();
+    const std::int64_t f = config.downsampling();
+    const auto elements = static_cast<double>(settings_.images_per_step() * (image_size_ / f) *
+                                              (image_size_ / f) * config.z_channels);
+    const double distance = sums.distance / static_cast<double>(pixels_per_step()),
+                 quantiser = (1 + config.beta) * sums.quantiser / elements,
+                 logits = static_cast<double>(logits_per_step()),
+                 perceptual = sums.perceptual / static_cast<double>(settings_.images_per_step());
+    StepResult result;
+    result.loss = distance + perceptual_weight_ * perceptual + quantiser;
+    result.learning_rate = settings_.learning_rate.at(steps_done());
+    result.gradient_norm = std::nan("");
+    result.figures = {distance,
+                      quantiser,
+                      codebook_perplexity(code_counts_),
+                      sums.deception / logits,
+                      static_cast<double>(sums.weight),
+                      (sums.real + sums.generated) / 2 / logits};
+    if (perceptual_ != nullptr) result.figures.push_back(perceptual);
+    return result;
+}
+
+void TokenizerTrainer::run_batch(const Batch& batch, bool adversarial, Sums& sums) {
+    const auto count = static_cast<std::int64_t>(batch.labels.size());
+    const std::int64_t C = tokenizer_.config().in_channels, side = image_size_;
+    const MapSize size{side, side}, grid = tokenizer_.grid(size, "--data");
+    const Tensor bytes = tape_.create(count, C * side * side, false, Element::u8);
+    copy_to_tensor(tape_, bytes, batch.pixels.data(), batch.pixels.size());
+    const Tensor pictures = picture_maps(tape_, bytes, C, side);
+    const std::size_t mark = tape_.mark();
+    Tensor reconstruction;
+    {
+        const Tensor z = tokenizer_.encode(tape_, pictures, size), codes = tokenizer_.codes(tape_, z);
+        note_codes(z, codes);
+        const Tensor quantiser = zero_total(tape_), distance = zero_total(tape_);
+        const auto scale = 1.0f / static_cast<float>(z.rows() * z.width());
+        const Tensor features =
+            tokenizer_.decode_features(tape_, tokenizer_.quantise(tape_, z, codes, scale, quantiser), grid);
+        reconstruction = tokenizer_.draw(tape_, features, size);
+        add_perceptual(reconstruction, pictures, sums);
+        const AdversarialScales scales{1.0f / static_cast<float>(pixels_per_step()),
+                                       1.0f / static_cast<float>(logits_per_step())};
+        if (adversarial) {
+            const Tensor deception = zero_total(tape_), weight = tape_.create(1, 1, false);
+            generator_gradient(tape_, discriminator_, reconstruction, pictures, size,
+                               {features, &tokenizer_.last_layer()}, scales, {distance, deception, weight});
+            read_total(tape_, sums.deception, deception);
+            copy_from_tensor(tape_, &sums.weight, weight, sizeof sums.weight);
+        } else {
+            l1_loss(tape_, reconstruction, pictures, scales.pixels, distance);
+        }
+        read_total(tape_, sums.distance, distance);
+        read_total(tape_, sums.quantiser, quantiser);
+    }
+    tape_.backward(mark);
+    if (adversarial) run_discriminator(pictures, reconstruction, sums);
+}
+
+void TokenizerTrainer::add_perceptual(const Tensor& reconstruction, const Tensor& pictures, Sums& sums) {
+    if (perceptual_ == nullptr) return;
+    const Tensor total = zero_total(tape_);
+    const double scale = perceptual_weight_ / static_cast<double>(settings_.images_per_step());
+    perceptual_->add(tape_, reconstruction, pictures, {image_size_, image_size_}, static_cast<float>(scale),
+                     total);
+    read_total(tape_, sums.perceptual, total);
+}
+
+void TokenizerTrainer::note_codes(const Tensor& z, const Tensor& codes) {
+    const Tensor vectors = as_stream(tape_, z);
+    if (tape_.planning()) return;
+    std::vector<std::int32_t> host(static_cast<std::size_t>(codes.rows()));
+    copy_from_tensor(tape_, host.data(), codes, host.size() * sizeof(std::int32_t));
+    for (const std::int32_t code : host) ++code_counts_[static_cast<std::size_t>(code)];
+    revival_.note(host, steps_done());
+    if (!revival_.needed(steps_done())) return;
+    vectors_.resize(static_cast<std::size_t>(z.rows() * z.width()));
+    copy_from_tensor(tape_, vectors_.data(), vectors, vectors_.size() * sizeof(float));
+}
+
+// The generator's side has left gradients in the discriminator that mean nothing to it.
+void TokenizerTrainer::run_discriminator(const Tensor& pictures, const Tensor& reconstruction, Sums& sums) {
+    if (!tape_.planning()) discriminator_.parameters().zero_gradients(tape_.stream());
+    const Tensor real = zero_total(tape_), generated = zero_total(tape_);
+    discriminator_gradient(tape_, discriminator_, pictures, reconstruction, {image_size_, image_size_},
+                           1.0f / static_cast<float>(logits_per_step()), real, generated);
+    read_total(tape_, sums.real, real);
+    read_total(tape_, sums.generated, generated);
+}

@@ -1,0 +1,81 @@
+// One training run of an image tokenizer in memory: the tokenizer, the discriminator that judges its pictures
+// once adversarial training has begun, their optimizers and the planned memory of a step.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "data/loader.h"
+#include "models/nat/adversarial.h"
+#include "models/nat/codebook_revival.h"
+#include "models/nat/perceptual.h"
+#include "models/nat/tokenizer.h"
+#include "train/recipe.h"
+#include "train/run_state.h"
+#include "train/training_loop.h"
+
+class TokenizerTrainer {
+  public:
+    // Plans a step on pictures of `image_size`; takes no memory yet. The settings have these of their own:
+    // --adversarial-start (update at which the discriminator joins), --adversarial-layers,
+    // --adversarial-filters, --revive-after and --perceptual-weight. `perceptual` (null: without) must
+    // outlive the trainer. One rank alone.
+    TokenizerTrainer(const TokenizerConfig& config, std::int64_t image_size, const TrainingSettings& settings,
+                     Backend backend, const Comm& comm, const PerceptualLoss* perceptual);
+
+    // With the perceptual loss's weights.
+    std::size_t state_bytes() const;
+    std::size_t activation_bytes() const { return std::max(plan_.bytes, adversarial_plan_.bytes); }
+    Device device() const { return tape_.device(); }
+    const TrainingSettings& settings() const { return settings_; }
+    Tokenizer& tokenizer() { return tokenizer_; }
+
+    // Reserves memory and draws the initial weights.
+    void start();
+    // Continues exactly where the checkpoint stands. Throws UsageError if it is another run's, Error.
+    void resume(const SafetensorsFile& file);
+    void save(const std::filesystem::path& path, std::optional<double> validation_l1, bool with_state);
+
+    std::vector<Figure> figures() const;
+    // One update of the tokenizer and, in adversarial training, then one of the discriminator. The loss is
+    // that of the reconstruction, the weighted perceptual one with it, and the quantiser. A loss or gradient
+    // that is not finite leaves the weights as they were.
+    StepResult step(const PackedFile& data);
+    std::int64_t steps_done() const { return state_.steps_done(); }
+
+  private:
+    // The sums of a step's losses, and the weight of the adversarial one.
+    struct Sums {
+        double distance = 0, perceptual = 0, quantiser = 0, deception = 0, real = 0, generated = 0;
+        float weight = 0;
+    };
+    bool adversarial() const { return steps_done() >= adversarial_start_; }
+    std::int64_t pixels_per_step() const;
+    std::int64_t logits_per_step() const;
+    // The batch forward and backward, for both sides.
+    void run_batch(const Batch& batch, bool adversarial, Sums& sums);
+    // Counts the codes, and keeps the vectors if entries are to be revived.
+    void note_codes(const Tensor& z, const Tensor& codes);
+    void run_discriminator(const Tensor& pictures, const Tensor& reconstruction, Sums& sums);
+    // What the loss of reconstructions has beside L1: its weighted gradient, and its sum over pictures.
+    void add_perceptual(const Tensor& reconstruction, const Tensor& pictures, Sums& sums);
+    StepResult result_of(const Sums& sums) const;
+
+    TrainingSettings settings_;
+    std::int64_t image_size_, adversarial_start_;
+    const PerceptualLoss* perceptual_;
+    double perceptual_weight_;
+    Tokenizer tokenizer_;
+    Discriminator discriminator_;
+    RunState state_, judge_state_;
+    CodebookRevival revival_;
+    Tape tape_;
+    Plan plan_, adversarial_plan_;
+    std::unique_ptr<Loader> loader_;
+    std::vector<std::int64_t> code_counts_;  // of the step under way
+    std::vector<float> vectors_;             // z of its batch, if entries are to be revived
+};
