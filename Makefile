@@ -222,6 +222,30 @@ runs/levels/%/nll.json: train/levels/%.json $(DATASETS)/fractals.bin $(DATASETS)
 	    $(if $(findstring mar,$*),--passes 8) --json > $@.partial
 	@mv $@.partial $@
 
+# Masked-token images: a tokenizer, the tokens of the data, a transformer over them, a sheet. The recipes below are for the built-in data.
+NAT := runs/nat$(if $(filter-out fractals,$(NAME)),-$(NAME))
+ifeq ($(DATA),fractals)
+TOKENIZER_RECIPE := --preset vqgan_mini_f2 --steps 3000 --adversarial-start 3000 --no-flip --log-every 50
+NAT_RECIPE := --preset nat_micro --batch 64 --steps 1600 --lr 3e-3 --no-flip --log-every 50
+else
+TOKENIZER_RECIPE := --preset vqgan_mini_f4 --steps 4000 --adversarial-start 3000 --adversarial-filters 32
+NAT_RECIPE := --preset nat_mini --steps 8000
+endif
+NAT_SHEET := --steps 8 --cfg-max 3 --count 40
+NAT_TOKENS := $(NAT)/train.tokens $(if $(VALIDATION_FILE),$(NAT)/holdout.tokens)
+# What was interrupted continues; what is finished is not done again.
+nat: build $(TRAINING_FILE) $(VALIDATION_FILE) ## masked-token images: train a tokenizer and a transformer on DATA, draw a sheet
+	$(BUILD)/train tokenizer --data $(TRAINING_FILE) $(if $(VALIDATION_FILE),--validation $(VALIDATION_FILE)) --out $(NAT)/tokenizer $(TOKENIZER_RECIPE)
+	@$(MAKE) --no-print-directory $(NAT_TOKENS)
+	$(BUILD)/train nat --tokens $(NAT)/train.tokens $(if $(VALIDATION_FILE),--validation $(NAT)/holdout.tokens) --tokenizer $(NAT)/tokenizer/last.safetensors \
+	    --out $(NAT)/transformer \
+	    $(NAT_RECIPE) $(ARGS)
+	$(BUILD)/sample nat --checkpoint $(NAT)/transformer/last.safetensors --tokenizer $(NAT)/tokenizer/last.safetensors $(NAT_SHEET) --out $(NAT)/sheet.png
+$(NAT)/train.tokens: TOKENIZED = $(TRAINING_FILE)
+$(NAT)/holdout.tokens: TOKENIZED = $(VALIDATION_FILE)
+$(NAT)/%.tokens: $(NAT)/tokenizer/last.safetensors
+	$(BUILD)/data tokens --tokenizer $< --data $(TOKENIZED) --out $@
+
 CIFAR_URL := https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz
 CIFAR_MD5 := c32a1d4ab5d03f1284b67883e8d87530
 CIFAR := $(DATASETS)/cifar-10-batches-bin
@@ -316,4 +340,4 @@ gpu-check: ## on a machine with a GPU: tests, compute-sanitizer, benchmarks, one
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: force help deps build train sample levels test emulated test-emulated test-long test-signatures test-orders test-sanitized test-ptxas bench profile gpu-bundle gpu-check clean
+.PHONY: force help deps build train sample levels nat test emulated test-emulated test-long test-signatures test-orders test-sanitized test-ptxas bench profile gpu-bundle gpu-check clean
