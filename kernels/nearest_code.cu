@@ -2,8 +2,9 @@
 // memory in steps of 32 channels, transposed, and each of the 16 x 16 threads keeps the distances of 4
 // vectors to 4 codes in registers: 8 shared loads of 4 bytes (two of 16) for 16 differences and 16
 // multiply-adds. A thread's codes grow from tile to tile, so that it keeps the first of equally near ones by
-// `<`; the 16 threads of a vector are compared at the end, by distance and then by code. ptxas budget: 96
-// registers, no spills
+// `<`; the 16 threads of a vector are compared at the end, by distance and then by code.
+//
+// ptxas budget: 96 registers, no spills
 #include "kernels/nearest_code.h"
 
 #include "kernels/device_math.cuh"
