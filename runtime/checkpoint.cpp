@@ -108,3 +108,12 @@ std::string_view chosen_prefix(const TensorFile& file, std::optional<WeightChoic
              file.path().string());
     return average ? average_prefix : "";
 }
+
+void load_weights(const TensorFile& file, Parameters& parameters, Backend backend,
+                  std::optional<WeightChoice> choice) {
+    const std::string_view prefix = chosen_prefix(file, choice);
+    require_fitting(file, parameters, prefix);
+    parameters.allocate(backend, false);
+    load_slab(file, parameters, prefix, parameters.values());
+    parameters.round_values();
+}

@@ -57,3 +57,7 @@ bool has_average(const TensorFile& file);
 // The prefix of the tensors to take. Without a choice the average is taken if there is one. Throws Error if
 // there is none but it was asked for.
 std::string_view chosen_prefix(const TensorFile& file, std::optional<WeightChoice> choice);
+// Allocates the parameters of a model that is not trained (no gradients) and reads the chosen weights. Throws
+// Error, naming the first tensor that does not fit.
+void load_weights(const TensorFile& file, Parameters& parameters, Backend backend,
+                  std::optional<WeightChoice> choice);

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "runtime/error.h"
 
@@ -32,26 +33,30 @@ inline nlohmann::json parse_json_object(std::string_view text, std::string_view 
     return json;
 }
 
-// Whole numbers only: the JSON library would cut 2.5 to 2.
-inline bool holds_fractions(const nlohmann::json& value) {
-    if (value.is_array()) return std::ranges::any_of(value, holds_fractions);
-    return value.is_number_float();
+// Whole numbers where whole numbers are expected: the JSON library would cut 2.5 to 2.
+template <class T>
+bool holds_a(const nlohmann::json& value) {
+    if constexpr (std::is_same_v<T, bool>)
+        return value.is_boolean();
+    else if constexpr (std::is_same_v<T, std::string>)
+        return value.is_string();
+    else if constexpr (std::is_integral_v<T>)
+        return value.is_number_integer();
+    else if constexpr (std::is_floating_point_v<T>)
+        return value.is_number();
+    else
+        return value.is_array() && std::ranges::all_of(value, holds_a<typename T::value_type>);
 }
 
-// For whole numbers, booleans, strings and lists of them. Leaves `value` as it is where the key is missing
-// and not required. Throws UsageError.
+// For numbers, booleans, strings and lists of them. Leaves `value` as it is where the key is missing and not
+// required. Throws UsageError.
 template <class T>
 void read_key(const nlohmann::json& json, const char* key, T& value, bool required, std::string_view source) {
     if (!json.contains(key)) {
         if (required) fail_usage("{}: the key {} is missing", source, key);
         return;
     }
-    bool fits = !holds_fractions(json.at(key));
-    try {
-        if (fits) json.at(key).get_to(value);
-    } catch (const nlohmann::json::exception&) {
-        fits = false;
-    }
-    if (!fits)
+    if (!holds_a<T>(json.at(key)))
         fail_usage("{}: {} is {}, which is not of the expected type", source, key, json.at(key).dump());
+    json.at(key).get_to(value);
 }

@@ -1,16 +1,15 @@
 // `build/sample fractal`: draws images from a fractal model.
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "data/sheet.h"
 #include "runtime/error.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/draw_flags.h"
+#include "sample/drawn_images.h"
 #include "sample/jobs.h"
 #include "sample/trace.h"
 
@@ -73,16 +72,6 @@ std::vector<std::uint8_t> draw(const SampleJob& job, const FractalModel& model,
     return images;
 }
 
-// Of the sheet: one per class, or about as many as rows.
-std::int64_t sheet_columns(const SampleJob& job, const FractalConfig& config, std::size_t count) {
-    if (job.columns > 0) return job.columns;
-    const std::size_t distinct = job.classes.empty()
-                                     ? std::min<std::size_t>(10, static_cast<std::size_t>(config.class_num))
-                                     : job.classes.size();
-    return distinct > 1 ? static_cast<std::int64_t>(std::min(distinct, count))
-                        : std::llround(std::ceil(std::sqrt(static_cast<double>(count))));
-}
-
 void run_job(const SampleJob& job) {
     const Backend backend = job.drawing.backend.backend();
     const OpenedCheckpoint checkpoint(job.checkpoint);
@@ -90,18 +79,14 @@ void run_job(const SampleJob& job) {
     check_flags(job, config);
     const auto model = checkpoint.load(backend);
     const std::vector<std::int64_t> classes = image_classes(job, config);
-    const std::int64_t columns = sheet_columns(job, config, classes.size());
+    const std::size_t distinct = job.classes.empty()
+                                     ? std::min<std::size_t>(10, static_cast<std::size_t>(config.class_num))
+                                     : job.classes.size();
+    const std::int64_t columns = job.columns > 0 ? job.columns : sheet_columns(distinct, classes.size());
     const auto start = std::chrono::steady_clock::now();
     const auto images = draw(job, *model, classes, columns);
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    const auto channels = static_cast<int>(config.channels), size = static_cast<int>(config.image_size());
-    if (!job.each.empty()) {
-        std::vector<std::string> suffixes;
-        for (const std::int64_t label : classes)
-            suffixes.push_back(label < 0 ? "" : fmt::format("-class-{}", label));
-        write_images(job.each, images, channels, size, suffixes);
-    }
-    if (!job.out.empty()) write_png(job.out, image_sheet(images, channels, size, static_cast<int>(columns)));
+    write_drawn_images(job.out, job.each, images, classes, config.channels, config.image_size(), columns);
     fmt::print("{} images in {:.2f} s{}{}{}\n", classes.size(), spent.count(),
                job.out.empty() ? "" : ": " + job.out, job.each.empty() ? "" : ", one by one in " + job.each,
                job.drawing.trace.empty() ? "" : ", step by step in " + job.drawing.trace);

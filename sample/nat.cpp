@@ -2,13 +2,11 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <cmath>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "data/sheet.h"
 #include "data/tokens.h"
 #include "models/nat/generate.h"
 #include "models/nat/pictures.h"
@@ -16,6 +14,7 @@
 #include "runtime/backend_flags.h"
 #include "runtime/error.h"
 #include "sample/checkpoint_flags.h"
+#include "sample/drawn_images.h"
 #include "sample/jobs.h"
 #include "sample/trace.h"
 
@@ -164,33 +163,18 @@ std::vector<std::uint8_t> draw(const NatJob& job, const Models& models, const St
     return images;
 }
 
-void write_results(const NatJob& job, const Models& models, const std::vector<std::int64_t>& classes,
-                   const std::vector<std::uint8_t>& images, std::int64_t columns) {
-    const auto channels = static_cast<int>(models.tokenizer->config().out_ch),
-               size = static_cast<int>(models.image_size());
-    if (!job.each.empty()) {
-        std::vector<std::string> suffixes;
-        for (const std::int64_t label : classes)
-            suffixes.push_back(label < 0 ? "" : fmt::format("-class-{}", label));
-        write_images(job.each, images, channels, size, suffixes);
-    }
-    if (!job.out.empty()) write_png(job.out, image_sheet(images, channels, size, static_cast<int>(columns)));
-}
-
 void run_job(const NatJob& job) {
     if (job.out.empty() && job.each.empty()) fail_usage("expected --out, --each or both");
     const Strategy strategy = choose_strategy(job);
     const Models models = load_models(job);
     std::size_t distinct = 0;
     const std::vector<std::int64_t> classes = image_classes(job, models.description, distinct);
-    const std::int64_t columns =
-        job.columns > 0 ? job.columns
-        : distinct > 1  ? static_cast<std::int64_t>(std::min(distinct, classes.size()))
-                        : std::llround(std::ceil(std::sqrt(static_cast<double>(classes.size()))));
+    const std::int64_t columns = job.columns > 0 ? job.columns : sheet_columns(distinct, classes.size());
     const auto start = std::chrono::steady_clock::now();
     const auto images = draw(job, models, strategy, classes, columns);
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    write_results(job, models, classes, images, columns);
+    write_drawn_images(job.out, job.each, images, classes, models.tokenizer->config().out_ch,
+                       models.image_size(), columns);
     fmt::print("{} images in {} steps, {:.2f} s{}{}{}\n", classes.size(), strategy.steps(), spent.count(),
                job.out.empty() ? "" : ": " + job.out, job.each.empty() ? "" : ", one by one in " + job.each,
                job.trace.empty() ? "" : ", step by step in " + job.trace);

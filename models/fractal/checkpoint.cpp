@@ -62,11 +62,7 @@ FractalConfig preset_for(const TensorFile& file, std::string_view name) {
 
 std::unique_ptr<FractalModel> load_fractal(const TensorFile& file, const FractalConfig& config,
                                            Backend backend, std::optional<WeightChoice> choice) {
-    const std::string_view prefix = chosen_prefix(file, choice);
     auto model = std::make_unique<FractalModel>(config, backend);
-    require_fitting(file, model->parameters(), prefix);
-    model->parameters().allocate(backend, false);
-    load_slab(file, model->parameters(), prefix, model->parameters().values());
-    model->parameters().round_values();
+    load_weights(file, model->parameters(), backend, choice);
     return model;
 }

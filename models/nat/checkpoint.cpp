@@ -134,11 +134,7 @@ void require_tokenizer(const TensorFile& file, const NatDescription& description
 
 std::unique_ptr<NatTransformer> load_nat(const TensorFile& file, const NatConfig& config, Backend backend,
                                          std::optional<WeightChoice> choice) {
-    const std::string_view prefix = chosen_prefix(file, choice);
     auto model = std::make_unique<NatTransformer>(config, backend);
-    require_fitting(file, model->parameters(), prefix);
-    model->parameters().allocate(backend, false);
-    load_slab(file, model->parameters(), prefix, model->parameters().values());
-    model->parameters().round_values();
+    load_weights(file, model->parameters(), backend, choice);
     return model;
 }

@@ -1,8 +1,8 @@
 #include "models/nat/image_codec.h"
 
 #include <algorithm>
-#include <cmath>
 
+#include "models/nat/pictures.h"
 #include "runtime/error.h"
 #include "runtime/gradients.h"
 #include "runtime/image_ops.h"
@@ -76,10 +76,7 @@ std::vector<std::uint8_t> ImageCodec::decode(std::span<const std::int32_t> codes
         std::ranges::copy(codes.subspan(first * N, count * N), batch_codes.begin());
         run_job(tape_, decoding_, [&] { decode_batch(batch_codes, pixels); });
         std::transform(pixels.begin(), pixels.begin() + static_cast<std::ptrdiff_t>(count * image_bytes()),
-                       images.begin() + static_cast<std::ptrdiff_t>(first * image_bytes()), [](float pixel) {
-                           const float clamped = pixel > 0 ? std::min(pixel, 1.0f) : 0.0f;
-                           return static_cast<std::uint8_t>(std::lround(clamped * 255.0f));
-                       });
+                       images.begin() + static_cast<std::ptrdiff_t>(first * image_bytes()), pixel_byte);
     }
     return images;
 }

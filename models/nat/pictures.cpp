@@ -13,12 +13,15 @@ constexpr std::int64_t pixels_at_once = std::int64_t{1} << 18;
 // Pixels [P, C] of one picture in [0, 1] as planes of bytes [C, P].
 void to_planes(std::uint8_t* bytes, const float* pixels, std::int64_t P, std::int64_t C) {
     for (std::int64_t i = 0; i < P; ++i)
-        for (std::int64_t c = 0; c < C; ++c)
-            bytes[c * P + i] =
-                static_cast<std::uint8_t>(std::lround(std::clamp(pixels[i * C + c], 0.0f, 1.0f) * 255));
+        for (std::int64_t c = 0; c < C; ++c) bytes[c * P + i] = pixel_byte(pixels[i * C + c]);
 }
 
 }  // namespace
+
+std::uint8_t pixel_byte(float pixel) {
+    const float clamped = pixel > 0 ? std::min(pixel, 1.0f) : 0.0f;
+    return static_cast<std::uint8_t>(std::lround(clamped * 255.0f));
+}
 
 void decode_pictures(Tape& tape, const Tokenizer& tokenizer, const Tensor& tokens, std::int64_t side,
                      const PictureReceiver& receive) {

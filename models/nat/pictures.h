@@ -9,6 +9,9 @@
 #include "models/nat/tokenizer.h"
 #include "runtime/tape.h"
 
+// A pixel in [0, 1] as 8 bits: clamped, rounded to the nearest; 0 for what is not a number.
+std::uint8_t pixel_byte(float pixel);
+
 // Pictures number `first` and following: fp32 [count * f side * f side, channels], channels last, not
 // clamped. Called while planning, too.
 using PictureReceiver = std::function<void(std::int64_t first, const Tensor& pictures)>;

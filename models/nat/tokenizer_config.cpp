@@ -1,36 +1,11 @@
 #include "models/nat/tokenizer_config.h"
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
-#include <nlohmann/json.hpp>
-#include <set>
 
 #include "runtime/error.h"
+#include "runtime/json_keys.h"
 
 namespace {
-
-// Whole numbers where whole numbers are expected: the JSON library would cut 2.5 to 2.
-template <class T>
-bool is_a(const nlohmann::json& value) {
-    if constexpr (std::is_same_v<T, double>)
-        return value.is_number();
-    else if constexpr (std::is_same_v<T, std::int64_t>)
-        return value.is_number_integer();
-    else
-        return value.is_array() && std::ranges::all_of(value, is_a<typename T::value_type>);
-}
-
-template <class T>
-void read_key(const nlohmann::json& json, const char* key, T& value, bool required, std::string_view source) {
-    if (!json.contains(key)) {
-        if (required) fail_usage("{}: the key {} is missing", source, key);
-        return;
-    }
-    if (!is_a<T>(json.at(key)))
-        fail_usage("{}: {} is {}, which is not of the expected type", source, key, json.at(key).dump());
-    json.at(key).get_to(value);
-}
 
 void require_range(std::string_view source, std::string_view key, std::int64_t value, std::int64_t least,
                    std::int64_t most) {
@@ -64,15 +39,11 @@ void TokenizerConfig::validate(std::string_view source) const {
 }
 
 TokenizerConfig parse_tokenizer_config(std::string_view text, std::string_view source) {
-    const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-    if (json.is_discarded() || !json.is_object()) fail_usage("{}: not a JSON object", source);
-    static const std::set<std::string> known{"in_channels", "out_ch",         "ch",
-                                             "ch_mult",     "num_res_blocks", "z_channels",
-                                             "embed_dim",   "n_embed",        "beta"},
-        without_meaning{"double_z", "resolution", "attn_resolutions", "dropout"};
-    for (const auto& [key, value] : json.items())
-        if (!known.contains(key) && !without_meaning.contains(key))
-            fail_usage("{}: the key {} is not known", source, key);
+    const nlohmann::json json = parse_json_object(text, source,
+                                                  {"in_channels", "out_ch", "ch", "ch_mult", "num_res_blocks",
+                                                   "z_channels", "embed_dim", "n_embed", "beta",
+                                                   // Of the original's configuration, without meaning here.
+                                                   "double_z", "resolution", "attn_resolutions", "dropout"});
     TokenizerConfig config;
     read_key(json, "ch", config.ch, true, source);
     read_key(json, "ch_mult", config.ch_mult, true, source);
@@ -90,10 +61,7 @@ TokenizerConfig parse_tokenizer_config(std::string_view text, std::string_view s
 }
 
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& path) {
-    std::ifstream file(path);
-    if (!file) fail_usage("{}: cannot be opened", path.string());
-    const std::string text(std::istreambuf_iterator<char>(file), {});
-    return parse_tokenizer_config(text, path.string());
+    return parse_tokenizer_config(read_json_text(path), path.string());
 }
 
 std::string to_json(const TokenizerConfig& config) {
