@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "kernels/leaky_relu.h"
+#include "kernels/max_pool.h"
 #include "tests/bench/kernels.h"
 
 namespace {
@@ -104,6 +105,25 @@ void add_resample(KernelList& list) {
     });
 }
 
+// Of the perceptual loss's network, down to maps as large as the tokenizer's.
+void add_max_pool(KernelList& list) {
+    const ResampleShape small = list.shapes().resample;
+    const MaxPoolShape shape{small.B, 2 * small.H, 2 * small.W, small.C};
+    const std::int64_t out = small.B * small.H * small.W * small.C, in_count = 4 * out;
+    const std::string text = fmt::format("{} x {} x {} x {}", shape.B, shape.H, shape.W, shape.C);
+    const double count = static_cast<double>(out), a = list.activation_bytes();
+    list.add("max_pool_forward", text, Bound::memory, {5 * a * count, 3 * count}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data y = in.activations(out), x = in.activations(in_count);
+        return [=] { LAUNCH_ON(on.device, on.stream, max_pool_forward, y, x, shape); };
+    });
+    list.add("max_pool_backward", text, Bound::memory, {9 * a * count, 3 * count}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const Data dx = in.activations(in_count), dy = in.activations(out), x = in.activations(in_count);
+        return [=] { LAUNCH_ON(on.device, on.stream, max_pool_backward, dx, dy, x, shape); };
+    });
+}
+
 // Of the discriminator, as large as the first normalised map.
 void add_leaky_relu(KernelList& list) {
     constexpr float slope = 0.2f;
@@ -130,5 +150,6 @@ void add_feature_maps(KernelList& list) {
     for (const Conv2dShape& shape : list.shapes().conv2d) add_conv2d(list, shape);
     for (const GroupNormShape& shape : list.shapes().groupnorm) add_groupnorm(list, shape);
     add_resample(list);
+    add_max_pool(list);
     add_leaky_relu(list);
 }

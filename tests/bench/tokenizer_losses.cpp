@@ -3,6 +3,7 @@
 
 #include "kernels/adaptive_weight.h"
 #include "kernels/adversarial_loss.h"
+#include "kernels/feature_distance.h"
 #include "kernels/l1_loss.h"
 #include "tests/bench/kernels.h"
 
@@ -24,6 +25,36 @@ void add_l1_loss(KernelList& list, std::int64_t total, const std::string& shape)
         float* target = in.floats(total);
         return [=] { LAUNCH_ON(on.device, on.stream, l1_loss_backward, dx, x, target, 0.5f, total); };
     });
+}
+
+// Of the perceptual loss: two maps, a vector of channels at each position.
+void add_feature_distance(KernelList& list) {
+    const ResampleShape maps = list.shapes().resample;
+    const std::int64_t rows = 4 * maps.B * maps.H * maps.W, width = maps.C, total = rows * width;
+    const std::string shape = fmt::format("{} x {}", rows, width);
+    const double count = static_cast<double>(total), bytes = list.activation_bytes();
+    list.add("feature_distance_accumulate", shape, Bound::memory, {2 * bytes * count, 10 * count},
+             [=](Operands& in) {
+                 const LaunchSite on = in.site();
+                 double *sum = in.doubles(1),
+                        *workspace = in.doubles(SIZE_ON(on.device, feature_distance_workspace));
+                 const Data a = in.activations(total), b = in.activations(total);
+                 float* weight = in.uniforms(width);
+                 return [=] {
+                     LAUNCH_ON(on.device, on.stream, feature_distance_accumulate, sum, workspace, a, b,
+                               weight, 1.0, rows, width);
+                 };
+             });
+    list.add("feature_distance_backward", shape, Bound::memory, {3 * bytes * count, 20 * count},
+             [=](Operands& in) {
+                 const LaunchSite on = in.site();
+                 const Data da = in.activations(total), a = in.activations(total), b = in.activations(total);
+                 float* weight = in.uniforms(width);
+                 return [=] {
+                     LAUNCH_ON(on.device, on.stream, feature_distance_backward, da, a, b, weight, 0.5f, rows,
+                               width);
+                 };
+             });
 }
 
 void add_adversarial_loss(KernelList& list, std::int64_t total, const std::string& shape) {
@@ -70,6 +101,7 @@ void add_tokenizer_losses(KernelList& list) {
     const std::int64_t total = list.shapes().groupnorm.front().elements();
     const std::string shape = fmt::format("{}", total);
     add_l1_loss(list, total, shape);
+    add_feature_distance(list);
     add_adversarial_loss(list, total, shape);
     add_weights(list, total, shape);
 }
