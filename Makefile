@@ -1,7 +1,11 @@
 # Every way in. `make` alone lists the targets. Variables: NAME (of the run), DATA (fractals, cifar10 or a packed file), PRESET (of the model),
 # ARGS (more flags for the program), BUILD (folder for what is built), CUDA=1 (with the CUDA
-# backend), ARCH (the GPUs to build it for), RANKS (processes that train together).
-BUILD ?= build
+# backend), ARCH (the GPUs to build it for), RANKS (processes that train together), SANITIZE (address,undefined or thread: what the
+# programs watch themselves for).
+comma := ,
+empty :=
+space := $(empty) $(empty)
+BUILD ?= build$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))
 CXX ?= g++
 DATA ?= fractals
 NAME ?= $(if $(wildcard $(DATA)),$(basename $(notdir $(DATA))),$(DATA))
@@ -53,15 +57,14 @@ $(BUILD)/deps.stamp:
 CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda /usr/lib/cuda) /usr)
 NVCC ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) nvcc)
 ARCH ?= 80 90 100
-comma := ,
-empty :=
-space := $(empty) $(empty)
 
 WARNINGS := -Wall -Wextra -Wshadow -Werror -Wno-stringop-overflow -Wno-restrict  # the last two: false alarms from fmt and std::string under g++ 12
 CXXFLAGS := -std=c++20 -O3 -g1 -march=native -mprefer-vector-width=512 -fno-math-errno -fopenmp $(WARNINGS) -I.
 LDLIBS := -ldnnl -lfmt -lz -lzip -lwebpmux -lwebp
 ifneq ($(SANITIZE),)
-CXXFLAGS += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
+CXXFLAGS += -O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+# The thread sanitizer knows nothing of the barriers of OpenMP's own threads: there is one, but where a test asks for more.
+WATCHFUL := $(if $(findstring thread,$(SANITIZE)),OMP_NUM_THREADS=1 TSAN_OPTIONS=suppressions=tests/thread_sanitizer.suppressions)
 endif
 
 ifneq ($(BUNDLE),)
@@ -270,7 +273,7 @@ $(DATASETS)/cifar10.holdout.bin: | $(CIFAR)
 # that the CPU plays. ARGS, SANITIZE and a build with CUDA=1 mean the first alone.
 THIS_BUILD_ALONE := $(ARGS)$(SANITIZE)$(CUDA)$(EMULATED)
 test: build $(BUILD)/tests $(BUILD)/bench ## run every test; ARGS='-tc=*golden*' chooses, on this build's devices
-	@$(BUILD)/tests -tce='ptxas*' $(ARGS)
+	@$(WATCHFUL) $(BUILD)/tests -tce='ptxas*' $(ARGS)
 	$(if $(THIS_BUILD_ALONE),,+@$(MAKE) --no-print-directory test-ptxas)
 	$(if $(THIS_BUILD_ALONE),,+@$(MAKE) --no-print-directory test-emulated)
 
@@ -287,23 +290,23 @@ endif
 
 # The card that the CPU plays (tests/emulator): the same programs, whose --device cuda it is, and the tests that name a device, on the card
 # alone: `test` has run them on the CPU.
-AS_EMULATED = $(MAKE) --no-print-directory EMULATED=1 BUILD=$(BUILD)/emulated$(if $(SANITIZE),-$(SANITIZE))
-EMULATED_TESTS = $(BUILD)/emulated$(if $(SANITIZE),-$(SANITIZE))/tests
+AS_EMULATED = $(MAKE) --no-print-directory EMULATED=1 BUILD=$(BUILD)/emulated
+EMULATED_TESTS = $(BUILD)/emulated/tests
 emulated: ## build/emulated/train and so on, whose --device cuda is a card that the CPU plays
 	+@$(AS_EMULATED) build
 test-emulated: ## run the tests of everything that has a --device with that card for a GPU
 	+@TEST_DEVICES=cuda $(AS_EMULATED) test
 
 # What depends on the order of threads, on memory nobody gave, on barriers nobody set: the tests of kernels in other orders and, built anew
-# in folders of their own, under the sanitizers. OpenMP's own threads are none of the thread sanitizer's business.
-KERNEL_TESTS := -sf='*tests/emulator/*,*tests/gradient/*$(foreach each,$(wildcard kernels/*.cu),$(comma)*unit/$(basename $(notdir $(each)))_test.cpp)'
-SANITIZED := TSAN_OPTIONS=suppressions=tests/emulator/thread_sanitizer.suppressions
-test-long: ## test, and the kernels' tests in other orders and under sanitizers
+# in folders of their own, everything under the sanitizers.
+KERNEL_TESTS := -sf='*tests/emulator/*,*tests/gradient/*$(subst $(space),,$(patsubst kernels/%.cu,$(comma)*unit/%_*test.cpp,$(wildcard kernels/*.cu)))'
+SANITIZERS := address,undefined thread
+test-long: ## test, and the kernels' tests in other orders and everything under sanitizers
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory test-signatures
 	@$(MAKE) --no-print-directory test-orders
-	@$(MAKE) --no-print-directory test-sanitized SANITIZE=address
-	@$(MAKE) --no-print-directory test-sanitized SANITIZE=thread
+	@for each in $(SANITIZERS); do \
+	    $(MAKE) --no-print-directory test test-sanitized SANITIZE=$$each BUILD=$(BUILD)/$$(echo $$each | tr , -) || exit 1; done
 test-signatures: # where there is a toolkit
 	@test ! -f $(CUDA_HOME)/include/cuda_runtime.h || \
 	    $(CXX) -std=c++20 -fsyntax-only -isystem $(CUDA_HOME)/include -I. tests/emulator/signatures_test.cpp
@@ -313,7 +316,7 @@ test-orders:
 	    echo "threads $$order"; EMULATED_CARD=order=$$order $(EMULATED_TESTS) $(KERNEL_TESTS) $(ARGS) || exit 1; done
 test-sanitized:
 	+@$(AS_EMULATED) $(EMULATED_TESTS)
-	@$(SANITIZED) $(EMULATED_TESTS) $(KERNEL_TESTS) $(ARGS)
+	@$(WATCHFUL) $(EMULATED_TESTS) $(KERNEL_TESTS) $(ARGS)
 
 bench: $(BUILD)/bench ## measure the ceiling, each kernel, the training step and sampling (a GPU: CUDA=1 ARGS='--device cuda')
 	@$(BUILD)/bench $(ARGS)
