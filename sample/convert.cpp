@@ -26,8 +26,9 @@ std::map<std::string, std::string> remaining_metadata(const TensorFile& file, st
     return metadata;
 }
 
-template <class Model, class Description>
-void write_weights(const ConvertJob& job, const TensorFile& file, Model& model, Description description) {
+template <class Model, class ModelDescription>
+void write_weights(const ConvertJob& job, const TensorFile& file, Model& model,
+                   ModelDescription description) {
     const std::string_view prefix = chosen_prefix(file, job.checkpoint.weight_choice());
     CheckpointWriter writer;
     writer.add_slab(model.parameters(), "", model.parameters().values());
@@ -67,6 +68,6 @@ void add_convert_job(CLI::App& app) {
         "convert", "Write a checkpoint's weights (a published .pth's, or a run's) to a safetensors file");
     const auto job = std::make_shared<ConvertJob>();
     add_checkpoint_flags(*command, job->checkpoint);
-    command->add_option("--out", job->out, "Safetensors file to write")->required();
+    command->add_option("--out", job->out, "Safetensors file to write")->type_name("FILE")->required();
     command->callback([job] { run_convert(*job); });
 }

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <functional>
 #include <numbers>
-#include <numeric>
 
 #include "runtime/error.h"
 #include "runtime/image_ops.h"
@@ -61,7 +60,8 @@ void FractalTrainer::save(const std::filesystem::path& path, const std::vector<s
                           std::optional<double> validation_bits_per_dim, bool with_state) {
     CheckpointWriter writer;
     if (!state_.save(writer, path, with_state)) return;
-    describe(writer, {model_.config(), classes, steps_done(), settings_.optimizer.ema_decay});
+    describe(writer,
+             FractalDescription{{classes, steps_done(), settings_.optimizer.ema_decay}, model_.config()});
     writer.set("training", to_json(settings_));
     writer.set("seed", std::to_string(settings_.seed));
     writer.set("data_position", std::to_string(position()));
@@ -76,12 +76,6 @@ std::unique_ptr<Loader> FractalTrainer::make_loader(const PackedFile& data) cons
                                     comm_.ranks() * settings_.batch);
 }
 
-std::vector<std::int64_t> FractalTrainer::samples_of(int rank, std::int64_t batch) const {
-    std::vector<std::int64_t> samples(static_cast<std::size_t>(settings_.batch));
-    std::iota(samples.begin(), samples.end(), position() + (batch * comm_.ranks() + rank) * settings_.batch);
-    return samples;
-}
-
 StepResult FractalTrainer::step(const PackedFile& data) {
     if (!loader_) loader_ = make_loader(data);
     model_.parameters().zero_gradients(tape_.stream());
@@ -90,7 +84,7 @@ StepResult FractalTrainer::step(const PackedFile& data) {
     std::vector<double> terms(config.generators() + 1);
     for (std::int64_t i = 0; i < settings_.accumulation; ++i) {
         for (int rank = 0; rank < comm_.ranks(); ++rank) {
-            const std::vector<std::int64_t> samples = samples_of(rank, i);
+            const std::vector<std::int64_t> samples = settings_.samples(steps_done(), i, rank);
             if (rank == comm_.rank())
                 masks.push_back(training_masks(config, samples, settings_.seed, step_number()));
             const std::vector<double> part =

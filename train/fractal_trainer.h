@@ -61,9 +61,6 @@ class FractalTrainer {
     void run_batch(const Batch& batch, const FractalMasks& masks, std::span<const float> scales,
                    std::vector<double>& totals, GradientWatch* watch);
     StepResult update(std::span<const double> totals, std::span<const float> scales, double pixels);
-    // Numbers of the samples that a rank takes for the step's `batch`-th batch: all ranks' batches, one
-    // behind the other, are what one rank would take at once.
-    std::vector<std::int64_t> samples_of(int rank, std::int64_t batch) const;
     std::vector<std::int32_t> condition_ids(const Batch& batch) const;
 
     TrainingSettings settings_;

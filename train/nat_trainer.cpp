@@ -65,17 +65,14 @@ void NatTrainer::save(const std::filesystem::path& path, std::optional<double> v
                       bool with_state) {
     CheckpointWriter writer;
     if (!state_.save(writer, path, with_state)) return;
-    describe(writer, {model_.config(), data_.classes(), data_.format().fingerprint, steps_done(),
-                      settings_.optimizer.ema_decay});
+    describe(writer, NatDescription{{data_.classes(), steps_done(), settings_.optimizer.ema_decay},
+                                    model_.config(),
+                                    data_.format().fingerprint});
     writer.set("training", to_json(settings_));
     writer.set("seed", std::to_string(settings_.seed));
     writer.set("data_position", std::to_string(position()));
     if (validation_loss) writer.set("validation_loss", fmt::format("{}", *validation_loss));
     writer.write(path);
-}
-
-std::vector<std::int64_t> NatTrainer::samples_of(int rank, std::int64_t batch) const {
-    return numbers_from(position() + (batch * comm_.ranks() + rank) * settings_.batch, settings_.batch);
 }
 
 StepResult NatTrainer::step() {
@@ -88,7 +85,8 @@ StepResult NatTrainer::step() {
     std::int64_t hidden = 0;  // of all ranks: what the loss is a mean of
     for (std::int64_t i = 0; i < settings_.accumulation; ++i)
         for (int rank = 0; rank < comm_.ranks(); ++rank)
-            hidden += count_hidden(config, mask_rule(), samples_of(rank, i), settings_.seed, step_number());
+            hidden += count_hidden(config, mask_rule(), settings_.samples(steps_done(), i, rank),
+                                   settings_.seed, step_number());
     const SmoothedLoss rule{static_cast<float>(settings_.of("label-smoothing")),
                             static_cast<float>(1 / static_cast<double>(hidden))};
     const NatPass pass{settings_.dropout, recompute_, settings_.seed, step_number()};
@@ -96,7 +94,7 @@ StepResult NatTrainer::step() {
     tape_.set_recording(true);
     for (std::int64_t i = 0; i < settings_.accumulation; ++i) {
         const TokenBatch& batch = loader_->next();
-        const std::vector<std::int64_t> samples = samples_of(comm_.rank(), i);
+        const std::vector<std::int64_t> samples = settings_.samples(steps_done(), i, comm_.rank());
         const NatMasks masks = draw_masks(config, mask_rule(), samples, settings_.seed, step_number());
         const std::vector<std::int32_t> contexts =
             draw_contexts(config, batch.labels, samples, settings_.label_drop, settings_.seed, step_number());

@@ -62,9 +62,6 @@ class NatTrainer {
     std::uint32_t step_number() const { return static_cast<std::uint32_t>(steps_done()); }
     std::int64_t position() const { return steps_done() * settings_.images_per_step(); }
     MaskRule mask_rule() const { return {settings_.of("mask-alpha"), settings_.of("mask-beta")}; }
-    // Numbers of the samples that a rank takes for the step's `batch`-th batch: all ranks' batches, one
-    // behind the other, are what one rank would take at once.
-    std::vector<std::int64_t> samples_of(int rank, std::int64_t batch) const;
     // Adds the batch's summed loss to `total`.
     void run_batch(const NatBatch& batch, const SmoothedLoss& rule, const NatPass& pass, double& total,
                    GradientWatch* watch);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <stdexcept>
 
 #include "runtime/error.h"
@@ -52,6 +53,12 @@ void require_same_images(const nlohmann::json& before, const TrainingSettings& n
 }
 
 }  // namespace
+
+std::vector<std::int64_t> TrainingSettings::samples(std::int64_t step, std::int64_t index, int rank) const {
+    std::vector<std::int64_t> numbers(static_cast<std::size_t>(batch));
+    std::iota(numbers.begin(), numbers.end(), step * images_per_step() + (index * ranks + rank) * batch);
+    return numbers;
+}
 
 double TrainingSettings::of(std::string_view flag) const {
     const auto found = std::ranges::find(own, flag, &std::pair<std::string, double>::first);

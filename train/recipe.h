@@ -53,6 +53,9 @@ struct TrainingSettings {
     std::uint64_t seed = 0;
 
     std::int64_t images_per_step() const { return ranks * batch * accumulation; }
+    // Numbers of the images that a rank takes for the `index`-th batch of update number `step`: all ranks'
+    // batches, one behind the other, are what one rank would take at once.
+    std::vector<std::int64_t> samples(std::int64_t step, std::int64_t index, int rank) const;
     // Throws std::logic_error if there is none.
     double of(std::string_view flag) const;
 };

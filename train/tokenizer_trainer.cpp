@@ -101,7 +101,7 @@ void TokenizerTrainer::save(const std::filesystem::path& path, std::optional<dou
     CheckpointWriter writer;
     if (!state_.save(writer, path, with_state) || !judge_state_.save(writer, path, with_state)) return;
     writer.add(last_used_name, {tokenizer_.config().n_embed}, revival_.last_used().data(), Device::cpu);
-    describe(writer, {tokenizer_.config(), image_size_, steps_done(), 0});
+    describe(writer, TokenizerDescription{{{}, steps_done(), 0}, tokenizer_.config(), image_size_});
     writer.set("training", to_json(settings_));
     writer.set("seed", std::to_string(settings_.seed));
     if (perceptual_ != nullptr) writer.set(perceptual_key, perceptual_weights(perceptual_));

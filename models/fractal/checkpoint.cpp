@@ -1,29 +1,22 @@
 #include "models/fractal/checkpoint.h"
 
-#include <nlohmann/json.hpp>
-
 #include "runtime/error.h"
 
 namespace {
 
-constexpr const char* format_name = "fractal.cu fractal model";
+constexpr std::string_view format_name = "fractal.cu fractal model";
 constexpr std::string_view class_embeddings = "class_emb.weight";
 
 }  // namespace
 
 void describe(CheckpointWriter& writer, const FractalDescription& description) {
-    writer.set("format", format_name);
-    writer.set("config", to_json(description.config));
-    writer.set("classes", nlohmann::json(description.classes).dump());
-    writer.set("step", std::to_string(description.step));
-    if (description.ema_decay > 0) writer.set("ema_decay", nlohmann::json(description.ema_decay).dump());
+    describe(writer, format_name, to_json(description.config), description);
 }
 
 FractalDescription read_description(const TensorFile& file, const std::optional<FractalConfig>& config) {
     const std::string path = file.path().string();
     FractalDescription description;
-    const auto format = file.metadata().find("format");
-    if (format == file.metadata().end() || format->second != format_name) {
+    if (!says_format(file, format_name)) {
         if (!config)
             fail_usage(
                 "{}: does not say which model it is (no metadata \"{}\"): --preset NAME or --config FILE "
@@ -32,17 +25,9 @@ FractalDescription read_description(const TensorFile& file, const std::optional<
         description.config = *config;
         return description;
     }
-    try {
-        description.config = parse_fractal_config(file.metadata("config"), path + ": config");
-        nlohmann::json::parse(file.metadata("classes")).get_to(description.classes);
-        nlohmann::json::parse(file.metadata("step")).get_to(description.step);
-        if (file.metadata().contains("ema_decay"))
-            nlohmann::json::parse(file.metadata("ema_decay")).get_to(description.ema_decay);
-    } catch (const nlohmann::json::exception&) {
-        fail("{}: its metadata is malformed", path);
-    } catch (const UsageError& error) {
-        throw Error(error.what());
-    }
+    read_description(file, description, [&](const std::string& json, const std::string& source) {
+        description.config = parse_fractal_config(json, source);
+    });
     if (config && *config != description.config)
         fail_usage(
             "{}: is of another model than --preset or --config says; without them it says itself which",

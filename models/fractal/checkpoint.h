@@ -1,21 +1,16 @@
 // Fractal models in checkpoint files: what a file says about itself, and a model with its weights.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <optional>
-#include <string>
-#include <vector>
+#include <string_view>
 
 #include "models/fractal/fractal.h"
-#include "runtime/checkpoint.h"
+#include "runtime/description.h"
 
 // The metadata of a checkpoint, beside its tensors.
-struct FractalDescription {
+struct FractalDescription : Description {
     FractalConfig config;
-    std::vector<std::string> classes;  // names by label; empty if none are known
-    std::int64_t step = 0;             // updates done
-    float ema_decay = 0;               // 0: the file holds no averaged weights
 };
 
 void describe(CheckpointWriter& writer, const FractalDescription& description);

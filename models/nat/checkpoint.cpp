@@ -2,22 +2,16 @@
 
 #include <charconv>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "runtime/error.h"
 
 namespace {
 
-constexpr const char* format_name = "fractal.cu masked-token transformer";
+constexpr std::string_view format_name = "fractal.cu masked-token transformer";
 constexpr std::string_view words = "token_emb.word_embeddings.weight",
                            positions = "token_emb.position_embeddings.weight",
                            contexts = "context_embed.word_embeddings.weight",
                            hidden_layer = "mid_block.mlp.fc1.weight", merge = "patch_merge.weight";
-
-bool says_nat(const TensorFile& file) {
-    const auto format = file.metadata().find("format");
-    return format != file.metadata().end() && format->second == format_name;
-}
 
 std::uint32_t parse_fingerprint(const std::string& text, const std::string& path) {
     std::uint32_t value = 0;
@@ -77,40 +71,28 @@ NatConfig infer_config(const TensorFile& file) {
 }  // namespace
 
 void describe(CheckpointWriter& writer, const NatDescription& description) {
-    writer.set("format", format_name);
-    writer.set("config", to_json(description.config));
-    writer.set("classes", nlohmann::json(description.classes).dump());
+    describe(writer, format_name, to_json(description.config), description);
     if (description.tokenizer) writer.set("tokenizer", fmt::format("{:08x}", *description.tokenizer));
-    writer.set("step", std::to_string(description.step));
-    if (description.ema_decay > 0) writer.set("ema_decay", nlohmann::json(description.ema_decay).dump());
 }
 
 bool holds_nat(const TensorFile& file) {
-    return says_nat(file) || (!file.metadata().contains("format") && file.contains(words) &&
-                              file.contains(contexts) && file.contains(hidden_layer));
+    return says_format(file, format_name) || (!file.metadata().contains("format") && file.contains(words) &&
+                                              file.contains(contexts) && file.contains(hidden_layer));
 }
 
 NatDescription read_nat_description(const TensorFile& file, const std::optional<NatConfig>& config) {
     const std::string path = file.path().string();
     NatDescription description;
-    if (!says_nat(file)) {
+    if (!says_format(file, format_name)) {
         if (!holds_nat(file)) fail("{}: not a masked-token transformer", path);
         description.config = config ? *config : infer_config(file);
         return description;
     }
-    try {
-        description.config = parse_nat_config(file.metadata("config"), path + ": config");
-        nlohmann::json::parse(file.metadata("classes")).get_to(description.classes);
-        nlohmann::json::parse(file.metadata("step")).get_to(description.step);
-        if (file.metadata().contains("tokenizer"))
-            description.tokenizer = parse_fingerprint(file.metadata("tokenizer"), path);
-        if (file.metadata().contains("ema_decay"))
-            nlohmann::json::parse(file.metadata("ema_decay")).get_to(description.ema_decay);
-    } catch (const nlohmann::json::exception&) {
-        fail("{}: its metadata is malformed", path);
-    } catch (const UsageError& error) {
-        throw Error(error.what());
-    }
+    read_description(file, description, [&](const std::string& json, const std::string& source) {
+        description.config = parse_nat_config(json, source);
+    });
+    if (file.metadata().contains("tokenizer"))
+        description.tokenizer = parse_fingerprint(file.metadata("tokenizer"), path);
     if (config && *config != description.config)
         fail_usage(
             "{}: is of another model than --preset or --config says; without them it says itself which",

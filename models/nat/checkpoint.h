@@ -5,20 +5,15 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "models/nat/transformer.h"
-#include "runtime/checkpoint.h"
+#include "runtime/description.h"
 
 // The metadata of a checkpoint, beside its tensors.
-struct NatDescription {
+struct NatDescription : Description {
     NatConfig config;
-    std::vector<std::string> classes;        // names by label; empty if none are known
     std::optional<std::uint32_t> tokenizer;  // fingerprint (data/tokens.h) of the one whose codes it predicts
-    std::int64_t step = 0;                   // updates done
-    float ema_decay = 0;                     // 0: the file holds no averaged weights
 };
 
 void describe(CheckpointWriter& writer, const NatDescription& description);

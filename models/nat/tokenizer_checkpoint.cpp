@@ -8,13 +8,8 @@
 
 namespace {
 
-constexpr const char* format_name = "fractal.cu tokenizer";
+constexpr std::string_view format_name = "fractal.cu tokenizer";
 constexpr const char *codebook_name = "quantize.embedding.weight", *first_name = "encoder.conv_in.weight";
-
-bool says_tokenizer(const TensorFile& file) {
-    const auto format = file.metadata().find("format");
-    return format != file.metadata().end() && format->second == format_name;
-}
 
 const std::vector<std::int64_t>& shape_of(const TensorFile& file, const std::string& name, std::size_t rank) {
     const std::vector<std::int64_t>& shape = file.shape(name);
@@ -75,15 +70,12 @@ void refuse_other_parts(const TensorFile& file, const Parameters& parameters, st
 }  // namespace
 
 void describe(CheckpointWriter& writer, const TokenizerDescription& description) {
-    writer.set("format", format_name);
-    writer.set("config", to_json(description.config));
-    writer.set("step", std::to_string(description.step));
+    describe(writer, format_name, to_json(description.config), description);
     if (description.image_size > 0) writer.set("image_size", std::to_string(description.image_size));
-    if (description.ema_decay > 0) writer.set("ema_decay", nlohmann::json(description.ema_decay).dump());
 }
 
 bool is_tokenizer(const TensorFile& file) {
-    return says_tokenizer(file) || (file.contains(codebook_name) && file.contains(first_name));
+    return says_format(file, format_name) || (file.contains(codebook_name) && file.contains(first_name));
 }
 
 TokenizerDescription read_tokenizer_description(const TensorFile& file) {
@@ -92,23 +84,15 @@ TokenizerDescription read_tokenizer_description(const TensorFile& file) {
         fail("{}: not a tokenizer: no metadata \"{}\" and no tensors {} and {}", path, format_name,
              codebook_name, first_name);
     TokenizerDescription description;
-    if (!says_tokenizer(file)) {
+    if (!says_format(file, format_name)) {
         description.config = config_of_shapes(file);
         return description;
     }
-    const auto read = [&](const char* key, auto& value) {
-        if (file.metadata().contains(key)) nlohmann::json::parse(file.metadata(key)).get_to(value);
-    };
-    try {
-        description.config = parse_tokenizer_config(file.metadata("config"), path + ": config");
-        read("step", description.step);
-        read("image_size", description.image_size);
-        read("ema_decay", description.ema_decay);
-    } catch (const nlohmann::json::exception&) {
-        fail("{}: its metadata is malformed", path);
-    } catch (const UsageError& error) {
-        throw Error(error.what());
-    }
+    read_description(file, description, [&](const std::string& json, const std::string& source) {
+        description.config = parse_tokenizer_config(json, source);
+        if (file.metadata().contains("image_size"))
+            nlohmann::json::parse(file.metadata("image_size")).get_to(description.image_size);
+    });
     return description;
 }
 

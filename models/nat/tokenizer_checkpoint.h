@@ -9,14 +9,12 @@
 #include <string>
 
 #include "models/nat/tokenizer.h"
-#include "runtime/checkpoint.h"
+#include "runtime/description.h"
 
 // The metadata of a tokenizer's file, beside its tensors.
-struct TokenizerDescription {
+struct TokenizerDescription : Description {
     TokenizerConfig config;
     std::int64_t image_size = 0;  // side of the pictures it was trained on; 0: the file does not say
-    std::int64_t step = 0;        // updates done
-    float ema_decay = 0;          // 0: the file holds no averaged weights
 };
 
 void describe(CheckpointWriter& writer, const TokenizerDescription& description);

@@ -82,7 +82,7 @@ TEST_CASE_FIXTURE(PublishedModel,
     for (const std::string& name : expected.names())
         CHECK_MESSAGE(std::ranges::equal(converted.bytes(name), expected.bytes(name)), name);
     CHECK(converted.metadata("epoch") == "3");
-    CHECK(converted.metadata("classes") == "[]");
+    CHECK(!converted.metadata().contains("classes"));
 
     const Outcome info = work.run("sample", {"info", work.path("c.safetensors")});
     CHECK(info.exit_code == 0);

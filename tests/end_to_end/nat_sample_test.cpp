@@ -39,7 +39,7 @@ struct RandomModels {
         tokenizer.parameters().initialize(seed);
         CheckpointWriter writer;
         writer.add_slab(tokenizer.parameters(), "", tokenizer.parameters().values());
-        describe(writer, {config, image_size, 0, 0});
+        describe(writer, TokenizerDescription{{}, config, image_size});
         writer.write(work.at(name));
         return tokenizer_fingerprint(codebook_values(tokenizer), codes);
     }
@@ -57,7 +57,7 @@ struct RandomModels {
         model.parameters().initialize(1);
         CheckpointWriter writer;
         writer.add_slab(model.parameters(), "", model.parameters().values());
-        describe(writer, {config, {"cat", "dog", "fox"}, fingerprint, 0, 0});
+        describe(writer, NatDescription{{{"cat", "dog", "fox"}, 0, 0}, config, fingerprint});
         writer.write(work.at(name));
     }
 

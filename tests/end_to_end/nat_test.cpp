@@ -168,7 +168,7 @@ TEST_CASE_FIXTURE(Bench,
     tokenizer.parameters().initialize(3);
     CheckpointWriter writer;
     writer.add_slab(tokenizer.parameters(), "", tokenizer.parameters().values());
-    describe(writer, TokenizerDescription{config, 16, 0, 0});
+    describe(writer, TokenizerDescription{{}, config, 16});
     writer.write(work.at("tokenizer.safetensors"));
     const Words more{
         "--tokenizer", work.path("tokenizer.safetensors"), "--sheet-rows", "1", "--sheet-steps", "2"};

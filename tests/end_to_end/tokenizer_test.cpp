@@ -32,7 +32,7 @@ struct TokenizerPlace {
         random.parameters().initialize(4);
         CheckpointWriter writer;
         writer.add_slab(random.parameters(), "", random.parameters().values());
-        describe(writer, {config, 16, 0, 0});
+        describe(writer, TokenizerDescription{{}, config, 16});
         writer.write(work.at(name));
     }
     Words tokens(const Words& more = {}) const {

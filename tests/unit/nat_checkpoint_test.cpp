@@ -14,8 +14,7 @@ class Shapes : public TensorFile {
   public:
     explicit Shapes(const NatConfig& config) : TensorFile("published.pth") {
         const NatTransformer model(config, Device::cpu);
-        for (const Parameter& parameter : model.parameters().all())
-            shapes_[parameter.name] = parameter.shape;
+        for (const Parameter& parameter : model.parameters().all()) shapes_[parameter.name] = parameter.shape;
     }
     std::vector<std::string> names() const override {
         std::vector<std::string> names;
@@ -86,7 +85,7 @@ TEST_CASE("nat checkpoint: a published file's shapes and the presets say which m
 TEST_CASE("nat checkpoint: what is written is read; another tokenizer is refused") {
     const TemporaryFolder folder;
     const auto path = folder / "model.safetensors";
-    write_model(path, {tiny, {"cat", "dog"}, 0xABCDu, 12, 0.5f});
+    write_model(path, {{{"cat", "dog"}, 12, 0.5f}, tiny, 0xABCDu});
     const SafetensorsFile file(path);
     CHECK(holds_nat(file));
     const NatDescription description = read_nat_description(file);
@@ -122,7 +121,7 @@ TEST_CASE("nat checkpoint: malformed metadata and other models are refused by na
         model.parameters().allocate(Device::cpu, false);
         CheckpointWriter writer;
         writer.add_slab(model.parameters(), "", model.parameters().values());
-        describe(writer, {tiny, {}, 1u, 1, 0});
+        describe(writer, NatDescription{{{}, 1, 0}, tiny, 1u});
         writer.set(key, value);
         writer.write(path);
         CHECK(message_of([&] { read_nat_description(SafetensorsFile(path)); }).find("model.safetensors") !=

@@ -44,7 +44,7 @@ struct Saved {
             change(writer, tokenizer);
         } else {
             writer.add_slab(tokenizer.parameters(), "", tokenizer.parameters().values());
-            describe(writer, {config, 16, 7, 0});
+            describe(writer, TokenizerDescription{{{}, 7, 0}, config, 16});
         }
         writer.write(path);
     }
@@ -127,7 +127,7 @@ TEST_CASE(
         writer.add_slab(tokenizer.parameters(), average_prefix, average.data());
         writer.add("loss.discriminator.main.0.weight", {10, 10}, other.data(), Device::cpu);
         writer.add("discriminator.main.0.bias", {10}, other.data(), Device::cpu);
-        describe(writer, {tokenizer.config(), 0, 0, 0.999f});
+        describe(writer, TokenizerDescription{{{}, 0, 0.999f}, tokenizer.config(), 0});
     });
     const auto tokenizer = load_tokenizer(SafetensorsFile(saved.path), Device::cpu);
     CHECK(std::ranges::count(codebook_values(*tokenizer), 0.5f) == 16 * 8);
@@ -142,7 +142,7 @@ TEST_CASE("a tokenizer's file that does not fit is refused in one line") {
                 if (parameter.name != name)
                     writer.add(parameter.name, parameter.shape, parameter.value, Device::cpu);
             if (!instead.empty()) writer.add(instead, shape, zeros.data(), Device::cpu);
-            if (says_config) describe(writer, {tokenizer.config(), 0, 0, 0});
+            if (says_config) describe(writer, TokenizerDescription{{}, tokenizer.config(), 0});
         };
     };
     const std::string codebook = "quantize.embedding.weight";
