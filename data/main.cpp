@@ -125,14 +125,15 @@ void add_fractals(CLI::App& app) {
         ->check(CLI::Range(1, 1024))
         ->capture_default_str();
     job->add_option("--count", arguments->count, "Number of images")
-        ->check(CLI::Range(std::int64_t{1}, std::int64_t{std::numeric_limits<std::int32_t>::max()}))
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{std::numeric_limits<std::int32_t>::max()})
+                    .description(""))
         ->capture_default_str();
     job->add_option("--seed", arguments->seed, "Another seed, another data set")->capture_default_str();
     job->add_option(
            "--first", arguments->first,
            "Index of the first image; image i has class i modulo 10. A test set that shares no image with "
            "the training set starts where that one ends")
-        ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 62))
+        ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 62).description(""))
         ->capture_default_str();
     job->callback([arguments] { run_fractals(*arguments); });
 }
@@ -194,7 +195,7 @@ void add_info(CLI::App& app) {
         "Bits per dimension of simple codes: entropy of the bytes channel by channel, PNG, lossless WebP");
     job->add_option("--limit", arguments->limit,
                     "Measure the baselines of the first so many images (default: all)")
-        ->check(CLI::Range(std::int64_t{1}, std::numeric_limits<std::int64_t>::max()))
+        ->check(CLI::PositiveNumber)
         ->needs(baselines);
     job->add_option(
            "--sheet", arguments->sheet,
@@ -207,7 +208,7 @@ void add_info(CLI::App& app) {
 }  // namespace
 
 int main(int argument_count, char** arguments) {
-    CLI::App app("Packed image files for training: from folders, from CIFAR-10, or drawn; and their tokens");
+    CLI::App app("Packed image files for training: from folders, from CIFAR-10, or drawn; and their tokens.");
     app.require_subcommand(1);
     add_pack(app);
     add_fractals(app);

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "kernels/philox.h"
 #include "runtime/parameters.h"
@@ -84,4 +85,12 @@ void add_tensor(Tape& tape, const Tensor& destination, const Tensor& source);
 // Copies to and from the host.
 void copy_to_tensor(Tape& tape, const Tensor& destination, const void* host, std::size_t bytes);
 void copy_from_tensor(Tape& tape, void* host, const Tensor& source, std::size_t bytes);
+// The host's values in `rows` rows.
+template <class T>
+Tensor device_copy(Tape& tape, const std::vector<T>& values, std::int64_t rows) {
+    const Tensor tensor =
+        tape.create(rows, static_cast<std::int64_t>(values.size()) / rows, false, element_of<T>);
+    copy_to_tensor(tape, tensor, values.data(), values.size() * sizeof(T));
+    return tensor;
+}
 void zero_tensor(Tape& tape, const Tensor& tensor);

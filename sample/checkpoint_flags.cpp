@@ -35,18 +35,22 @@ std::optional<NatConfig> CheckpointFlags::given_nat_config(const TensorFile& fil
 
 void add_model_flags(CLI::App& app, CheckpointFlags& flags) {
     app.add_option(
-        "--preset", flags.preset,
-        "Model of a file that does not say it (a published .pth), by name; classes follow the file");
-    app.add_option("--config", flags.config, "The same from a JSON file, as build/train takes it");
+           "--preset", flags.preset,
+           "Model of a file that does not say it (a published .pth), by name; classes follow the file")
+        ->type_name("NAME");
+    app.add_option("--config", flags.config, "The same from a JSON file, as build/train takes it")
+        ->type_name("FILE");
 }
 
 void add_checkpoint_flags(CLI::App& app, CheckpointFlags& flags) {
     app.add_option("--checkpoint", flags.checkpoint,
                    "Checkpoint of a run, RUN/last.safetensors for instance, or a published .pth")
+        ->type_name("FILE")
         ->required();
     add_model_flags(app, flags);
     app.add_option("--weights", flags.weights,
-                   "newest or average (default: the average if the checkpoint has one)");
+                   "newest or average (default: the average if the checkpoint has one)")
+        ->type_name("NAME");
 }
 
 OpenedCheckpoint::OpenedCheckpoint(const CheckpointFlags& flags)

@@ -260,8 +260,9 @@ void add_cost_job(CLI::App& app) {
     for (const FractalPreset& preset : fractal_presets())
         presets += (presets.empty() ? "" : ", ") + std::string(preset.name);
     for (const NatPreset& preset : nat_presets()) presets += ", " + std::string(preset.name);
-    command->add_option("--preset", job->preset, "Model by name: " + presets);
-    command->add_option("--config", job->config, "Model from a JSON file (keys: build/train fractal --help)");
+    command->add_option("--preset", job->preset, "Model by name: " + presets)->type_name("NAME");
+    command->add_option("--config", job->config, "Model from a JSON file (keys: build/train fractal --help)")
+        ->type_name("FILE");
     command
         ->add_option(
             "--iters", job->iterations,

@@ -36,6 +36,7 @@ void add_draw_flags(CLI::App& app, DrawFlags& flags) {
         ->capture_default_str();
     app.add_option("--cfg-schedule", flags.schedule,
                    "linear: the scale grows to --cfg over the patches; constant")
+        ->type_name("NAME")
         ->capture_default_str();
     app.add_option(
            "--temperature", flags.temperature,
@@ -53,14 +54,9 @@ void add_draw_flags(CLI::App& app, DrawFlags& flags) {
         ->capture_default_str();
     app.add_flag("--greedy", flags.greedy, "Take the most probable value instead of drawing");
     app.add_option(
-        "--trace", flags.trace,
-        "Folder for the picture after each step of the outermost level: 0000.png, 0001.png, ... and "
-        "trace.webp, which shows them one after the other");
+           "--trace", flags.trace,
+           "Folder for the picture after each step of the outermost level: 0000.png, 0001.png, ... and "
+           "trace.webp, which shows them one after the other")
+        ->type_name("DIR");
     add_backend_flags(app, flags.backend);
-}
-
-void require_class(const FractalConfig& config, std::int64_t label, const char* flag) {
-    if (config.class_num == 0) fail_usage("{}: the model is unlabelled", flag);
-    if (label < 0 || label >= config.class_num)
-        fail_usage("{} {}: the model has the classes 0 to {}", flag, label, config.class_num - 1);
 }

@@ -23,6 +23,3 @@ struct DrawFlags {
 };
 
 void add_draw_flags(CLI::App& app, DrawFlags& flags);
-
-// Throws UsageError, naming `flag`, if the model has no such class.
-void require_class(const FractalConfig& config, std::int64_t label, const char* flag);

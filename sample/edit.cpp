@@ -11,6 +11,7 @@
 #include "runtime/error.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/draw_flags.h"
+#include "sample/drawn_images.h"
 #include "sample/jobs.h"
 #include "sample/trace.h"
 
@@ -19,24 +20,25 @@ namespace {
 struct EditJob {
     CheckpointFlags checkpoint;
     DrawFlags drawing;
-    std::string picture, mask, out, each;
+    std::string picture, mask, out, each, label;
     std::vector<int> box, outpaint, uncrop;
-    std::optional<std::int64_t> label;
     std::int64_t count = 8, columns = 10;
 };
 
-void check_flags(const EditJob& job, const FractalConfig& config) {
-    job.drawing.check(config);
-    if (job.label) require_class(config, *job.label, "--class");
-    if (job.drawing.guidance != 1 && !job.label)
+// The class asked for; -1: none.
+std::int64_t chosen_class(const EditJob& job, const FractalDescription& model) {
+    if (!job.label.empty()) return class_number("--class", job.label, model.config.class_num, model.classes);
+    if (job.drawing.guidance != 1)
         fail_usage("--cfg {}: guides towards a class, and no --class is given", job.drawing.guidance);
+    return -1;
 }
 
 void run_job(const EditJob& job) {
     const Backend backend = job.drawing.backend.backend();
     const OpenedCheckpoint checkpoint(job.checkpoint);
     const FractalConfig& config = checkpoint.description.config;
-    check_flags(job, config);
+    job.drawing.check(config);
+    const std::int64_t label = chosen_class(job, checkpoint.description);
     const EditCanvas canvas =
         make_edit_canvas({job.picture, job.mask, job.box, job.outpaint, job.uncrop},
                          static_cast<int>(config.image_size()), static_cast<int>(config.channels));
@@ -52,7 +54,7 @@ void run_job(const EditJob& job) {
         sampler.trace(trace->recorder());
     }
     const std::vector<std::uint8_t> picture = planar_pixels(canvas.picture);
-    const std::vector<std::int64_t> classes(static_cast<std::size_t>(job.count), job.label.value_or(-1));
+    const std::vector<std::int64_t> classes(static_cast<std::size_t>(job.count), label);
     const auto start = std::chrono::steady_clock::now();
     const auto images = sampler.edit({picture, canvas.mask}, classes, rule);
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
@@ -67,8 +69,10 @@ void run_job(const EditJob& job) {
 }
 
 void add_region_flags(CLI::App& command, EditJob& job) {
-    command.add_option("--mask", job.mask,
-                       "Image of the picture's size: what is white is redrawn, down to single pixels");
+    command
+        .add_option("--mask", job.mask,
+                    "Image of the picture's size: what is white is redrawn, down to single pixels")
+        ->type_name("FILE");
     command.add_option("--box", job.box, "x,y,width,height in pixels of the picture: is redrawn")
         ->delimiter(',')
         ->expected(4);
@@ -95,12 +99,16 @@ void add_edit_job(CLI::App& app) {
     add_checkpoint_flags(*command, job->checkpoint);
     command
         ->add_option("--image", job->picture, "JPEG or PNG file; brought to the model's size if it is larger")
+        ->type_name("FILE")
         ->required();
     add_region_flags(*command, *job);
-    command->add_option("--class", job->label, "Class to draw, by number (default: unconditional)");
+    command->add_option("--class", job->label, "Class to draw, by number or name (default: unconditional)")
+        ->type_name("CLASS");
     command->add_option("--count", job->count, "Results")->capture_default_str()->check(CLI::Range(1, 4096));
-    command->add_option("--out", job->out, "PNG file for the sheet: original, hole, results")->required();
-    command->add_option("--each", job->each, "Folder for the results one by one");
+    command->add_option("--out", job->out, "PNG file for the sheet: original, hole, results")
+        ->type_name("FILE")
+        ->required();
+    command->add_option("--each", job->each, "Folder for the results one by one")->type_name("DIR");
     command->add_option("--columns", job->columns, "Pictures in a row of the sheet")
         ->capture_default_str()
         ->check(CLI::PositiveNumber);

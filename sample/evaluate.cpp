@@ -87,7 +87,9 @@ void add_evaluate_job(CLI::App& app) {
         evaluate->add_subcommand("nll", "Negative log likelihood of packed images in bits per dimension");
     const auto job = std::make_shared<EvaluateJob>();
     add_checkpoint_flags(*command, job->checkpoint);
-    command->add_option("--data", job->data, "Packed images (build/data pack)")->required();
+    command->add_option("--data", job->data, "Packed images (build/data pack)")
+        ->type_name("FILE")
+        ->required();
     command->add_flag("--conditional", job->conditional, "Given each image's class (default: unconditional)");
     command->add_option("--images", job->images, "Only so many images, the first ones (default: all)")
         ->check(CLI::PositiveNumber);

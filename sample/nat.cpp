@@ -1,6 +1,5 @@
 // `build/sample nat`: draws images from a masked-token transformer by parallel decoding.
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -26,11 +25,10 @@ constexpr double default_scale = 1;
 struct NatJob {
     CheckpointFlags checkpoint;
     BackendFlags backend;
-    std::string tokenizer, strategy = "maskgit", out, each, trace;
-    std::vector<std::string> classes;
+    std::string tokenizer, strategy = "maskgit", trace;
+    DrawnImagesFlags images;
     std::optional<std::int64_t> steps;
     std::optional<double> largest_scale;
-    std::int64_t count = 0, batch = 64, columns = 0;
     std::uint64_t seed = 0;
 };
 
@@ -85,40 +83,6 @@ Models load_models(const NatJob& job) {
     return models;
 }
 
-// By number or by name.
-std::int64_t class_number(const std::string& text, const NatDescription& description) {
-    const std::int64_t classes = description.config.num_classes - 1;
-    std::int64_t number = -1;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error == std::errc() && end == text.data() + text.size()) {
-        if (number < 0 || number >= classes)
-            fail_usage("--classes {}: the model has the classes 0 to {}", text, classes - 1);
-        return number;
-    }
-    const auto known = std::ranges::find(description.classes, text);
-    if (known == description.classes.end())
-        fail_usage(
-            "--classes {}: the model has no class of that name, {}", text,
-            description.classes.empty() ? "nor any other: ask by number" : "build/sample info lists them");
-    return known - description.classes.begin();
-}
-
-// The class of every image: the asked ones in turn, by default the first ten.
-std::vector<std::int64_t> image_classes(const NatJob& job, const NatDescription& description,
-                                        std::size_t& distinct) {
-    std::vector<std::int64_t> chosen;
-    for (const std::string& text : job.classes) chosen.push_back(class_number(text, description));
-    for (std::int64_t label = 0; job.classes.empty() && label < description.config.num_classes - 1; ++label)
-        if (chosen.size() < 10) chosen.push_back(label);
-    if (chosen.empty()) chosen = {-1};
-    distinct = chosen.size();
-    const auto count =
-        job.count > 0 ? static_cast<std::size_t>(job.count) : std::max<std::size_t>(chosen.size(), 16);
-    std::vector<std::int64_t> classes;
-    for (std::size_t i = 0; i < count; ++i) classes.push_back(chosen[i % chosen.size()]);
-    return classes;
-}
-
 // Writes a step: its tokens decoded, grey where they are masked for the next.
 void add_to_trace(TraceFolder& trace, const Models& models, std::span<const std::int32_t> filled,
                   std::span<const std::int32_t> next) {
@@ -134,28 +98,24 @@ void add_to_trace(TraceFolder& trace, const Models& models, std::span<const std:
 }
 
 std::vector<std::uint8_t> draw(const NatJob& job, const Models& models, const Strategy& strategy,
-                               const std::vector<std::int64_t>& classes, std::int64_t columns) {
-    const auto batch = std::min(static_cast<std::size_t>(job.batch), classes.size());
+                               const DrawnImages& drawn) {
     std::vector<std::uint8_t> decoded, images;
-    NatGenerator generator(*models.transformer, static_cast<std::int64_t>(batch), strategy.guided(),
+    NatGenerator generator(*models.transformer, drawn.batch, strategy.guided(),
                            decode_into(*models.tokenizer, models.side(), decoded));
     std::optional<TraceFolder> trace;
     if (!job.trace.empty()) {
-        if (batch < classes.size())
-            fail_usage(
-                "--trace: shows the images of one batch, {}, and there are {}: raise --batch or lower "
-                "--count",
-                batch, classes.size());
+        require_one_batch(drawn);
         trace.emplace(job.trace, static_cast<int>(models.tokenizer->config().out_ch),
-                      static_cast<int>(models.image_size()), static_cast<int>(columns));
+                      static_cast<int>(models.image_size()), static_cast<int>(drawn.columns));
         generator.watch([&](const DecodedStep& step) {
             if (step.step == 0) add_to_trace(*trace, models, step.filled, step.ids);  // all masked
             add_to_trace(*trace, models, step.filled, step.next);
         });
     }
-    for (std::size_t first = 0; first < classes.size(); first += batch) {
-        const std::span<const std::int64_t> part(classes.data() + first,
-                                                 std::min(batch, classes.size() - first));
+    const auto batch = static_cast<std::size_t>(drawn.batch);
+    for (std::size_t first = 0; first < drawn.classes.size(); first += batch) {
+        const std::span<const std::int64_t> part(drawn.classes.data() + first,
+                                                 std::min(batch, drawn.classes.size() - first));
         generator.generate(part, strategy, {job.seed, static_cast<std::int64_t>(first)});
         images.insert(images.end(), decoded.begin(), decoded.end());
     }
@@ -164,20 +124,16 @@ std::vector<std::uint8_t> draw(const NatJob& job, const Models& models, const St
 }
 
 void run_job(const NatJob& job) {
-    if (job.out.empty() && job.each.empty()) fail_usage("expected --out, --each or both");
     const Strategy strategy = choose_strategy(job);
     const Models models = load_models(job);
-    std::size_t distinct = 0;
-    const std::vector<std::int64_t> classes = image_classes(job, models.description, distinct);
-    const std::int64_t columns = job.columns > 0 ? job.columns : sheet_columns(distinct, classes.size());
+    const DrawnImages drawn =
+        choose_images(job.images, models.description.config.num_classes - 1, models.description.classes);
     const auto start = std::chrono::steady_clock::now();
-    const auto images = draw(job, models, strategy, classes, columns);
+    const auto images = draw(job, models, strategy, drawn);
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    write_drawn_images(job.out, job.each, images, classes, models.tokenizer->config().out_ch,
-                       models.image_size(), columns);
-    fmt::print("{} images in {} steps, {:.2f} s{}{}{}\n", classes.size(), strategy.steps(), spent.count(),
-               job.out.empty() ? "" : ": " + job.out, job.each.empty() ? "" : ", one by one in " + job.each,
-               job.trace.empty() ? "" : ", step by step in " + job.trace);
+    write_images(job.images, drawn, images, models.tokenizer->config().out_ch, models.image_size());
+    fmt::print("{} images in {} steps, {:.2f} s{}\n", drawn.classes.size(), strategy.steps(), spent.count(),
+               where_written(job.images, job.trace));
 }
 
 void add_strategy_flags(CLI::App& command, NatJob& job) {
@@ -190,6 +146,7 @@ void add_strategy_flags(CLI::App& command, NatJob& job) {
         .add_option("--strategy", job.strategy,
                     "maskgit (its heuristics), or a file: JSON as models/nat/autonat_l_8.json, or YAML as "
                     "published")
+        ->type_name("NAME|FILE")
         ->capture_default_str();
     command.add_option(
         "--cfg-max", job.largest_scale,
@@ -208,24 +165,16 @@ void add_nat_job(CLI::App& app) {
     const auto job = std::make_shared<NatJob>();
     add_checkpoint_flags(*command, job->checkpoint);
     command->add_option("--tokenizer", job->tokenizer, "Tokenizer whose codes the transformer predicts")
+        ->type_name("FILE")
         ->required();
-    command
-        ->add_option("--classes", job->classes,
-                     "Classes to draw in turn, by number or name (default: the first ten)")
-        ->delimiter(',');
-    command->add_option("--count", job->count, "Images (default: one per class, at least 16)")
-        ->check(CLI::PositiveNumber);
+    add_choice_flags(*command, job->images);
     add_strategy_flags(*command, *job);
-    command->add_option("--batch", job->batch, "Images at once")
-        ->capture_default_str()
-        ->check(CLI::PositiveNumber);
-    command->add_option("--columns", job->columns, "Images in a row of the sheet (default: one per class)")
-        ->check(CLI::PositiveNumber);
-    command->add_option("--out", job->out, "PNG file for the sheet of all images");
-    command->add_option("--each", job->each, "Folder for the images one by one");
-    command->add_option("--trace", job->trace,
-                        "Folder for the picture after each step, masked tokens grey: 0000.png, 0001.png, ... "
-                        "and trace.webp, which shows them one after the other");
+    add_output_flags(*command, job->images);
+    command
+        ->add_option("--trace", job->trace,
+                     "Folder for the picture after each step, masked tokens grey: 0000.png, 0001.png, ... "
+                     "and trace.webp, which shows them one after the other")
+        ->type_name("DIR");
     add_backend_flags(*command, job->backend);
     command->callback([job] { run_job(*job); });
 }

@@ -266,15 +266,18 @@ void add_model_flags(CLI::App& app, FractalJob& job) {
     std::string presets;
     for (const FractalPreset& preset : fractal_presets())
         presets += fmt::format("{}{}: {}", presets.empty() ? "" : "; ", preset.name, preset.description);
-    app.add_option("--preset", job.preset, "Model by name; classes and channels follow the data. " + presets);
+    app.add_option("--preset", job.preset, "Model by name; classes and channels follow the data. " + presets)
+        ->type_name("NAME");
     app.add_option("--config", job.config,
                    "Model from a JSON file with the keys img_size_list, embed_dim_list, num_blocks_list, "
-                   "num_heads_list, generator_type_list, num_conds, guiding_pixel, class_num, channels");
-    app.add_option("--data", job.data, "Packed training images (build/data pack)");
-    app.add_option("--validation", job.validation, "Packed validation images");
+                   "num_heads_list, generator_type_list, num_conds, guiding_pixel, class_num, channels")
+        ->type_name("FILE");
+    app.add_option("--data", job.data, "Packed training images (build/data pack)")->type_name("FILE");
+    app.add_option("--validation", job.validation, "Packed validation images")->type_name("FILE");
     app.add_option("--init-from", job.initial,
                    "Start from the weights of this checkpoint, a run's or a published .pth; another number "
-                   "of classes is fine");
+                   "of classes is fine")
+        ->type_name("FILE");
 }
 
 void add_own_flags(CLI::App& app, FractalJob& job) {
@@ -311,5 +314,6 @@ void add_fractal_job(CLI::App& app, const Comm& comm) {
     add_training_flags(*command, job->training, recipe_words);
     add_own_flags(*command, *job);
     add_run_flags(*command, job->run);
+    add_rank_flags(*command, job->run);
     command->callback([job, &comm] { run_job(*job, comm); });
 }

@@ -221,15 +221,21 @@ void add_nat_flags(CLI::App& app, NatJob& job) {
     std::string presets;
     for (const NatPreset& preset : nat_presets())
         presets += fmt::format("{}{}: {}", presets.empty() ? "" : "; ", preset.name, preset.description);
-    app.add_option("--preset", job.preset, "Model by name; classes follow the tokens. " + presets);
+    app.add_option("--preset", job.preset, "Model by name; classes follow the tokens. " + presets)
+        ->type_name("NAME");
     app.add_option(
-        "--config", job.config,
-        "Model from a JSON file with the keys img_size, codebook_size, embed_dim, depth, num_heads, "
-        "mlp_ratio, qkv_bias, num_classes, skip, patch_size");
-    app.add_option("--tokens", job.tokens, "Training tokens (build/data tokens)")->required();
-    app.add_option("--validation", job.validation, "Held-out tokens of the same tokenizer");
+           "--config", job.config,
+           "Model from a JSON file with the keys img_size, codebook_size, embed_dim, depth, num_heads, "
+           "mlp_ratio, qkv_bias, num_classes, skip, patch_size")
+        ->type_name("FILE");
+    app.add_option("--tokens", job.tokens, "Training tokens (build/data tokens)")
+        ->type_name("FILE")
+        ->required();
+    app.add_option("--validation", job.validation, "Held-out tokens of the same tokenizer")
+        ->type_name("FILE");
     app.add_option("--init-from", job.initial,
-                   "Start from the weights of this checkpoint, a run's or a published .pth");
+                   "Start from the weights of this checkpoint, a run's or a published .pth")
+        ->type_name("FILE");
 }
 
 void add_own_flags(CLI::App& app, NatJob& job) {
@@ -246,7 +252,8 @@ void add_own_flags(CLI::App& app, NatJob& job) {
         app.add_option(name, value, meaning)->capture_default_str()->check(CLI::PositiveNumber);
     };
     app.add_option("--tokenizer", job.tokenizer,
-                   "The tokenizer of the tokens: evaluations draw a sheet of samples with it");
+                   "The tokenizer of the tokens: evaluations draw a sheet of samples with it")
+        ->type_name("FILE");
     count("--sheet-columns", job.sheet.columns, "Samples in a row of the sheet, one class each");
     count("--sheet-rows", job.sheet.rows, "Rows of the sheet");
     count("--sheet-steps", job.sheet.steps, "Steps in which samples are decoded, by MaskGIT's schedules");
@@ -269,5 +276,6 @@ void add_nat_job(CLI::App& app, const Comm& comm) {
     add_training_flags(*command, job->training, recipe_words);
     add_own_flags(*command, *job);
     add_run_flags(*command, job->run);
+    add_rank_flags(*command, job->run);
     command->callback([job, &comm] { run_nat(*job, comm); });
 }

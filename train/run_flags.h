@@ -26,6 +26,8 @@ struct RunFlags {
 };
 
 void add_run_flags(CLI::App& app, RunFlags& flags);
+// Of jobs that several ranks can share.
+void add_rank_flags(CLI::App& app, RunFlags& flags);
 
 // What a run's folder and its first line say of it.
 struct RunDescription {

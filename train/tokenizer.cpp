@@ -235,6 +235,7 @@ void add_perceptual_flags(CLI::App& app, TokenizerJob& job) {
            "--perceptual", job.perceptual,
            "Weights of a perceptual loss that joins L1 (LPIPS with VGG16): FILE or FILE,FILE, torchvision's "
            "vgg16 and LPIPS's vgg.pth (default: none)")
+        ->type_name("FILE")
         ->delimiter(',')
         ->expected(1, 2);
     app.add_option("--perceptual-weight", job.perceptual_weight,
@@ -269,10 +270,12 @@ void add_tokenizer_job(CLI::App& app, const Comm& comm) {
     std::string presets;
     for (const TokenizerPreset& preset : tokenizer_presets())
         presets += fmt::format("{}{}: {}", presets.empty() ? "" : "; ", preset.name, preset.description);
-    command->add_option("--preset", job->preset, "Tokenizer by name; channels follow the data. " + presets);
-    command->add_option("--config", job->config, "Tokenizer from a JSON file with VQGAN's keys");
-    command->add_option("--data", job->data, "Packed training images (build/data pack)");
-    command->add_option("--validation", job->validation, "Packed validation images");
+    command->add_option("--preset", job->preset, "Tokenizer by name; channels follow the data. " + presets)
+        ->type_name("NAME");
+    command->add_option("--config", job->config, "Tokenizer from a JSON file with VQGAN's keys")
+        ->type_name("FILE");
+    command->add_option("--data", job->data, "Packed training images (build/data pack)")->type_name("FILE");
+    command->add_option("--validation", job->validation, "Packed validation images")->type_name("FILE");
     add_training_flags(*command, job->training, recipe_words);
     add_own_flags(*command, *job);
     add_perceptual_flags(*command, *job);

@@ -13,17 +13,7 @@
 #include "runtime/profile.h"
 #include "runtime/require_memory.h"
 
-namespace {
-
-template <class T>
-Tensor device_copy(Tape& tape, const std::vector<T>& values, std::int64_t rows) {
-    const Tensor tensor =
-        tape.create(rows, static_cast<std::int64_t>(values.size()) / rows, false, element_of<T>);
-    copy_to_tensor(tape, tensor, values.data(), values.size() * sizeof(T));
-    return tensor;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 struct FractalSampler::Job {
     const SampleRule& rule;

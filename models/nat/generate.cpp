@@ -13,14 +13,6 @@
 
 namespace {
 
-template <class T>
-Tensor device_copy(Tape& tape, const std::vector<T>& values, std::int64_t rows) {
-    const Tensor tensor =
-        tape.create(rows, static_cast<std::int64_t>(values.size()) / rows, false, element_of<T>);
-    copy_to_tensor(tape, tensor, values.data(), values.size() * sizeof(T));
-    return tensor;
-}
-
 // The first `count` elements.
 template <class T>
 std::vector<T> host_copy(Tape& tape, const Tensor& tensor, std::int64_t count) {

@@ -59,7 +59,7 @@ TEST_CASE_FIXTURE(TrainedModel, "end to end: greedy images do not depend on the 
 
 TEST_CASE_FIXTURE(TrainedModel, "end to end: the sheet shows the images that --each writes, class by class") {
     const Outcome outcome =
-        work.run("sample", {"fractal", "--checkpoint", work.path("run/last.safetensors"), "--classes", "9,2",
+        work.run("sample", {"fractal", "--checkpoint", work.path("run/last.safetensors"), "--classes", "mountains,2",
                             "--count", "5", "--out", work.path("sheet.png"), "--each", work.path("each")});
     REQUIRE(outcome.exit_code == 0);
     CHECK(outcome.output.starts_with("5 images in "));
