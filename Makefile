@@ -204,6 +204,10 @@ train: build $(TRAINING_FILE) $(VALIDATION_FILE) ## train a model: on fractals d
 sample: build ## draw a sheet of samples from runs/NAME
 	$(BUILD)/sample fractal --checkpoint runs/$(NAME)/last.safetensors --out runs/$(NAME)/sheet.png $(ARGS)
 
+RUN ?= runs/$(NAME)
+plot: build ## draw the curves of runs/NAME, or of RUN='FOLDER FOLDER ...' over each other
+	$(BUILD)/sample plot --run $(RUN) $(if $(word 2,$(RUN)),--out runs/curves.png) $(ARGS)
+
 $(DATASETS)/fractals.bin: | build
 	@mkdir -p $(DATASETS)
 	$(BUILD)/data fractals --out $@ --size 16 --count 40000
@@ -343,4 +347,4 @@ gpu-check: ## on a machine with a GPU: tests, compute-sanitizer, benchmarks, one
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: force help deps build train sample levels nat test emulated test-emulated test-long test-signatures test-orders test-sanitized test-ptxas bench profile gpu-bundle gpu-check clean
+.PHONY: force help deps build train sample plot levels nat test emulated test-emulated test-long test-signatures test-orders test-sanitized test-ptxas bench profile gpu-bundle gpu-check clean

@@ -12,3 +12,4 @@ void add_cost_job(CLI::App& app);
 void add_levels_job(CLI::App& app);
 void add_convert_job(CLI::App& app);
 void add_reconstruct_job(CLI::App& app);
+void add_plot_job(CLI::App& app);

@@ -1,16 +1,14 @@
 // `build/sample levels`: trained runs side by side, what they cost and how well they predict: the paper's
 // comparison of two levels with three (section 5.1).
 #include <fmt/ranges.h>
-#include <algorithm>
-#include <charconv>
-#include <filesystem>
 
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
 #include <vector>
 
+#include "data/training_log.h"
 #include "models/fractal/cost.h"
 #include "runtime/error.h"
 #include "runtime/text_file.h"
@@ -45,46 +43,19 @@ double number(const nlohmann::json& json, const char* key, const std::filesystem
     return value.get<double>();
 }
 
-std::vector<std::string> cells_of(const std::string& line) {
-    std::vector<std::string> cells;
-    std::istringstream stream(line);
-    for (std::string cell; std::getline(stream, cell, ',');) cells.push_back(cell);
-    return cells;
-}
-
-std::size_t column_of(const std::vector<std::string>& header, const char* name,
-                      const std::filesystem::path& path) {
-    const auto found = std::ranges::find(header, name);
-    if (found == header.end()) fail("{}: the column {} is missing", path.string(), name);
-    return static_cast<std::size_t>(found - header.begin());
-}
-
-double positive_cell(const std::vector<std::string>& cells, std::size_t column, std::int64_t line,
-                     const std::filesystem::path& path) {
-    double value = 0;
-    if (column < cells.size())
-        std::from_chars(cells[column].data(), cells[column].data() + cells[column].size(), value);
-    if (!(value > 0))
-        fail("{}: line {}: expected a positive number in column {}", path.string(), line, column + 1);
-    return value;
-}
-
 // A row of log.csv says the speed of the updates since the row before it, sheets and evaluations left out.
 void read_log(const std::filesystem::path& path, double images_per_step, Run& run) {
-    std::istringstream file(read_text_file(path));
-    std::string line;
-    std::getline(file, line);
-    const auto header = cells_of(line);
-    const std::size_t step_column = column_of(header, "step", path),
-                      speed_column = column_of(header, "images_per_second", path);
+    const TrainingLog log = read_training_log(path);
+    const std::vector<double>&steps = log.column("step"), &speeds = log.column("images_per_second");
+    if (steps.empty()) fail("{}: holds no row, expected those of a training run", path.string());
     double last_step = 0;
-    for (std::int64_t count = 2; std::getline(file, line); ++count) {
-        const auto cells = cells_of(line);
-        const double step = positive_cell(cells, step_column, count, path);
-        run.seconds += (step - last_step) * images_per_step / positive_cell(cells, speed_column, count, path);
-        last_step = step;
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        if (!(steps[i] > last_step && speeds[i] > 0))
+            fail("{}: line {}: step {} at {} images a second, expected a later step and a speed above 0",
+                 path.string(), i + 2, steps[i], speeds[i]);
+        run.seconds += (steps[i] - last_step) * images_per_step / speeds[i];
+        last_step = steps[i];
     }
-    if (last_step == 0) fail("{}: holds no row, expected those of a training run", path.string());
     run.images = last_step * images_per_step;
 }
 

@@ -14,5 +14,6 @@ int main(int argument_count, char** arguments) {
     add_levels_job(app);
     add_convert_job(app);
     add_reconstruct_job(app);
+    add_plot_job(app);
     return run_program(app, "sample", argument_count, arguments);
 }

@@ -28,14 +28,19 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
     const auto count = [&](const char* name, std::int64_t& value, const char* meaning) {
         return app.add_option(name, value, meaning)->check(CLI::PositiveNumber);
     };
-    app.add_option("--out", flags.out, "Folder of the run; if it holds checkpoints, the run continues")
+    app.add_option(
+           "--out", flags.out,
+           "Folder of the run: log.csv, curves.png, event files for TensorBoard, sheets, checkpoints; if "
+           "it holds checkpoints, the run continues")
         ->type_name("DIR");
     add_backend_flags(app, flags.backend);
     count("--evaluate-every", flags.evaluate_every,
-          "Updates between evaluations (default: an eighth of the run)");
+          "Updates between evaluations, each a sheet and curves.png drawn anew (default: an eighth of the "
+          "run)");
     count("--save-every", flags.save_every, "Updates between checkpoints (default: at evaluations)");
     count("--keep", flags.keep, "Checkpoints to keep, besides the best")->capture_default_str();
-    count("--log-every", flags.log_every, "Updates between lines of log.csv")->capture_default_str();
+    count("--log-every", flags.log_every, "Updates between lines of log.csv and points in TensorBoard")
+        ->capture_default_str();
     app.add_flag("--plan", flags.plan, "Print the memory the run would take, and stop");
     app.add_flag("--profile", flags.profile, "Print the time of each kernel at the end");
 }

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "data/training_curves.h"
 #include "runtime/atomic_file.h"
 #include "runtime/error.h"
 #include "runtime/sharded_checkpoint.h"
@@ -26,6 +27,21 @@ std::string each(const std::vector<T>& all, fmt::format_string<const T&> format)
     std::string text;
     for (const T& one : all) text += fmt::format(format, one);
     return text;
+}
+
+// A row as log.csv has it, without the step and what was not measured.
+std::vector<Scalar> scalars_of(const LogRow& row, const LogColumns& columns) {
+    std::vector<Scalar> scalars{{"loss", row.loss}};
+    const auto append = [&](const std::vector<std::string>& names, const std::vector<double>& values) {
+        for (std::size_t i = 0; i < values.size(); ++i) scalars.push_back({names[i], values[i]});
+    };
+    append(columns.figures, row.figures);
+    scalars.insert(scalars.end(), {{"learning_rate", row.learning_rate},
+                                   {"gradient_norm", row.gradient_norm},
+                                   {"images_per_second", row.images_per_second},
+                                   {"memory_mib", row.memory_mib}});
+    append(columns.validation, row.validation);
+    return scalars;
 }
 
 }  // namespace
@@ -86,6 +102,7 @@ void RunFolder::start_log(std::int64_t step, const LogColumns& columns) {
     AtomicFile file(path_ / "log.csv");
     file.write(kept);
     file.commit();
+    events_ = std::make_unique<EventFile>(path_, step);
 }
 
 void RunFolder::append_log(const LogRow& row) const {
@@ -98,6 +115,23 @@ void RunFolder::append_log(const LogRow& row) const {
                                                : each(row.validation, ",{:.6f}"));
     file.flush();
     if (!file) fail("{}: cannot be written", (path_ / "log.csv").string());
+    events_->add_scalars(row.step, scalars_of(row, columns_));
+}
+
+void RunFolder::show_progress(std::int64_t step) const {
+    if (!writes_) return;
+    try {
+        const NamedLog run{run_name(path_), read_training_log(path_ / "log.csv")};
+        if (run.log.rows() > 0) write_png(path_ / "curves.png", training_curves({&run, 1}));
+        const std::string ending = fmt::format("-{:08}.png", step);
+        for (const auto& entry : std::filesystem::directory_iterator(path_)) {
+            const std::string name = entry.path().filename().string();
+            if (name.ends_with(ending))
+                events_->add_image(step, name.substr(0, name.size() - ending.size()), entry.path());
+        }
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "train: {}; the run goes on\n", error.what());
+    }
 }
 
 std::filesystem::path RunFolder::sheet(std::int64_t step) const {

@@ -1,16 +1,21 @@
-// A run is a folder: config.json (what was asked for), log.csv (one line per logged step), sample sheets as
-// PNG and checkpoints: checkpoint-STEP.safetensors (the last few), best.safetensors (lowest validation
-// score) and last.safetensors, a link to the newest. Beside a checkpoint of ranks with a sharded optimizer
-// lie its shards (runtime/sharded_checkpoint.h).
+// A run is a folder: config.json (what was asked for), log.csv (one line per logged step), curves.png (its
+// columns drawn, anew at each evaluation), events.out.tfevents.SECONDS.HOST (the same for TensorBoard, and
+// the sheets; one file for each start of the run), sample sheets as PNG and checkpoints:
+// checkpoint-STEP.safetensors (the last few), best.safetensors (lowest validation score) and
+// last.safetensors, a link to the newest. Beside a checkpoint of ranks with a sharded optimizer lie its
+// shards (runtime/sharded_checkpoint.h).
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "train/event_file.h"
 
 struct LogRow {
     std::int64_t step = 0;  // updates done
@@ -28,7 +33,8 @@ struct LogColumns {
 class RunFolder {
   public:
     // Creates the folder if need be; throws Error if that fails. Of several ranks one alone `writes`: for the
-    // others write_config, start_log, append_log do nothing, and save_checkpoint calls `write` only.
+    // others write_config, start_log, append_log, show_progress do nothing, and save_checkpoint calls `write`
+    // only.
     explicit RunFolder(std::filesystem::path path, bool writes = true);
 
     const std::filesystem::path& path() const { return path_; }
@@ -43,9 +49,13 @@ class RunFolder {
     void save_checkpoint(std::int64_t step, std::int64_t keep,
                          const std::function<void(const std::filesystem::path&)>& write) const;
 
-    // Cuts log.csv back to rows of at most `step` updates (creating it if there is none).
+    // Cuts log.csv and what TensorBoard reads back to rows of at most `step` updates (creating log.csv if
+    // there is none).
     void start_log(std::int64_t step, const LogColumns& columns);
     void append_log(const LogRow& row) const;
+    // After an evaluation at `step`: draws curves.png from log.csv, and shows TensorBoard the sheets
+    // NAME-STEP.png. If that fails, says so on stderr: no reason for a run to end.
+    void show_progress(std::int64_t step) const;
 
     std::filesystem::path sheet(std::int64_t step) const;
 
@@ -53,4 +63,5 @@ class RunFolder {
     std::filesystem::path path_;
     bool writes_;
     LogColumns columns_;
+    std::unique_ptr<EventFile> events_;
 };

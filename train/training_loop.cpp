@@ -122,6 +122,7 @@ void train(TrainingRun& run, const LoopRule& rule, const Comm& comm, RunFolder& 
         }
         if (logs || evaluates) {
             folder.append_log(row);
+            if (evaluates) folder.show_progress(step);
             window = {};
         }
         if (step % save_every == 0 || last)
@@ -132,6 +133,7 @@ void train(TrainingRun& run, const LoopRule& rule, const Comm& comm, RunFolder& 
     if (stops && run.steps_done() < rule.steps) {
         folder.save_checkpoint(run.steps_done(), rule.keep,
                                [&](const auto& path) { run.save(path, std::nullopt, true); });
+        if (run.steps_done() % every != 0) folder.show_progress(run.steps_done());
         progress.say(fmt::format("stopped after step {}; the same command continues", run.steps_done()));
     }
 }
