@@ -65,6 +65,7 @@ void measure_all(const Options& options, std::string_view command) {
     bench_training_step(table, options.jobs);
     bench_sampling(table);
     bench_nat(table, options.paper);
+    bench_data(table);
     if (!options.markdown.empty()) table.write_markdown(options.markdown, command);
 }
 
@@ -77,14 +78,15 @@ void print_formulas(const Options& options) {
 }  // namespace
 
 int main(int argument_count, char** arguments) {
-    CLI::App app("Measures the device's ceilings, each kernel, training steps and sampling.");
+    CLI::App app(
+        "Measures the device's ceilings, each kernel, training steps, sampling and the data pipeline.");
     Options options;
     add_backend_flags(app, options.backend);
     app.add_flag("--quick", options.quick, "Three repeats instead of seven");
     app.add_flag("--smoke", options.smoke, "Everything once at the smallest sizes: does it run?");
     app.add_option("--only", options.only,
                    "Only kernels and jobs (training_step, sampling, tokenizer, tokenizer_step, nat_step, "
-                   "nat_forward, generation) whose name contains this");
+                   "nat_forward, generation, packing, loading) whose name contains this");
     app.add_option("--batch", options.jobs.batch,
                    "Images of a training step (default: 32, on a GPU the power of two up to 256 that fits)")
         ->check(CLI::PositiveNumber);

@@ -2,6 +2,7 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -92,6 +93,15 @@ void Table::job(std::string_view name, double images, double operations, double 
     std::fflush(stdout);
 }
 
+void Table::pipeline(std::string_view name, double images, const std::function<void()>& job) {
+    const Timing timing = measure(effort_, job);
+    pipeline_.push_back({std::string(name), images, timing});
+    const double rate = images / timing.best;
+    fmt::print("{:<60}{:8.3f} s best, {:.3f} s median  {:8.1f} images/s {:8.1f} a thread\n", name,
+               timing.best, timing.median, rate, rate / omp_get_max_threads());
+    std::fflush(stdout);
+}
+
 void Table::note(std::string_view name, std::string_view why) {
     notes_.push_back({std::string(name), std::string(why)});
     fmt::print("{}: not measured: {}\n", name, why);
@@ -121,6 +131,10 @@ std::string Table::markdown(std::string_view command) const {
         page += fmt::format("| {} | {:.3f} s | {:.2f} | {:.3f} TFLOP | {:.2f} |\n", row.name, row.timing.best,
                             row.images / row.timing.best, row.operations / 1e12,
                             row.operations / row.timing.best / row.ceiling);
+    if (!pipeline_.empty()) page += "\n| data | time | images/s |\n|---|---:|---:|\n";
+    for (const PipelineRow& row : pipeline_)
+        page += fmt::format("| {} | {:.3f} s | {:.0f} |\n", row.name, row.timing.best,
+                            row.images / row.timing.best);
     for (const Note& note : notes_) page += fmt::format("\nNot measured: {}: {}.\n", note.name, note.why);
     return page;
 }

@@ -27,6 +27,8 @@ class Table {
     // is set.
     void job(std::string_view name, double images, double operations, double goal,
              const std::function<void()>& job);
+    // What feeds training, on all of the host's threads: images per second, and as many for each thread.
+    void pipeline(std::string_view name, double images, const std::function<void()>& job);
     void note(std::string_view name, std::string_view why);  // what could not be measured
 
     // Throws Error if the file cannot be written. `command`: what was run.
@@ -44,6 +46,11 @@ class Table {
         double images, operations, ceiling;
         Timing timing;
     };
+    struct PipelineRow {
+        std::string name;
+        double images;
+        Timing timing;
+    };
     struct Note {
         std::string name, why;
     };
@@ -58,6 +65,7 @@ class Table {
     Ceiling ceiling_;
     std::vector<KernelRow> kernels_;
     std::vector<JobRow> jobs_;
+    std::vector<PipelineRow> pipeline_;
     std::vector<Note> notes_;
 };
 
@@ -71,3 +79,5 @@ void bench_sampling(Table& table);
 // Of the NAT pipeline: tokenizer, tokenizer_step, nat_step, nat_forward, generation. `paper`: autonat_s and
 // vqgan_f16 on the CPU, too.
 void bench_nat(Table& table, bool paper);
+// Of the host: packing JPEG files and loading batches.
+void bench_data(Table& table);

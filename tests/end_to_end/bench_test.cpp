@@ -33,7 +33,8 @@ DEVICE_TEST("bench: every kernel and job runs once, and what was measured become
         for (const std::string name :
              {"linear_forward", "attention_backward", "pixel_sample", "adamw_update", "training_step, ar",
               "training_step, mar", "conv2d_backward_weight", "groupnorm_backward", "token_draw",
-              "tokenizer, smoke, decode", "tokenizer_step", "nat_step", "nat_forward", "generation of 2"})
+              "tokenizer, smoke, decode", "tokenizer_step", "nat_step", "nat_forward", "generation of 2",
+              "packing", "loading"})
             CHECK(outcome.output.find("\n" + name) != std::string::npos);
         const std::string page = read_file(work.at("results.md"));
         CHECK(page.find("bench --smoke --device ") != std::string::npos);
