@@ -57,6 +57,39 @@ void backward_input(float* dx, std::int64_t dx_stride, const float* dy, std::int
     });
 }
 
+constexpr std::int64_t share_granule = 32;  // rows of W's gradient per thread are a multiple of this
+constexpr std::int64_t piece_rows = 256;    // of dy, copied at once
+constexpr std::int64_t row_padding = 16;    // floats behind each copied row
+constexpr std::int64_t narrow = 128;        // columns of x
+
+// d_weight [N, K] += dy [rows, N]^T x [rows, K], by one thread. sgemm is at its slowest where it gathers the
+// columns of a wide dy, most of all if its rows lie a multiple of 4 KiB apart and compete for the same lines
+// of the cache: a piece of it is copied to where they do not (a wide dy gains up to half, others little).
+void add_product(float* d_weight, float* buffer, const float* dy, std::int64_t dy_stride, const float* x,
+                 std::int64_t x_stride, std::int64_t rows, std::int64_t N, std::int64_t K) {
+    const std::int64_t stride = N + row_padding;
+    for (std::int64_t row = 0; row < rows; row += piece_rows) {
+        const std::int64_t count = std::min(piece_rows, rows - row);
+        for (std::int64_t i = 0; i < count; ++i)
+            std::copy_n(dy + (row + i) * dy_stride, N, buffer + i * stride);
+        sgemm('T', 'N', N, K, count, buffer, stride, x + row * x_stride, x_stride, 1.0f, d_weight, K);
+    }
+}
+
+// The same for few columns of x: as x^T dy, whose rows are long, and then transposed (a third faster).
+void add_narrow_product(float* d_weight, float* buffer, const float* dy, std::int64_t dy_stride,
+                        const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t N,
+                        std::int64_t K) {
+    constexpr std::int64_t line = 16;  // floats
+    for (std::int64_t row = 0; row < rows; row += tile_rows)
+        sgemm('T', 'N', K, N, std::min(tile_rows, rows - row), x + row * x_stride, x_stride,
+              dy + row * dy_stride, dy_stride, row > 0 ? 1.0f : 0.0f, buffer, N);
+    for (std::int64_t first = 0; first < N; first += line)
+        for (std::int64_t k = 0; k < K; ++k)
+            for (std::int64_t n = first; n < std::min(first + line, N); ++n)
+                d_weight[n * K + k] += buffer[k * N + n];
+}
+
 }  // namespace
 
 void linear_forward(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
@@ -90,26 +123,25 @@ void linear_backward_input_accumulate(float* dx, std::int64_t dx_stride, const f
     backward_input(dx, dx_stride, dy, dy_stride, weight, rows, N, K, 1.0f);
 }
 
-// Threads share out the rows of W's gradient; within a share, pieces of `tile_rows` rows of dy and x are
-// added one after the other, so that both stay in cache for all of it (wide N gains a tenth over one product
-// by sgemm's own threads).
+// Threads share out the rows of W's gradient; within a share, pieces of dy and x are added one after the
+// other, so that both stay in cache for all of it.
 void linear_backward_weight(float* d_weight, float* d_bias, float* workspace, const float* dy,
                             std::int64_t dy_stride, const float* x, std::int64_t x_stride, std::int64_t rows,
                             std::int64_t N, std::int64_t K) {
-    constexpr std::int64_t granule = 32;  // rows of W's gradient per thread are a multiple of this
     const std::int64_t threads = omp_get_max_threads();
-    const std::int64_t share = (N + threads * granule - 1) / (threads * granule) * granule;
+    const std::int64_t share = (N + threads * share_granule - 1) / (threads * share_granule) * share_granule;
 #pragma omp parallel for schedule(static)
-    for (std::int64_t n = 0; n < N; n += share)
-        for (std::int64_t row = 0; row < rows; row += tile_rows)
-            sgemm('T', 'N', std::min(share, N - n), K, std::min(tile_rows, rows - row),
-                  dy + row * dy_stride + n, dy_stride, x + row * x_stride, x_stride, 1.0f, d_weight + n * K,
-                  K);
+    for (std::int64_t n = 0; n < N; n += share) {
+        float* buffer = workspace + piece_rows * (n + n / share * row_padding);
+        const auto add = K <= narrow ? add_narrow_product : add_product;
+        add(d_weight + n * K, buffer, dy + n, dy_stride, x, x_stride, rows, std::min(share, N - n), K);
+    }
     if (d_bias != nullptr) column_sum_accumulate(d_bias, workspace, dy, dy_stride, rows, N);
 }
 
 std::int64_t linear_backward_weight_workspace(std::int64_t N) {
-    return column_sum_workspace(N);
+    const std::int64_t shares = (N + share_granule - 1) / share_granule;  // at most
+    return std::max(column_sum_workspace(N), piece_rows * (N + shares * row_padding));
 }
 
 void matmul(float* C, const float* A, const float* B, std::int64_t M, std::int64_t N, std::int64_t K) {
