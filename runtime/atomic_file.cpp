@@ -1,6 +1,7 @@
 #include "runtime/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -8,30 +9,75 @@
 #include <utility>
 
 #include "runtime/error.h"
+#include "runtime/file_lock.h"
+
+namespace {
+
+[[noreturn]] void fail_to_write(const std::filesystem::path& path) {
+    fail("{}: cannot be written: {}", path.string(), std::strerror(errno));
+}
+
+// As far as folders can be synced, which some file systems refuse.
+void sync_folder_of(const std::filesystem::path& path) {
+    const auto folder = path.parent_path();
+    const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return;
+    ::fsync(descriptor);
+    ::close(descriptor);
+}
+
+// False, with errno set, if not all of it could be written.
+bool write_all(int descriptor, const char* next, std::size_t size) {
+    while (size > 0) {
+        const ssize_t written = ::write(descriptor, next, size);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return false;
+        next += written;
+        size -= static_cast<std::size_t>(written);
+    }
+    return true;
+}
+
+// 0, or the errno that says why there is no such folder.
+int make_with_parents(const std::filesystem::path& path) {
+    std::error_code ignored;
+    if (std::filesystem::is_directory(path, ignored)) return 0;
+    const auto parent = path.parent_path();
+    const int reason = parent.empty() || parent == path ? 0 : make_with_parents(parent);
+    if (reason != 0) return reason == EEXIST ? ENOTDIR : reason;
+    if (::mkdir(path.c_str(), 0777) == 0) {
+        sync_folder_of(path);
+        return 0;
+    }
+    const int error = errno;
+    // A path that ends in a slash is there by now; another process may have been faster.
+    return std::filesystem::is_directory(path, ignored) ? 0 : error;
+}
+
+}  // namespace
 
 AtomicFile::AtomicFile(std::filesystem::path destination) : destination_(std::move(destination)) {
     partial_ = destination_;
-    partial_ += ".partial";
-    descriptor_ = ::open(partial_.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
-    if (descriptor_ < 0) fail("{}: cannot be written: {}", destination_.string(), std::strerror(errno));
+    partial_ += partial_suffix;
+    descriptor_ = open_locked(partial_);
+    if (descriptor_ < 0 && errno == EWOULDBLOCK)
+        fail("{}: another process is writing this file", destination_.string());
+    if (descriptor_ < 0) fail_to_write(destination_);
+    if (::ftruncate(descriptor_, 0) != 0) {
+        ::close(descriptor_);
+        fail_to_write(destination_);
+    }
 }
 
 AtomicFile::~AtomicFile() {
     if (descriptor_ >= 0) {
-        ::close(descriptor_);
         ::unlink(partial_.c_str());
+        ::close(descriptor_);
     }
 }
 
 void AtomicFile::write(const void* bytes, std::size_t size) {
-    const char* next = static_cast<const char*>(bytes);
-    while (size > 0) {
-        const ssize_t written = ::write(descriptor_, next, size);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) fail("{}: cannot be written: {}", destination_.string(), std::strerror(errno));
-        next += written;
-        size -= static_cast<std::size_t>(written);
-    }
+    if (!write_all(descriptor_, static_cast<const char*>(bytes), size)) fail_to_write(destination_);
 }
 
 void AtomicFile::write_at(std::uint64_t offset, const void* bytes, std::size_t size) {
@@ -39,7 +85,7 @@ void AtomicFile::write_at(std::uint64_t offset, const void* bytes, std::size_t s
     while (size > 0) {
         const ssize_t written = ::pwrite(descriptor_, next, size, static_cast<off_t>(offset));
         if (written < 0 && errno == EINTR) continue;
-        if (written < 0) fail("{}: cannot be written: {}", destination_.string(), std::strerror(errno));
+        if (written < 0) fail_to_write(destination_);
         next += written;
         offset += static_cast<std::uint64_t>(written);
         size -= static_cast<std::size_t>(written);
@@ -47,25 +93,53 @@ void AtomicFile::write_at(std::uint64_t offset, const void* bytes, std::size_t s
 }
 
 void AtomicFile::commit() {
-    if (::fsync(descriptor_) != 0)
-        fail("{}: cannot be written: {}", destination_.string(), std::strerror(errno));
+    if (::fsync(descriptor_) != 0) fail_to_write(destination_);
     if (::rename(partial_.c_str(), destination_.c_str()) != 0)
         fail("{}: cannot be replaced: {}", destination_.string(), std::strerror(errno));
     ::close(descriptor_);
     descriptor_ = -1;
-    auto folder = destination_.parent_path();
-    const int folder_descriptor =
-        ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder_descriptor >= 0) {
-        ::fsync(folder_descriptor);
-        ::close(folder_descriptor);
+    sync_folder_of(destination_);
+}
+
+void replace_link(const std::filesystem::path& link, const std::filesystem::path& target) {
+    auto partial = link;
+    partial += partial_suffix;
+    ::unlink(partial.c_str());
+    if (::symlink(target.c_str(), partial.c_str()) != 0 || ::rename(partial.c_str(), link.c_str()) != 0) {
+        const int reason = errno;
+        ::unlink(partial.c_str());
+        fail("{}: cannot be made a link to {}: {}", link.string(), target.string(), std::strerror(reason));
     }
+    sync_folder_of(link);
+}
+
+void append_to_file(const std::filesystem::path& path, std::string_view text) {
+    const int descriptor = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (descriptor < 0) fail_to_write(path);
+    struct stat before {};
+    const bool known = ::fstat(descriptor, &before) == 0,
+               written = known && write_all(descriptor, text.data(), text.size());
+    const int reason = errno;
+    if (known && !written) [[maybe_unused]]
+        const int cut = ::ftruncate(descriptor, before.st_size);
+    ::close(descriptor);
+    errno = reason;
+    if (!written) fail_to_write(path);
+}
+
+void sync_file(const std::filesystem::path& path) {
+    const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    if (descriptor < 0) fail_to_write(path);
+    const bool synced = ::fsync(descriptor) == 0;
+    const int reason = errno;
+    ::close(descriptor);
+    errno = reason;
+    if (!synced) fail_to_write(path);
 }
 
 void make_folder(const std::filesystem::path& path) {
-    std::error_code error;
-    std::filesystem::create_directories(path, error);
-    if (!std::filesystem::is_directory(path))
+    const int reason = make_with_parents(path);
+    if (reason != 0)
         fail("{}: cannot make the folder: {}", path.string(),
-             error ? error.message() : "a file of this name is there");
+             reason == EEXIST ? "a file of this name is there" : std::strerror(reason));
 }

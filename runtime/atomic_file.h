@@ -1,4 +1,6 @@
-// A file that appears whole or not at all: written beside its destination under a temporary name, synced,
+// Files that no interruption leaves half done.
+//
+// A file appears whole or not at all: it is written beside its destination under a temporary name, synced,
 // renamed, and the folder synced. What stood there before stays until the rename.
 #pragma once
 
@@ -7,9 +9,14 @@
 #include <filesystem>
 #include <string_view>
 
+// Behind the name of a file that is being written. One that a killed process left behind is written over by
+// the next.
+inline constexpr std::string_view partial_suffix = ".partial";
+
 class AtomicFile {
   public:
-    // Opens `destination` + ".partial" for writing; throws Error if that fails.
+    // Opens `destination` + ".partial" for writing; throws Error if that fails, or if another process is
+    // writing it.
     explicit AtomicFile(std::filesystem::path destination);
     // Removes the partial file unless commit() was reached.
     ~AtomicFile();
@@ -28,6 +35,15 @@ class AtomicFile {
     std::filesystem::path destination_, partial_;
     int descriptor_ = -1;
 };
+
+// Points the symbolic link `link` at `target`, whatever was there before; as durable as an AtomicFile. Throws
+// Error.
+void replace_link(const std::filesystem::path& link, const std::filesystem::path& target);
+
+// Appends to a file that is there, all of `text` or nothing. Throws Error.
+void append_to_file(const std::filesystem::path& path, std::string_view text);
+// Waits until what was written to a file is on the disk. Throws Error.
+void sync_file(const std::filesystem::path& path);
 
 // Makes a folder, its parents included, unless it is there. Throws Error.
 void make_folder(const std::filesystem::path& path);

@@ -15,6 +15,7 @@
 
 #include "runtime/comm_mpi.h"
 #include "runtime/error.h"
+#include "runtime/report.h"
 
 namespace {
 
@@ -84,8 +85,8 @@ struct Comm::Watch {
     }
 
     void say_and_end(const Entry& lost) const {
-        fmt::print(stderr, "{}: rank {} (process {}) was lost; all ranks end\n", program, lost.rank,
-                   lost.process);
+        report_line(program,
+                    fmt::format("rank {} (process {}) was lost; all ranks end", lost.rank, lost.process));
         std::_Exit(1);
     }
 
@@ -171,7 +172,7 @@ void Comm::report(const std::string& error) {
     if (lacks_mpi_ && rank_ > 0) return;
     if (watch_) watch_->mine.ended = 1;
     if (rank_ > 0) std::this_thread::sleep_for(courtesy);
-    fmt::print(stderr, "{}: {}{}\n", program_, rank_ > 0 ? fmt::format("rank {}: ", rank_) : "", error);
+    report_line(program_, (rank_ > 0 ? fmt::format("rank {}: ", rank_) : "") + error);
 }
 
 int Comm::finish(int code) {

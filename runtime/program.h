@@ -2,17 +2,35 @@
 // wrong in one line on stderr.
 #pragma once
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstring>
+#include <iostream>
 
 #include "runtime/device.h"
 #include "runtime/error.h"
+#include "runtime/report.h"
+
+// A closed stream would lend its number to the next file that is opened, which would then get what is
+// printed.
+inline void open_standard_streams() {
+    int stream = 0;
+    while (stream >= 0 && stream <= STDERR_FILENO) stream = ::open("/dev/null", O_RDWR);
+    ::close(stream);
+}
 
 // Exit code: 0, 2 for a wrong command line (UsageError), 1 for every other exception, which `report` is
 // called with.
 template <class Report>
 int run_program(CLI::App& app, int argument_count, char** arguments, Report report) {
+    open_standard_streams();
     flush_denormals();
+    std::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is met by the write that fails
     try {
         app.parse(argument_count, arguments);
         return 0;
@@ -29,8 +47,13 @@ int run_program(CLI::App& app, int argument_count, char** arguments, Report repo
     }
 }
 
+// For a program whose output is what it was started for: to end well, all of it must have been written.
 inline int run_program(CLI::App& app, const char* name, int argument_count, char** arguments) {
-    return run_program(app, argument_count, arguments, [name](const std::exception& error) {
-        fmt::print(stderr, "{}: {}\n", name, error.what());
-    });
+    const int code = run_program(app, argument_count, arguments,
+                                 [name](const std::exception& error) { report_line(name, error.what()); });
+    std::cout.flush();
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+    if (code == 0)
+        report_line(name, fmt::format("standard output: cannot be written: {}", std::strerror(errno)));
+    return code == 0 ? 1 : code;
 }

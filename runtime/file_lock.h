@@ -1,0 +1,13 @@
+// An exclusive lock on a file. The kernel gives it back when the process ends, however it ends, so that what
+// was killed never stands in the way of what comes after it.
+#pragma once
+
+#include <filesystem>
+
+// Opens `path` for reading and writing, creating it if need be, and locks it. Returns the descriptor, or -1
+// with errno set: EWOULDBLOCK if another process holds the lock. Where the file system has no locks, the file
+// is opened without.
+int open_locked(const std::filesystem::path& path);
+
+// Whether `path` still names the file behind the descriptor: it may have been removed, renamed or replaced.
+bool is_open_as(int descriptor, const std::filesystem::path& path);
