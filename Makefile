@@ -305,8 +305,9 @@ test-emulated: ## run the tests of everything that has a --device with that card
 # in folders of their own, everything under the sanitizers.
 KERNEL_TESTS := -sf='*tests/emulator/*,*tests/gradient/*$(subst $(space),,$(patsubst kernels/%.cu,$(comma)*unit/%_*test.cpp,$(wildcard kernels/*.cu)))'
 SANITIZERS := address,undefined thread
-test-long: ## test, and the kernels' tests in other orders and everything under sanitizers
+test-long: ## test, 50 killed runs, and the kernels' tests in other orders and everything under sanitizers
 	@$(MAKE) --no-print-directory test
+	@KILLS=50 $(BUILD)/tests -tc='*killed*'
 	@$(MAKE) --no-print-directory test-signatures
 	@$(MAKE) --no-print-directory test-orders
 	@for each in $(SANITIZERS); do \

@@ -213,11 +213,11 @@ const RecipeWords recipe_words{
     .ema = "0",
     .flip = "on"};
 
-void train_in_folder(const FractalJob& job, const Comm& comm, FractalTrainer& trainer, const PackedFile& data,
-                     Evaluation& evaluation) {
+void train_in_folder(const FractalJob& job, const Comm& comm, RunFolder& folder, FractalTrainer& trainer,
+                     const PackedFile& data, Evaluation& evaluation) {
     FractalRun run(trainer, data, evaluation);
     trainer.start();
-    train_in_folder(run, job.run, trainer.settings(), comm,
+    train_in_folder(run, job.run, trainer.settings(), comm, folder,
                     {.model = to_json(trainer.model().config()),
                      .data = fmt::format(R"({{"images": {}, "size": {}}})", data.count(), data.size()),
                      .parameters = trainer.model().parameters().count(),
@@ -251,7 +251,7 @@ void run_job(const FractalJob& job, const Comm& comm) {
     FractalTrainer trainer(config, settings, backend, job.recompute, job.chunks, job.run.ranks(comm));
     if (job.run.plan) return print_plan(trainer, trainer.model());
     if (!data) fail_usage("--data is required");
-    if (job.run.out.empty()) fail_usage("--out is required");
+    RunFolder folder = job.run.open_folder(comm);
     Evaluation evaluation(job, comm, trainer, validation.get());
     require_memory({trainer.state_bytes(), trainer.plan().bytes, evaluation.planned_bytes(),
                     "--recompute, smaller --chunks, or a smaller --batch with more --accumulation lower the "
@@ -259,7 +259,7 @@ void run_job(const FractalJob& job, const Comm& comm) {
                    trainer.device(), comm);
     if (comm.local_rank() == 0) data->verify();
     if (validation && comm.rank() == 0) validation->verify();
-    train_in_folder(job, comm, trainer, *data, evaluation);
+    train_in_folder(job, comm, folder, trainer, *data, evaluation);
 }
 
 void add_model_flags(CLI::App& app, FractalJob& job) {

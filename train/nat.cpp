@@ -169,12 +169,12 @@ void print_plan(NatTrainer& trainer) {
     fmt::print("{:<28}{:>10.1f} MiB\n", "together", mebibytes(trainer.state_bytes() + trainer.plan().bytes));
 }
 
-void train_in_folder(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile& tokens,
-                     const TokenFile* validation, NatSheet* sheet) {
+void train_in_folder(const NatJob& job, const Comm& comm, RunFolder& folder, NatTrainer& trainer,
+                     const TokenFile& tokens, const TokenFile* validation, NatSheet* sheet) {
     NatRun run(job, comm, trainer, validation, sheet);
     trainer.start();
     train_in_folder(
-        run, job.run, trainer.settings(), comm,
+        run, job.run, trainer.settings(), comm, folder,
         {.model = to_json(trainer.model().config()),
          .data = fmt::format(R"({{"images": {}, "downsampling": {}, "tokenizer": "{:08x}"}})", tokens.count(),
                              tokens.format().downsampling, tokens.format().fingerprint),
@@ -201,7 +201,7 @@ void run_nat(const NatJob& job, const Comm& comm) {
     const TrainingSettings settings = settings_of(job, config, tokens, comm.ranks());
     NatTrainer trainer(config, settings, backend, job.recompute, job.chunk, tokens, job.run.ranks(comm));
     if (job.run.plan) return print_plan(trainer);
-    if (job.run.out.empty()) fail_usage("--out is required");
+    RunFolder folder = job.run.open_folder(comm);
     std::unique_ptr<NatSheet> sheet;
     NatSheetRule rule = job.sheet;
     rule.seed = job.training.seed;
@@ -214,7 +214,7 @@ void run_nat(const NatJob& job, const Comm& comm) {
                    trainer.device(), comm);
     if (comm.local_rank() == 0) tokens.verify();
     if (validation && comm.rank() == 0) validation->verify();
-    train_in_folder(job, comm, trainer, tokens, validation.get(), sheet.get());
+    train_in_folder(job, comm, folder, trainer, tokens, validation.get(), sheet.get());
 }
 
 void add_nat_flags(CLI::App& app, NatJob& job) {

@@ -16,6 +16,11 @@ std::string duration_text(double seconds) {
 
 }  // namespace
 
+void print_text(std::string_view text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+}
+
 Progress::Progress(std::int64_t steps_done, std::int64_t steps, bool live)
     : terminal_(live && isatty(STDOUT_FILENO) != 0),
       first_step_(steps_done),
@@ -27,14 +32,13 @@ void Progress::show(std::int64_t step, const std::string& line, bool keep) {
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start_ - paused_;
     const double left =
         spent.count() / static_cast<double>(step - first_step_) * static_cast<double>(steps_ - step);
-    fmt::print("{}{}  {} left{}", terminal_ ? "\r\033[K" : "", line, duration_text(left), keep ? "\n" : "");
-    std::fflush(stdout);
+    print_text(fmt::format("{}{}  {} left{}", terminal_ ? "\r\033[K" : "", line, duration_text(left),
+                           keep ? "\n" : ""));
     live_ = !keep;
 }
 
 void Progress::say(const std::string& line) {
-    fmt::print("{}{}\n", live_ ? "\r\033[K" : "", line);
-    std::fflush(stdout);
+    print_text(fmt::format("{}{}\n", live_ ? "\r\033[K" : "", line));
     live_ = false;
 }
 

@@ -4,6 +4,11 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
+
+// To stdout, at once. A run outlives its terminal, the reader of its pipe and the disk of a redirected
+// output: what cannot be written is dropped.
+void print_text(std::string_view text);
 
 class Progress {
   public:

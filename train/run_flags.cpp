@@ -24,6 +24,11 @@ RankRule RunFlags::ranks(const Comm& comm) const {
     return {comm, shard_optimizer, static_cast<std::size_t>(bucket * 0x1p20 / sizeof(float))};
 }
 
+RunFolder RunFlags::open_folder(const Comm& comm) const {
+    if (out.empty()) fail_usage("--out is required");
+    return RunFolder(out, comm.rank() == 0);
+}
+
 void add_run_flags(CLI::App& app, RunFlags& flags) {
     const auto count = [&](const char* name, std::int64_t& value, const char* meaning) {
         return app.add_option(name, value, meaning)->check(CLI::PositiveNumber);
@@ -31,7 +36,8 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
     app.add_option(
            "--out", flags.out,
            "Folder of the run: log.csv, curves.png, event files for TensorBoard, sheets, checkpoints; if "
-           "it holds checkpoints, the run continues")
+           "it holds checkpoints, the run continues. Ctrl-C, SIGTERM and a closed terminal finish the step "
+           "and save; killed, it continues from its newest checkpoint")
         ->type_name("DIR");
     add_backend_flags(app, flags.backend);
     count("--evaluate-every", flags.evaluate_every,
@@ -39,7 +45,9 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
           "run)");
     count("--save-every", flags.save_every, "Updates between checkpoints (default: at evaluations)");
     count("--keep", flags.keep, "Checkpoints to keep, besides the best")->capture_default_str();
-    count("--log-every", flags.log_every, "Updates between lines of log.csv and points in TensorBoard")
+    count("--log-every", flags.log_every,
+          "Updates between lines of log.csv and points in TensorBoard; evaluations and checkpoints have one "
+          "each")
         ->capture_default_str();
     app.add_flag("--plan", flags.plan, "Print the memory the run would take, and stop");
     app.add_flag("--profile", flags.profile, "Print the time of each kernel at the end");
@@ -54,23 +62,23 @@ void add_rank_flags(CLI::App& app, RunFlags& flags) {
 }
 
 void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSettings& settings,
-                     const Comm& comm, const RunDescription& description,
+                     const Comm& comm, RunFolder& folder, const RunDescription& description,
                      const std::function<void()>& initialise) {
-    RunFolder folder(flags.out, comm.rank() == 0);
     if (!resume_newest(run, comm, folder)) {
         initialise();
         folder.write_config(config_json(description, settings));
     } else {
-        fmt::print("continuing {} after step {}\n", flags.out, run.steps_done());
+        print_text(fmt::format("continuing {} after step {}\n", flags.out, run.steps_done()));
     }
-    fmt::print("{} parameters, {} images, {} steps of {} images, {:.0f} MiB planned{}\n",
-               description.parameters, description.images, settings.steps, settings.images_per_step(),
-               static_cast<double>(description.planned_bytes) / 0x1p20,
-               comm.ranks() > 1 ? fmt::format(" on each of {} ranks", comm.ranks()) : "");
+    print_text(fmt::format("{} parameters, {} images, {} steps of {} images, {:.0f} MiB planned{}\n",
+                           description.parameters, description.images, settings.steps,
+                           settings.images_per_step(),
+                           static_cast<double>(description.planned_bytes) / 0x1p20,
+                           comm.ranks() > 1 ? fmt::format(" on each of {} ranks", comm.ranks()) : ""));
     stop_signals::finish_step_first();
     if (flags.profile) start_profile();
     train(run, flags.loop(settings), comm, folder);
-    if (flags.profile) fmt::print("{}", profile_table());
+    if (flags.profile) print_text(profile_table());
 }
 
 void require_memory(const MemoryNeed& need, Device device, const Comm& comm) {

@@ -23,6 +23,9 @@ struct RunFlags {
     }
     // Throws UsageError for a --bucket out of range.
     RankRule ranks(const Comm& comm) const;
+    // Opened by all ranks before they take memory for the run. Throws UsageError without --out, and as
+    // RunFolder does.
+    RunFolder open_folder(const Comm& comm) const;
 };
 
 void add_run_flags(CLI::App& app, RunFlags& flags);
@@ -39,7 +42,7 @@ struct RunDescription {
 // Continues the run in its folder, or starts it there after `initialise`, and trains to its end. Its memory
 // is reserved.
 void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSettings& settings,
-                     const Comm& comm, const RunDescription& description,
+                     const Comm& comm, RunFolder& folder, const RunDescription& description,
                      const std::function<void()>& initialise);
 
 // Ranks on the same processor share its memory. All look before any takes its part, and throw Error if the

@@ -1,6 +1,9 @@
 #include "train/run_folder.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <fstream>
 #include <sstream>
@@ -8,11 +11,16 @@
 #include "data/training_curves.h"
 #include "runtime/atomic_file.h"
 #include "runtime/error.h"
+#include "runtime/report.h"
 #include "runtime/sharded_checkpoint.h"
 
 namespace {
 
 constexpr std::string_view prefix = "checkpoint-", suffix = ".safetensors";
+
+// What the files begin with that a run writes in its folder; others may write there as well.
+constexpr std::array<std::string_view, 8> written_names{prefix,    "best.",   "last.",    "config.",
+                                                        "log.csv", "curves.", "samples-", "reconstructions-"};
 
 // The number a text starts with, or -1.
 std::int64_t leading_number(std::string_view text) {
@@ -47,7 +55,47 @@ std::vector<Scalar> scalars_of(const LogRow& row, const LogColumns& columns) {
 }  // namespace
 
 RunFolder::RunFolder(std::filesystem::path path, bool writes) : path_(std::move(path)), writes_(writes) {
+    std::error_code none;
+    is_new_ = !std::filesystem::exists(path_, none);
     make_folder(path_);
+    if (!writes_) return;
+    lock_ = std::make_unique<RunLock>(path_);
+    require_replaceable_last();
+    remove_partial_files();
+}
+
+RunFolder::~RunFolder() {
+    if (!lock_) return;
+    const bool remove = is_new_ && lock_->has_folder();
+    lock_.reset();
+    if (remove) ::rmdir(path_.c_str());  // unless there is something in it
+}
+
+void RunFolder::require_there() const {
+    if (lock_ && !lock_->has_folder())
+        fail("{}: the run's folder has been removed or replaced; the run stops", path_.string());
+}
+
+// A copy of a run's folder may hold a file instead of the link, and that may be all there is of a model.
+void RunFolder::require_replaceable_last() const {
+    if (std::filesystem::is_regular_file(std::filesystem::symlink_status(last())) &&
+        checkpoint_steps().empty())
+        fail(
+            "{}: expected a link to a checkpoint, found a file, and no {}STEP{} beside it, which a run here "
+            "could continue from: rename it or take it away",
+            last().string(), prefix, suffix);
+}
+
+void RunFolder::remove_partial_files() const {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(path_)) {
+        const std::string name = entry.path().filename().string();
+        if (name.ends_with(partial_suffix) &&
+            std::ranges::any_of(written_names,
+                                [&](std::string_view begin) { return name.starts_with(begin); }) &&
+            !std::filesystem::is_directory(entry.symlink_status()))
+            std::filesystem::remove(entry.path(), ignored);
+    }
 }
 
 void RunFolder::write_config(std::string_view json) const {
@@ -75,53 +123,62 @@ std::filesystem::path RunFolder::checkpoint(std::int64_t step) const {
 
 void RunFolder::save_checkpoint(std::int64_t step, std::int64_t keep,
                                 const std::function<void(const std::filesystem::path&)>& write) const {
+    if (writes_) sync_file(log());
     write(checkpoint(step));
     if (!writes_) return;
-    const auto link = path_ / "last.safetensors", fresh = path_ / "last.safetensors.partial";
-    std::error_code ignored;
-    std::filesystem::remove(fresh, ignored);
-    std::filesystem::create_symlink(checkpoint(step).filename(), fresh);
-    std::filesystem::rename(fresh, link);
+    point_last_at(step);
     // Later ones stem from before a resume that could not read them; kept, they would count as the newest.
+    std::error_code ignored;
     std::int64_t kept = 0;
     for (const std::int64_t other : checkpoint_steps())
         if (other > step || ++kept > keep) std::filesystem::remove(checkpoint(other), ignored);
     remove_orphaned_shards(path_);
 }
 
+void RunFolder::point_last_at(std::int64_t step) const {
+    std::error_code none;
+    const auto target = checkpoint(step).filename();
+    if (writes_ && std::filesystem::read_symlink(last(), none) != target) replace_link(last(), target);
+}
+
 void RunFolder::start_log(std::int64_t step, const LogColumns& columns) {
     columns_ = columns;
     if (!writes_) return;
-    std::string kept = fmt::format("step,loss,{}learning_rate,gradient_norm,images_per_second,memory_mib{}\n",
-                                   each(columns.figures, "{},"), each(columns.validation, ",{}"));
-    std::ifstream before(path_ / "log.csv");
+    std::string kept;
+    std::ifstream before(log());
     for (std::string line; std::getline(before, line);) {
+        const bool whole = !before.eof();
         const std::int64_t row_step = leading_number(line);
-        if (row_step >= 0 && row_step <= step) kept += line + "\n";
+        if (whole && row_step >= 0 && row_step <= step) kept += line + "\n";
     }
-    AtomicFile file(path_ / "log.csv");
-    file.write(kept);
-    file.commit();
+    write_log(kept);
     events_ = std::make_unique<EventFile>(path_, step);
+}
+
+void RunFolder::write_log(const std::string& rows) const {
+    AtomicFile file(log());
+    file.write(fmt::format("step,loss,{}learning_rate,gradient_norm,images_per_second,memory_mib{}\n",
+                           each(columns_.figures, "{},"), each(columns_.validation, ",{}")));
+    file.write(rows);
+    file.commit();
 }
 
 void RunFolder::append_log(const LogRow& row) const {
     if (!writes_) return;
-    std::ofstream file(path_ / "log.csv", std::ios::app);
-    file << fmt::format("{},{:.6f},{}{:.6g},{:.6g},{:.2f},{:.1f}{}\n", row.step, row.loss,
-                        each(row.figures, "{:.6f},"), row.learning_rate, row.gradient_norm,
-                        row.images_per_second, row.memory_mib,
-                        row.validation.empty() ? std::string(columns_.validation.size(), ',')
-                                               : each(row.validation, ",{:.6f}"));
-    file.flush();
-    if (!file) fail("{}: cannot be written", (path_ / "log.csv").string());
+    require_there();
+    if (!std::filesystem::exists(log())) write_log("");  // somebody took it away
+    append_to_file(log(), fmt::format("{},{:.6f},{}{:.6g},{:.6g},{:.2f},{:.1f}{}\n", row.step, row.loss,
+                                      each(row.figures, "{:.6f},"), row.learning_rate, row.gradient_norm,
+                                      row.images_per_second, row.memory_mib,
+                                      row.validation.empty() ? std::string(columns_.validation.size(), ',')
+                                                             : each(row.validation, ",{:.6f}")));
     events_->add_scalars(row.step, scalars_of(row, columns_));
 }
 
 void RunFolder::show_progress(std::int64_t step) const {
     if (!writes_) return;
     try {
-        const NamedLog run{run_name(path_), read_training_log(path_ / "log.csv")};
+        const NamedLog run{run_name(path_), read_training_log(log())};
         if (run.log.rows() > 0) write_png(path_ / "curves.png", training_curves({&run, 1}));
         const std::string ending = fmt::format("-{:08}.png", step);
         for (const auto& entry : std::filesystem::directory_iterator(path_)) {
@@ -130,7 +187,7 @@ void RunFolder::show_progress(std::int64_t step) const {
                 events_->add_image(step, name.substr(0, name.size() - ending.size()), entry.path());
         }
     } catch (const std::exception& error) {
-        fmt::print(stderr, "train: {}; the run goes on\n", error.what());
+        report_line("train", fmt::format("{}; the run goes on", error.what()));
     }
 }
 

@@ -1,14 +1,22 @@
 #include "train/stop_signals.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <csignal>
 #include <thread>
 
+#include "train/progress.h"
+
 namespace {
 
 std::atomic<bool> finishes_step{false}, stop_requested{false};
+
+bool is_ignored(int number) {
+    struct sigaction action {};
+    return sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
 
 sigset_t stop_set() {
     sigset_t set;
@@ -16,6 +24,7 @@ sigset_t stop_set() {
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGUSR1);
+    if (!is_ignored(SIGHUP)) sigaddset(&set, SIGHUP);
     return set;
 }
 
@@ -23,7 +32,9 @@ void wait_for_signals() {
     const sigset_t set = stop_set();
     for (int number = 0; sigwait(&set, &number) == 0;) {
         if (finishes_step) {
-            stop_requested = true;
+            if (!stop_requested.exchange(true))
+                print_text(::isatty(STDOUT_FILENO) != 0 ? "\nfinishing the step, then saving\n"
+                                                        : "finishing the step, then saving\n");
             continue;
         }
         pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
@@ -34,6 +45,7 @@ void wait_for_signals() {
 }  // namespace
 
 void stop_signals::receive() {
+    std::signal(SIGPIPE, SIG_IGN);
     const sigset_t set = stop_set();
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     std::thread(wait_for_signals).detach();

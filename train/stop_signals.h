@@ -1,12 +1,14 @@
-// Ctrl-C and SIGTERM as a request that the training loop looks at between two steps; SIGUSR1 too, which
-// mpirun passes on to every rank (a SIGTERM makes mpirun kill them).
+// Ctrl-C, SIGTERM and SIGHUP (the terminal was closed; not under nohup) as a request that the training loop
+// looks at between two steps; SIGUSR1 too, which mpirun passes on to every rank (a SIGTERM makes mpirun kill
+// them). Further ones change nothing: launchers and terminals send some of them twice.
 #pragma once
 
 namespace stop_signals {
 
 // Call first thing in main(): from here on no thread of the process receives these signals but one that waits
 // for them. A handler would run on the stack of a computing thread, and the generated kernels of oneDNN's
-// matrix product keep data further below the stack pointer than the ABI protects from handlers.
+// matrix product keep data further below the stack pointer than the ABI protects from handlers. SIGPIPE is
+// ignored: a run outlives who reads what it prints.
 void receive();
 
 // Before this a signal ends the process as usual, after it sets requested().

@@ -189,11 +189,11 @@ void print_plan(const TokenizerTrainer& trainer) {
                static_cast<double>(trainer.activation_bytes()) / 0x1p20);
 }
 
-void train_in_folder(const TokenizerJob& job, const Comm& comm, TokenizerTrainer& trainer,
+void train_in_folder(const TokenizerJob& job, const Comm& comm, RunFolder& folder, TokenizerTrainer& trainer,
                      const PackedFile& data, Evaluation& evaluation) {
     TokenizerRun run(trainer, data, evaluation);
     trainer.start();
-    train_in_folder(run, job.run, trainer.settings(), comm,
+    train_in_folder(run, job.run, trainer.settings(), comm, folder,
                     {.model = to_json(trainer.tokenizer().config()),
                      .data = fmt::format(R"({{"images": {}, "size": {}}})", data.count(), data.size()),
                      .parameters = trainer.tokenizer().parameters().count(),
@@ -220,14 +220,14 @@ void run_job(const TokenizerJob& job, const Comm& comm) {
     TokenizerTrainer trainer(config, data->size(), resolve(job, data->count()), backend, comm,
                              perceptual.get());
     if (job.run.plan) return print_plan(trainer);
-    if (job.run.out.empty()) fail_usage("--out is required");
+    RunFolder folder = job.run.open_folder(comm);
     Evaluation evaluation(job, trainer.tokenizer(), *data, validation.get());
     require_memory({trainer.state_bytes(), trainer.activation_bytes(), evaluation.planned_bytes(),
                     "a smaller --batch lowers the activations"},
                    trainer.device(), comm);
     data->verify();
     if (validation) validation->verify();
-    train_in_folder(job, comm, trainer, *data, evaluation);
+    train_in_folder(job, comm, folder, trainer, *data, evaluation);
 }
 
 void add_perceptual_flags(CLI::App& app, TokenizerJob& job) {

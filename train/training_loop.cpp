@@ -8,6 +8,7 @@
 
 #include "runtime/device.h"
 #include "runtime/error.h"
+#include "runtime/report.h"
 #include "train/stop_signals.h"
 
 namespace {
@@ -84,8 +85,11 @@ bool resume_newest(TrainingRun& run, const Comm& comm, const RunFolder& folder) 
     for (const std::int64_t step : steps) {
         const std::string error = resume_from(folder.checkpoint(step), run);
         const std::int64_t failed = comm.smallest(error.empty() ? comm.ranks() : comm.rank());
-        if (failed == comm.ranks()) return true;
-        if (failed == comm.rank()) fmt::print(stderr, "train: {}; trying the checkpoint before it\n", error);
+        if (failed == comm.ranks()) {
+            folder.point_last_at(step);  // the run may have been killed before it did
+            return true;
+        }
+        if (failed == comm.rank()) report_line("train", error + "; trying the checkpoint before it");
     }
     if (!steps.empty())
         fail("{}: none of its {} checkpoints can be read", folder.path().string(), steps.size());
@@ -114,26 +118,26 @@ void train(TrainingRun& run, const LoopRule& rule, const Comm& comm, RunFolder& 
         progress.pause();
         std::optional<double> score;
         if (evaluates) {
+            folder.require_there();
             row.validation = run.evaluate(folder, progress);
             if (!row.validation.empty()) score = row.validation.front();
             const bool better = score && *score < best;
             if (better) best = *score;
             if (comm.any(better)) run.save(folder.best_checkpoint(), best, false);
         }
-        if (logs || evaluates) {
+        stops = comm.any(stop_signals::requested());
+        const bool saves = step % save_every == 0 || last || stops;
+        if (logs || evaluates || saves) {  // a run that continues from a checkpoint starts another window
             folder.append_log(row);
-            if (evaluates) folder.show_progress(step);
+            if (evaluates || stops) folder.show_progress(step);
             window = {};
         }
-        if (step % save_every == 0 || last)
+        if (saves) {
             folder.save_checkpoint(step, rule.keep, [&](const auto& path) { run.save(path, score, true); });
+            stops = stops || comm.any(stop_signals::requested());
+        }
         progress.go_on();
-        stops = comm.any(stop_signals::requested());
     }
-    if (stops && run.steps_done() < rule.steps) {
-        folder.save_checkpoint(run.steps_done(), rule.keep,
-                               [&](const auto& path) { run.save(path, std::nullopt, true); });
-        if (run.steps_done() % every != 0) folder.show_progress(run.steps_done());
+    if (stops && run.steps_done() < rule.steps)
         progress.say(fmt::format("stopped after step {}; the same command continues", run.steps_done()));
-    }
 }

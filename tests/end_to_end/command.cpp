@@ -5,8 +5,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <fstream>
+#include <sstream>
 #include <system_error>
 #include <thread>
 
@@ -39,7 +42,15 @@ Command::Command(const std::filesystem::path& program, const std::vector<std::st
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawn_file_actions_adddup2(&actions, ::fileno(output_.get()), STDOUT_FILENO);
     ::posix_spawn_file_actions_adddup2(&actions, ::fileno(errors_.get()), STDERR_FILENO);
-    const int error = ::posix_spawn(&process_, program.c_str(), &actions, nullptr, pointers.data(), environ);
+    posix_spawnattr_t attributes;
+    ::posix_spawnattr_init(&attributes);
+    sigset_t all;
+    sigfillset(&all);
+    ::posix_spawnattr_setsigdefault(&attributes, &all);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    const int error =
+        ::posix_spawn(&process_, program.c_str(), &actions, &attributes, pointers.data(), environ);
+    ::posix_spawnattr_destroy(&attributes);
     ::posix_spawn_file_actions_destroy(&actions);
     if (error != 0) throw std::system_error(error, std::generic_category(), program.string());
     running_ = true;
@@ -83,4 +94,20 @@ Outcome Command::finish(std::chrono::seconds timeout) {
     outcome.output = text_of(output_.get());
     outcome.errors = text_of(errors_.get());
     return outcome;
+}
+
+std::vector<pid_t> children_of(pid_t parent) {
+    std::vector<pid_t> children;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        std::ifstream file(entry.path() / "stat");
+        std::string line;
+        if (!std::getline(file, line)) continue;
+        std::istringstream words(line.substr(line.rfind(')') + 1));
+        std::string state;
+        pid_t its_parent = 0;
+        if (words >> state >> its_parent && its_parent == parent)
+            children.push_back(std::stoi(entry.path().filename().string()));
+    }
+    std::ranges::sort(children);
+    return children;
 }

@@ -22,7 +22,8 @@ class Command {
   public:
     static constexpr std::chrono::seconds patience{120};  // far above what any run here takes
 
-    // Starts the program, its output going to nameless temporary files, so that it never waits for a reader.
+    // Starts the program, its output going to nameless temporary files, so that it never waits for a reader,
+    // and no signal ignored, as from a terminal.
     // Throws std::system_error if that fails.
     Command(const std::filesystem::path& program, const std::vector<std::string>& arguments);
     // Kills the program if it still runs.
@@ -31,6 +32,7 @@ class Command {
     Command& operator=(const Command&) = delete;
 
     pid_t process() const { return process_; }
+    bool runs() { return !ended(); }
     void send(int signal);
     // False if the program ended or the time passed without stdout containing `text`.
     bool wait_for_output(std::string_view text, std::chrono::seconds timeout = patience);
@@ -48,3 +50,6 @@ class Command {
     bool running_ = false;
     int status_ = 0;
 };
+
+// Processes that `parent` has started and that run, by number.
+std::vector<pid_t> children_of(pid_t parent);

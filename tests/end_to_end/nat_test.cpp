@@ -9,7 +9,9 @@
 
 #include "data/tokens.h"
 #include "models/nat/tokenizer_checkpoint.h"
+#include "tests/end_to_end/killed_run.h"
 #include "tests/end_to_end/workplace.h"
+#include "train/run_lock.h"
 
 namespace {
 
@@ -120,6 +122,16 @@ TEST_CASE_FIXTURE(Bench,
           std::string::npos);
 }
 
+TEST_CASE_FIXTURE(Bench,
+                  "end to end: a masked-token run killed at any moment loses no checkpoint, nor its bits") {
+    const Words more{"--validation", work.path("held_out.bin"), "--evaluate-every", "4", "--save-every", "1"};
+    const std::int64_t step = survive_kills(
+        {work.at("run"), work.program("train"), training("run", 100'000, more)}, number_of_kills(3, 5));
+    train("run", static_cast<int>(step) + 2, more);
+    train("reference", static_cast<int>(step) + 2, more);
+    check_same_end(work.at("run"), work.at("reference"), step + 2);
+}
+
 TEST_CASE_FIXTURE(Bench, "end to end: a masked-token transformer learns, and starts from another's weights") {
     train("run", 60);
     const LogTable log = read_log(work.at("run"));
@@ -131,6 +143,10 @@ TEST_CASE_FIXTURE(Bench, "end to end: a masked-token transformer learns, and sta
 
 TEST_CASE_FIXTURE(Bench, "end to end: masked-token training refuses bad input in one line") {
     train("run", 1);
+    {
+        const RunLock lock(work.at("run"));
+        refused(training("run", 2), 1, "another run is writing there");
+    }
     write_tokens("other.bin", 8, {4, 20, 4, 8});
     write_tokens("wide.bin", 8, {5, 20, 4, 7});
     write_tokens("codes.bin", 8, {4, 21, 4, 7});

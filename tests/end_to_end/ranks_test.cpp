@@ -15,7 +15,9 @@
 #include "models/fractal/checkpoint.h"
 #include "runtime/comm_mpi.h"
 #include "runtime/sharded_checkpoint.h"
+#include "tests/end_to_end/killed_run.h"
 #include "tests/end_to_end/workplace.h"
+#include "train/run_lock.h"
 
 namespace {
 
@@ -62,11 +64,13 @@ struct Ranks {
                 "generator_type_list": ["mar", "mar", "ar"], "num_conds": 5, "guiding_pixel": true, "class_num": 10})");
     }
 
+    Words words(int ranks, const std::string& run, std::int64_t steps, const Words& more) const {
+        return Words{"--quiet", "-np",         std::to_string(ranks),
+                     "-x",      no_leak_check, work.program("train").string()} +
+               work.training(run, steps, more);
+    }
     Command start(int ranks, const std::string& run, std::int64_t steps, const Words& more) const {
-        const Words words = Words{"--quiet", "-np",         std::to_string(ranks),
-                                  "-x",      no_leak_check, work.program("train").string()} +
-                            work.training(run, steps, more);
-        return {launcher(), words};
+        return {launcher(), words(ranks, run, steps, more)};
     }
     Outcome run(int ranks, const std::string& name, std::int64_t steps, const Words& more) const {
         if (ranks == 1) return work.run("train", work.training(name, steps, more));
@@ -119,23 +123,6 @@ struct Ranks {
 
     Workplace work;
 };
-
-// Processes that `parent` has started.
-std::vector<pid_t> children_of(pid_t parent) {
-    std::vector<pid_t> children;
-    for (const auto& entry : fs::directory_iterator("/proc")) {
-        std::ifstream file(entry.path() / "stat");
-        std::string line;
-        if (!std::getline(file, line)) continue;
-        std::istringstream words(line.substr(line.rfind(')') + 1));
-        std::string state;
-        pid_t its_parent = 0;
-        if (words >> state >> its_parent && its_parent == parent)
-            children.push_back(std::stoi(entry.path().filename().string()));
-    }
-    std::ranges::sort(children);
-    return children;
-}
 
 // The whole state under a prefix, as a run on one rank would read it.
 std::vector<float> read_state(const fs::path& path, std::string_view prefix) {
@@ -311,6 +298,28 @@ TEST_CASE_FIXTURE(Ranks, "ranks: a lost one ends all within seconds and one line
     train(2, "run", step + 1, more);
     train(2, "reference", step + 1, more);
     CHECK(differences(checkpoint("run", step + 1), checkpoint("reference", step + 1)) == "");
+}
+
+TEST_CASE_FIXTURE(Ranks, "ranks: a run killed as a whole at any moment loses no checkpoint") {
+    if (!can_start_ranks()) return;
+    const Words more{"--batch", "4", "--shard-optimizer", "--save-every", "1"};
+    const std::int64_t step =
+        survive_kills({work.at("run"), launcher(), words(2, "run", 100'000, more)}, number_of_kills(3, 5));
+    train(2, "run", step + 2, more);
+    train(2, "reference", step + 2, more);
+    check_same_end(work.at("run"), work.at("reference"), step + 2);
+    check_manifests("run");
+}
+
+TEST_CASE_FIXTURE(Ranks, "ranks: a folder in which another run writes is refused in one line") {
+    if (!can_start_ranks()) return;
+    fs::create_directory(work.at("run"));
+    const RunLock lock(work.at("run"));
+    const Outcome refused = run(2, "run", 3, {"--shard-optimizer"});
+    CHECK(refused.exit_code == 1);
+    CHECK(is_one_line(refused.errors));
+    CHECK_MESSAGE(refused.errors.find("run: another run is writing there") != std::string::npos,
+                  refused.errors);
 }
 
 TEST_CASE_FIXTURE(Ranks, "ranks: what goes wrong is said in one line") {

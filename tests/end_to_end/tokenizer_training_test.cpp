@@ -5,7 +5,9 @@
 #include <cmath>
 #include <string>
 
+#include "tests/end_to_end/killed_run.h"
 #include "tests/end_to_end/workplace.h"
+#include "train/run_lock.h"
 
 namespace {
 
@@ -85,6 +87,19 @@ TEST_CASE_FIXTURE(Place,
     CHECK_MESSAGE(shown.exit_code == 0, shown.errors);
 }
 
+TEST_CASE_FIXTURE(Place,
+                  "end to end: a tokenizer's run killed at any moment loses no checkpoint, nor its bits") {
+    const Words more{"--validation",     work.path("held_out.bin"),
+                     "--evaluate-every", "4",
+                     "--save-every",     "1",
+                     "--sheet-columns",  "1"};
+    const std::int64_t step = survive_kills(
+        {work.at("run"), work.program("train"), training("run", 100'000, more)}, number_of_kills(3, 5));
+    train("run", static_cast<int>(step) + 2, more);
+    train("reference", static_cast<int>(step) + 2, more);
+    check_same_end(work.at("run"), work.at("reference"), step + 2);
+}
+
 TEST_CASE_FIXTURE(Place, "end to end: a tokenizer learns to reconstruct a few pictures") {
     train("run", 80,
           {"--adversarial-start", "1000", "--revive-after", "20", "--log-every", "20", "--batch", "4"});
@@ -102,5 +117,12 @@ TEST_CASE_FIXTURE(Place, "end to end: tokenizers that cannot be trained say why 
     refused({"tokenizer", "--data", work.path("data.bin"), "--preset", "none", "--out", work.path("refused")},
             "--preset none: no such preset");
     train("run", 2);
+    {
+        const RunLock lock(work.at("run"));
+        const Outcome locked = work.run("train", training("run", 4));
+        CHECK(locked.exit_code == 1);
+        CHECK(is_one_line(locked.errors));
+        CHECK(locked.errors.find("another run is writing there") != std::string::npos);
+    }
     refused(training("run", 4, {"--revive-after", "7"}), "--revive-after 2.0, now it is 7.0");
 }
