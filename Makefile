@@ -273,11 +273,12 @@ $(DATASETS)/cifar10.holdout.bin: | $(CIFAR)
 
 # ---- checking ---------------------------------------------------------------------------------------------------------------------
 
-# Three runs: the tests of this build; where there is nvcc, what ptxas says about the kernels; the kernels, models and goldens on the card
-# that the CPU plays. ARGS, SANITIZE and a build with CUDA=1 mean the first alone.
+# Four runs: the tests of this build; the parsers' rubbish under sanitizers; where there is nvcc, what ptxas says about the kernels; the kernels,
+# models and goldens on the card that the CPU plays. ARGS, SANITIZE and a build with CUDA=1 mean the first alone.
 THIS_BUILD_ALONE := $(ARGS)$(SANITIZE)$(CUDA)$(EMULATED)
 test: build $(BUILD)/tests $(BUILD)/bench ## run every test; ARGS='-tc=*golden*' chooses, on this build's devices
 	@$(WATCHFUL) $(BUILD)/tests -tce='ptxas*' $(ARGS)
+	$(if $(THIS_BUILD_ALONE),,+@$(MAKE) --no-print-directory test-rubbish)
 	$(if $(THIS_BUILD_ALONE),,+@$(MAKE) --no-print-directory test-ptxas)
 	$(if $(THIS_BUILD_ALONE),,+@$(MAKE) --no-print-directory test-emulated)
 
@@ -323,6 +324,50 @@ test-sanitized:
 	+@$(AS_EMULATED) $(EMULATED_TESTS)
 	@$(WATCHFUL) $(EMULATED_TESTS) $(KERNEL_TESTS) $(ARGS)
 
+# Every parser meets rubbish (tests/fuzz): the files of the corpus, replayed under sanitizers, and what libFuzzer makes of them. Only the
+# parsers are compiled for that, without OpenMP: clang often lacks its library.
+PARSERS := $(filter-out entry replay,$(basename $(notdir $(wildcard tests/fuzz/*.cpp))))
+PARSER ?= $(PARSERS)
+REPLAY := $(BUILD)/replay
+FUZZ := $(BUILD)/fuzz
+FUZZ_SOURCES := tests/fuzz/entry.cpp \
+    $(foreach file,atomic_file file_lock mapped_file one_line pickle pickle_text pth pth_container pth_tensor safetensors scalar_type tensor_file text_file zip_archive,runtime/$(file).cpp) \
+    $(foreach file,crop edit_mask image_file loader pack packed record_file sample_order sheet tokens,data/$(file).cpp) \
+    $(foreach file,fractal/config nat/config nat/number_lists nat/strategy nat/tokenizer_config,models/$(file).cpp)
+FUZZ_FLAGS := -std=c++20 -O1 -g1 -Wall -Wextra -Werror -Wno-unknown-pragmas -I. $(BUNDLE_FLAGS) -fno-omit-frame-pointer \
+              -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
+$(REPLAY)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(BUILD)/deps.stamp
+	@mkdir -p $(@D)
+	@echo "compiling $< with sanitizers"
+	@$(CXX) $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
+$(PARSERS:%=$(REPLAY)/%): $(REPLAY)/%: $(REPLAY)/objects/tests/fuzz/%.o $(FUZZ_SOURCES:%.cpp=$(REPLAY)/objects/%.o) $(REPLAY)/objects/tests/fuzz/replay.o
+	@$(CXX) $(FUZZ_FLAGS) $^ $(LDLIBS) -o $@
+test-rubbish: $(PARSERS:%=$(REPLAY)/%) ## give every parser its files of tests/fuzz/corpus, under sanitizers
+	@for parser in $(PARSER); do $(REPLAY)/$$parser || exit 1; done
+
+CLANG ?= clang++
+TIME ?= 60
+HAS_LIBFUZZER = echo 'extern "C" int LLVMFuzzerTestOneInput() { return 0; }' | $(CLANG) -fsanitize=fuzzer -x c++ - -o /dev/null 2>/dev/null
+$(FUZZ)/objects/%.o: %.cpp $(BUILD)/deps.stamp
+	@mkdir -p $(@D)
+	@echo "compiling $< for libFuzzer"
+	@$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+$(PARSERS:%=$(FUZZ)/%): $(FUZZ)/%: $(FUZZ)/objects/tests/fuzz/%.o $(FUZZ_SOURCES:%.cpp=$(FUZZ)/objects/%.o)
+	@$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
+fuzz: ## libFuzzer (clang) looks for rubbish that parsers fall over: TIME=600 seconds each, PARSER=pth alone
+	@$(HAS_LIBFUZZER) || { echo "make fuzz: needs clang++ with libFuzzer (Debian: clang, libclang-rt-dev); make test-rubbish replays the corpus without" >&2; exit 1; }
+	+@$(MAKE) --no-print-directory $(PARSER:%=$(FUZZ)/%)
+	@mkdir -p $(FUZZ)/findings
+	@for parser in $(PARSER); do \
+	    mkdir -p $(FUZZ)/corpus/$$parser && echo "$$parser: $(TIME) seconds" && \
+	    $(FUZZ)/$$parser -max_total_time=$(TIME) -max_len=4096 -timeout=60 -malloc_limit_mb=256 -print_final_stats=1 \
+	        -artifact_prefix=$(FUZZ)/findings/$$parser- $(FUZZ)/corpus/$$parser tests/fuzz/corpus/$$parser > $(FUZZ)/$$parser.log 2>&1 || { \
+	    grep -E 'ERROR|runtime error|Test unit' $(FUZZ)/$$parser.log; \
+	    echo "make fuzz: $$parser fell over ($(FUZZ)/$$parser.log): mend it and move the file into tests/fuzz/corpus/$$parser" >&2; exit 1; }; \
+	    grep -E 'DONE|number_of_executed_units' $(FUZZ)/$$parser.log; done
+
+-include $(patsubst %.cpp,$(REPLAY)/objects/%.d,$(FUZZ_SOURCES) $(wildcard tests/fuzz/*.cpp)) $(patsubst %.cpp,$(FUZZ)/objects/%.d,$(FUZZ_SOURCES) $(wildcard tests/fuzz/*.cpp))
+
 bench: $(BUILD)/bench ## measure the ceiling, each kernel, the training step and sampling (a GPU: CUDA=1 ARGS='--device cuda')
 	@$(BUILD)/bench $(ARGS)
 
@@ -348,4 +393,4 @@ gpu-check: ## on a machine with a GPU: tests, compute-sanitizer, benchmarks, one
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: force help deps build train sample plot levels nat test emulated test-emulated test-long test-signatures test-orders test-sanitized test-ptxas bench profile gpu-bundle gpu-check clean
+.PHONY: force help deps build train sample plot levels nat test emulated test-emulated test-rubbish fuzz test-long test-signatures test-orders test-sanitized test-ptxas bench profile gpu-bundle gpu-check clean

@@ -70,6 +70,11 @@ std::uint32_t big_endian_u32(const std::uint8_t* bytes) {
 
 // Looks at the first bytes before reading the rest, so that a huge file that is no image costs nothing.
 std::vector<std::uint8_t> read_image_bytes(const std::string& name) {
+    std::error_code error;
+    const auto status = std::filesystem::status(name, error);
+    // A pipe would be waited for.
+    if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
+        fail("{}: not a file", name);
     std::ifstream file(name, std::ios::binary);
     if (!file) fail("{}: cannot be opened: {}", name, std::strerror(errno));
     std::vector<std::uint8_t> bytes(png_magic.size());
@@ -80,7 +85,6 @@ std::vector<std::uint8_t> read_image_bytes(const std::string& name) {
     if (!starts_with(bytes, png_magic) && !starts_with(bytes, jpeg_magic))
         fail("{}: not a JPEG or PNG", name);
 
-    std::error_code error;
     const std::uintmax_t length = std::filesystem::file_size(name, error);
     if (error) fail("{}: cannot be read: {}", name, error.message());
     if (length > std::uintmax_t{1} << 30) fail("{}: {} bytes long, more than 1 GiB", name, length);
@@ -105,10 +109,34 @@ void check_huffman_tables(Bytes segment, const std::string& name) {
     }
 }
 
+// Four channels are CMYK or YCCK, each stored inverted, as far as a segment of Adobe's says so (its last byte
+// is 0 or 2); without one the decoder would take the first three for YCbCr, and programs differ in what they
+// make of such a file.
+class FourChannels {
+  public:
+    void see(std::uint8_t marker, Bytes segment) {
+        constexpr std::uint8_t baseline = 0xC0, progressive = 0xC2, adobe = 0xEE;
+        if (marker >= baseline && marker <= progressive && segment.size() >= 6) four_ = segment[5] == 4;
+        if (marker == adobe && segment.size() >= 12 && std::memcmp(segment.data(), "Adobe", 5) == 0)
+            said_ = segment[11] == 0 || segment[11] == 2;
+    }
+    void check(const std::string& name) const {
+        if (four_ && !said_)
+            fail(
+                "{}: a JPEG of four channels that does not say which colours they are, expected one marked "
+                "as CMYK or YCCK by Adobe's segment",
+                name);
+    }
+
+  private:
+    bool four_ = false, said_ = false;
+};
+
 // Goes from marker to marker up to the end-of-image marker, since what the decoder makes of a file without
 // one differs from file to file. Markers: ITU-T T.81, B.1.1.
 void check_jpeg_segments(Bytes bytes, const std::string& name) {
     std::size_t position = jpeg_magic.size() - 1;
+    FourChannels four_channels;
     while (position + 1 < bytes.size()) {
         const std::uint8_t marker = bytes[position + 1];
         // Outside a segment everything up to the next marker is passed over: compressed samples, in which
@@ -120,12 +148,15 @@ void check_jpeg_segments(Bytes bytes, const std::string& name) {
             continue;
         }
         constexpr std::uint8_t end_of_image = 0xD9, huffman_tables = 0xC4;
-        if (marker == end_of_image) return;
+        if (marker == end_of_image) return four_channels.check(name);
         if (position + 3 >= bytes.size()) break;
         const auto length = static_cast<std::size_t>(bytes[position + 2] << 8 | bytes[position + 3]);
         position += 2;
-        if (marker == huffman_tables && length >= 2 && length <= bytes.size() - position)
-            check_huffman_tables(bytes.subspan(position + 2, length - 2), name);
+        if (length >= 2 && length <= bytes.size() - position) {
+            const Bytes segment = bytes.subspan(position + 2, length - 2);
+            if (marker == huffman_tables) check_huffman_tables(segment, name);
+            four_channels.see(marker, segment);
+        }
         position += length;
     }
     fail("{}: truncated JPEG", name);
@@ -136,6 +167,15 @@ void check_sides(std::uint32_t width, std::uint32_t height, const std::string& n
         std::int64_t{width} * height > maximum_image_pixels)
         fail("{}: {}x{} pixels, expected at most {} a side and {} in all", name, width, height,
              maximum_image_side, maximum_image_pixels);
+}
+
+// The decoder takes memory for as many pixels as the header claims before it looks for them. Deflate packs at
+// most 1,032 bytes into one, of 8 pixels each at one bit a pixel; a JPEG spends a bit at least on each block
+// of 8x8 samples, of which the finest component has one for 16x16 pixels at least.
+void check_plausible(std::int64_t pixels, std::size_t bytes, bool is_png, const std::string& name) {
+    const std::size_t most = bytes * (is_png ? std::size_t{1032 * 8} : std::size_t{8 * 16 * 16});
+    if (static_cast<std::size_t>(pixels) > most)
+        fail("{}: damaged: {} bytes cannot hold the {} pixels that its header claims", name, bytes, pixels);
 }
 
 // The decoder ignores the chunks' checksums. Chunks: PNG specification, section 5.3.
@@ -169,16 +209,19 @@ Image read_image(const std::filesystem::path& path, int channels) {
     // The decoder has a limit of its own for PNGs, and says nothing about the sides when it is met.
     if (is_png && bytes.size() >= 24)
         check_sides(big_endian_u32(&bytes[16]), big_endian_u32(&bytes[20]), name);
+    // Before the decoder sees any of it: to tell the sides of a JPEG it reads the Huffman tables in front of
+    // them.
+    if (is_png)
+        check_png_chunks(bytes, name);
+    else
+        check_jpeg_segments(bytes, name);
     Image image;
     image.channels = channels;
     int channels_in_file = 0;
     if (!stbi_info_from_memory(bytes.data(), length, &image.width, &image.height, &channels_in_file))
         fail("{}: damaged or unsupported: {}", name, stbi_failure_reason());
     check_sides(static_cast<std::uint32_t>(image.width), static_cast<std::uint32_t>(image.height), name);
-    if (is_png)
-        check_png_chunks(bytes, name);
-    else
-        check_jpeg_segments(bytes, name);
+    check_plausible(std::int64_t{image.width} * image.height, bytes.size(), is_png, name);
 
     const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> decoded(
         stbi_load_from_memory(bytes.data(), length, &image.width, &image.height, &channels_in_file, channels),

@@ -15,6 +15,7 @@
 #include "data/packed.h"
 #include "data/sheet.h"
 #include "runtime/error.h"
+#include "runtime/one_line.h"
 #include "runtime/program.h"
 
 namespace {
@@ -42,10 +43,12 @@ void run_pack(const PackArguments& arguments) {
     }
     if (report.skipped > 0) {
         fmt::print(stderr, "skipped {} {}:\n", report.skipped, report.skipped == 1 ? "file" : "files");
-        for (const std::string& what : report.first_skipped) fmt::print(stderr, "  {}\n", what);
+        for (const std::string& what : report.first_skipped) fmt::print(stderr, "  {}\n", one_line(what));
         if (report.skipped > static_cast<std::int64_t>(report.first_skipped.size()))
             fmt::print(stderr, "  ...\n");
     }
+    for (const std::string& name : report.empty_classes)
+        fmt::print(stderr, "class {}: no images\n", one_line(name));
     fmt::print("{}: {} images\n", arguments.out, report.packed);
     if (arguments.holdout > 0.0)
         fmt::print("{}: {} images\n", holdout_path(arguments.out).string(), report.held_out);
@@ -176,7 +179,7 @@ void run_info(const InfoArguments& arguments) {
     std::vector<std::int64_t> counts(file.classes().size() + 1);
     for (std::int64_t i = 0; i < file.count(); ++i) ++counts[static_cast<std::size_t>(file.label(i) + 1)];
     for (std::size_t i = 0; i < file.classes().size(); ++i)
-        fmt::print("{:6} {:10} images  {}\n", i, counts[i + 1], file.classes()[i]);
+        fmt::print("{:6} {:10} images  {}\n", i, counts[i + 1], one_line(file.classes()[i]));
     if (counts[0] > 0) fmt::print("{:6} {:10} images  without label\n", "", counts[0]);
     if (arguments.baselines) {
         const Baselines baselines = measure_baselines(file, arguments.limit);

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 class SplitWriter {
   public:
     SplitWriter(const PackOptions& options, int size, int channels, const std::vector<std::string>& classes)
-        : fraction_(options.holdout), seen_(classes.size() + 1) {
+        : fraction_(options.holdout), classes_(classes), seen_(classes.size() + 1) {
         if (fraction_ < 0.0 || fraction_ >= 1.0 || std::isnan(fraction_))
             fail("a holdout of {}, expected a fraction from 0 to below 1", fraction_);
         packed_.emplace(options.out, size, channels, classes);
@@ -36,6 +36,8 @@ class SplitWriter {
     }
 
     void commit(PackReport& report) {
+        for (std::size_t i = 0; i < classes_.size(); ++i)
+            if (seen_[i + 1] == 0) report.empty_classes.push_back(classes_[i]);
         report.packed = packed_->count();
         report.held_out = held_out_ ? held_out_->count() : 0;
         if (held_out_ && (report.packed == 0 || report.held_out == 0))
@@ -53,6 +55,7 @@ class SplitWriter {
     }
 
     double fraction_;
+    std::vector<std::string> classes_;
     std::vector<std::int64_t> seen_;  // images so far by label + 1
     std::optional<PackedWriter> packed_, held_out_;
 };

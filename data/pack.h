@@ -21,6 +21,7 @@ struct PackOptions {
 
 struct PackReport {
     std::int64_t packed = 0, held_out = 0, skipped = 0;
+    std::vector<std::string> empty_classes;  // folders of which no image was packed or held out
     std::vector<std::string> first_skipped;  // "path: reason", at most maximum_skipped_named
 };
 

@@ -79,7 +79,8 @@ std::uint32_t checksum_of(std::uint32_t start, const void* bytes, std::size_t si
 
 RecordFile::RecordFile(const std::filesystem::path& path, const RecordFormat& format, const Meaning& meaning)
     : path_(path) {
-    descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    // Not waiting for someone to write into a pipe.
+    descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor_ < 0) fail("{}: cannot be opened: {}", path.string(), std::strerror(errno));
     try {
         struct stat status;

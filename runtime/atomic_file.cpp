@@ -57,6 +57,9 @@ int make_with_parents(const std::filesystem::path& path) {
 }  // namespace
 
 AtomicFile::AtomicFile(std::filesystem::path destination) : destination_(std::move(destination)) {
+    struct stat there {};
+    if (::stat(destination_.c_str(), &there) == 0 && !S_ISREG(there.st_mode))
+        fail("{}: is no regular file, and would be replaced by one", destination_.string());
     partial_ = destination_;
     partial_ += partial_suffix;
     descriptor_ = open_locked(partial_);

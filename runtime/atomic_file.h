@@ -15,8 +15,8 @@ inline constexpr std::string_view partial_suffix = ".partial";
 
 class AtomicFile {
   public:
-    // Opens `destination` + ".partial" for writing; throws Error if that fails, or if another process is
-    // writing it.
+    // Opens `destination` + ".partial" for writing; throws Error if that fails, if another process is
+    // writing it, or if there is a device, pipe or folder of this name, which the rename would replace.
     explicit AtomicFile(std::filesystem::path destination);
     // Removes the partial file unless commit() was reached.
     ~AtomicFile();

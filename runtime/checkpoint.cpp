@@ -3,8 +3,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <set>
+#include <span>
 
 #include "runtime/error.h"
 
@@ -24,15 +26,28 @@ void require_shape(const TensorFile& file, const Parameter& parameter, const std
              fmt::join(shape, ", "), fmt::join(parameter.shape, ", "));
 }
 
+// One NaN would turn every number that a model computes into NaN.
+void require_finite(const TensorFile& file, const std::string& name, std::span<const float> values) {
+    const auto wrong = std::ranges::find_if_not(values, [](float value) { return std::isfinite(value); });
+    if (wrong != values.end())
+        fail("{}: tensor {} holds {} at element {}, expected finite numbers", file.path().string(), name,
+             *wrong, wrong - values.begin());
+}
+
 }  // namespace
 
 void load_parameter(const TensorFile& file, const Parameter& parameter, std::string_view prefix,
                     float* values, Device device) {
     const std::string name = std::string(prefix) + parameter.name;
     require_shape(file, parameter, name);
-    if (device == Device::cpu) return file.read(name, values + parameter.offset);
+    if (device == Device::cpu) {
+        file.read(name, values + parameter.offset);
+        return require_finite(file, name,
+                              {values + parameter.offset, static_cast<std::size_t>(parameter.count)});
+    }
     std::vector<float> host(static_cast<std::size_t>(parameter.count));
     file.read(name, host.data());
+    require_finite(file, name, host);
     copy_to_device(device, values + parameter.offset, host.data(), host.size() * sizeof(float));
 }
 

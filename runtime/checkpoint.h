@@ -15,7 +15,7 @@
 
 // Reads a tensor that the file names PREFIX + the parameter's name into its place in the slab `values`.
 // which lies on `device`. Throws Error naming the tensor if it is missing, has another shape than expected,
-// or cannot be read.
+// cannot be read, or holds a number that is not finite.
 void load_parameter(const TensorFile& file, const Parameter& parameter, std::string_view prefix,
                     float* values, Device device);
 // The same for all of them.

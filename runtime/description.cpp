@@ -1,14 +1,12 @@
 #include "runtime/description.h"
 
-#include <nlohmann/json.hpp>
-
-#include "runtime/error.h"
+#include "runtime/json_keys.h"
 
 void describe(CheckpointWriter& writer, std::string_view format, const std::string& config,
               const Description& description) {
     writer.set("format", std::string(format));
     writer.set("config", config);
-    if (!description.classes.empty()) writer.set("classes", nlohmann::json(description.classes).dump());
+    if (!description.classes.empty()) writer.set("classes", json_of_names(description.classes));
     writer.set("step", std::to_string(description.step));
     if (description.ema_decay > 0) writer.set("ema_decay", nlohmann::json(description.ema_decay).dump());
 }
@@ -23,15 +21,14 @@ void read_description(
     const std::function<void(const std::string& json, const std::string& source)>& parse_config) {
     const std::string path = file.path().string();
     const auto read = [&](const char* key, auto& value) {
-        if (file.metadata().contains(key)) nlohmann::json::parse(file.metadata(key)).get_to(value);
+        if (file.metadata().contains(key))
+            parse_value(file.metadata(key), value, fmt::format("{}: {}", path, key));
     };
     try {
         parse_config(file.metadata("config"), path + ": config");
         read("classes", description.classes);
         read("step", description.step);
         read("ema_decay", description.ema_decay);
-    } catch (const nlohmann::json::exception&) {
-        fail("{}: its metadata is malformed", path);
     } catch (const UsageError& error) {
         throw Error(error.what());
     }

@@ -22,7 +22,7 @@ void describe(CheckpointWriter& writer, std::string_view format, const std::stri
 // Whether the file says that it is of this format.
 bool says_format(const TensorFile& file, std::string_view format);
 // Of a file that says its format: `parse_config` gets the configuration and a name for it in messages; it may
-// throw UsageError and the JSON library's exceptions. Throws Error naming the file if its metadata are
+// throw UsageError. Throws Error naming the file if its metadata are
 // malformed.
 void read_description(
     const TensorFile& file, Description& description,

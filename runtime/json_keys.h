@@ -4,23 +4,13 @@
 #pragma once
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <initializer_list>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <type_traits>
 
 #include "runtime/error.h"
-
-// A whole file. Throws UsageError if it cannot be opened.
-inline std::string read_json_text(const std::filesystem::path& path) {
-    std::ifstream file(path);
-    if (!file) fail_usage("{}: cannot be opened", path.string());
-    return {std::istreambuf_iterator<char>(file), {}};
-}
 
 // Throws UsageError for what is no JSON object or has a key that is not among `known`.
 inline nlohmann::json parse_json_object(std::string_view text, std::string_view source,
@@ -31,6 +21,13 @@ inline nlohmann::json parse_json_object(std::string_view text, std::string_view 
         if (std::ranges::find(known, key) == known.end())
             fail_usage("{}: the key {} is not known", source, key);
     return json;
+}
+
+// What is shown of a value in a message: lists may be nested as deeply as a file is long, and writing them
+// recurses.
+inline std::string shown(const nlohmann::json& value) {
+    const bool nested = value.is_structured() && std::ranges::any_of(value, &nlohmann::json::is_structured);
+    return nested ? "nested" : value.dump();
 }
 
 // Whole numbers where whole numbers are expected: the JSON library would cut 2.5 to 2.
@@ -48,6 +45,21 @@ bool holds_a(const nlohmann::json& value) {
         return value.is_array() && std::ranges::all_of(value, holds_a<typename T::value_type>);
 }
 
+// JSON of names that come from files and folders: what is no UTF-8 in them is replaced, the library would
+// throw.
+inline std::string json_of_names(const nlohmann::json& names) {
+    return names.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+// A value alone, such as a checkpoint's metadata holds. Throws Error.
+template <class T>
+void parse_value(std::string_view text, T& value, std::string_view source) {
+    const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+    if (json.is_discarded()) fail("{}: not JSON", source);
+    if (!holds_a<T>(json)) fail("{}: it is {}, which is not of the expected type", source, shown(json));
+    json.get_to(value);
+}
+
 // For numbers, booleans, strings and lists of them. Leaves `value` as it is where the key is missing and not
 // required. Throws UsageError.
 template <class T>
@@ -57,6 +69,6 @@ void read_key(const nlohmann::json& json, const char* key, T& value, bool requir
         return;
     }
     if (!holds_a<T>(json.at(key)))
-        fail_usage("{}: {} is {}, which is not of the expected type", source, key, json.at(key).dump());
+        fail_usage("{}: {} is {}, which is not of the expected type", source, key, shown(json.at(key)));
     json.at(key).get_to(value);
 }

@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <cstring>
 #include <iostream>
+#include <new>
+#include <string_view>
 
 #include "runtime/device.h"
 #include "runtime/error.h"
@@ -24,6 +26,16 @@ inline void open_standard_streams() {
     ::close(stream);
 }
 
+// Throws UsageError for a word that is empty: the variable of a script that nobody set. It would count as a
+// flag not given.
+inline void refuse_empty_words(int argument_count, char** arguments) {
+    for (int i = 1; i < argument_count; ++i) {
+        const std::string_view word = arguments[i], before = i > 1 ? arguments[i - 1] : "";
+        if (word.empty()) fail_usage("an empty argument{}{}", before.empty() ? "" : " behind ", before);
+        if (word.starts_with("--") && word.ends_with('=')) fail_usage("{}: nothing stands behind it", word);
+    }
+}
+
 // Exit code: 0, 2 for a wrong command line (UsageError), 1 for every other exception, which `report` is
 // called with.
 template <class Report>
@@ -32,6 +44,7 @@ int run_program(CLI::App& app, int argument_count, char** arguments, Report repo
     flush_denormals();
     std::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is met by the write that fails
     try {
+        refuse_empty_words(argument_count, arguments);
         app.parse(argument_count, arguments);
         return 0;
     } catch (const CLI::ParseError& error) {
@@ -41,6 +54,9 @@ int run_program(CLI::App& app, int argument_count, char** arguments, Report repo
     } catch (const UsageError& error) {
         report(error);
         return 2;
+    } catch (const std::bad_alloc&) {
+        report(Error("there is not enough memory for it"));
+        return 1;
     } catch (const std::exception& error) {
         report(error);
         return 1;

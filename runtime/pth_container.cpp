@@ -163,6 +163,8 @@ PthContainer open_pickles(const std::filesystem::path& path) {
 }
 
 std::string read_start(const std::filesystem::path& path) {
+    std::error_code unreachable;
+    if (!std::filesystem::is_regular_file(path, unreachable)) return {};  // a pipe would be waited for
     std::array<char, start_bytes> start{};
     std::ifstream file(path, std::ios::binary);
     file.read(start.data(), start.size());

@@ -6,7 +6,9 @@
 #include <cstdio>
 #include <string_view>
 
+#include "runtime/one_line.h"
+
 // One line on stderr, "PROGRAM: MESSAGE"; dropped if nobody can read it any more.
 inline void report_line(std::string_view program, std::string_view message) {
-    std::fputs(fmt::format("{}: {}\n", program, message).c_str(), stderr);
+    std::fputs(fmt::format("{}: {}\n", program, one_line(message)).c_str(), stderr);
 }

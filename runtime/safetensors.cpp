@@ -3,10 +3,10 @@
 #include <zlib.h>
 
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "runtime/atomic_file.h"
 #include "runtime/error.h"
+#include "runtime/json_keys.h"
 #include "runtime/scalar_type.h"
 
 namespace {
@@ -51,9 +51,13 @@ void SafetensorsFile::parse(std::string_view header, std::size_t data_bytes) {
                 continue;
             }
             SafetensorsEntry entry;
+            const nlohmann::json &sizes = value.at("shape"), &places = value.at("data_offsets");
+            // The JSON library would make some whole number of 2.5 and 1e300.
+            if (!holds_a<std::vector<std::int64_t>>(sizes) || !holds_a<std::vector<std::uint64_t>>(places))
+                fail("{}: the header's entry {} is malformed", path_.string(), name);
             value.at("dtype").get_to(entry.dtype);
-            value.at("shape").get_to(entry.shape);
-            const auto offsets = value.at("data_offsets").get<std::vector<std::uint64_t>>();
+            sizes.get_to(entry.shape);
+            const auto offsets = places.get<std::vector<std::uint64_t>>();
             const std::int64_t count = element_count(entry.shape);
             const auto type = safetensors_type(entry.dtype);
             if (!type) fail("{}: tensor {} has the unknown dtype {}", path_.string(), name, entry.dtype);

@@ -10,6 +10,7 @@
 
 #include "runtime/checkpoint.h"
 #include "runtime/error.h"
+#include "runtime/json_keys.h"
 #include "runtime/mapped_file.h"
 
 namespace {
@@ -63,6 +64,8 @@ class StateIndex {
 
   private:
     void open(const std::filesystem::path& path, const nlohmann::json& entry) {
+        if (!holds_a<std::uint64_t>(entry.at("bytes")) || !holds_a<std::uint32_t>(entry.at("crc32")))
+            fail("{}: is listed with a size or checksum that is no whole number", path.string());
         const auto& file = *files_.emplace_back(std::make_unique<SafetensorsFile>(path));
         if (std::filesystem::file_size(path) != entry.at("bytes").get<std::uint64_t>() ||
             header_checksum(path) != entry.at("crc32").get<std::uint32_t>())

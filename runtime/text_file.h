@@ -4,5 +4,6 @@
 #include <filesystem>
 #include <string>
 
-// Throws UsageError naming the file if it cannot be opened or read: its name came from the command line.
+// Throws UsageError naming the file if it cannot be opened or read, is no regular file or larger than 16 MiB:
+// its name came from the command line.
 std::string read_text_file(const std::filesystem::path& path);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "runtime/error.h"
+#include "runtime/flag_range.h"
 
 void DrawFlags::check(const FractalConfig& config) const {
     if (schedule != "linear" && schedule != "constant")
@@ -49,7 +50,7 @@ void add_draw_flags(CLI::App& app, DrawFlags& flags) {
                    "Steps per level, outermost first (default: 64,16,16,... as in the paper); AR levels take "
                    "one step a patch, whatever it says")
         ->delimiter(',')
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
     app.add_option("--seed", flags.seed, "An image depends on the seed and its number, not on the batch")
         ->capture_default_str();
     app.add_flag("--greedy", flags.greedy, "Take the most probable value instead of drawing");

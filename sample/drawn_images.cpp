@@ -8,6 +8,7 @@
 
 #include "data/sheet.h"
 #include "runtime/error.h"
+#include "runtime/flag_range.h"
 
 namespace {
 
@@ -56,15 +57,13 @@ void add_choice_flags(CLI::App& command, DrawnImagesFlags& flags) {
         ->type_name("CLASS")
         ->delimiter(',');
     command.add_option("--count", flags.count, "Images (default: one per class, at least 16)")
-        ->check(CLI::PositiveNumber);
+        ->check(within(1, 1'000'000));
 }
 
 void add_output_flags(CLI::App& command, DrawnImagesFlags& flags) {
-    command.add_option("--batch", flags.batch, "Images at once")
-        ->capture_default_str()
-        ->check(CLI::PositiveNumber);
+    command.add_option("--batch", flags.batch, "Images at once")->capture_default_str()->check(at_least(1));
     command.add_option("--columns", flags.columns, "Images in a row of the sheet (default: one per class)")
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
     command.add_option("--out", flags.out, "PNG file for the sheet of all images")->type_name("FILE");
     command.add_option("--each", flags.each, "Folder for the images one by one")->type_name("DIR");
 }

@@ -9,6 +9,7 @@
 #include "data/edit_mask.h"
 #include "data/sheet.h"
 #include "runtime/error.h"
+#include "runtime/flag_range.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/draw_flags.h"
 #include "sample/drawn_images.h"
@@ -111,7 +112,7 @@ void add_edit_job(CLI::App& app) {
     command->add_option("--each", job->each, "Folder for the results one by one")->type_name("DIR");
     command->add_option("--columns", job->columns, "Pictures in a row of the sheet")
         ->capture_default_str()
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
     add_draw_flags(*command, job->drawing);
     command->callback([job] { run_job(*job); });
 }

@@ -8,6 +8,7 @@
 #include "models/metrics/likelihood.h"
 #include "runtime/backend_flags.h"
 #include "runtime/error.h"
+#include "runtime/flag_range.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
 
@@ -92,15 +93,13 @@ void add_evaluate_job(CLI::App& app) {
         ->required();
     command->add_flag("--conditional", job->conditional, "Given each image's class (default: unconditional)");
     command->add_option("--images", job->images, "Only so many images, the first ones (default: all)")
-        ->check(CLI::PositiveNumber);
-    command->add_option("--batch", job->batch, "Images at once")
-        ->capture_default_str()
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
+    command->add_option("--batch", job->batch, "Images at once")->capture_default_str()->check(at_least(1));
     command
         ->add_option("--passes", job->passes,
                      "Passes over the images, each with its own masks: narrows the estimate for MAR levels")
         ->capture_default_str()
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
     command->add_option("--seed", job->seed, "Of the masks")->capture_default_str();
     command->add_flag("--json", job->json, "One JSON object instead of a sentence");
     add_backend_flags(*command, job->backend);

@@ -6,6 +6,7 @@
 
 #include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/error.h"
+#include "runtime/one_line.h"
 #include "runtime/sharded_checkpoint.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
@@ -30,15 +31,17 @@ void print_unknown_model(const TensorFile& file) {
     fmt::print("{}: {} tensors; does not say which model it is, --preset or --config adds that\n", path,
                names.size());
     for (const auto& [key, value] : file.metadata())
-        if (key == "epoch" || key.starts_with("args.")) fmt::print("  {}: {}\n", key, value);
-    for (const std::string& name : names) fmt::print("  {} [{}]\n", name, fmt::join(file.shape(name), ", "));
+        if (key == "epoch" || key.starts_with("args.")) fmt::print("  {}: {}\n", key, one_line(value));
+    for (const std::string& name : names)
+        fmt::print("  {} [{}]\n", one_line(name), fmt::join(file.shape(name), ", "));
 }
 
 // Names of the first classes, and how many there are.
 void print_classes(std::int64_t count, const std::vector<std::string>& names) {
     fmt::print("  {} classes", count);
     const std::size_t shown = std::min<std::size_t>(20, names.size());
-    for (std::size_t i = 0; i < shown; ++i) fmt::print("{}{} {}", i == 0 ? ": " : ", ", i, names[i]);
+    for (std::size_t i = 0; i < shown; ++i)
+        fmt::print("{}{} {}", i == 0 ? ": " : ", ", i, one_line(names[i]));
     fmt::print("{}\n", shown < names.size() ? ", ..." : "");
 }
 
@@ -54,7 +57,8 @@ void print_contents(const TensorFile& file, float ema_decay, std::string_view fi
         optimizer ? shards ? "; the optimizer's state lies in shards beside it" : " and the optimizer's state"
                   : "");
     for (const auto& [key, value] : file.metadata())
-        if (key.starts_with("validation_") || key == "training") fmt::print("  {}: {}\n", key, value);
+        if (key.starts_with("validation_") || key == "training")
+            fmt::print("  {}: {}\n", one_line(key), one_line(value));
 }
 
 std::string updates_done(const TensorFile& file, std::int64_t steps) {

@@ -11,6 +11,7 @@
 #include "data/training_log.h"
 #include "models/fractal/cost.h"
 #include "runtime/error.h"
+#include "runtime/json_keys.h"
 #include "runtime/text_file.h"
 #include "sample/jobs.h"
 
@@ -39,7 +40,7 @@ const nlohmann::json& member(const nlohmann::json& json, const char* key, const 
 
 double number(const nlohmann::json& json, const char* key, const std::filesystem::path& path) {
     const nlohmann::json& value = member(json, key, path);
-    if (!value.is_number()) fail("{}: {} is {}, expected a number", path.string(), key, value.dump());
+    if (!value.is_number()) fail("{}: {} is {}, expected a number", path.string(), key, shown(value));
     return value.get<double>();
 }
 

@@ -15,6 +15,7 @@
 #include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/backend_flags.h"
 #include "runtime/error.h"
+#include "runtime/flag_range.h"
 #include "sample/jobs.h"
 
 namespace {
@@ -144,11 +145,11 @@ void add_reconstruct_job(CLI::App& app) {
         ->needs(picture);
     command->add_option("--first", job->first, "Number of the first picture of the packed file")
         ->capture_default_str()
-        ->check(CLI::NonNegativeNumber)
+        ->check(at_least(0))
         ->needs(data);
     command->add_option("--count", job->count, "Pictures of the packed file; the first 64 are shown")
         ->capture_default_str()
-        ->check(CLI::PositiveNumber)
+        ->check(at_least(1))
         ->needs(data);
     command->add_option("--batch", job->batch, "Pictures at once")
         ->capture_default_str()

@@ -9,6 +9,7 @@
 #include "models/metrics/likelihood.h"
 #include "runtime/comm.h"
 #include "runtime/error.h"
+#include "runtime/flag_range.h"
 #include "train/fractal_trainer.h"
 #include "train/jobs.h"
 #include "train/run_flags.h"
@@ -286,13 +287,13 @@ void add_own_flags(CLI::App& app, FractalJob& job) {
     app.add_option("--validation-images", job.validation_images,
                    "How many validation images an evaluation measures")
         ->capture_default_str()
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
     app.add_option("--sheet-columns", job.sheet_columns, "Classes on a sample sheet")
         ->capture_default_str()
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
     app.add_option("--sheet-rows", job.sheet_rows, "Samples per class on a sheet")
         ->capture_default_str()
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
     app.add_option("--sheet-cfg", job.sheet_guidance, "Guidance scale of the sheet")->capture_default_str();
     app.add_option("--sheet-temperature", job.sheet_temperature, "Multiplies the sheet's logits")
         ->capture_default_str();
@@ -300,7 +301,7 @@ void add_own_flags(CLI::App& app, FractalJob& job) {
            "--chunks", job.chunks,
            "Sequences at once per level, outermost first (images, patches, pixels): less is less memory")
         ->delimiter(',')
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
     app.add_flag("--recompute", job.recompute,
                  "Keep only each block's input and compute the rest again: less memory, a third more time");
 }

@@ -5,6 +5,7 @@
 
 #include "runtime/comm.h"
 #include "runtime/error.h"
+#include "runtime/flag_range.h"
 #include "train/jobs.h"
 #include "train/nat_sheet.h"
 #include "train/nat_trainer.h"
@@ -247,9 +248,9 @@ void add_own_flags(CLI::App& app, NatJob& job) {
     app.add_option("--validation-images", job.validation_images,
                    "How many validation images an evaluation measures")
         ->capture_default_str()
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
     const auto count = [&](const char* name, std::int64_t& value, const char* meaning) {
-        app.add_option(name, value, meaning)->capture_default_str()->check(CLI::PositiveNumber);
+        app.add_option(name, value, meaning)->capture_default_str()->check(at_least(1));
     };
     app.add_option("--tokenizer", job.tokenizer,
                    "The tokenizer of the tokens: evaluations draw a sheet of samples with it")
@@ -261,7 +262,7 @@ void add_own_flags(CLI::App& app, NatJob& job) {
         ->capture_default_str();
     app.add_option("--chunk", job.chunk,
                    "Images at once: less is less memory (default: as the device likes it)")
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
     app.add_flag("--recompute", job.recompute,
                  "Keep only each block's input and compute the rest again: less memory, a third more time");
 }

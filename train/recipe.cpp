@@ -81,9 +81,15 @@ TrainingSettings resolve_training(const TrainingFlags& flags, const Recipe& reci
                    recipe.batch, ranks);
     settings.batch = flags.batch.value_or(recipe.ranks_divide ? recipe.batch / ranks : recipe.batch);
     settings.accumulation = flags.accumulation.value_or(1);
-    if (settings.batch < 1) fail_usage("--batch {}: expected at least 1", settings.batch);
-    if (settings.accumulation < 1)
-        fail_usage("--accumulation {}: expected at least 1", settings.accumulation);
+    // Images are counted over the whole run: neither their number nor that of an update overflows.
+    constexpr std::int64_t most_images = 1'000'000, most_steps = 1'000'000'000;
+    if (settings.batch < 1 || settings.batch > most_images)
+        fail_usage("--batch {}: expected 1 to {}", settings.batch, most_images);
+    if (settings.accumulation < 1 || settings.accumulation > most_images)
+        fail_usage("--accumulation {}: expected 1 to {}", settings.accumulation, most_images);
+    if (settings.images_per_step() > most_images)
+        fail_usage("--batch {} and --accumulation {} on {} ranks: {} images an update, expected at most {}",
+                   settings.batch, settings.accumulation, ranks, settings.images_per_step(), most_images);
     const auto per_step = static_cast<double>(settings.images_per_step());
     const auto steps_of = [&](double epochs) {
         return std::max<std::int64_t>(1, std::llround(epochs * static_cast<double>(images) / per_step));
@@ -94,23 +100,26 @@ TrainingSettings resolve_training(const TrainingFlags& flags, const Recipe& reci
                      : flags.epochs      ? steps_of(*flags.epochs)
                      : recipe.epochs > 0 ? steps_of(recipe.epochs)
                                          : recipe.steps;
-    if (settings.steps < 1) fail_usage("--steps {}: expected at least 1", settings.steps);
+    if (settings.steps < 1 || settings.steps > most_steps)
+        fail_usage("--steps {}: expected 1 to {}", settings.steps, most_steps);
 
     if (flags.learning_rate && flags.base_learning_rate) fail_usage("--lr and --blr: expected one of them");
     double rate = recipe.peak(per_step);
     if (flags.base_learning_rate) rate = *flags.base_learning_rate * per_step / 256;
     if (flags.learning_rate) rate = *flags.learning_rate;
-    if (!(rate > 0) || !std::isfinite(rate)) fail_usage("--lr {}: expected a positive number", rate);
+    if (!(rate > 0) || !std::isfinite(static_cast<float>(rate)))
+        fail_usage("--lr {}: expected a positive number", rate);
     settings.learning_rate.peak = static_cast<float>(rate);
     settings.learning_rate.steps = settings.steps;
     if (flags.warmup_steps && flags.warmup_epochs)
         fail_usage("--warmup-steps and --warmup-epochs: expected one of them");
+    if (flags.warmup_epochs) require_range("warmup-epochs", *flags.warmup_epochs, 0, 1e9);
     settings.learning_rate.warmup_steps = flags.warmup_steps         ? *flags.warmup_steps
                                           : flags.warmup_epochs      ? steps_of(*flags.warmup_epochs)
                                           : recipe.warmup_epochs > 0 ? steps_of(recipe.warmup_epochs)
                                                                      : recipe.warmup(settings.steps);
-    if (settings.learning_rate.warmup_steps < 0)
-        fail_usage("--warmup-steps {}: expected at least 0", settings.learning_rate.warmup_steps);
+    if (settings.learning_rate.warmup_steps < 0 || settings.learning_rate.warmup_steps > most_steps)
+        fail_usage("--warmup-steps {}: expected 0 to {}", settings.learning_rate.warmup_steps, most_steps);
     const std::string schedule = flags.schedule.value_or(recipe.cosine ? "cosine" : "constant");
     if (schedule != "cosine" && schedule != "constant")
         fail_usage("--schedule {}: expected cosine or constant", schedule);

@@ -1,8 +1,11 @@
 #include "train/run_flags.h"
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "runtime/error.h"
+#include "runtime/flag_range.h"
 #include "runtime/profile.h"
 #include "train/stop_signals.h"
 
@@ -31,7 +34,7 @@ RunFolder RunFlags::open_folder(const Comm& comm) const {
 
 void add_run_flags(CLI::App& app, RunFlags& flags) {
     const auto count = [&](const char* name, std::int64_t& value, const char* meaning) {
-        return app.add_option(name, value, meaning)->check(CLI::PositiveNumber);
+        return app.add_option(name, value, meaning)->check(at_least(1));
     };
     app.add_option(
            "--out", flags.out,

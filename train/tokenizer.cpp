@@ -8,6 +8,7 @@
 #include "models/nat/image_codec.h"
 #include "runtime/comm.h"
 #include "runtime/error.h"
+#include "runtime/flag_range.h"
 #include "train/jobs.h"
 #include "train/run_flags.h"
 #include "train/tokenizer_trainer.h"
@@ -241,17 +242,17 @@ void add_perceptual_flags(CLI::App& app, TokenizerJob& job) {
     app.add_option("--perceptual-weight", job.perceptual_weight,
                    "What the perceptual loss is multiplied with")
         ->capture_default_str()
-        ->check(CLI::PositiveNumber);
+        ->check(above_zero());
 }
 
 void add_own_flags(CLI::App& app, TokenizerJob& job) {
     const auto count = [&](const char* name, std::int64_t& value, const char* meaning) {
-        app.add_option(name, value, meaning)->capture_default_str()->check(CLI::PositiveNumber);
+        app.add_option(name, value, meaning)->capture_default_str()->check(at_least(1));
     };
     app.add_option("--adversarial-start", job.adversarial_start,
                    "Update at which the discriminator joins; that of the last or later: never (default: half "
                    "of the run)")
-        ->check(CLI::NonNegativeNumber);
+        ->check(at_least(0));
     count("--adversarial-layers", job.adversarial_layers,
           "Strided convolutions of the discriminator: 3 judge patches of 70 pixels, 2 of 34, 1 of 16");
     count("--adversarial-filters", job.adversarial_filters, "Channels of its first convolution");

@@ -5,6 +5,7 @@
 
 #include "runtime/error.h"
 #include "runtime/json_keys.h"
+#include "runtime/text_file.h"
 
 namespace {
 
@@ -101,7 +102,7 @@ FractalConfig parse_fractal_config(std::string_view text, std::string_view sourc
 }
 
 FractalConfig read_fractal_config(const std::filesystem::path& path) {
-    return parse_fractal_config(read_json_text(path), path.string());
+    return parse_fractal_config(read_text_file(path), path.string());
 }
 
 std::string to_json(const FractalConfig& config) {

@@ -4,6 +4,7 @@
 
 #include "runtime/error.h"
 #include "runtime/json_keys.h"
+#include "runtime/text_file.h"
 
 void NatConfig::validate(std::string_view source) const {
     const auto require = [&](const char* key, std::int64_t value, std::int64_t least, std::int64_t most) {
@@ -50,7 +51,7 @@ NatConfig parse_nat_config(std::string_view text, std::string_view source) {
 }
 
 NatConfig read_nat_config(const std::filesystem::path& path) {
-    return parse_nat_config(read_json_text(path), path.string());
+    return parse_nat_config(read_text_file(path), path.string());
 }
 
 std::string to_json(const NatConfig& config) {

@@ -31,9 +31,11 @@ Strategy from_lists(const NumberLists& lists, const char* Schedule::*key, std::s
         if (list == lists.end()) fail_usage("{}: the key {} is missing", source, schedule.*key);
         strategy.*schedule.values = list->second;
     }
-    for (const auto& [name, values] : lists)
+    for (const auto& list_of_name : lists) {
+        const std::string& name = list_of_name.first;
         if (std::ranges::none_of(schedules, [&](const Schedule& known) { return name == known.*key; }))
             fail_usage("{}: the key {} is not known", source, name);
+    }
     strategy.validate(source);
     return strategy;
 }

@@ -1,10 +1,10 @@
 #include "models/nat/tokenizer_checkpoint.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "runtime/error.h"
+#include "runtime/json_keys.h"
 
 namespace {
 
@@ -91,7 +91,8 @@ TokenizerDescription read_tokenizer_description(const TensorFile& file) {
     read_description(file, description, [&](const std::string& json, const std::string& source) {
         description.config = parse_tokenizer_config(json, source);
         if (file.metadata().contains("image_size"))
-            nlohmann::json::parse(file.metadata("image_size")).get_to(description.image_size);
+            parse_value(file.metadata("image_size"), description.image_size,
+                        file.path().string() + ": image_size");
     });
     return description;
 }

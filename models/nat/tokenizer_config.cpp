@@ -4,6 +4,7 @@
 
 #include "runtime/error.h"
 #include "runtime/json_keys.h"
+#include "runtime/text_file.h"
 
 namespace {
 
@@ -61,7 +62,7 @@ TokenizerConfig parse_tokenizer_config(std::string_view text, std::string_view s
 }
 
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& path) {
-    return parse_tokenizer_config(read_json_text(path), path.string());
+    return parse_tokenizer_config(read_text_file(path), path.string());
 }
 
 std::string to_json(const TokenizerConfig& config) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <sstream>
 #include <string>
 
 #include "tests/end_to_end/killed_run.h"
@@ -75,6 +76,15 @@ class Mount {
     bool mounted_, forbidden_;
 };
 
+// Curves that could not be drawn are no reason for a run to end.
+std::string without_curves(const std::string& errors) {
+    std::string others;
+    std::istringstream lines(errors);
+    for (std::string line; std::getline(lines, line);)
+        if (!line.ends_with("; the run goes on")) others += line + "\n";
+    return others;
+}
+
 struct Disk {
     Disk() {
         work.make_config("model.json", 10);
@@ -94,8 +104,9 @@ struct Disk {
     // One line, which begins with these words; exit code 1; nothing half written.
     void check_failed(const Outcome& outcome, const std::string& run, const std::string& begin) const {
         CHECK(outcome.exit_code == 1);
-        CHECK(is_one_line(outcome.errors));
-        CHECK_MESSAGE(outcome.errors.starts_with(begin), outcome.errors);
+        const std::string errors = without_curves(outcome.errors);
+        CHECK(is_one_line(errors));
+        CHECK_MESSAGE(errors.starts_with(begin), outcome.errors);
         CHECK(leftovers(work.at(run)) == Words{});
     }
 
@@ -104,13 +115,14 @@ struct Disk {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Disk, "end to end: a checkpoint, a log or a sheet that grows too large for the disk") {
+TEST_CASE_FIXTURE(Disk,
+                  "end to end: a checkpoint, an event file or a sheet that grows too large for the disk") {
     Words more{"--ema", "0.9"};
     std::string file = "checkpoint-00000040.safetensors";
     std::uintmax_t limit = 10'000;
     SUBCASE("checkpoint") {}
-    SUBCASE("log") {
-        file = "log.csv";
+    SUBCASE("event file") {
+        file = "events.out.tfevents.";
         limit = 2'000;
     }
     SUBCASE("sheet") {
@@ -122,8 +134,9 @@ TEST_CASE_FIXTURE(Disk, "end to end: a checkpoint, a log or a sheet that grows t
     const std::string before = read_file(checkpoint("run", 2));
     {
         const FileSizeLimit too_little(limit);
-        check_failed(train("run", 40, more), "run",
-                     fmt::format("train: {}: cannot be written: File too large", work.path("run/" + file)));
+        const Outcome outcome = train("run", 40, more);
+        check_failed(outcome, "run", "train: " + work.path("run/" + file));
+        CHECK(outcome.errors.ends_with(": cannot be written: File too large\n"));
     }
     CHECK(read_file(checkpoint("run", 2)) == before);
     CHECK_FALSE(fs::exists(checkpoint("run", 40)));

@@ -7,18 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "tests/end_to_end/workplace.h"
+#include "tests/end_to_end/refusal.h"
 
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Refusal {
-    std::string program;
-    Words arguments;
-    int exit_code;
-    Words named;  // all of these stand in the line
-};
 
 struct BadInput {
     BadInput() {
@@ -27,21 +20,7 @@ struct BadInput {
         REQUIRE(work.run("train", work.training("run", 1)).exit_code == 0);
     }
 
-    void check(const Refusal& refusal) const {
-        std::string line = refusal.program;
-        for (const std::string& word : refusal.arguments) line += " " + word;
-        CAPTURE(line);
-        const auto before = work.listing();
-        const Outcome outcome = work.run(refusal.program, refusal.arguments);
-        CAPTURE(outcome.errors);
-        CHECK(outcome.exit_code == refusal.exit_code);
-        CHECK(outcome.output.empty());
-        CHECK(is_one_line(outcome.errors));
-        CHECK(outcome.errors.starts_with(refusal.program + ": "));
-        for (const std::string& name : refusal.named)
-            CHECK_MESSAGE(outcome.errors.find(name) != std::string::npos, name);
-        CHECK(work.listing() == before);
-    }
+    void check(const Refusal& refusal) const { check_refusal(work, refusal); }
 
     Words train(const Words& more) const { return work.training("new", 1, more); }
     Words sample(const Words& more) const {

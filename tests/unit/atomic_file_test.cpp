@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -62,6 +63,15 @@ TEST_CASE_FIXTURE(Files, "atomic file: no two write the same one at once") {
     third.write("third");
     third.commit();
     CHECK(read_file(file) == "third");
+}
+
+TEST_CASE_FIXTURE(Files, "atomic file: what is no regular file is not replaced") {
+    REQUIRE(::mkfifo(file.c_str(), 0600) == 0);
+    const std::string reason = file.string() + ": is no regular file, and would be replaced by one";
+    CHECK(error_of([&] { AtomicFile written(file); }) == reason);
+    CHECK(fs::is_fifo(file));
+    CHECK_FALSE(fs::exists(partial));
+    CHECK(error_of([] { AtomicFile written("/dev/null"); }).starts_with("/dev/null: is no regular file"));
 }
 
 TEST_CASE_FIXTURE(Files, "file lock: held until it is closed, and only of the file that has the name") {

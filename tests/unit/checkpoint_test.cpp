@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -173,6 +174,20 @@ TEST_CASE("checkpoint: messages name the tensor, what was found and what was exp
     write_safetensors(file.path, tensors, {});
     CHECK(message_for(file.path, "b.bias", {7}).find("tensor b.bias has dtype I32, expected F32") !=
           std::string::npos);
+}
+
+TEST_CASE("checkpoint: numbers that are not finite are refused, with their tensor and place") {
+    const TestFile file;
+    for (const float value : {std::nanf(""), HUGE_VALF, -HUGE_VALF}) {
+        std::vector<float> numbers(7);
+        numbers[5] = value;
+        const std::vector<SafetensorsTensor> tensors = {
+            {"b.bias", "F32", {7}, std::as_bytes(std::span(numbers))}};
+        write_safetensors(file.path, tensors, {});
+        CHECK(message_for(file.path, "b.bias", {7})
+                  .ends_with(
+                      fmt::format("tensor b.bias holds {} at element 5, expected finite numbers", value)));
+    }
 }
 
 TEST_CASE("checkpoint: a file without checksums, as others write it, loads even unaligned") {

@@ -182,7 +182,7 @@ TEST_CASE("image file: what is neither JPEG nor PNG is refused by its first byte
     CHECK(files.refusal("") == ": empty");
     const TemporaryFolder folder;
     CHECK(refusal(folder / "none.png").ends_with("none.png: cannot be opened: No such file or directory"));
-    CHECK(refusal(folder.path()).ends_with(": cannot be read"));
+    CHECK(refusal(folder.path()).ends_with(": not a file"));
 }
 
 TEST_CASE("image file: cut off anywhere it is refused by name") {
@@ -265,7 +265,7 @@ TEST_CASE("image file: too large is told from the header alone") {
         CHECK(refused(0xFFFFFFFF, 1, 8, type));
         CHECK(files.refusal(png_header(16'384, 16'384, 8, type)) == ": truncated PNG");
         CHECK(files.refusal(png_header(20'000, 1, 8, type)) == ": truncated PNG");
-        CHECK(files.refusal(png_header(0, 4, 8, type)).starts_with(": damaged or unsupported"));
+        CHECK(files.refusal(png_header(0, 4, 8, type) + png_chunk("IEND", "")).starts_with(": damaged or unsupported"));
     }
 
     std::string jpeg = jpeg_file(gradient(9, 7, 3));
@@ -280,4 +280,42 @@ TEST_CASE("image file: planes out of interleaved pixels") {
     CHECK(planar_pixels({2, 2, 3, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}}) ==
           Samples{1, 4, 7, 10, 2, 5, 8, 11, 3, 6, 9, 12});
     CHECK(planar_pixels({2, 1, 1, {8, 9}}) == Samples{8, 9});
+}
+
+TEST_CASE(
+    "image file: CMYK, inverted as Adobe stores it, becomes RGB; four channels of unknown colours are "
+    "refused") {
+    const Files files;
+    std::ifstream corpus("tests/fuzz/corpus/image/jpeg-cmyk", std::ios::binary);
+    std::string bytes{std::istreambuf_iterator<char>(corpus), {}};
+    const Samples pixels = files.read(bytes, 3);
+    // Drawn as RGB (20 x, 25 y, 7 x y).
+    const std::size_t corner = (5 * 12 + 10) * 3;
+    CHECK(std::abs(pixels[corner] - 200) < 40);
+    CHECK(std::abs(pixels[corner + 1] - 125) < 40);
+    CHECK(std::abs(pixels[corner + 2] - 94) < 40);
+
+    const std::size_t adobe = bytes.find("Adobe");
+    REQUIRE(adobe != std::string::npos);
+    std::string other = bytes;
+    other[adobe] = 'a';
+    CHECK(files.refusal(other).find("four channels") != std::string::npos);
+    other = bytes;
+    other[adobe + 11] = 1;  // YCbCr, of which there are no four
+    CHECK(files.refusal(other).find("four channels") != std::string::npos);
+}
+
+TEST_CASE("image file: a header that claims more than the file can hold is refused before memory is taken") {
+    const Files files;
+    const std::string png =
+        png_header(16'000, 16'000, 8, rgba) + png_chunk("IDAT", "none") + png_chunk("IEND", "");
+    CHECK(files.refusal(png).find("cannot hold the 256000000 pixels") != std::string::npos);
+    std::string jpeg = jpeg_file(gradient(8, 8, 3));
+    const std::size_t frame = jpeg.find("\xff\xc0");
+    REQUIRE(frame != std::string::npos);
+    jpeg.replace(frame + 5, 4, bytes_of({0x40, 0, 0x40, 0}));
+    CHECK(files.refusal(jpeg).find("cannot hold the 268435456 pixels") != std::string::npos);
+    // The most that deflate can do is still believed.
+    const std::string row(250, '\0');
+    CHECK(files.refusal(png_file(2000, 3, 1, grey, {row, row, row})).empty());
 }

@@ -142,5 +142,5 @@ TEST_CASE("strategy: cut off and damaged files are read or refused, nothing else
     CHECK(refusal(absurd + "]").find("missing") != std::string::npos);
     CHECK(refusal(std::string(1 << 20, '[')).size() < 200);
     CHECK(refusal(std::string(1 << 20, '{')) == "s.yaml: not a JSON object");
-    CHECK_THROWS_WITH_AS(read_strategy("no/such/file"), "no/such/file: cannot be opened", UsageError);
+    CHECK_THROWS_WITH_AS(read_strategy("no/such/file"), "no/such/file: cannot be opened: No such file or directory", UsageError);
 }

@@ -287,7 +287,7 @@ TEST_CASE("tape: a chunk whose condition enters a residual connection") {
 }
 
 TEST_CASE("tape: recomputed blocks give the bits of stored ones and keep only their inputs") {
-    const std::int64_t rows = 6, width = 8, blocks = 8;
+    const std::int64_t rows = 192, width = 8, blocks = 8;
     const std::vector<float> values = uniform(rows * width, 7), weights = uniform(rows * width, 8);
     Parameters parameters;
     Parameter& matrix = parameters.add("weight", {width, width}, Init::xavier);

@@ -1,0 +1,32 @@
+// A command that must fail as a user wants it to: one line on stderr, an exit code that says whose fault it
+// is, nothing written.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "tests/end_to_end/workplace.h"
+
+struct Refusal {
+    std::string program;
+    Words arguments;
+    int exit_code;
+    Words named;  // all of these stand in the line
+};
+
+inline void check_refusal(const Workplace& work, const Refusal& refusal) {
+    std::string line = refusal.program;
+    for (const std::string& word : refusal.arguments) line += " " + word;
+    CAPTURE(line);
+    const auto before = work.listing();
+    const Outcome outcome = work.run(refusal.program, refusal.arguments);
+    CAPTURE(outcome.errors);
+    CHECK(outcome.exit_code == refusal.exit_code);
+    CHECK(outcome.output.empty());
+    CHECK(is_one_line(outcome.errors));
+    CHECK(outcome.errors.starts_with(refusal.program + ": "));
+    for (const std::string& name : refusal.named)
+        CHECK_MESSAGE(outcome.errors.find(name) != std::string::npos, name);
+    CHECK(work.listing() == before);
+}

@@ -1,0 +1,31 @@
+// JPEG and PNG files, from a file in memory, as they are and with a PNG's checksums mended; what could be
+// read is cropped.
+#include "data/crop.h"
+#include "data/image_file.h"
+#include "tests/fuzz/entry.h"
+#include "tests/fuzz/mended_png.h"
+
+namespace {
+
+void read_all(std::span<const std::uint8_t> bytes) {
+    const MemoryFile file(bytes);
+    for (const int channels : {1, 2, 3})
+        parse_rubbish([&] {
+            const Image image = read_image(file.path(), channels);
+            require(image.width >= 1 && image.height >= 1 &&
+                    image.pixels.size() == static_cast<std::size_t>(image.width) *
+                                               static_cast<std::size_t>(image.height) *
+                                               static_cast<std::size_t>(channels));
+            if (channels == 2) return;
+            require(planar_pixels(crop_centre(image, 8)).size() == static_cast<std::size_t>(64 * channels));
+            crop_centre(image, 3, 17);
+        });
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
+    read_all({bytes, size});
+    if (size > 0 && bytes[0] == 0x89) read_all(mended_png({bytes, size}));
+    return 0;
+}
