@@ -212,7 +212,7 @@ void add_info(CLI::App& app) {
 
 int main(int argument_count, char** arguments) {
     CLI::App app("Packed image files for training: from folders, from CIFAR-10, or drawn; and their tokens.");
-    app.require_subcommand(1);
+    expect_one_job(app);
     add_pack(app);
     add_fractals(app);
     add_info(app);

@@ -26,6 +26,13 @@ inline void open_standard_streams() {
     ::close(stream);
 }
 
+// Before jobs are added: each is a subcommand, and of a flag that is given twice the last counts, so that
+// what a user adds to the flags of a script or of the Makefile prevails.
+inline void expect_one_job(CLI::App& app) {
+    app.require_subcommand(1);
+    app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
 // Throws UsageError for a word that is empty: the variable of a script that nobody set. It would count as a
 // flag not given.
 inline void refuse_empty_words(int argument_count, char** arguments) {

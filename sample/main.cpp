@@ -4,7 +4,7 @@
 
 int main(int argument_count, char** arguments) {
     CLI::App app("Draws images from trained models, measures and describes them.");
-    app.require_subcommand(1);
+    expect_one_job(app);
     add_fractal_sampling_job(app);
     add_edit_job(app);
     add_nat_job(app);

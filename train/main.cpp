@@ -8,7 +8,7 @@ int main(int argument_count, char** arguments) {
     stop_signals::receive();
     Comm comm("train");
     CLI::App app("Trains generative image models. A run is a folder; starting it again continues it.");
-    app.require_subcommand(1);
+    expect_one_job(app);
     add_fractal_job(app, comm);
     add_tokenizer_job(app, comm);
     add_nat_job(app, comm);

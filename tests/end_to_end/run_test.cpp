@@ -137,6 +137,23 @@ TEST_CASE("end to end: the plan of a run needs neither data nor a folder and lea
     CHECK(work.listing() == before);
 }
 
+TEST_CASE("end to end: of a flag that is given twice the last counts, of a list all of its words") {
+    const Workplace work;
+    work.make_config("model.json", 10);
+    work.make_fractals("data.bin", 20);
+    const Outcome training =
+        work.run("train", work.training("run", 9, {"--keep", "1"}) + Words{"--steps", "2"});
+    REQUIRE_MESSAGE(training.exit_code == 0, training.errors);
+    CHECK(training.output.find("step 2/2") != std::string::npos);
+    const Outcome sampling =
+        work.run("sample", {"fractal", "--checkpoint", work.path("run/last.safetensors"), "--classes", "3,1",
+                            "--classes", "2", "--count", "4", "--count", "3", "--each", work.path("each")});
+    REQUIRE_MESSAGE(sampling.exit_code == 0, sampling.errors);
+    for (const std::string name : {"000000-class-3.png", "000001-class-1.png", "000002-class-2.png"})
+        CHECK(std::filesystem::exists(work.at("each") / name));
+    CHECK_FALSE(std::filesystem::exists(work.at("each/000003-class-3.png")));
+}
+
 TEST_CASE("end to end: two batches of 4 make the update that one batch of 8 makes") {
     const Workplace work;
     work.make_config("model.json", 10);
