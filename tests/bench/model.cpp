@@ -162,7 +162,7 @@ void bench_training_step(Table& table, const JobSizes& sizes) {
         try {
             const auto step = largest_step(workload, table.backend());
             table.job(fmt::format("training_step, {}, batch {}", workload.name, step->batch()),
-                      static_cast<double>(step->batch()), step->operations(), 0.60, [&] { step->run(); });
+                      static_cast<double>(step->batch()), step->operations(), 0.70, [&] { step->run(); });
         } catch (const Error& error) {
             table.note("training_step, " + workload.name, error.what());
         }
@@ -186,7 +186,7 @@ void bench_sampler(Table& table, const Workload& workload) {
             is_mar(workload) ? fmt::format(", iters {}", fmt::join(workload.iterations, ",")) : "";
         table.job(
             fmt::format("sampling of {} images, {}, cfg 1{}{}", workload.images, workload.name, steps, how),
-            images, images * cost_of(workload).sum(&NetworkCost::sampling), 0.25,
+            images, images * cost_of(workload).sum(&NetworkCost::sampling), 0.40,
             [&] { sampler.sample(classes, {}); });
     };
     measured("");
