@@ -1,8 +1,6 @@
 #include "train/run_flags.h"
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <system_error>
 
 #include "runtime/error.h"
 #include "runtime/flag_range.h"

@@ -9,7 +9,7 @@
 #include "data/tokens.h"
 #include "models/nat/image_codec.h"
 #include "models/nat/tokenizer_checkpoint.h"
-#include "tests/end_to_end/workplace.h"
+#include "tests/end_to_end/refusal.h"
 
 namespace {
 
@@ -104,12 +104,6 @@ TEST_CASE_FIXTURE(TokenizerPlace, "end to end: what a tokenizer cannot take is r
                 .exit_code == 0);
     write_tokenizer("grey.safetensors", 1);
     work.write("text.safetensors", "no tensors here");
-    struct Refusal {
-        std::string program;
-        Words arguments;
-        int exit_code;
-        Words named;
-    };
     const std::string odd = work.path("odd.bin"), grey = work.path("grey.safetensors"),
                       text = work.path("text.safetensors"), out = work.path("out");
     for (const Refusal& refusal : std::vector<Refusal>{
@@ -140,18 +134,6 @@ TEST_CASE_FIXTURE(TokenizerPlace, "end to end: what a tokenizer cannot take is r
              {"sample",
               {"reconstruct", "--tokenizer", grey, "--out", out, "--data", data},
               1,
-              {data, "3", grey}}}) {
-        std::string line = refusal.program;
-        for (const std::string& word : refusal.arguments) line += " " + word;
-        CAPTURE(line);
-        const auto before = work.listing();
-        const Outcome outcome = work.run(refusal.program, refusal.arguments);
-        CAPTURE(outcome.errors);
-        CHECK(outcome.exit_code == refusal.exit_code);
-        CHECK(outcome.output.empty());
-        CHECK(is_one_line(outcome.errors));
-        for (const std::string& name : refusal.named)
-            CHECK_MESSAGE(outcome.errors.find(name) != std::string::npos, name);
-        CHECK(work.listing() == before);
-    }
+              {data, "3", grey}}})
+        check_refusal(work, refusal);
 }
