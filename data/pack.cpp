@@ -63,6 +63,7 @@ class SplitWriter {
 struct Source {
     fs::path path;
     int label;
+    double place;  // within its class, from 0 to 1
 };
 
 struct Listing {
@@ -100,7 +101,7 @@ Listing list_images(const fs::path& folder, PackReport& report) {
     Listing listing;
     if (std::none_of(entries.begin(), entries.end(),
                      [](const fs::path& entry) { return is_folder(entry); })) {
-        for (const fs::path& entry : entries) listing.sources.push_back({entry, -1});
+        for (const fs::path& entry : entries) listing.sources.push_back({entry, -1, 0});
         return listing;
     }
     for (const fs::path& entry : entries) {
@@ -110,8 +111,12 @@ Listing list_images(const fs::path& folder, PackReport& report) {
         }
         const int label = static_cast<int>(listing.classes.size());
         listing.classes.push_back(entry.filename().string());
-        for (const fs::path& file : sorted_entries(entry)) listing.sources.push_back({file, label});
+        const std::vector<fs::path> files = sorted_entries(entry);
+        for (std::size_t i = 0; i < files.size(); ++i)
+            listing.sources.push_back(
+                {files[i], label, (static_cast<double>(i) + 0.5) / static_cast<double>(files.size())});
     }
+    std::ranges::stable_sort(listing.sources, {}, &Source::place);
     return listing;
 }
 

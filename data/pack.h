@@ -32,9 +32,10 @@ std::filesystem::path holdout_path(const std::filesystem::path& out);
 
 // Packs the JPEG and PNG files of a folder, each cropped to [C, size, size], C = 1 if grey, else 3.
 // With folders inside, these are the classes, labelled in the order of their names (byte order), each with
-// its files in the order of theirs; a folder in a class folder is not entered. Without, the files have no
-// label. What is not a sound image is skipped; names that start with a dot are ignored. Throws Error if no
-// image remains.
+// its files in the order of theirs; a folder in a class folder is not entered. Classes alternate, so that
+// the first records, which validation measures and sheets show, hold each in its share. Without folders, the
+// files have no label. What is not a sound image is skipped; names that start with a dot are ignored. Throws
+// Error if no image remains.
 PackReport pack_folder(const std::filesystem::path& images, int size, bool grey, const PackOptions& options);
 
 // Packs CIFAR-10's binary files: records of one label byte and [3, 32, 32] pixels. split "train" takes
