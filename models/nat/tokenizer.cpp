@@ -11,9 +11,9 @@ namespace {
 
 constexpr float epsilon = 1e-6f;
 
-Tensor norm_swish(Tape& tape, const Tensor& x, MapSize size, const Parameter& weight, const Parameter& bias) {
-    return groupnorm(tape, x, size.height * size.width, weight, bias, tokenizer_groups, epsilon,
-                     Activation::swish);
+Tensor norm_swish(Tape& tape, const Tensor& x, MapSize size, std::int64_t groups, const Parameter& weight,
+                  const Parameter& bias) {
+    return groupnorm(tape, x, size.height * size.width, weight, bias, groups, epsilon, Activation::swish);
 }
 
 // A convolution that keeps the map's size.
@@ -35,7 +35,8 @@ Tensor picture_maps(Tape& tape, const Tensor& bytes, std::int64_t channels, std:
 }
 
 ResidualBlock::ResidualBlock(Parameters& parameters, const std::string& prefix, std::int64_t in,
-                             std::int64_t out) {
+                             std::int64_t out, std::int64_t groups)
+    : groups_(groups) {
     const auto add = [&](const char* name, std::vector<std::int64_t> shape, Init init) {
         return &parameters.add(prefix + "." + name, std::move(shape), init);
     };
@@ -49,8 +50,10 @@ ResidualBlock::ResidualBlock(Parameters& parameters, const std::string& prefix, 
 }
 
 Tensor ResidualBlock::forward(Tape& tape, const Tensor& x, MapSize size) const {
-    Tensor h = conv3x3(tape, norm_swish(tape, x, size, *norm1_weight_, *norm1_bias_), size, *conv1_, nullptr);
-    h = conv3x3(tape, norm_swish(tape, h, size, *norm2_weight_, *norm2_bias_), size, *conv2_, nullptr);
+    Tensor h = conv3x3(tape, norm_swish(tape, x, size, groups_, *norm1_weight_, *norm1_bias_), size, *conv1_,
+                       nullptr);
+    h = conv3x3(tape, norm_swish(tape, h, size, groups_, *norm2_weight_, *norm2_bias_), size, *conv2_,
+                nullptr);
     return add_maps(tape, shortcut_ == nullptr ? x : linear(tape, h, *shortcut_, nullptr), h);
 }
 
@@ -69,14 +72,15 @@ std::vector<ResidualBlock> Tokenizer::register_blocks(const std::string& prefix,
                                                       std::int64_t out) {
     std::vector<ResidualBlock> blocks;
     for (std::int64_t i = 0; i < config_.num_res_blocks; ++i)
-        blocks.emplace_back(parameters_, prefix + ".block." + std::to_string(i), i == 0 ? in : out, out);
+        blocks.emplace_back(parameters_, prefix + ".block." + std::to_string(i), i == 0 ? in : out, out,
+                            config_.groups);
     return blocks;
 }
 
 std::vector<ResidualBlock> Tokenizer::register_mid(const std::string& prefix, std::int64_t channels) {
     std::vector<ResidualBlock> blocks;
     for (const char* name : {".block_1", ".block_2"})
-        blocks.emplace_back(parameters_, prefix + name, channels, channels);
+        blocks.emplace_back(parameters_, prefix + name, channels, channels, config_.groups);
     return blocks;
 }
 
@@ -142,7 +146,7 @@ Tensor Tokenizer::encode(Tape& tape, const Tensor& pictures, MapSize size) const
         size = {size.height / 2, size.width / 2};
     }
     x = through(tape, x, size, encoder_.mid);
-    x = norm_swish(tape, x, size, *encoder_.norm_weight, *encoder_.norm_bias);
+    x = norm_swish(tape, x, size, config_.groups, *encoder_.norm_weight, *encoder_.norm_bias);
     return linear(tape, x, *encoder_.conv_out_weight, encoder_.conv_out_bias);
 }
 
@@ -170,7 +174,7 @@ Tensor Tokenizer::decode_features(Tape& tape, const Tensor& entries, MapSize siz
         size = {size.height * 2, size.width * 2};
         x = conv3x3(tape, x, size, *decoder_.upsample_weights[level], decoder_.upsample_biases[level]);
     }
-    return norm_swish(tape, x, size, *decoder_.norm_weight, *decoder_.norm_bias);
+    return norm_swish(tape, x, size, config_.groups, *decoder_.norm_weight, *decoder_.norm_bias);
 }
 
 Tensor Tokenizer::draw(Tape& tape, const Tensor& features, MapSize picture) const {

@@ -24,11 +24,13 @@
 class ResidualBlock {
   public:
     // Registers PREFIX.norm1.weight, ...
-    ResidualBlock(Parameters& parameters, const std::string& prefix, std::int64_t in, std::int64_t out);
+    ResidualBlock(Parameters& parameters, const std::string& prefix, std::int64_t in, std::int64_t out,
+                  std::int64_t groups);
     // x [B * height * width, in] -> [.., out].
     Tensor forward(Tape& tape, const Tensor& x, MapSize size) const;
 
   private:
+    std::int64_t groups_;
     const Parameter *norm1_weight_, *norm1_bias_, *conv1_, *norm2_weight_, *norm2_bias_, *conv2_,
         *shortcut_ = nullptr;
 };

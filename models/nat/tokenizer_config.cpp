@@ -22,13 +22,14 @@ void TokenizerConfig::validate(std::string_view source) const {
     if (out_ch != in_channels)
         fail_usage("{}: out_ch is {}, expected {} like in_channels", source, out_ch, in_channels);
     require_range(source, "ch", ch, 1, 4096);
+    require_range(source, "groups", groups, 1, 4096);
     if (ch_mult.empty() || ch_mult.size() > 8)
         fail_usage("{}: ch_mult has {} entries, expected 1 to 8, one for each level", source, ch_mult.size());
     for (std::size_t level = 0; level < levels(); ++level) {
         require_range(source, fmt::format("ch_mult[{}]", level), ch_mult[level], 1, 64);
-        if (channels(level) % tokenizer_groups != 0)
+        if (channels(level) % groups != 0)
             fail_usage("{}: level {} has {} channels (ch * ch_mult), expected a multiple of {}", source,
-                       level, channels(level), tokenizer_groups);
+                       level, channels(level), groups);
     }
     require_range(source, "num_res_blocks", num_res_blocks, 1, 64);
     require_range(source, "z_channels", z_channels, 1, 4096);
@@ -42,7 +43,7 @@ void TokenizerConfig::validate(std::string_view source) const {
 TokenizerConfig parse_tokenizer_config(std::string_view text, std::string_view source) {
     const nlohmann::json json = parse_json_object(text, source,
                                                   {"in_channels", "out_ch", "ch", "ch_mult", "num_res_blocks",
-                                                   "z_channels", "embed_dim", "n_embed", "beta",
+                                                   "z_channels", "embed_dim", "n_embed", "beta", "groups",
                                                    // Of the original's configuration, without meaning here.
                                                    "double_z", "resolution", "attn_resolutions", "dropout"});
     TokenizerConfig config;
@@ -57,6 +58,7 @@ TokenizerConfig parse_tokenizer_config(std::string_view text, std::string_view s
     config.out_ch = config.in_channels;
     read_key(json, "out_ch", config.out_ch, false, source);
     read_key(json, "beta", config.beta, false, source);
+    read_key(json, "groups", config.groups, false, source);
     config.validate(source);
     return config;
 }
@@ -74,7 +76,8 @@ std::string to_json(const TokenizerConfig& config) {
                                       {"z_channels", config.z_channels},
                                       {"embed_dim", config.embed_dim},
                                       {"n_embed", config.n_embed},
-                                      {"beta", config.beta}};
+                                      {"beta", config.beta},
+                                      {"groups", config.groups}};
     return json.dump();
 }
 
@@ -85,10 +88,10 @@ std::span<const TokenizerPreset> tokenizer_presets() {
          {3, 3, 128, {1, 1, 2, 2, 4}, 2, 256, 256, 1024, 0.25}},
         {"vqgan_mini_f4",
          "a small one that learns on two cores: 32x32 images to 8x8 tokens of 512",
-         {3, 3, 32, {1, 2, 2}, 1, 64, 64, 512, 0.25}},
+         {3, 3, 32, {1, 2, 2}, 1, 64, 64, 512, 0.25, 8}},
         {"vqgan_mini_f2",
          "the smallest, for the built-in 16x16 images: 8x8 tokens of 256",
-         {3, 3, 32, {1, 2}, 1, 32, 32, 256, 0.25}},
+         {3, 3, 32, {1, 2}, 1, 32, 32, 256, 0.25, 8}},
     };
     return presets;
 }

@@ -11,13 +11,17 @@
 
 struct TokenizerConfig {
     std::int64_t in_channels = 3, out_ch = 3;  // 3: RGB, 1: grey; both alike
-    std::int64_t ch = 128;                     // channels are ch * ch_mult[level], a multiple of 32
+    std::int64_t ch = 128;                     // channels are ch * ch_mult[level], a multiple of groups
     std::vector<std::int64_t> ch_mult{1, 1, 2, 2, 4};
     std::int64_t num_res_blocks = 2;  // per level
     std::int64_t z_channels = 256;    // of the encoder's output; there is no projection behind it, so that
     std::int64_t embed_dim = 256;     // the codebook's entries are as wide
     std::int64_t n_embed = 1024;      // K: entries of the codebook
     double beta = 0.25;               // weight of the codebook's term in the quantiser's loss
+    // Of every GroupNorm. Not a key of the original, which has always 32. With as many groups as channels
+    // each map is normalised by itself, and the decoder learns to paint sparks that steer the norm of their
+    // map (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", section 2).
+    std::int64_t groups = 32;
 
     std::size_t levels() const { return ch_mult.size(); }
     std::int64_t channels(std::size_t level) const { return ch * ch_mult[level]; }
@@ -29,9 +33,6 @@ struct TokenizerConfig {
 
     bool operator==(const TokenizerConfig&) const = default;
 };
-
-// Groups of every GroupNorm.
-inline constexpr std::int64_t tokenizer_groups = 32;
 
 // JSON with the keys named as the members; those of the original's that mean nothing here (double_z,
 // resolution, attn_resolutions, dropout) may stand beside them. Throws UsageError for unknown, missing or

@@ -60,6 +60,7 @@ TEST_CASE("a tokenizer's configuration survives its JSON; leftovers of the origi
     CHECK(config.out_ch == 3);
     CHECK(config.embed_dim == 8);
     CHECK(config.beta == 0.25);
+    CHECK(config.groups == 32);
     CHECK(config.downsampling() == 2);
     CHECK(parse_tokenizer_config(to_json(config), "again") == config);
     std::string text = tiny_json;
@@ -94,6 +95,9 @@ TEST_CASE("a tokenizer's configuration that cannot be is refused in one line") {
                               {R"("n_embed": 16)", R"("n_embed": 16, "in_channels": 2)", "in_channels is 2"},
                               {R"("n_embed": 16)", R"("n_embed": 16, "out_ch": 1)", "out_ch is 1"},
                               {R"("n_embed": 16)", R"("n_embed": 16, "beta": -1)", "beta is -1"},
+                              {R"("n_embed": 16)", R"("n_embed": 16, "groups": 0)", "groups is 0"},
+                              {R"("n_embed": 16)", R"("n_embed": 16, "groups": 12)",
+                               "level 0 has 32 channels (ch * ch_mult), expected a multiple of 12"},
                               {R"("n_embed": 16)", R"("n_embed": 16, "colour": 1)", "colour is not known"}}) {
         std::string text = tiny_json;
         text.replace(text.find(from), from.size(), to);
@@ -192,6 +196,32 @@ DEVICE_TEST("pictures have the same codes and come back the same whatever the ba
     CHECK(apart.decode(codes) == drawn);
     CHECK(message_of([&] { together.decode(std::vector<std::int32_t>(16, 16)); }) ==
           "code 16: not in the codebook of 16 entries");
+}
+
+DEVICE_TEST("encoder and decoder normalise in as many groups as the configuration says") {
+    std::vector<std::uint8_t> images;
+    for (const std::int32_t byte : kernel_check::integers(4 * 3 * 8 * 8, 4, 256))
+        images.push_back(static_cast<std::uint8_t>(byte));
+    std::vector<std::int32_t> fixed(4 * 16);
+    for (std::size_t i = 0; i < fixed.size(); ++i) fixed[i] = static_cast<std::int32_t>(i % 16);
+    std::vector<std::vector<std::int32_t>> codes;
+    std::vector<std::vector<std::uint8_t>> drawn;
+    for (const std::int64_t groups : {1, 8, 32}) {
+        TokenizerConfig config = tiny();
+        config.groups = groups;
+        Tokenizer tokenizer(config, device);
+        tokenizer.parameters().allocate(device, false);
+        tokenizer.parameters().initialize(2);
+        ImageCodec codec(tokenizer, 8, 4, "pictures");
+        codes.push_back(codec.encode(images));
+        drawn.push_back(codec.decode(fixed));
+    }
+    for (const std::size_t other : {1u, 2u}) {
+        CHECK(codes[0] != codes[other]);
+        CHECK(drawn[0] != drawn[other]);
+    }
+    CHECK(codes[1] != codes[2]);
+    CHECK(drawn[1] != drawn[2]);
 }
 
 TEST_CASE("pictures whose sides f does not divide are refused") {
