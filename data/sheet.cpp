@@ -50,7 +50,9 @@ void write_images(const std::filesystem::path& folder, std::span<const std::uint
 Image image_sheet(std::span<const std::uint8_t> images, int channels, int size, int columns) {
     const int factor = enlargement(size), pitch = image_sheet_pitch(size);
     const auto bytes = static_cast<std::size_t>(channels * size * size);
-    const int count = static_cast<int>(images.size() / bytes), rows = (count + columns - 1) / columns;
+    const int count = static_cast<int>(images.size() / bytes);
+    columns = std::clamp(columns, 1, std::max(count, 1));
+    const int rows = (count + columns - 1) / columns;
     Image sheet = white_image(columns * pitch + gap, rows * pitch + gap, channels);
     for (int n = 0; n < count; ++n)
         draw_image(sheet, images.subspan(static_cast<std::size_t>(n) * bytes, bytes), size, factor,

@@ -284,16 +284,8 @@ void add_model_flags(CLI::App& app, FractalJob& job) {
 void add_own_flags(CLI::App& app, FractalJob& job) {
     app.add_option("--red-weight", job.red_weight, "Weight of the red channel's loss, the other two have 1")
         ->capture_default_str();
-    app.add_option("--validation-images", job.validation_images,
-                   "How many validation images an evaluation measures")
-        ->capture_default_str()
-        ->check(at_least(1));
-    app.add_option("--sheet-columns", job.sheet_columns, "Classes on a sample sheet")
-        ->capture_default_str()
-        ->check(at_least(1));
-    app.add_option("--sheet-rows", job.sheet_rows, "Samples per class on a sheet")
-        ->capture_default_str()
-        ->check(at_least(1));
+    add_evaluation_flags(app, job.validation_images, job.sheet_columns, "Classes on a sample sheet",
+                         job.sheet_rows, "Samples per class on a sheet");
     app.add_option("--sheet-cfg", job.sheet_guidance, "Guidance scale of the sheet")->capture_default_str();
     app.add_option("--sheet-temperature", job.sheet_temperature, "Multiplies the sheet's logits")
         ->capture_default_str();

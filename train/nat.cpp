@@ -245,19 +245,16 @@ void add_own_flags(CLI::App& app, NatJob& job) {
         ->delimiter(',');
     app.add_option("--label-smoothing", job.label_smoothing, "Share of the target that all codes share")
         ->capture_default_str();
-    app.add_option("--validation-images", job.validation_images,
-                   "How many validation images an evaluation measures")
-        ->capture_default_str()
-        ->check(at_least(1));
-    const auto count = [&](const char* name, std::int64_t& value, const char* meaning) {
-        app.add_option(name, value, meaning)->capture_default_str()->check(at_least(1));
-    };
     app.add_option("--tokenizer", job.tokenizer,
                    "The tokenizer of the tokens: evaluations draw a sheet of samples with it")
         ->type_name("FILE");
-    count("--sheet-columns", job.sheet.columns, "Samples in a row of the sheet, one class each");
-    count("--sheet-rows", job.sheet.rows, "Rows of the sheet");
-    count("--sheet-steps", job.sheet.steps, "Steps in which samples are decoded, by MaskGIT's schedules");
+    add_evaluation_flags(app, job.validation_images, job.sheet.columns,
+                         "Samples in a row of the sheet, one class each", job.sheet.rows,
+                         "Rows of the sheet");
+    app.add_option("--sheet-steps", job.sheet.steps,
+                   "Steps in which samples are decoded, by MaskGIT's schedules")
+        ->capture_default_str()
+        ->check(at_least(1));
     app.add_option("--sheet-cfg-max", job.sheet.guidance, "Their guidance scale at the last step, 0 for none")
         ->capture_default_str();
     app.add_option("--chunk", job.chunk,

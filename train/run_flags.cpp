@@ -54,6 +54,18 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
     app.add_flag("--profile", flags.profile, "Print the time of each kernel at the end");
 }
 
+void add_evaluation_flags(CLI::App& app, std::int64_t& validation_images, std::int64_t& sheet_columns,
+                          const char* columns_meaning, std::int64_t& sheet_rows, const char* rows_meaning) {
+    app.add_option("--validation-images", validation_images,
+                   "How many validation images an evaluation measures")
+        ->capture_default_str()
+        ->check(at_least(1));
+    app.add_option("--sheet-columns", sheet_columns, columns_meaning)
+        ->capture_default_str()
+        ->check(within(1, 1000));
+    app.add_option("--sheet-rows", sheet_rows, rows_meaning)->capture_default_str()->check(within(1, 1000));
+}
+
 void add_rank_flags(CLI::App& app, RunFlags& flags) {
     app.add_flag(
         "--shard-optimizer", flags.shard_optimizer,

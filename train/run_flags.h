@@ -29,6 +29,9 @@ struct RunFlags {
 };
 
 void add_run_flags(CLI::App& app, RunFlags& flags);
+// What evaluations measure and draw; the sheet's two numbers with what they mean to the job.
+void add_evaluation_flags(CLI::App& app, std::int64_t& validation_images, std::int64_t& sheet_columns,
+                          const char* columns_meaning, std::int64_t& sheet_rows, const char* rows_meaning);
 // Of jobs that several ranks can share.
 void add_rank_flags(CLI::App& app, RunFlags& flags);
 

@@ -258,9 +258,8 @@ void add_own_flags(CLI::App& app, TokenizerJob& job) {
     count("--adversarial-filters", job.adversarial_filters, "Channels of its first convolution");
     count("--revive-after", job.revive_after,
           "Updates without use after which a codebook entry is placed anew");
-    count("--validation-images", job.validation_images, "How many validation images an evaluation measures");
-    count("--sheet-columns", job.sheet_columns, "Pictures in a row of a sheet");
-    count("--sheet-rows", job.sheet_rows, "Rows of pictures on a sheet, each with its reconstructions below");
+    add_evaluation_flags(app, job.validation_images, job.sheet_columns, "Pictures in a row of a sheet",
+                         job.sheet_rows, "Rows of pictures on a sheet, each with its reconstructions below");
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "runtime/device.h"
 #include "runtime/error.h"
+#include "runtime/json_keys.h"
 #include "runtime/report.h"
 #include "train/stop_signals.h"
 
@@ -66,9 +67,20 @@ void start_log(const TrainingRun& run, RunFolder& folder) {
     folder.start_log(run.steps_done(), columns);
 }
 
-double best_score(const RunFolder& folder, const std::vector<std::string>& validation_columns) {
-    if (validation_columns.empty() || !std::filesystem::exists(folder.best_checkpoint())) return INFINITY;
-    return std::stod(SafetensorsFile(folder.best_checkpoint()).metadata(validation_columns.front()));
+// Infinite where there is no best checkpoint yet, and where what is there cannot be read.
+double best_score(const RunFolder& folder, const std::vector<std::string>& validation_columns,
+                  const Comm& comm) {
+    const std::filesystem::path path = folder.best_checkpoint();
+    if (validation_columns.empty() || !std::filesystem::exists(path)) return INFINITY;
+    double score = INFINITY;
+    try {
+        parse_value(SafetensorsFile(path).metadata(validation_columns.front()), score,
+                    path.string() + ": " + validation_columns.front());
+    } catch (const Error& error) {
+        if (comm.rank() == 0)
+            report_line("train", fmt::format("{}; the next evaluation writes it anew", error.what()));
+    }
+    return score;
 }
 
 void require_finite(const StepResult& result, std::int64_t step, const RunFolder& folder) {
@@ -102,7 +114,7 @@ void train(TrainingRun& run, const LoopRule& rule, const Comm& comm, RunFolder& 
     const std::int64_t save_every = rule.save_every > 0 ? rule.save_every : every;
     const std::vector<Figure> figures = run.figures();
     start_log(run, folder);
-    double best = best_score(folder, run.validation_columns());
+    double best = best_score(folder, run.validation_columns(), comm);
     Progress progress(run.steps_done(), rule.steps, comm.ranks() == 1);
     Window window;
     bool stops = comm.any(stop_signals::requested());

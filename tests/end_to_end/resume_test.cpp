@@ -143,6 +143,22 @@ TEST_CASE_FIXTURE(Bench, "end to end: everything that carries state continues bi
           read_file(work.at("reference/samples-00000009.png")));
 }
 
+TEST_CASE_FIXTURE(Bench, "end to end: a best checkpoint that is damaged is replaced at the next evaluation") {
+    work.make_fractals("holdout.bin", 9, 1000);
+    const Words more{"--evaluate-every", "2", "--validation", work.path("holdout.bin")};
+    train("run", 2, more);
+    const std::string file = work.path("run/best.safetensors"), bytes = read_file(file);
+    overwrite(file, bytes.substr(0, bytes.size() / 2));
+    const Outcome outcome = work.run("train", work.training("run", 4, more));
+    REQUIRE_MESSAGE(outcome.exit_code == 0, outcome.errors);
+    CHECK(outcome.errors.find("best.safetensors") != std::string::npos);
+    CHECK(outcome.errors.find("the next evaluation writes it anew") != std::string::npos);
+    CHECK(std::ranges::count(outcome.errors, '\n') == 1);
+    const Outcome best = work.run("sample", {"info", file});
+    CHECK(best.exit_code == 0);
+    CHECK(best.output.find(", 4 updates") != std::string::npos);
+}
+
 TEST_CASE_FIXTURE(Bench, "end to end: a finished run that is started again stays as it is") {
     train("run", 3);
     const std::string log = read_file(work.at("run/log.csv")), bytes = read_file(checkpoint("run", 3));

@@ -163,6 +163,7 @@ TEST_CASE_FIXTURE(Trained, "end to end: numbers beyond all measure") {
               train({"--sheet-columns", "-3"}),
               2,
               {"--sheet-columns", "-3: expected a whole number"}},
+             {"train", train({"--sheet-rows", "100000000"}), 2, {"--sheet-rows", "from 1 to 1000"}},
              {"train", train({"--keep", "2.5"}), 2, {"--keep", "2.5: expected a whole number"}},
              {"train", train({"--log-every", most}), 2, {"--log-every"}},
              {"sample", sample({"--count", "0"}), 2, {"--count", "0: expected"}},

@@ -22,6 +22,9 @@ TEST_CASE("sheet: images in rows, enlarged, two pixels apart on white") {
     CHECK(at(68, 2) == 100);
     CHECK(at(2, 68) == 150);
     CHECK(at(68, 68) == 255);
+    const Image wide = image_sheet(images, 3, 32, 1'000'000'000);
+    CHECK(wide.width == 2 + 3 * 66);
+    CHECK(wide.height == 2 + 66);
 }
 
 TEST_CASE("sheet: an image keeps its pixels through a PNG file") {
