@@ -232,10 +232,10 @@ runs/levels/%/nll.json: train/levels/%.json $(DATASETS)/fractals.bin $(DATASETS)
 # Masked-token images: a tokenizer, the tokens of the data, a transformer over them, a sheet. The recipes below are for the built-in data.
 NAT := runs/nat$(if $(filter-out fractals,$(NAME)),-$(NAME))
 ifeq ($(DATA),fractals)
-TOKENIZER_RECIPE := --preset vqgan_mini_f2 --steps 3000 --adversarial-start 3000 --no-flip --log-every 50
+TOKENIZER_RECIPE := --preset vqgan_mini_f2 --steps 3000 --no-flip --log-every 50
 NAT_RECIPE := --preset nat_micro --batch 64 --steps 1600 --lr 3e-3 --no-flip --log-every 50
 else
-TOKENIZER_RECIPE := --preset vqgan_mini_f4 --steps 4000 --adversarial-start 3000 --adversarial-filters 32
+TOKENIZER_RECIPE := --preset vqgan_mini_f4 --steps 4000
 NAT_RECIPE := --preset nat_mini --steps 8000
 endif
 NAT_SHEET := --steps 8 --cfg-max 3 --count 40

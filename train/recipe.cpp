@@ -82,7 +82,7 @@ TrainingSettings resolve_training(const TrainingFlags& flags, const Recipe& reci
     settings.batch = flags.batch.value_or(recipe.ranks_divide ? recipe.batch / ranks : recipe.batch);
     settings.accumulation = flags.accumulation.value_or(1);
     // Images are counted over the whole run: neither their number nor that of an update overflows.
-    constexpr std::int64_t most_images = 1'000'000, most_steps = 1'000'000'000;
+    constexpr std::int64_t most_images = 1'000'000;
     if (settings.batch < 1 || settings.batch > most_images)
         fail_usage("--batch {}: expected 1 to {}", settings.batch, most_images);
     if (settings.accumulation < 1 || settings.accumulation > most_images)

@@ -22,6 +22,9 @@ struct TrainingFlags {
     std::uint64_t seed = 0;
 };
 
+// Of a run.
+inline constexpr std::int64_t most_steps = 1'000'000'000;
+
 // What a model is trained with where the command line says nothing.
 struct Recipe {
     std::int64_t batch = 32;                    // images at once

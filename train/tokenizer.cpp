@@ -177,10 +177,12 @@ OwnSettings own_settings(const TokenizerJob& job, std::int64_t start) {
 }
 
 TrainingSettings resolve(const TokenizerJob& job, std::int64_t images) {
-    const Recipe recipe = recipe_of(job.preset == "vqgan_f16");
+    const bool published = job.preset == "vqgan_f16";
+    const Recipe recipe = recipe_of(published);
     const std::int64_t steps = resolve_training(job.training, recipe, images, 1).steps;
-    return resolve_training(job.training, recipe, images, 1,
-                            own_settings(job, job.adversarial_start.value_or(steps / 2)));
+    return resolve_training(
+        job.training, recipe, images, 1,
+        own_settings(job, job.adversarial_start.value_or(published ? steps / 2 : most_steps)));
 }
 
 void print_plan(const TokenizerTrainer& trainer) {
@@ -249,9 +251,10 @@ void add_own_flags(CLI::App& app, TokenizerJob& job) {
     const auto count = [&](const char* name, std::int64_t& value, const char* meaning) {
         app.add_option(name, value, meaning)->capture_default_str()->check(at_least(1));
     };
-    app.add_option("--adversarial-start", job.adversarial_start,
-                   "Update at which the discriminator joins; that of the last or later: never (default: half "
-                   "of the run)")
+    app.add_option(
+           "--adversarial-start", job.adversarial_start,
+           "Update at which the discriminator joins; that of the last or later: never (default: never; "
+           "vqgan_f16: half of the run)")
         ->check(at_least(0));
     count("--adversarial-layers", job.adversarial_layers,
           "Strided convolutions of the discriminator: 3 judge patches of 70 pixels, 2 of 34, 1 of 16");

@@ -107,6 +107,20 @@ TEST_CASE_FIXTURE(Place, "end to end: a tokenizer learns to reconstruct a few pi
     CHECK(std::stod(log.back().at("l1")) < 0.7 * std::stod(log.front().at("l1")));
 }
 
+TEST_CASE_FIXTURE(Place,
+                  "end to end: no adversary joins a small tokenizer unasked, however long its run becomes") {
+    for (const char* const steps : {"3", "6"}) {
+        const Outcome outcome = work.run(
+            "train", {"tokenizer", "--data", work.path("data.bin"), "--config", work.path("model.json"),
+                      "--out", work.path("run"), "--steps", steps, "--batch", "2", "--schedule", "constant",
+                      "--warmup-steps", "1", "--log-every", "1", "--sheet-columns", "2"});
+        REQUIRE_MESSAGE(outcome.exit_code == 0, outcome.errors);
+    }
+    const LogTable log = read_log(work.at("run"));
+    REQUIRE(log.size() == 6);
+    for (const auto& row : log) CHECK(std::stod(row.at("adversarial_weight")) == 0);
+}
+
 TEST_CASE_FIXTURE(Place, "end to end: tokenizers that cannot be trained say why in one line") {
     REQUIRE(work.run("data", {"fractals", "--out", work.path("odd.bin"), "--size", "15", "--count", "4"})
                 .exit_code == 0);
