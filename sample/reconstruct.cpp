@@ -79,10 +79,10 @@ void draw_tokens(std::uint8_t* to, const std::int32_t* codes, std::int64_t chann
                     code_colour(codes[y / f * side + x / f])[static_cast<std::size_t>(c)];
 }
 
-// Three in a row: a picture, its tokens, its reconstruction; the first of them only.
+// A picture, its tokens, its reconstruction, and so on, in up to sixteen rows; the first of them only.
 Image side_by_side(const Pictures& pictures, const std::vector<std::int32_t>& codes,
                    const std::vector<std::uint8_t>& drawn, std::int64_t channels, const ImageCodec& codec) {
-    constexpr std::size_t most_shown = 64;
+    constexpr std::size_t most_shown = 64, rows = 16;
     const auto bytes = static_cast<std::size_t>(channels * pictures.size * pictures.size),
                n = std::min(most_shown, drawn.size() / bytes);
     std::vector<std::uint8_t> all(3 * n * bytes);
@@ -93,7 +93,8 @@ Image side_by_side(const Pictures& pictures, const std::vector<std::int32_t>& co
                     pictures.size, codec.side());
         std::copy_n(drawn.data() + i * bytes, bytes, row + 2 * bytes);
     }
-    return image_sheet(all, static_cast<int>(channels), static_cast<int>(pictures.size), 3);
+    return image_sheet(all, static_cast<int>(channels), static_cast<int>(pictures.size),
+                       static_cast<int>(3 * ((n + rows - 1) / rows)));
 }
 
 void run_job(const ReconstructJob& job) {
@@ -154,7 +155,9 @@ void add_reconstruct_job(CLI::App& app) {
     command->add_option("--batch", job->batch, "Pictures at once")
         ->capture_default_str()
         ->check(CLI::Range(1, 4096));
-    command->add_option("--out", job->out, "PNG file: picture, tokens, reconstruction, in a row each")
+    command
+        ->add_option("--out", job->out,
+                     "PNG file: each picture, its tokens and its reconstruction side by side")
         ->required()
         ->type_name("FILE");
     add_backend_flags(*command, job->backend);

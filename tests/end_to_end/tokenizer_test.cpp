@@ -91,6 +91,13 @@ TEST_CASE_FIXTURE(TokenizerPlace, "end to end: pictures beside their tokens and 
     const Image sheet = read_image(work.at("sheet.png"), 3);
     CHECK(sheet.width == 3 * 66 + 2);
     CHECK(sheet.height == 2 * 66 + 2);
+    const std::string seventy = work.path("seventy.bin");
+    REQUIRE(work.run("data", {"fractals", "--out", seventy, "--size", "16", "--count", "70"}).exit_code == 0);
+    const Outcome many = work.run("sample", reconstruct({"--data", seventy, "--count", "70"}));
+    REQUIRE(many.exit_code == 0);
+    const Image wide = read_image(work.at("sheet.png"), 3);
+    CHECK(wide.width == 12 * 66 + 2);
+    CHECK(wide.height == 16 * 66 + 2);
 
     const Outcome again =
         work.run("sample", reconstruct({"--image", work.path("sheet.png"), "--size", "32"}));
