@@ -10,9 +10,9 @@
 // ptxas budget of product: 160 registers, no spills
 #pragma once
 
-#include "kernels/attention_fragments.cuh"
 #include "kernels/conv2d_gather.cuh"
 #include "kernels/launch.cuh"
+#include "kernels/mma_fragments.cuh"
 
 namespace cuda::conv2d {
 
@@ -54,20 +54,20 @@ struct Sums;
 
 template <int m_tiles, int n_pairs>
 struct Sums<bf16, m_tiles, n_pairs> {
-    attention::Accumulator sums[m_tiles][2 * n_pairs] = {};
+    mma::Accumulator sums[m_tiles][2 * n_pairs] = {};
 
     __device__ void add(const bf16* a_tile, const bf16* b_tile) {
         const int warp = static_cast<int>(threadIdx.x) / warp_size;
 #pragma unroll
         for (int k = 0; k < depth_of<bf16>; k += 16) {
-            attention::FragmentA a[m_tiles];
+            mma::FragmentA a[m_tiles];
 #pragma unroll
             for (int m = 0; m < m_tiles; ++m)
-                attention::load_a(a[m], a_tile, tile_stride<bf16>, 16 * (warp * m_tiles + m), k);
+                mma::load_a(a[m], a_tile, tile_stride<bf16>, 16 * (warp * m_tiles + m), k);
 #pragma unroll
             for (int n = 0; n < n_pairs; ++n) {
-                attention::FragmentB b[2];
-                attention::load_b(b, b_tile, tile_stride<bf16>, 16 * n, k);
+                mma::FragmentB b[2];
+                mma::load_b(b, b_tile, tile_stride<bf16>, 16 * n, k);
 #pragma unroll
                 for (int m = 0; m < m_tiles; ++m) {
                     mma_m16n8k16(sums[m][2 * n], a[m], b[0]);
@@ -80,7 +80,7 @@ struct Sums<bf16, m_tiles, n_pairs> {
     // bias(column) is added to every row.
     template <class Bias>
     __device__ void store(bf16* results, Bias bias) const {
-        const int warp = static_cast<int>(threadIdx.x) / warp_size, lane = attention::lane_index();
+        const int warp = static_cast<int>(threadIdx.x) / warp_size, lane = mma::lane_index();
 #pragma unroll
         for (int n = 0; n < 2 * n_pairs; ++n) {
             const int column = 8 * n + lane % 4 * 2;

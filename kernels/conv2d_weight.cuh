@@ -10,9 +10,9 @@
 
 #include <algorithm>
 
-#include "kernels/attention_fragments.cuh"
 #include "kernels/conv2d_gather.cuh"
 #include "kernels/launch.cuh"
+#include "kernels/mma_fragments.cuh"
 
 namespace cuda::conv2d {
 
@@ -36,7 +36,7 @@ struct WeightSums;
 // A warp has a quarter: rows 32 (warp / 2).., columns 32 (warp % 2)...
 template <>
 struct WeightSums<bf16> {
-    attention::Accumulator sums[2][4] = {};
+    mma::Accumulator sums[2][4] = {};
 
     __device__ static int first_n() { return static_cast<int>(threadIdx.x) / (2 * warp_size) * 32; }
     __device__ static int first_k() { return static_cast<int>(threadIdx.x) / warp_size % 2 * 32; }
@@ -44,14 +44,14 @@ struct WeightSums<bf16> {
     __device__ void add(const bf16* dy, const bf16* x) {
 #pragma unroll
         for (int row = 0; row < weight_rows; row += 16) {
-            attention::FragmentA a[2];
+            mma::FragmentA a[2];
 #pragma unroll
             for (int m = 0; m < 2; ++m)
-                attention::load_a_transposed(a[m], dy, weight_stride<bf16>, row, first_n() + 16 * m);
+                mma::load_a_transposed(a[m], dy, weight_stride<bf16>, row, first_n() + 16 * m);
 #pragma unroll
             for (int pair = 0; pair < 2; ++pair) {
-                attention::FragmentB b[2];
-                attention::load_b_transposed(b, x, weight_stride<bf16>, row, first_k() + 16 * pair);
+                mma::FragmentB b[2];
+                mma::load_b_transposed(b, x, weight_stride<bf16>, row, first_k() + 16 * pair);
 #pragma unroll
                 for (int m = 0; m < 2; ++m) {
                     mma_m16n8k16(sums[m][2 * pair], a[m], b[0]);
@@ -63,7 +63,7 @@ struct WeightSums<bf16> {
 
     template <class Store>
     __device__ void store(Store to) const {
-        const int g = attention::lane_index() / 4, t = attention::lane_index() % 4;
+        const int g = mma::lane_index() / 4, t = mma::lane_index() % 4;
 #pragma unroll
         for (int m = 0; m < 2; ++m)
 #pragma unroll
