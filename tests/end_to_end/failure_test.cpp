@@ -187,7 +187,7 @@ TEST_CASE_FIXTURE(BadInput, "end to end: places where nothing can be written") {
 
 TEST_CASE_FIXTURE(BadInput,
                   "end to end: a loss that is not finite stops the run and leaves the last checkpoint") {
-    const Words wild{"--lr", "1e9", "--warmup-steps", "0"};
+    const Words wild{"--lr", "1e30", "--warmup-steps", "0"};
     const Outcome unsaved = work.run("train", work.training("unsaved", 5, wild));
     CHECK(unsaved.exit_code == 1);
     CHECK(is_one_line(unsaved.errors));

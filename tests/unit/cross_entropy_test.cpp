@@ -87,9 +87,11 @@ DEVICE_TEST("cross entropy with label smoothing agrees with double, its gradient
                         (std::exp(at[v] - log_sum) - (1 - s) * (v == targets[row]) - s / V);
             }
             CAPTURE(vocabulary);
-            CHECK(relative_error(losses, expected) < 1e-6);
-            CHECK(relative_error(again, expected) < 1e-6);
-            CHECK(relative_error(gradient, d_expected) < 1e-6);
+            // What a float sum loses grows with its terms where sanitizers keep it from becoming vector code.
+            const double tolerance = std::max(1e-6, 2e-9 * vocabulary);
+            CHECK(relative_error(losses, expected) < tolerance);
+            CHECK(relative_error(again, expected) < tolerance);
+            CHECK(relative_error(gradient, d_expected) < tolerance);
         }
     const std::vector<float> logits = uniform(5, 1, -3, 3);
     std::vector<float> gradient = logits, loss = {0};
