@@ -62,7 +62,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Werror -Wno-stringop-overflow -Wno-restrict 
 CXXFLAGS := -std=c++20 -O3 -g1 -march=native -mprefer-vector-width=512 -fno-math-errno -fopenmp $(WARNINGS) -I.
 LDLIBS := -ldnnl -lfmt -lz -lzip -lwebpmux -lwebp
 ifneq ($(SANITIZE),)
-CXXFLAGS += -O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+# What sanitizers insert makes the compiler take std::optional and std::regex for uninitialised.
+CXXFLAGS += -O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized
 # The thread sanitizer knows nothing of the barriers of OpenMP's own threads: there is one, but where a test asks for more.
 WATCHFUL := $(if $(findstring thread,$(SANITIZE)),OMP_NUM_THREADS=1 TSAN_OPTIONS=suppressions=tests/thread_sanitizer.suppressions)
 endif
@@ -122,9 +123,6 @@ endif
 TESTS := $(call object,$(TEST_SOURCES)) $(filter-out %/main.o,$(TRAIN) $(SAMPLE))
 ifneq ($(CUDA)$(EMULATED),)
 TESTS += $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(wildcard tests/unit/*.cu))
-endif
-ifneq ($(SANITIZE),)
-$(call object,tests/unit/ptxas_test.cpp): CXXFLAGS += -Wno-maybe-uninitialized  # a false alarm within std::regex
 endif
 BENCH := $(call object,$(wildcard tests/bench/*.cpp))
 
