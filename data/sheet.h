@@ -16,8 +16,8 @@ Image interleaved_image(std::span<const std::uint8_t> image, int channels, int s
 void write_images(const std::filesystem::path& folder, std::span<const std::uint8_t> images, int channels,
                   int size, std::span<const std::string> suffixes);
 
-// images [n, C, size, size] in rows of `columns`, or of n if that is less, on white, two pixels apart; images below 64 pixels are
-// enlarged by a whole factor.
+// images [n, C, size, size] in rows of `columns`, or of n if that is less, on white, two pixels apart; images
+// below 64 pixels are enlarged by a whole factor.
 Image image_sheet(std::span<const std::uint8_t> images, int channels, int size, int columns);
 
 // The whole factor by which a sheet enlarges images of that size, so that they can be seen.

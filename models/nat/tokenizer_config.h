@@ -19,8 +19,9 @@ struct TokenizerConfig {
     std::int64_t n_embed = 1024;      // K: entries of the codebook
     double beta = 0.25;               // weight of the codebook's term in the quantiser's loss
     // Of every GroupNorm. Not a key of the original, which has always 32. With as many groups as channels
-    // each map is normalised by itself, and the decoder learns to paint sparks that steer the norm of their
-    // map (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", section 2).
+    // each map is normalised by itself: the colour of a picture gets lost, and the decoder learns to paint
+    // sparks that steer the norm of their map (Karras et al. 2020, "Analyzing and Improving the Image Quality
+    // of StyleGAN", section 2).
     std::int64_t groups = 32;
 
     std::size_t levels() const { return ch_mult.size(); }
