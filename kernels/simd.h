@@ -1,10 +1,8 @@
-// exp and erf in single precision, written without branches or library calls, so that a loop over them
-// becomes vector code for whatever the machine has (a libm call keeps the loop scalar and costs 6 to 14 times
-// as much).
+// exp in single precision, written without branches or library calls, so that a loop over it becomes vector
+// code for whatever the machine has (a libm call keeps the loop scalar and costs 6 to 14 times as much).
 #pragma once
 
 #include <bit>
-#include <cmath>
 #include <cstdint>
 
 namespace cpu {
@@ -29,18 +27,6 @@ inline float fast_exp(float x) {
     p = p * r + 1.0f;
     const std::int32_t exponent = (std::bit_cast<std::int32_t>(shifted) - 0x4B400000) << 23;
     return std::bit_cast<float>(std::bit_cast<std::int32_t>(p) + exponent);
-}
-
-// erf(x), absolute error below 6e-7. Source: Abramowitz and Stegun, formula 7.1.26.
-// `exp_minus_x_squared` is fast_exp(-x * x), which callers need for the derivative as well.
-inline float fast_erf(float x, float exp_minus_x_squared) {
-    const float t = 1.0f / (1.0f + 0.3275911f * std::fabs(x));
-    float p = 1.061405429f;
-    p = p * t - 1.453152027f;
-    p = p * t + 1.421413741f;
-    p = p * t - 0.284496736f;
-    p = p * t + 0.254829592f;
-    return std::copysign(1.0f - p * t * exp_minus_x_squared, x);
 }
 
 }  // namespace cpu
