@@ -6,7 +6,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <utility>
+#include <vector>
 
 #include "runtime/error.h"
 #include "runtime/file_lock.h"
@@ -36,6 +38,18 @@ bool write_all(int descriptor, const char* next, std::size_t size) {
         size -= static_cast<std::size_t>(written);
     }
     return true;
+}
+
+// A copy of the file `target`, named as a link beside it would name it.
+void replace_by_copy(const std::filesystem::path& link, const std::filesystem::path& target) {
+    const auto original = link.parent_path() / target;
+    std::ifstream from(original, std::ios::binary);
+    AtomicFile copy(link);
+    std::vector<char> buffer(std::size_t{1} << 20);
+    while (from.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || from.gcount() > 0)
+        copy.write(buffer.data(), static_cast<std::size_t>(from.gcount()));
+    if (!from.eof()) fail("{}: cannot be read: {}", original.string(), std::strerror(errno));
+    copy.commit();
 }
 
 // 0, or the errno that says why there is no such folder.
@@ -108,7 +122,9 @@ void replace_link(const std::filesystem::path& link, const std::filesystem::path
     auto partial = link;
     partial += partial_suffix;
     ::unlink(partial.c_str());
-    if (::symlink(target.c_str(), partial.c_str()) != 0 || ::rename(partial.c_str(), link.c_str()) != 0) {
+    const bool made = ::symlink(target.c_str(), partial.c_str()) == 0;
+    if (!made && errno == EPERM) return replace_by_copy(link, target);
+    if (!made || ::rename(partial.c_str(), link.c_str()) != 0) {
         const int reason = errno;
         ::unlink(partial.c_str());
         fail("{}: cannot be made a link to {}: {}", link.string(), target.string(), std::strerror(reason));

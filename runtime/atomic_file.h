@@ -36,8 +36,9 @@ class AtomicFile {
     int descriptor_ = -1;
 };
 
-// Points the symbolic link `link` at `target`, whatever was there before; as durable as an AtomicFile. Throws
-// Error.
+// Points the symbolic link `link` at `target`, a name beside it, whatever was there before; as durable as an
+// AtomicFile. Where the file system has no symbolic links (FAT, exFAT), `link` becomes a copy of that file.
+// Throws Error.
 void replace_link(const std::filesystem::path& link, const std::filesystem::path& target);
 
 // Appends to a file that is there, all of `text` or nothing. Throws Error.

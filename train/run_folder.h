@@ -2,8 +2,9 @@
 // columns drawn, anew at each evaluation), events.out.tfevents.SECONDS.HOST (the same for TensorBoard, and
 // the sheets; one file for each start of the run), sample sheets as PNG and checkpoints:
 // checkpoint-STEP.safetensors (the last few), best.safetensors (lowest validation score) and
-// last.safetensors, a link to the newest. Beside a checkpoint of ranks with a sharded optimizer lie its
-// shards (runtime/sharded_checkpoint.h). While the run writes there, also .lock (train/run_lock.h).
+// last.safetensors, a link to the newest (where there are no links, a copy of it). Beside a checkpoint of
+// ranks with a sharded optimizer lie its shards (runtime/sharded_checkpoint.h). While the run writes there,
+// also .lock (train/run_lock.h).
 //
 // The run may be killed at any moment: what stands there under its final name is whole, a checkpoint is
 // removed only after newer ones are safe, and log.csv is on the disk before the checkpoint of its last row.

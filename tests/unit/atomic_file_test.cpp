@@ -3,11 +3,18 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <string>
+#include <thread>
 
 #include "runtime/error.h"
 #include "runtime/file_lock.h"
@@ -30,6 +37,22 @@ std::string error_of(Act act) {
         return error.what();
     }
     return "";
+}
+
+// From now on the kernel answers this thread's symlink calls as exFAT does. False: this kernel cannot.
+bool give_up_links() {
+    std::array program{
+        sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+#ifdef SYS_symlink
+        sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_symlink, 1, 0),
+#endif
+        sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_symlinkat, 0, 1),
+        sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
+    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
 }
 
 }  // namespace
@@ -105,6 +128,32 @@ TEST_CASE_FIXTURE(Files, "atomic file: links are replaced, whatever stood there"
               replace_link(file, "target");
           }).starts_with(file.string() + ": cannot be made a link to target: "));
     CHECK_FALSE(fs::is_symlink(partial));
+}
+
+TEST_CASE_FIXTURE(Files, "atomic file: where there are no links, a copy stands for one") {
+    const std::string whole((std::size_t{3} << 20) + 5, 'x');
+    overwrite(work.at("target"), whole);
+    overwrite(work.at("other"), "other");
+    fs::create_symlink("other", file);
+    bool without = false;
+    std::string missing;
+    std::thread([&] {
+        without = give_up_links();
+        if (!without) return;
+        replace_link(file, "target");
+        missing = error_of([&] { replace_link(file, "nowhere"); });
+    }).join();
+    if (!without) {
+        MESSAGE("skipped: system calls cannot be refused here");
+        return;
+    }
+    CHECK_FALSE(fs::is_symlink(file));
+    CHECK(read_file(file) == whole);
+    CHECK(read_file(work.at("other")) == "other");
+    CHECK(missing == work.at("nowhere").string() + ": cannot be read: No such file or directory");
+    CHECK_FALSE(fs::exists(partial));
+    replace_link(file, "other");
+    CHECK(fs::read_symlink(file) == "other");
 }
 
 TEST_CASE_FIXTURE(Files, "atomic file: text is appended to a file that is there, and to no other") {
