@@ -64,8 +64,7 @@ LDLIBS := -ldnnl -lfmt -lz -lzip -lwebpmux -lwebp
 ifneq ($(SANITIZE),)
 # What sanitizers insert makes the compiler take std::optional and std::regex for uninitialised.
 CXXFLAGS += -O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized
-# The thread sanitizer knows nothing of the barriers of OpenMP's own threads: there is one, but where a test asks for more.
-WATCHFUL := $(if $(findstring thread,$(SANITIZE)),OMP_NUM_THREADS=1 TSAN_OPTIONS=suppressions=tests/thread_sanitizer.suppressions)
+WATCHFUL := $(if $(findstring thread,$(SANITIZE)),TSAN_OPTIONS=suppressions=tests/thread_sanitizer.suppressions)
 endif
 
 ifneq ($(BUNDLE),)
@@ -110,6 +109,9 @@ LIBRARY += $(EMULATOR)
 $(EMULATOR): CXXFLAGS += -fno-sanitize=thread  # tests/emulator/fiber.h says why
 else ifneq ($(findstring FRACTAL_NVTX,$(CXXFLAGS)),)
 LIBRARY += $(call object,runtime/profile_cuda.cpp)
+endif
+ifneq ($(findstring thread,$(SANITIZE)),)
+LIBRARY += $(call object,tests/thread_sanitizer_openmp.cpp)
 endif
 TRAIN := $(call object,$(wildcard train/*.cpp))
 SAMPLE := $(call object,$(wildcard sample/*.cpp))
