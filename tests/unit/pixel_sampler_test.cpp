@@ -257,9 +257,10 @@ struct Tolerance {
 template <class T>
 Tolerance tolerance(const Guidance& guidance) {
     if (std::is_same_v<T, float>) return {1e-4f, 5e-5};
-    // Of probabilities, or of guided logits, which are of the size of 3 times the scale.
+    // Of probabilities, or of guided logits, which are of the size of 3 times the scale. Guidance multiplies
+    // what two logits differ by.
     return guidance.greedy ? Tolerance{5e-2f, 2e-2 * static_cast<double>(guidance.scale)}
-                           : Tolerance{2e-2f, 1e-2};
+                           : Tolerance{2e-2f * guidance.scale, 1e-2 * static_cast<double>(guidance.scale)};
 }
 
 // Returns the share of draws whose margin left no doubt.
