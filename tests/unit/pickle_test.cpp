@@ -213,7 +213,7 @@ TEST_CASE("pickle: what is no pickle is refused") {
                                      raw("\x95\xff\xff\xff\xff\xff\xff\xff\xffN."),
                                      raw("\xff."),
                                      raw("\x00."),
-                                     raw("(N(.")}) {
+                                     raw("Npx\n.")}) {
         CAPTURE(bytes);
         CHECK_FALSE(runs(bytes));
     }
@@ -226,6 +226,9 @@ TEST_CASE("pickle: bombs of depth, memo and stack end in an error or in harmless
     CHECK_FALSE(runs(std::string(many, ']') + "."));
     CHECK_FALSE(runs("N" + std::string(many, '2') + "."));
     CHECK_FALSE(runs("N" + std::string(many, '\x94') + "."));
+    std::string dropped;  // lists that leave the stack at once
+    for (std::size_t i = 0; i < many; ++i) dropped += "]0";
+    CHECK_FALSE(runs(dropped + "N."));
     // A million tuples, each in the next.
     CHECK(runs("N" + std::string(1'000'000, '\x85') + "."));
     // Each tuple holds the one before twice: 2^100000 leaves on paper.
