@@ -400,12 +400,16 @@ TEST_CASE("pth: the older form without zip, in every protocol") {
         CHECK(read(file, "ema.a.weight") == Floats{6, 5, 4, 3, 2, 1});
         CHECK(file.metadata("epoch") == "7");
     }
-    std::string newer =
+    const std::string whole =
         older_form(dictionary({{"t", float_tensor("0", {6})}}), {{"0", bytes_of(counting(6))}});
-    const std::string version = integer(1001);
-    newer.replace(newer.find(version), version.size(), integer(1002));
-    write(folder / "a.pth", newer);
-    CHECK(refusal(folder / "a.pth") == (folder / "a.pth").string() + ": torch's format 1002, expected 1001");
+    const auto changed = [&](const std::string& value, const std::string& other) {
+        write(folder / "a.pth", std::string(whole).replace(whole.find(value), value.size(), other));
+        return refusal(folder / "a.pth");
+    };
+    CHECK(changed(integer(1001), integer(1002)) ==
+          (folder / "a.pth").string() + ": torch's format 1002, expected 1001");
+    CHECK(changed(dictionary({{"protocol_version", integer(1001)}, {"little_endian", "\x88"}}), integer(1))
+              .find("its third pickle is no dictionary") != std::string::npos);
     // A storage that is a part of another.
     const std::string part = tuple({text("storage"), global("torch", "FloatStorage"), text("0"), text("cpu"),
                                     integer(6), tuple({text("1"), integer(2), integer(3)})}) +
