@@ -1,6 +1,7 @@
 #include "data/tokens.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <fstream>
@@ -119,7 +120,21 @@ TEST_CASE("tokens: what is not in the codebook is refused when it is written and
     CHECK(read(file, 0, true) == sound);
     CHECK_THROWS_AS(TokenWriter(folder / "none.bin", {0, 9, 8, 1}, {}), Error);
     CHECK_THROWS_AS(TokenWriter(folder / "none.bin", {2, (1 << 20) + 1, 8, 1}, {}), Error);
+    for (const std::int64_t downsampling : {0, 1025})
+        CHECK_THROWS_AS(TokenWriter(folder / "none.bin", {2, 9, downsampling, 1}, {}), Error);
     CHECK_FALSE(std::filesystem::exists(folder / "none.bin"));
+}
+
+TEST_CASE("tokens: a file whose length changes while it is read is named") {
+    const TemporaryFolder folder;
+    write_tokens(folder / "tokens.bin", 1, {2, 8, 4, 1});
+    const TokenFile file(folder / "tokens.bin");
+    CHECK_NOTHROW(file.check_length());
+    const auto before = std::filesystem::file_size(folder / "tokens.bin");
+    std::filesystem::resize_file(folder / "tokens.bin", before + 1);
+    CHECK(message_of([&] { file.check_length(); }) ==
+          fmt::format("{}: its length changed from {} to {} bytes while it was being read",
+                      (folder / "tokens.bin").string(), before, before + 1));
 }
 
 TEST_CASE("tokens: a tokenizer is known by its codebook and its size") {
