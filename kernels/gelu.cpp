@@ -1,6 +1,6 @@
 // Why so: Phi and the slope of gelu are 1/2 plus an odd function that has come as near to -1/2 and 1/2 as
 // single precision tells before |x| = 6, so that each is one polynomial and a choice. By way of e^(-x^2/2)
-// and a formula for erf they take almost twice as long: a division, and two polynomials one after the other.
+// and a formula for erf they take 1.6 times as long: a division, and two polynomials one after the other.
 #include "kernels/gelu.h"
 
 #include <cmath>

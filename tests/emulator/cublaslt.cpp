@@ -45,13 +45,6 @@ namespace {
 using MatrixLayout = cublasLtMatrixLayoutDescription;
 using Operation = cublasLtMatmulDescription;
 
-constexpr bool sanitized_threads =
-#ifdef __SANITIZE_THREAD__
-    true;  // it does not know OpenMP's barriers
-#else
-    false;
-#endif
-
 // What cublasLtMatmulAlgo_t holds.
 struct Algorithm {
     std::uint64_t magic, problem;  // a number of the problem it was found for
@@ -173,7 +166,7 @@ std::vector<float> packed(const void* matrix, cudaDataType type, std::int64_t co
                           std::int64_t along, std::int64_t across, std::int64_t width) {
     const std::int64_t panels = (count + width - 1) / width;
     std::vector<float> values(static_cast<std::size_t>(panels * k * width));
-#pragma omp parallel for if (!sanitized_threads && count * k > 65536)
+#pragma omp parallel for if (count * k > 65536)
     for (std::int64_t panel = 0; panel < panels; ++panel)
         for (std::int64_t l = 0; l < k; ++l) {
             float* to = values.data() + (panel * k + l) * width;
@@ -259,7 +252,7 @@ void multiply(const Call& call) {
     const std::vector<float> b =
         packed(call.b, p.b.type, n, k, plain_b ? 1 : p.b.ld, plain_b ? p.b.ld : 1, panel_columns);
     const std::uint32_t first_part = call.algorithm.in_place ? calls++ % call.algorithm.parts : 0;
-#pragma omp parallel for if (!sanitized_threads && m * n * k > 262144)
+#pragma omp parallel for if (m * n * k > 262144)
     for (std::int64_t column = 0; column < n; column += panel_columns)
         multiply_columns(call, a.data(), b.data(), column, first_part);
 }

@@ -1,5 +1,5 @@
 // A stack of its own and a place to go on from: what a thread of the card is to the host. The sanitizers are
-// told of every switch. This and scheduler.cpp are compiled without the thread sanitizer: to it, the threads
+// told of every switch. The emulator is compiled without the thread sanitizer: to it, the threads
 // of a block shall be threads that know of each other only what their barriers say.
 #pragma once
 
