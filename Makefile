@@ -335,7 +335,7 @@ REPLAY := $(BUILD)/replay
 FUZZ := $(BUILD)/fuzz
 FUZZ_SOURCES := tests/fuzz/entry.cpp \
     $(foreach file,atomic_file file_lock mapped_file one_line pickle pickle_text pth pth_container pth_tensor safetensors scalar_type tensor_file text_file zip_archive,runtime/$(file).cpp) \
-    $(foreach file,crop edit_mask image_file loader pack packed record_file sample_order sheet tokens,data/$(file).cpp) \
+    $(foreach file,crop edit_mask image_file jpeg_segments loader pack packed record_file sample_order sheet tokens,data/$(file).cpp) \
     $(foreach file,fractal/config nat/config nat/number_lists nat/strategy nat/tokenizer_config,models/$(file).cpp)
 FUZZ_FLAGS := -std=c++20 -O1 -g1 -Wall -Wextra -Werror -Wno-unknown-pragmas -I. $(BUNDLE_FLAGS) -fno-omit-frame-pointer \
               -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all

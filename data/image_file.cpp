@@ -11,9 +11,9 @@
 #include <iterator>
 #include <memory>
 #include <new>
-#include <numeric>
 #include <span>
 
+#include "data/jpeg_segments.h"
 #include "runtime/atomic_file.h"
 #include "runtime/error.h"
 
@@ -41,6 +41,11 @@ static unsigned char* compress_for_png(unsigned char* bytes, int size, int* comp
     return compressed;
 }
 
+// A damaged JPEG may leave samples or tables unset that the decoder then reads: as zeros, not as what lay in
+// memory before.
+#define STBI_MALLOC(size) std::calloc(1, size)
+#define STBI_REALLOC(block, size) std::realloc(block, size)
+#define STBI_FREE(block) std::free(block)
 #define STB_IMAGE_IMPLEMENTATION
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
@@ -95,73 +100,6 @@ std::vector<std::uint8_t> read_image_bytes(const std::string& name) {
     return bytes;
 }
 
-// The decoder's tables hold 256 codes, and it does not look whether a file has more. A segment: tables of one
-// byte, the number of codes of each length from 1 to 16, and a byte for each code; ITU-T T.81, B.2.4.2.
-void check_huffman_tables(Bytes segment, const std::string& name) {
-    constexpr std::size_t start = 17, maximum_codes = 256;
-    while (!segment.empty()) {
-        if (segment.size() < start) fail("{}: damaged JPEG: a Huffman table is cut off", name);
-        const std::size_t codes = std::accumulate(&segment[1], &segment[1] + start - 1, std::size_t{0});
-        if (codes > std::min(maximum_codes, segment.size() - start))
-            fail("{}: damaged JPEG: a Huffman table of {} codes, expected at most {}", name, codes,
-                 std::min(maximum_codes, segment.size() - start));
-        segment = segment.subspan(start + codes);
-    }
-}
-
-// Four channels are CMYK or YCCK, each stored inverted, as far as a segment of Adobe's says so (its last byte
-// is 0 or 2); without one the decoder would take the first three for YCbCr, and programs differ in what they
-// make of such a file.
-class FourChannels {
-  public:
-    void see(std::uint8_t marker, Bytes segment) {
-        constexpr std::uint8_t baseline = 0xC0, progressive = 0xC2, adobe = 0xEE;
-        if (marker >= baseline && marker <= progressive && segment.size() >= 6) four_ = segment[5] == 4;
-        if (marker == adobe && segment.size() >= 12 && std::memcmp(segment.data(), "Adobe", 5) == 0)
-            said_ = segment[11] == 0 || segment[11] == 2;
-    }
-    void check(const std::string& name) const {
-        if (four_ && !said_)
-            fail(
-                "{}: a JPEG of four channels that does not say which colours they are, expected one marked "
-                "as CMYK or YCCK by Adobe's segment",
-                name);
-    }
-
-  private:
-    bool four_ = false, said_ = false;
-};
-
-// Goes from marker to marker up to the end-of-image marker, since what the decoder makes of a file without
-// one differs from file to file. Markers: ITU-T T.81, B.1.1.
-void check_jpeg_segments(Bytes bytes, const std::string& name) {
-    std::size_t position = jpeg_magic.size() - 1;
-    FourChannels four_channels;
-    while (position + 1 < bytes.size()) {
-        const std::uint8_t marker = bytes[position + 1];
-        // Outside a segment everything up to the next marker is passed over: compressed samples, in which
-        // 0xFF is followed by 0 or a restart marker, and fill bytes.
-        const bool is_marker = bytes[position] == 0xFF && marker != 0x00 && marker != 0xFF;
-        const bool is_restart = marker >= 0xD0 && marker <= 0xD7;
-        if (!is_marker || is_restart) {
-            ++position;
-            continue;
-        }
-        constexpr std::uint8_t end_of_image = 0xD9, huffman_tables = 0xC4;
-        if (marker == end_of_image) return four_channels.check(name);
-        if (position + 3 >= bytes.size()) break;
-        const auto length = static_cast<std::size_t>(bytes[position + 2] << 8 | bytes[position + 3]);
-        position += 2;
-        if (length >= 2 && length <= bytes.size() - position) {
-            const Bytes segment = bytes.subspan(position + 2, length - 2);
-            if (marker == huffman_tables) check_huffman_tables(segment, name);
-            four_channels.see(marker, segment);
-        }
-        position += length;
-    }
-    fail("{}: truncated JPEG", name);
-}
-
 void check_sides(std::uint32_t width, std::uint32_t height, const std::string& name) {
     if (width > maximum_image_side || height > maximum_image_side ||
         std::int64_t{width} * height > maximum_image_pixels)
@@ -193,6 +131,21 @@ void check_png_chunks(Bytes bytes, const std::string& name) {
     }
 }
 
+// The decoder does not look whether a pixel's colour is in the palette: one beyond its end is black, instead
+// of what lay in memory. Follows check_png_chunks; leaves the chunk's checksum wrong.
+void fill_palette(std::vector<std::uint8_t>& png) {
+    constexpr std::size_t whole = 256 * 3;
+    std::size_t position = png_magic.size(), length = big_endian_u32(&png[position]);
+    while (std::memcmp(&png[position + 4], "PLTE", 4) != 0) {
+        if (std::memcmp(&png[position + 4], "IEND", 4) == 0) return;
+        position += length + 12;
+        length = big_endian_u32(&png[position]);
+    }
+    if (length >= whole || length % 3 != 0) return;
+    png.insert(png.begin() + static_cast<std::ptrdiff_t>(position + 8 + length), whole - length, 0);
+    png[position + 2] = whole >> 8, png[position + 3] = whole & 0xFF;
+}
+
 void append_bytes(void* destination, void* bytes, int size) {
     const auto* first = static_cast<const std::uint8_t*>(bytes);
     auto& file = *static_cast<std::vector<std::uint8_t>*>(destination);
@@ -203,18 +156,20 @@ void append_bytes(void* destination, void* bytes, int size) {
 
 Image read_image(const std::filesystem::path& path, int channels) {
     const std::string name = path.string();
-    const std::vector<std::uint8_t> bytes = read_image_bytes(name);
-    const int length = static_cast<int>(bytes.size());
+    std::vector<std::uint8_t> bytes = read_image_bytes(name);
     const bool is_png = starts_with(bytes, png_magic);
     // The decoder has a limit of its own for PNGs, and says nothing about the sides when it is met.
     if (is_png && bytes.size() >= 24)
         check_sides(big_endian_u32(&bytes[16]), big_endian_u32(&bytes[20]), name);
     // Before the decoder sees any of it: to tell the sides of a JPEG it reads the Huffman tables in front of
     // them.
-    if (is_png)
+    if (is_png) {
         check_png_chunks(bytes, name);
-    else
+        fill_palette(bytes);
+    } else {
         check_jpeg_segments(bytes, name);
+    }
+    const int length = static_cast<int>(bytes.size());
     Image image;
     image.channels = channels;
     int channels_in_file = 0;

@@ -221,6 +221,63 @@ TEST_CASE("image file: a JPEG with Huffman tables that are too long is refused b
           ": damaged JPEG: a Huffman table is cut off");
 }
 
+TEST_CASE(
+    "image file: a JPEG with 256 short codes in a Huffman table, which the decoder mistakes, is refused") {
+    const Files files;
+    const std::string whole = jpeg_file(gradient(9, 7, 3));
+    const std::size_t tables = whole.find("\xFF\xC4");
+    const auto with_codes = [&](char of_8_bits, char of_9_bits, char of_10_bits) {
+        const std::string counts =
+            std::string(7, '\0') + of_8_bits + of_9_bits + of_10_bits + std::string(6, '\0');
+        const std::string table = std::string("\xFF\xC4\x01\x13\x03", 5) + counts + std::string(256, 'x');
+        return files.refusal(whole.substr(0, tables) + table + whole.substr(tables));
+    };
+    CHECK(with_codes('\xFE', '\x02', '\0') ==
+          ": unsupported JPEG: a Huffman table of 256 codes of at most 9 bits, expected fewer");
+    CHECK(with_codes('\xFE', '\x01', '\x01') == "");
+}
+
+TEST_CASE("image file: a JPEG whose scan or frame names a table that the file does not define is refused") {
+    const Files files;
+    const std::string whole = jpeg_file(gradient(9, 7, 3));
+    REQUIRE(files.refusal(whole) == "");
+    const auto changed = [&](const std::string& segment, std::size_t place, char value) {
+        std::string file = whole;
+        const std::size_t start = file.find(segment);
+        REQUIRE(start != std::string::npos);
+        file[start + place] = value;
+        return files.refusal(file);
+    };
+    // Behind marker and length: the number of components, and for each its name and its tables.
+    const std::string scan("\xFF\xDA\0\x0C\x03", 5),
+        no_huffman_table = ": damaged JPEG: a scan by a Huffman table that the file does not define";
+    CHECK(changed(scan, 6, 0x20) == no_huffman_table);
+    CHECK(changed(scan, 8, 0x12) == no_huffman_table);
+    CHECK(changed(scan, 3, 0x0A) == ": damaged JPEG: a scan's header is cut off");
+    // Precision, height, width, the number of components, and for each its name, sampling and table.
+    CHECK(changed("\xFF\xC0", 4 + 6 + 2, 3) ==
+          ": damaged JPEG: a component with a quantisation table that the file does not define");
+    // A progressive scan of first bits of the first coefficient needs no table of others.
+    std::ifstream corpus("tests/fuzz/corpus/image/jpeg-progressive", std::ios::binary);
+    std::string progressive{std::istreambuf_iterator<char>(corpus), {}};
+    REQUIRE(files.refusal(progressive) == "");
+    const std::size_t first = progressive.find("\xFF\xDA");
+    const std::size_t components = static_cast<std::size_t>(progressive[first + 4]);
+    REQUIRE(progressive[first + 5 + 2 * components] == 0);
+    progressive[first + 6] = static_cast<char>(progressive[first + 6] | 3);
+    CHECK(files.refusal(progressive) == "");
+    progressive[first + 6] = static_cast<char>(progressive[first + 6] | 0x30);
+    CHECK(files.refusal(progressive) == no_huffman_table);
+}
+
+TEST_CASE("image file: a colour beyond the palette is black") {
+    const Files files;
+    const Samples expected{1, 2, 3, 0, 0, 0, 4, 5, 6, 0, 0, 0};
+    for (int attempt = 0; attempt < 2; ++attempt)
+        CHECK(files.read(png_file(4, 1, 8, palette, {bytes_of({0, 2, 1, 255})}, bytes_of({1, 2, 3, 4, 5, 6})),
+                         3) == expected);
+}
+
 TEST_CASE("image file: a PNG with any bit flipped is refused") {
     const Files files;
     const std::vector<std::uint8_t> encoded = encode_png(gradient(9, 7, 3));
@@ -265,7 +322,8 @@ TEST_CASE("image file: too large is told from the header alone") {
         CHECK(refused(0xFFFFFFFF, 1, 8, type));
         CHECK(files.refusal(png_header(16'384, 16'384, 8, type)) == ": truncated PNG");
         CHECK(files.refusal(png_header(20'000, 1, 8, type)) == ": truncated PNG");
-        CHECK(files.refusal(png_header(0, 4, 8, type) + png_chunk("IEND", "")).starts_with(": damaged or unsupported"));
+        CHECK(files.refusal(png_header(0, 4, 8, type) + png_chunk("IEND", ""))
+                  .starts_with(": damaged or unsupported"));
     }
 
     std::string jpeg = jpeg_file(gradient(9, 7, 3));

@@ -211,8 +211,8 @@ TEST_CASE("pickle: what is no pickle is refused") {
                                      raw("\x97."),
                                      raw("N\x98."),
                                      raw("\x95\xff\xff\xff\xff\xff\xff\xff\xffN."),
-                                     raw("\xff."),
-                                     raw("\x00."),
+                                     raw("N\xff."),
+                                     raw("N\x00."),
                                      raw("Npx\n.")}) {
         CAPTURE(bytes);
         CHECK_FALSE(runs(bytes));

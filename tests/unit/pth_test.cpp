@@ -410,6 +410,9 @@ TEST_CASE("pth: the older form without zip, in every protocol") {
           (folder / "a.pth").string() + ": torch's format 1002, expected 1001");
     CHECK(changed(dictionary({{"protocol_version", integer(1001)}, {"little_endian", "\x88"}}), integer(1))
               .find("its third pickle is no dictionary") != std::string::npos);
+    CHECK(changed(text("little_endian") + "\x88", text("little_endian") + "\x89").find("big-endian") !=
+          std::string::npos);
+    CHECK(changed("\x8a\x0a\x6c\xfc", "\x8a\x0a\x6d\xfc").find("not a torch file") != std::string::npos);
     // A storage that is a part of another.
     const std::string part = tuple({text("storage"), global("torch", "FloatStorage"), text("0"), text("cpu"),
                                     integer(6), tuple({text("1"), integer(2), integer(3)})}) +
