@@ -2,10 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <cstring>
 #include <fstream>
 #include <random>
 
 #include "runtime/error.h"
+#include "tests/fuzz/mended_records.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace {
@@ -86,6 +88,37 @@ TEST_CASE("packed: cut off or flipped anywhere, the file is refused by name") {
         CHECK(refusal(broken).find("broken.bin") != std::string::npos);
     }
     CHECK(refusal(folder / "none.bin").find("none.bin") != std::string::npos);
+}
+
+TEST_CASE("packed: what a header says wrong is named, though its checksum holds") {
+    const TemporaryFolder folder;
+    const auto path = folder / "pictures.bin", other = folder / "other.bin";
+    write_pictures(path, 7, 4, 3);
+    const std::string bytes = read_bytes(path);
+    const std::vector<std::uint8_t> whole(bytes.begin(), bytes.end());
+    const auto message = [&](std::size_t place, std::uint32_t value) {
+        std::vector<std::uint8_t> changed = whole;
+        std::memcpy(&changed[place], &value, sizeof value);
+        changed = mended_records(changed);
+        write_bytes(other, {changed.begin(), changed.end()});
+        const std::string text = refusal(other);
+        return text.substr(std::min(text.size(), other.string().size() + 2));
+    };
+    CHECK(message(8, 1) == "");
+    CHECK(message(0, 0) == "not a packed image file: it does not start with \"fractpak\"");
+    CHECK(message(8, 2) == "version 2, expected 1");
+    CHECK(message(12, 65) == "the header is damaged: its length is given as 65 bytes");
+    CHECK(message(16, 0) == "images of size 0, expected 1 to 4096");
+    CHECK(message(20, 2) == "2 channels, expected 1 or 3");
+    CHECK(message(24, 0) == "0 images, expected 1 to 2147483647");
+    CHECK(message(24, 0x80000000) == "2147483648 images, expected 1 to 2147483647");
+    CHECK(message(28, 100) == "the header ends within class name 3");
+    CHECK(message(32, 1000) == "the header ends within class name 0");
+    CHECK(message(39, 1000) == "the header ends within class name 1");
+    write_bytes(other, bytes.substr(0, 63));
+    CHECK(refusal(other) == other.string() + ": not a packed image file: only 63 bytes long");
+    CHECK(refusal(folder.path()) == folder.path().string() + ": not a file");
+    CHECK(refusal(folder / "none.bin").find("none.bin: cannot be opened: No such file") != std::string::npos);
 }
 
 TEST_CASE("packed: nothing stands at the destination before commit") {
