@@ -32,6 +32,8 @@ TEST_CASE("nat config: JSON there and back, and what is refused") {
     CHECK(refusal(with("")).empty());
     CHECK(refusal(with(R"(, "depth": 5)")).find("depth is 5, expected an even number") != std::string::npos);
     CHECK(refusal(with(R"(, "num_heads": 5)")).find("does not divide the width 32") != std::string::npos);
+    CHECK(refusal(with(R"(, "embed_dim": 1028)")).find("heads of size 257, expected at most 256") !=
+          std::string::npos);
     CHECK(refusal(with(R"(, "patch_size": 3)")).find("does not divide img_size 16") != std::string::npos);
     CHECK(refusal(with(R"(, "dept": 4)")).find("the key dept is not known") != std::string::npos);
     CHECK(refusal(with(R"(, "skip": 1.5)")).find("model.json: skip is 1.5") != std::string::npos);
