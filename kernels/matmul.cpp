@@ -3,6 +3,9 @@
 // activation find the tile in that thread's cache; few rows are left to sgemm's own threads. Traded away:
 // packing the weights once for all tiles. Beside conv2d.cpp the only file that knows oneDNN; it needs nothing
 // newer than version 2.6.
+//
+// No result depends on how many threads there are: sgemm's sums do where they are long, since it cuts them by
+// the number of rows and threads. They are cut here, alike for all.
 #include "kernels/matmul.h"
 
 #include <dnnl.h>
@@ -17,28 +20,48 @@
 namespace cpu {
 namespace {
 
-constexpr std::int64_t tile_rows = 512;   // at most
-constexpr std::int64_t row_granule = 16;  // tiles are a multiple of this, but for the last
+constexpr std::int64_t longest_sum = 768;  // that sgemm computes in one piece for any number of rows
 
-void sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, std::int64_t K, const float* A,
-           std::int64_t lda, const float* B, std::int64_t ldb, float beta, float* C, std::int64_t ldc) {
+void plain_sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, std::int64_t K,
+                 const float* A, std::int64_t lda, const float* B, std::int64_t ldb, float beta, float* C,
+                 std::int64_t ldc) {
     if (dnnl_sgemm(transpose_a, transpose_b, M, N, K, 1.0f, A, lda, B, ldb, beta, C, ldc) != dnnl_success)
         throw std::runtime_error("dnnl_sgemm refused its arguments");
 }
 
-// Calls body(first row, number of rows) for tiles, in parallel if there are at least two. Tiles are of one
-// size and even in number: a small last one, or an odd one, would leave half of the threads waiting.
+// C = A B + beta C, with the sums over K in pieces of one size.
+void sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, std::int64_t K, const float* A,
+           std::int64_t lda, const float* B, std::int64_t ldb, float beta, float* C, std::int64_t ldc) {
+    const std::int64_t pieces = (K + longest_sum - 1) / longest_sum, size = (K + pieces - 1) / pieces;
+    for (std::int64_t k = 0; k < K; k += size)
+        plain_sgemm(transpose_a, transpose_b, M, N, std::min(size, K - k),
+                    A + k * (transpose_a == 'N' ? 1 : lda), lda, B + k * (transpose_b == 'N' ? ldb : 1), ldb,
+                    k > 0 ? 1.0f : beta, C, ldc);
+}
+
+constexpr std::int64_t tile_rows = 512;        // at most
+constexpr std::int64_t bare_tile_rows = 1024;  // at most, of W transposed and no bias: W is packed less often
+constexpr std::int64_t least_tile_rows = 128;
+constexpr std::int64_t row_granule = 16;  // sgemm's sums are others for fewer rows
+
+// Calls body(first row, number of rows) for tiles of one size, as many as threads or a multiple: a small last
+// one, or one more than threads, would leave the others waiting.
 template <class Body>
-void for_row_tiles(std::int64_t rows, Body body) {
+void for_row_tiles(std::int64_t rows, std::int64_t most, Body body) {
     if (rows < 2 * tile_rows) {
         body(std::int64_t{0}, rows);
         return;
     }
-    const std::int64_t tiles = (rows + 2 * tile_rows - 1) / (2 * tile_rows) * 2;
-    const std::int64_t size = ((rows + tiles - 1) / tiles + row_granule - 1) / row_granule * row_granule;
+    const std::int64_t at_once = omp_get_max_threads() * most,
+                       tiles = (rows + at_once - 1) / at_once * omp_get_max_threads(),
+                       even = ((rows + tiles - 1) / tiles + row_granule - 1) / row_granule * row_granule,
+                       size = std::max(even, least_tile_rows);
 #pragma omp parallel for schedule(static)
-    for (std::int64_t tile = 0; tile < tiles; ++tile)
-        if (tile * size < rows) body(tile * size, std::min(size, rows - tile * size));
+    for (std::int64_t tile = 0; tile < tiles; ++tile) {
+        const std::int64_t left = rows - tile * size;
+        // Too few for a tile of their own went to the one before.
+        if (left >= row_granule) body(tile * size, left < size + row_granule ? left : size);
+    }
 }
 
 void add_bias(float* y, std::int64_t y_stride, const float* bias, std::int64_t rows, std::int64_t N) {
@@ -49,9 +72,21 @@ void add_bias(float* y, std::int64_t y_stride, const float* bias, std::int64_t r
     }
 }
 
+// dx [K] = dy [N] W + beta dx, beta 0 or 1: sgemm would share out the sum over N among its threads.
+void backward_input_row(float* dx, const float* dy, const float* weight, std::int64_t N, std::int64_t K,
+                        float beta) {
+    if (beta == 0) std::fill_n(dx, K, 0.0f);
+    for (std::int64_t n = 0; n < N; ++n) {
+        const float* row = weight + n * K;
+#pragma omp simd
+        for (std::int64_t k = 0; k < K; ++k) dx[k] += dy[n] * row[k];
+    }
+}
+
 void backward_input(float* dx, std::int64_t dx_stride, const float* dy, std::int64_t dy_stride,
                     const float* weight, std::int64_t rows, std::int64_t N, std::int64_t K, float beta) {
-    for_row_tiles(rows, [=](std::int64_t first, std::int64_t count) {
+    if (rows == 1) return backward_input_row(dx, dy, weight, N, K, beta);
+    for_row_tiles(rows, tile_rows, [=](std::int64_t first, std::int64_t count) {
         sgemm('N', 'N', count, K, N, dy + first * dy_stride, dy_stride, weight, K, beta,
               dx + first * dx_stride, dx_stride);
     });
@@ -95,7 +130,8 @@ void add_narrow_product(float* d_weight, float* buffer, const float* dy, std::in
 void linear_forward(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
                     const float* weight, const float* bias, std::int64_t rows, std::int64_t N,
                     std::int64_t K) {
-    for_row_tiles(rows, [=](std::int64_t first, std::int64_t count) {
+    const std::int64_t most = bias == nullptr ? bare_tile_rows : tile_rows;
+    for_row_tiles(rows, most, [=](std::int64_t first, std::int64_t count) {
         float* out = y + first * y_stride;
         sgemm('N', 'T', count, N, K, x + first * x_stride, x_stride, weight, K, 0.0f, out, y_stride);
         if (bias != nullptr) add_bias(out, y_stride, bias, count, N);
@@ -104,7 +140,7 @@ void linear_forward(float* y, std::int64_t y_stride, const float* x, std::int64_
 
 void linear_gelu_forward(float* activated, float* y, const float* x, const float* weight, const float* bias,
                          std::int64_t rows, std::int64_t N, std::int64_t K) {
-    for_row_tiles(rows, [=](std::int64_t first, std::int64_t count) {
+    for_row_tiles(rows, tile_rows, [=](std::int64_t first, std::int64_t count) {
         float* out = y + first * N;
         sgemm('N', 'T', count, N, K, x + first * K, K, weight, K, 0.0f, out, N);
         add_bias(out, N, bias, count, N);
@@ -145,7 +181,7 @@ std::int64_t linear_backward_weight_workspace(std::int64_t N) {
 }
 
 void matmul(float* C, const float* A, const float* B, std::int64_t M, std::int64_t N, std::int64_t K) {
-    sgemm('N', 'N', M, N, K, A, K, B, N, 0.0f, C, N);
+    plain_sgemm('N', 'N', M, N, K, A, K, B, N, 0.0f, C, N);
 }
 
 }  // namespace cpu

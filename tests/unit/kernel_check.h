@@ -194,7 +194,7 @@ bool same_for_any_threads(Compute compute) {
     omp_set_num_threads(1);
     const std::vector<float> reference = compute();
     bool same = true;
-    for (const int threads : {2, 3}) {
+    for (const int threads : {2, 3, 8}) {
         omp_set_num_threads(threads);
         same = same && same_bits(compute(), reference);
     }
