@@ -21,9 +21,10 @@ constexpr bool starts_frame(std::uint8_t marker) {
 }
 }  // namespace marker
 
-// Which tables a file has defined so far, by class (high bits: DC 0, AC 1) and number (low bits). The decoder
-// does not look whether those that a scan names are there.
-class Tables {
+// What a file has defined so far: Huffman tables by class (high bits: DC 0, AC 1) and number (low bits),
+// quantisation tables by number, components by name. The decoder does not look whether those that a scan
+// needs are there.
+class Definitions {
   public:
     // A segment: tables of one byte, the number of codes of each length from 1 to 16, and a byte for each
     // code; B.2.4.2.
@@ -54,22 +55,26 @@ class Tables {
         }
     }
 
-    // Of a frame: the precision, the sides, the number of components and for each three bytes, the last the
-    // number of its quantisation table; B.2.2.
+    // Of a frame: the precision, the sides, the number of components and for each its name, its sampling and
+    // the number of its quantisation table; B.2.2.
     void start_frame(std::uint8_t marker, Bytes segment) {
         progressive_ = marker == marker::progressive;
-        for (std::size_t i = 8; i < segment.size(); i += 3) quantised_by_[segment[i] & 15] = true;
+        for (std::size_t i = 8; i < segment.size(); i += 3) {
+            components_[segment[i - 2]] = true;
+            quantised_by_[segment[i] & 15] = true;
+        }
     }
 
-    // Of a scan: the number of components, for each two bytes, the last the numbers of its DC (high bits) and
-    // AC tables, the first and last coefficient, and the bit that an earlier scan ended at; B.2.3.
-    void start_scan(Bytes segment, const std::string& name) const {
+    // Of a scan: the number of components, for each its name and the numbers of its DC (high bits) and AC
+    // tables, the first and last coefficient, and the bit that an earlier scan ended at; B.2.3.
+    void start_scan(Bytes segment, const std::string& name) {
         const std::size_t components = segment.empty() ? 0 : segment[0];
         if (segment.size() != 4 + 2 * components) fail("{}: damaged JPEG: a scan's header is cut off", name);
         const std::uint8_t first = segment[1 + 2 * components], earlier = segment[3 + 2 * components] >> 4;
         const bool needs_dc = !progressive_ || (first == 0 && earlier == 0),
                    needs_ac = !progressive_ || first > 0;
         for (std::size_t i = 0; i < components; ++i) {
+            scanned_[segment[1 + 2 * i]] = true;
             const std::uint8_t dc = segment[2 + 2 * i] >> 4, ac = segment[2 + 2 * i] & 15;
             if ((needs_dc && !huffman_[dc]) || (needs_ac && !huffman_[0x10 | ac]))
                 fail("{}: damaged JPEG: a scan by a Huffman table that the file does not define", name);
@@ -78,6 +83,8 @@ class Tables {
 
     // Of the whole file: a quantisation table may come after the first scans.
     void finish(const std::string& name) const {
+        if ((components_ & ~scanned_).any())
+            fail("{}: damaged JPEG: a component of which the file holds no scan", name);
         if ((quantised_by_ & ~quantisation_).any())
             fail("{}: damaged JPEG: a component with a quantisation table that the file does not define",
                  name);
@@ -85,7 +92,7 @@ class Tables {
 
   private:
     bool progressive_ = false;
-    std::bitset<256> huffman_;
+    std::bitset<256> huffman_, components_, scanned_;
     std::bitset<16> quantisation_, quantised_by_;
 };
 
@@ -115,7 +122,7 @@ class FourChannels {
 
 void check_jpeg_segments(Bytes bytes, const std::string& name) {
     std::size_t position = 2;  // behind the marker of the image's start
-    Tables tables;
+    Definitions definitions;
     FourChannels four_channels;
     while (position + 1 < bytes.size()) {
         const std::uint8_t marker = bytes[position + 1];
@@ -128,7 +135,7 @@ void check_jpeg_segments(Bytes bytes, const std::string& name) {
         }
         // What the decoder makes of a file without an end differs from file to file.
         if (marker == marker::end_of_image) {
-            tables.finish(name);
+            definitions.finish(name);
             return four_channels.check(name);
         }
         if (position + 3 >= bytes.size()) break;
@@ -136,10 +143,10 @@ void check_jpeg_segments(Bytes bytes, const std::string& name) {
         position += 2;
         if (length >= 2 && length <= bytes.size() - position) {
             const Bytes segment = bytes.subspan(position + 2, length - 2);
-            if (marker == marker::huffman_tables) tables.define_huffman(segment, name);
-            if (marker == marker::quantisation_tables) tables.define_quantisation(segment);
-            if (marker::starts_frame(marker)) tables.start_frame(marker, segment);
-            if (marker == marker::start_of_scan) tables.start_scan(segment, name);
+            if (marker == marker::huffman_tables) definitions.define_huffman(segment, name);
+            if (marker == marker::quantisation_tables) definitions.define_quantisation(segment);
+            if (marker::starts_frame(marker)) definitions.start_frame(marker, segment);
+            if (marker == marker::start_of_scan) definitions.start_scan(segment, name);
             four_channels.see(marker, segment);
         }
         position += length;

@@ -7,6 +7,6 @@
 
 // Goes over the segments of a JPEG file, `bytes` from its first one, and refuses what the decoder
 // (stb_image) would not notice or takes for something else: tables too large for it, scans by tables that the
-// file does not define, four channels of unknown colours, an end that is missing. `name` stands in the
-// message. Throws Error. Source: ITU-T T.81, annex B.
+// file does not define, components without a scan, four channels of unknown colours, an end that is missing.
+// `name` stands in the message. Throws Error. Source: ITU-T T.81, annex B.
 void check_jpeg_segments(std::span<const std::uint8_t> bytes, const std::string& name);

@@ -257,6 +257,7 @@ TEST_CASE("image file: a JPEG whose scan or frame names a table that the file do
     // Precision, height, width, the number of components, and for each its name, sampling and table.
     CHECK(changed("\xFF\xC0", 4 + 6 + 2, 3) ==
           ": damaged JPEG: a component with a quantisation table that the file does not define");
+    CHECK(changed("\xFF\xC0", 4 + 6, 9) == ": damaged JPEG: a component of which the file holds no scan");
     // A progressive scan of first bits of the first coefficient needs no table of others.
     std::ifstream corpus("tests/fuzz/corpus/image/jpeg-progressive", std::ios::binary);
     std::string progressive{std::istreambuf_iterator<char>(corpus), {}};
