@@ -16,9 +16,9 @@ constexpr std::int64_t maximum_image_pixels = std::int64_t{1} << 28;  // 1 GiB o
 
 // Reads a JPEG or PNG file, told by its first bytes and not by its name, as 1 (grey), 2 (grey and alpha, 255
 // where the file has none) or 3 (RGB) channels. Otherwise alpha is dropped; 16-bit samples keep their upper
-// byte, CMYK becomes RGB, and a photograph that is marked as turned (EXIF) is taken as it lies in the file.
-// Throws Error with the path and the reason: not an image, too large, truncated, four channels
-// of colours unknown, or a PNG chunk that differs from its checksum.
+// byte, CMYK becomes RGB, a colour beyond a PNG's palette is black, and a photograph that is marked as turned
+// (EXIF) is taken as it lies in the file. Throws Error with the path and the reason: not an image, too large,
+// truncated, what check_jpeg_segments refuses, or a PNG chunk that differs from its checksum.
 Image read_image(const std::filesystem::path& path, int channels);
 
 // The image as models take it, [channels, height, width].

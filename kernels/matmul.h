@@ -17,6 +17,8 @@
 
 namespace cpu {
 
+// No result of a linear layer depends on the number of threads.
+//
 // `bias` may be null.
 void linear_forward(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
                     const float* weight, const float* bias, std::int64_t rows, std::int64_t N,

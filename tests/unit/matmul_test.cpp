@@ -235,7 +235,7 @@ DEVICE_TEST("linear: the same operands give the same bits") {
 }
 
 TEST_CASE("linear: results do not depend on the number of threads") {
-    // One row, few, many and one too many for even tiles; few weights; sums that the library would cut.
+    // One row, few, many and one too many for even tiles; sums that the library would cut.
     for (const Shape& shape : std::vector<Shape>{{1, 256, 768},
                                                  {1, 768, 40},
                                                  {3, 40, 2816},
