@@ -14,9 +14,11 @@ struct Shape {
     std::int64_t rows, N, K;
 };
 
-// From 1,024 rows on, the products are cut into tiles.
-const std::vector<Shape> shapes = {{1, 1, 1},      {3, 5, 7},     {2, 256, 64},   {17, 33, 20},  {63, 130, 5},
-                                   {1023, 12, 17}, {1024, 9, 11}, {1100, 17, 13}, {2051, 40, 24}};
+// From 1,024 rows on, the products are cut into tiles; from 128 on, weights of whole 16 x 16 blocks are
+// turned.
+const std::vector<Shape> shapes = {{1, 1, 1},      {3, 5, 7},      {2, 256, 64},    {17, 33, 20},
+                                   {63, 130, 5},   {1023, 12, 17}, {1024, 9, 11},   {1100, 17, 13},
+                                   {2051, 40, 24}, {128, 48, 32},  {128, 128, 512}, {1100, 64, 48}};
 
 // [rows, width] with rows `stride` apart; what lies between them is NaN, so that reading it shows.
 std::vector<float> strided(std::int64_t rows, std::int64_t width, std::int64_t stride, unsigned seed) {
