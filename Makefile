@@ -204,8 +204,10 @@ train: build $(TRAINING_FILE) $(VALIDATION_FILE) ## train a model: on fractals d
 	$(LAUNCHER) $(BUILD)/train fractal --preset $(PRESET) --data $(TRAINING_FILE) \
 	    $(if $(VALIDATION_FILE),--validation $(VALIDATION_FILE)) --out runs/$(NAME) $(RECIPE) $(ARGS)
 
+# The sheets that the recipe above draws while training; ARGS wants another.
+SHEET = $(if $(filter fractals,$(NAME)),--cfg 2 --temperature 1.1 --count 30)
 sample: build ## draw a sheet of samples from runs/NAME
-	$(BUILD)/sample fractal --checkpoint runs/$(NAME)/last.safetensors --out runs/$(NAME)/sheet.png $(ARGS)
+	$(BUILD)/sample fractal --checkpoint runs/$(NAME)/last.safetensors --out runs/$(NAME)/sheet.png $(or $(ARGS),$(SHEET))
 
 RUN ?= runs/$(NAME)
 plot: build ## draw the curves of runs/NAME, or of RUN='FOLDER FOLDER ...' over each other
