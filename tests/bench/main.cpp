@@ -1,10 +1,11 @@
 // build/bench: what this machine could do, and what each kernel, a training step and sampling make of it.
 //
-// Every figure is the best of several: the least disturbed run. Shares are of two ceilings measured in the
-// same run, the rate of a large product of two matrices and the memory's bandwidth (measure.h). A kernel's
-// bytes are those its header states; where its operands fit the caches, as a chunk's do on purpose on the
-// CPU, it may move them faster than the memory could. Which shapes: shapes.h; how the operations of the
-// training step and of sampling are counted: model.cpp and, for the NAT pipeline, nat.cpp.
+// Every figure is the best of several: the least disturbed run (of jobs the mean share as well). Shares are
+// of two ceilings measured in the same run, the rate of a large product of two matrices and the memory's
+// bandwidth (measure.h). A kernel's bytes are those its header states; where its operands fit the caches, as
+// a chunk's do on purpose on the CPU, it may move them faster than the memory could. Which shapes: shapes.h;
+// how the operations of the training step and of sampling are counted: model.cpp and, for the NAT pipeline,
+// nat.cpp.
 //
 // What runs on the emulated card (tests/emulator) is right or wrong, never fast or slow: --smoke is for
 // there.

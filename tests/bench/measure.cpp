@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <numeric>
 #include <vector>
 
 #include "kernels/matmul.h"
@@ -28,11 +29,17 @@ double seconds_of(const std::function<void()>& call, std::int64_t times) {
            static_cast<double>(times);
 }
 
-Timing sampled(int repeats, std::int64_t times, const std::function<void()>& call) {
+Timing sampled(
+    int repeats, std::int64_t times, const std::function<void()>& call,
+    const std::function<void()>& between = [] {}) {
     std::vector<double> samples;
-    for (int i = 0; i < repeats; ++i) samples.push_back(seconds_of(call, times));
+    for (int i = 0; i < repeats; ++i) {
+        samples.push_back(seconds_of(call, times));
+        between();
+    }
     std::ranges::sort(samples);
-    return {samples.front(), samples[samples.size() / 2]};
+    return {samples.front(), samples[samples.size() / 2],
+            std::accumulate(samples.begin(), samples.end(), 0.0) / repeats};
 }
 
 std::int64_t calls_for(double seconds) {
@@ -69,10 +76,11 @@ double measure_cpu_bandwidth(const Effort& effort) {
 
 }  // namespace
 
-Timing measure(const Effort& effort, const std::function<void()>& call) {
-    if (effort.smoke) return sampled(1, 1, call);
+Timing measure(const Effort& effort, const std::function<void()>& call,
+               const std::function<void()>& between) {
+    if (effort.smoke) return sampled(1, 1, call, between);
     const double first = std::min(seconds_of(call, 1), seconds_of(call, 1));
-    return sampled(effort.repeats, calls_for(first), call);
+    return sampled(effort.repeats, calls_for(first), call, between);
 }
 
 Timing measure_queued(const Effort& effort, const std::function<void()>& call) {
@@ -98,7 +106,7 @@ Timing measure_queued(const Effort& effort, const std::function<void()>& call) {
                                       for (std::int64_t i = 0; i < replays; ++i) replay();
                                   }));
     const double calls = times * static_cast<double>(replays);
-    return {timing.best / calls, timing.median / calls};
+    return {timing.best / calls, timing.median / calls, timing.mean / calls};
 }
 
 double measure_product(const Backend& backend, const Effort& effort) {

@@ -15,12 +15,14 @@ struct Effort {
 
 // Seconds of one call.
 struct Timing {
-    double best = 0, median = 0;
+    double best = 0, median = 0, mean = 0;
 };
 
 // Samples of `call`, which is done when it returns. A call shorter than a few milliseconds is repeated within
-// a sample, so that the clock's steps and the first touch of the caches do not count.
-Timing measure(const Effort& effort, const std::function<void()>& call);
+// a sample, so that the clock's steps and the first touch of the caches do not count. `between` is called
+// after each sample and is no part of it.
+Timing measure(
+    const Effort& effort, const std::function<void()>& call, const std::function<void()>& between = [] {});
 // Of a call that queues kernels on the GPU's main stream: the calls of a sample are recorded as one graph, so
 // that the host's share of a launch does not count, and replayed after one that is not measured.
 Timing measure_queued(const Effort& effort, const std::function<void()>& call);

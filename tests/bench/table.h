@@ -43,7 +43,7 @@ class Table {
     };
     struct JobRow {
         std::string name;
-        double images, operations, ceiling;
+        double images, operations, ceiling, mean_share;
         Timing timing;
     };
     struct PipelineRow {
