@@ -292,7 +292,8 @@ TEST_CASE_FIXTURE(Disk, "end to end: a log that is taken away is begun anew") {
     REQUIRE(command.wait_for_output("step 30/"));
     command.send(SIGTERM);
     CHECK(command.finish().exit_code == 0);
-    CHECK(std::stoll(read_log(work.at("run")).front().at("step")) > 6);
+    // The line of step 6 may be read before its row is written.
+    CHECK(std::stoll(read_log(work.at("run")).front().at("step")) >= 6);
 }
 
 TEST_CASE_FIXTURE(Disk, "end to end: a file in place of last.safetensors") {
