@@ -25,10 +25,11 @@ std::vector<std::int64_t> chosen_classes(const DrawnImagesFlags& flags, std::int
     return chosen;
 }
 
-// One per class or, of a single one, about as many as rows.
+// Every class in columns of its own: one or, of few classes, so many that there are about as many as rows.
 std::int64_t default_columns(std::size_t distinct_classes, std::size_t images) {
-    return distinct_classes > 1 ? static_cast<std::int64_t>(std::min(distinct_classes, images))
-                                : std::llround(std::ceil(std::sqrt(static_cast<double>(images))));
+    const auto side = static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(images))));
+    const std::size_t columns = distinct_classes * std::max<std::size_t>(1, side / distinct_classes);
+    return static_cast<std::int64_t>(std::min(columns, images));
 }
 
 }  // namespace
@@ -62,7 +63,10 @@ void add_choice_flags(CLI::App& command, DrawnImagesFlags& flags) {
 
 void add_output_flags(CLI::App& command, DrawnImagesFlags& flags) {
     command.add_option("--batch", flags.batch, "Images at once")->capture_default_str()->check(at_least(1));
-    command.add_option("--columns", flags.columns, "Images in a row of the sheet (default: one per class)")
+    command
+        .add_option(
+            "--columns", flags.columns,
+            "Images in a row of the sheet (default: one per class, or a few if there are few classes)")
         ->check(at_least(1));
     command.add_option("--out", flags.out, "PNG file for the sheet of all images")->type_name("FILE");
     command.add_option("--each", flags.each, "Folder for the images one by one")->type_name("DIR");

@@ -58,9 +58,9 @@ TEST_CASE_FIXTURE(TrainedModel, "end to end: greedy images do not depend on the 
 }
 
 TEST_CASE_FIXTURE(TrainedModel, "end to end: the sheet shows the images that --each writes, class by class") {
-    const Outcome outcome =
-        work.run("sample", {"fractal", "--checkpoint", work.path("run/last.safetensors"), "--classes", "mountains,2",
-                            "--count", "5", "--out", work.path("sheet.png"), "--each", work.path("each")});
+    const Outcome outcome = work.run(
+        "sample", {"fractal", "--checkpoint", work.path("run/last.safetensors"), "--classes", "mountains,2",
+                   "--count", "5", "--out", work.path("sheet.png"), "--each", work.path("each")});
     REQUIRE(outcome.exit_code == 0);
     CHECK(outcome.output.starts_with("5 images in "));
     const Image sheet = read_image(work.at("sheet.png"), 3);
@@ -82,4 +82,14 @@ TEST_CASE_FIXTURE(TrainedModel, "end to end: the sheet shows the images that --e
             }
         CHECK(different == 0);
     }
+}
+
+TEST_CASE_FIXTURE(TrainedModel, "end to end: a sheet of few classes is about as wide as high") {
+    const Outcome outcome =
+        work.run("sample", {"fractal", "--checkpoint", work.path("run/last.safetensors"), "--classes", "9,2",
+                            "--count", "16", "--out", work.path("sheet.png")});
+    REQUIRE(outcome.exit_code == 0);
+    const Image sheet = read_image(work.at("sheet.png"), 3);
+    CHECK(sheet.width == 2 + 4 * 66);
+    CHECK(sheet.height == 2 + 4 * 66);
 }
