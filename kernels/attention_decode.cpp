@@ -11,8 +11,8 @@ namespace {
 
 constexpr float no_score = -1e30f;  // its exp is 1e-38: nothing beside the sum, which is at least 1
 
-// Starting the threads costs a few microseconds, the time of reading about this many cached keys and values.
-constexpr std::int64_t cached_floats_worth_threads = 1 << 17;
+// Starting the threads costs a microsecond or two, the time of going through about this many cached keys.
+constexpr std::int64_t cached_floats_worth_threads = 1 << 12;
 
 // scores -> exp(scale (score - maximum)); `maximum`, in every lane, takes the new scores in. Returns the sum.
 // Entries beyond `count` up to a multiple of 16 are overwritten.

@@ -1,6 +1,8 @@
 // Why so: each step over K loads two vectors of weights and eight broadcast activations for 16 multiply-adds,
 // which keeps both multiply-add units of a core busy while weights arrive at 16 bytes a cycle, what the
-// second-level cache delivers. Traded away: memory for a second copy of the weights while sampling.
+// second-level cache delivers. A level's weights are more than that cache holds and come from further away at
+// every token: they are asked for ahead, across the pages at which the processor's own prefetching stops.
+// Traded away: memory for a second copy of the weights while sampling.
 #include "kernels/packed_linear.h"
 
 #include <algorithm>
@@ -15,6 +17,7 @@ namespace {
 
 constexpr int panel = packed_panel;
 static_assert(panel == 2 * lanes);
+constexpr std::int64_t steps_ahead = 24;  // over K, at which weights are asked for
 
 struct PanelProduct {
     float* y;  // first row and column, rows `y_stride` apart
@@ -56,7 +59,10 @@ void multiply_panel(const PanelProduct& p) {
     }
     weight += panel;
     for (std::int64_t k = 0; k < p.K; ++k, weight += panel) {
-        for (int v = 0; v < 2; ++v) load(b[v], weight + v * lanes);
+        for (int v = 0; v < 2; ++v) {
+            load(b[v], weight + v * lanes);
+            __builtin_prefetch(weight + steps_ahead * panel + v * lanes);
+        }
         for (int r = 0; r < Rows; ++r) {
             const float a = p.x[r * p.K + k];
             for (int v = 0; v < 2; ++v) sum[r][v] += a * b[v];
