@@ -65,13 +65,18 @@ FractalModel::FractalModel(FractalConfig config, Backend backend)
                                                 config_.num_blocks_list[last], config_.num_heads_list[last]);
 }
 
-ChunkSizes FractalModel::default_chunks() const {
-    const std::int64_t tokens = backend_.device == Device::cpu ? 2048 : 65536;
+ChunkSizes FractalModel::chunks_of(std::int64_t tokens) const {
     ChunkSizes chunks;
     for (std::size_t level = 0; level < config_.generators(); ++level)
         chunks.push_back(std::max<std::int64_t>(1, tokens / config_.tokens(level)));
-    chunks.push_back(tokens / config_.channels);
+    // Rounded up: the pixels of the level outside are as many as its tokens, and a third of them less a
+    // fraction would leave one or two for a chunk of their own.
+    chunks.push_back((tokens + config_.channels - 1) / config_.channels);
     return chunks;
+}
+
+ChunkSizes FractalModel::default_chunks() const {
+    return chunks_of(backend_.device == Device::cpu ? 2048 : 65536);
 }
 
 Tensor FractalModel::class_condition(Tape& tape, std::span<const std::int32_t> ids) const {

@@ -36,6 +36,8 @@ class FractalModel {
     const MarLevel& mar_level(std::size_t level) const { return std::get<MarLevel>(levels_[level]); }
     const PixelLevel& pixel_level() const { return *pixel_level_; }
 
+    // As many sequences of each level as hold about `tokens` tokens, at least one.
+    ChunkSizes chunks_of(std::int64_t tokens) const;
     // About 2,048 tokens each on the CPU, which keeps a level's activations in its larger caches; 65,536 on
     // the GPU, which only so many keep busy.
     ChunkSizes default_chunks() const;

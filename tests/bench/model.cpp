@@ -52,13 +52,7 @@ Workload workload_of(const Table& table, const std::string& type) {
 }
 
 ChunkSizes chunks_of(const FractalModel& model, std::int64_t tokens) {
-    if (tokens == 0) return model.default_chunks();
-    ChunkSizes chunks;
-    const FractalConfig& config = model.config();
-    for (std::size_t level = 0; level < config.generators(); ++level)
-        chunks.push_back(std::max<std::int64_t>(1, tokens / config.tokens(level)));
-    chunks.push_back(std::max<std::int64_t>(1, tokens / config.channels));
-    return chunks;
+    return tokens == 0 ? model.default_chunks() : model.chunks_of(tokens);
 }
 
 FractalCost cost_of(const Workload& workload) {

@@ -2,7 +2,7 @@
 //
 // On the CPU those of the benchmark model (model.cpp) at batch 32: level 0 with 32 sequences of 64 tokens of
 // width 256, level 1 with chunks of 128 sequences of 16 tokens of width 128 (2,048 rows), the pixel level
-// with chunks of 682 pixels of 3 tokens of width 64 (2,046 rows). Sampling has 16 rows. Feature maps are
+// with chunks of 683 pixels of 3 tokens of width 64 (2,049 rows). Sampling has 16 rows. Feature maps are
 // those of vqgan_mini_f4 and of a small discriminator at batch 16, tokens those of nat_mini.
 //
 // On the GPU those of the paper's model of 64x64 images (fractalar_in64: widths 1024, 512, 128) in chunks
