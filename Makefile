@@ -179,14 +179,16 @@ $(BUILD)/train $(BUILD)/sample $(BUILD)/data $(BUILD)/tests $(BUILD)/bench:
 
 # ---- running ----------------------------------------------------------------------------------------------------------------------
 
-# Training and validation files of a data set by name; a packed file of your own has none unless ARGS names one.
+# Training and validation files of a data set by name; of a packed file of your own, what `build/data pack --holdout` set apart lies beside it.
 DATASETS := datasets
 ifneq ($(wildcard $(DATA)),)
 TRAINING_FILE := $(DATA)
 VALIDATION_FILE := $(wildcard $(basename $(DATA)).holdout$(suffix $(DATA)))
 else
 TRAINING_FILE := $(DATASETS)/$(DATA).bin
-VALIDATION_FILE := $(DATASETS)/$(DATA).holdout.bin
+VALIDATION_FILE := $(if $(filter fractals cifar10,$(DATA)),$(DATASETS)/$(DATA).holdout.bin)
+$(DATASETS)/%.bin:
+	@echo "make: DATA=$*: no such file, and no data set of that name (fractals, cifar10)" >&2; exit 1
 endif
 
 LAUNCHER := $(if $(filter-out 1,$(RANKS)),mpirun --quiet -np $(RANKS))
