@@ -11,7 +11,7 @@ namespace {
 
 constexpr float no_score = -1e30f;  // its exp is 1e-38: nothing beside the sum, which is at least 1
 
-// Starting the threads costs a microsecond or two, the time of going through about this many cached keys.
+// Starting the threads costs a microsecond or two, the time of going through about as many cached keys.
 constexpr std::int64_t cached_floats_worth_threads = 1 << 12;
 
 // scores -> exp(scale (score - maximum)); `maximum`, in every lane, takes the new scores in. Returns the sum.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -32,10 +33,13 @@ inline void open_standard_streams() {
 // millisecond (some processors: half of one) and then sleep. By default they watch thirty times as long.
 // Where another program has one of their cores, each wait is as long as that program's share of time, and
 // watching uses up their own: beside one busy program training is then 3 times, beside two 6 times as slow as
-// with threads that sleep. On cores of its own it loses 2 %. The OpenMP library reads its settings before
-// main() begins, hence the second start, a few milliseconds; whoever has set one of them is left alone.
+// with threads that sleep. On cores of its own training loses 2 to 3 % by the sleep. The OpenMP library reads
+// its settings before main() begins, hence the second start, ten milliseconds. Left alone is whoever has set
+// one of them, and a program that was given to the dynamic loader (no AT_BASE): the second start would be the
+// loader's own.
 inline void let_waiting_threads_sleep(char** arguments) {
     if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+    if (::getauxval(AT_BASE) == 0) return;
     char program[PATH_MAX];
     const ssize_t length = ::readlink("/proc/self/exe", program, sizeof program);
     if (length <= 0 || length == static_cast<ssize_t>(sizeof program)) return;

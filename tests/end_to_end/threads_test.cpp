@@ -32,3 +32,17 @@ TEST_CASE("end to end: threads that wait for each other soon sleep, unless their
     CHECK(contains(active, "OMP_WAIT_POLICY = 'ACTIVE'"));
     CHECK_FALSE(contains(active, "'10000'"));
 }
+
+#ifndef __SANITIZE_THREAD__  // whose library starts the program once more by itself
+TEST_CASE("end to end: a program that is given to the dynamic loader runs as well") {
+    const std::filesystem::path loader = "/lib64/ld-linux-x86-64.so.2";
+    if (!std::filesystem::exists(loader)) return;
+    const Workplace work;
+    Command command("/usr/bin/env", {"-u", "GOMP_SPINCOUNT", "-u", "OMP_WAIT_POLICY", loader.string(),
+                                     work.program("sample").string(), "info", "--help"});
+    const Outcome outcome = command.finish();
+    CHECK(outcome.exit_code == 0);
+    CHECK(outcome.errors == "");
+    CHECK(contains(outcome.output, "Usage:"));
+}
+#endif
