@@ -211,7 +211,6 @@ void add_info(CLI::App& app) {
 }  // namespace
 
 int main(int argument_count, char** arguments) {
-    let_waiting_threads_sleep(arguments);
     CLI::App app("Packed image files for training: from folders, from CIFAR-10, or drawn; and their tokens.");
     expect_one_job(app);
     add_pack(app);

@@ -3,15 +3,12 @@
 #pragma once
 
 #include <fcntl.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
-#include <climits>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <new>
@@ -27,25 +24,6 @@ inline void open_standard_streams() {
     int stream = 0;
     while (stream >= 0 && stream <= STDERR_FILENO) stream = ::open("/dev/null", O_RDWR);
     ::close(stream);
-}
-
-// First of all: the program starts once more, with threads that watch for each other's work for a tenth of a
-// millisecond (some processors: half of one) and then sleep. By default they watch thirty times as long.
-// Where another program has one of their cores, each wait is as long as that program's share of time, and
-// watching uses up their own: beside one busy program training is then 3 times, beside two 6 times as slow as
-// with threads that sleep. On cores of its own training loses 2 to 3 % by the sleep. The OpenMP library reads
-// its settings before main() begins, hence the second start, ten milliseconds. Left alone is whoever has set
-// one of them, and a program that was given to the dynamic loader (no AT_BASE): the second start would be the
-// loader's own.
-inline void let_waiting_threads_sleep(char** arguments) {
-    if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
-    if (::getauxval(AT_BASE) == 0) return;
-    char program[PATH_MAX];
-    const ssize_t length = ::readlink("/proc/self/exe", program, sizeof program);
-    if (length <= 0 || length == static_cast<ssize_t>(sizeof program)) return;
-    program[length] = 0;
-    ::setenv("GOMP_SPINCOUNT", "10000", 1);
-    ::execv(program, arguments);  // returns only if it cannot: then all is as it was
 }
 
 // Before jobs are added: each is a subcommand, and of a flag that is given twice the last counts, so that

@@ -3,7 +3,6 @@
 #include "sample/jobs.h"
 
 int main(int argument_count, char** arguments) {
-    let_waiting_threads_sleep(arguments);
     CLI::App app("Draws images from trained models, measures and describes them.");
     expect_one_job(app);
     add_fractal_sampling_job(app);

@@ -5,7 +5,6 @@
 #include "train/stop_signals.h"
 
 int main(int argument_count, char** arguments) {
-    let_waiting_threads_sleep(arguments);
     stop_signals::receive();
     Comm comm("train");
     CLI::App app("Trains generative image models. A run is a folder; starting it again continues it.");

@@ -79,7 +79,6 @@ void print_formulas(const Options& options) {
 }  // namespace
 
 int main(int argument_count, char** arguments) {
-    let_waiting_threads_sleep(arguments);
     CLI::App app(
         "Measures the device's ceilings, each kernel, training steps, sampling and the data pipeline.");
     Options options;
