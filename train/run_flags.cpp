@@ -80,6 +80,9 @@ void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSett
     if (!resume_newest(run, comm, folder)) {
         initialise();
         folder.write_config(config_json(description, settings));
+    } else if (run.steps_done() >= settings.steps) {
+        print_text(
+            fmt::format("{} has done its {} steps: nothing is left to do\n", flags.out, run.steps_done()));
     } else {
         print_text(fmt::format("continuing {} after step {}\n", flags.out, run.steps_done()));
     }

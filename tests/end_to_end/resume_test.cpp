@@ -88,6 +88,11 @@ TEST_CASE_FIXTURE(Bench,
     CHECK(continued.output.find(fmt::format("after step {}\n", step)) != std::string::npos);
     train("reference", step + 3, more);
     check_same("run", "reference", step + 3);
+
+    const Outcome again = work.run("train", work.training("run", step + 3, more));
+    CHECK(again.exit_code == 0);
+    CHECK(again.output.find(fmt::format("has done its {} steps", step + 3)) != std::string::npos);
+    check_same("run", "reference", step + 3);
 }
 
 TEST_CASE_FIXTURE(Bench, "end to end: no computing thread is interrupted by Ctrl-C or SIGTERM") {
