@@ -50,20 +50,16 @@ void require_fitting_data(const FractalConfig& config, const PackedFile& data) {
         fail_usage("{}: {} classes, the model has {}", path, classes, config.class_num);
 }
 
-void print_plan(const FractalTrainer& trainer, const FractalModel& model) {
-    const auto mebibytes = [](std::size_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
-    fmt::print("{:<28}{:>14}\n", "parameters", model.parameters().count());
-    fmt::print("{:<28}{:>10.1f} MiB  values, gradients, two moments, average if kept\n",
-               "model and optimizer", mebibytes(trainer.state_bytes()));
-    fmt::print("{:<28}{:>10.1f} MiB  {} buffers, {:.1f} MiB alive at once\n", "activations and workspace",
-               mebibytes(trainer.plan().bytes), trainer.plan().entries.size(),
-               mebibytes(trainer.plan().live_bytes));
-    for (std::size_t level = 0; level < trainer.chunks().size(); ++level)
-        fmt::print("  level {} in chunks of {:>8} {}\n", level, trainer.chunks()[level],
-                   level == 0                             ? "images"
-                   : level + 1 == trainer.chunks().size() ? "pixels"
-                                                          : "patches");
-    fmt::print("{:<28}{:>10.1f} MiB\n", "together", mebibytes(trainer.state_bytes() + trainer.plan().bytes));
+void print_plan(FractalTrainer& trainer) {
+    const ChunkSizes& chunks = trainer.chunks();
+    std::string levels;
+    for (std::size_t level = 0; level < chunks.size(); ++level)
+        levels += fmt::format("  level {} in chunks of {:>8} {}\n", level, chunks[level],
+                              level == 0                   ? "images"
+                              : level + 1 == chunks.size() ? "pixels"
+                                                           : "patches");
+    print_plan(trainer.model().parameters().count(), trainer.state_bytes(),
+               "values, gradients, two moments, average if kept", trainer.plan(), levels);
 }
 
 // Measures validation bits/dim and draws a sample sheet.
@@ -250,7 +246,7 @@ void run_job(const FractalJob& job, const Comm& comm) {
         resolve_training(job.training, recipe_of(config, paper), data ? data->count() : imagenet_images,
                          comm.ranks(), {{"red-weight", static_cast<double>(job.red_weight)}});
     FractalTrainer trainer(config, settings, backend, job.recompute, job.chunks, job.run.ranks(comm));
-    if (job.run.plan) return print_plan(trainer, trainer.model());
+    if (job.run.plan) return print_plan(trainer);
     if (!data) fail_usage("--data is required");
     RunFolder folder = job.run.open_folder(comm);
     Evaluation evaluation(job, comm, trainer, validation.get());

@@ -160,14 +160,9 @@ TrainingSettings settings_of(const NatJob& job, const NatConfig& config, const T
 }
 
 void print_plan(NatTrainer& trainer) {
-    const auto mebibytes = [](std::size_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
-    fmt::print("{:<28}{:>14}\n", "parameters", trainer.model().parameters().count());
-    fmt::print("{:<28}{:>10.1f} MiB  values, gradients, two moments, average if kept\n",
-               "model and optimizer", mebibytes(trainer.state_bytes()));
-    fmt::print("{:<28}{:>10.1f} MiB  {} buffers, {:.1f} MiB alive at once, {} images at a time\n",
-               "activations and workspace", mebibytes(trainer.plan().bytes), trainer.plan().entries.size(),
-               mebibytes(trainer.plan().live_bytes), trainer.chunk());
-    fmt::print("{:<28}{:>10.1f} MiB\n", "together", mebibytes(trainer.state_bytes() + trainer.plan().bytes));
+    print_plan(trainer.model().parameters().count(), trainer.state_bytes(),
+               "values, gradients, two moments, average if kept", trainer.plan(),
+               fmt::format("  in chunks of {:>16} images\n", trainer.chunk()));
 }
 
 void train_in_folder(const NatJob& job, const Comm& comm, RunFolder& folder, NatTrainer& trainer,

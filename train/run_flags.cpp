@@ -97,6 +97,16 @@ void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSett
     if (flags.profile) print_text(profile_table());
 }
 
+void print_plan(std::int64_t parameters, std::size_t state_bytes, std::string_view state_holds,
+                const Plan& plan, std::string_view chunks) {
+    const auto mebibytes = [](std::size_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
+    fmt::print("{:<28}{:>14}\n", "parameters", parameters);
+    fmt::print("{:<28}{:>10.1f} MiB  {}\n", "model and optimizer", mebibytes(state_bytes), state_holds);
+    fmt::print("{:<28}{:>10.1f} MiB  {} buffers, {:.1f} MiB alive at once\n{}", "activations and workspace",
+               mebibytes(plan.bytes), plan.entries.size(), mebibytes(plan.live_bytes), chunks);
+    fmt::print("{:<28}{:>10.1f} MiB\n", "together", mebibytes(state_bytes + plan.bytes));
+}
+
 void require_memory(const MemoryNeed& need, Device device, const Comm& comm) {
     const int sharing = device == Device::cpu ? comm.local_ranks() : 1;
     const std::size_t step = need.state + need.activations, needed = step + need.evaluations,

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
+#include "runtime/arena.h"
 #include "runtime/backend_flags.h"
 #include "train/recipe.h"
 #include "train/run_state.h"
@@ -47,6 +49,11 @@ struct RunDescription {
 void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSettings& settings,
                      const Comm& comm, RunFolder& folder, const RunDescription& description,
                      const std::function<void()>& initialise);
+
+// What --plan prints: the bytes of model and optimizer with what they hold, and those of a step, with lines
+// about its chunks.
+void print_plan(std::int64_t parameters, std::size_t state_bytes, std::string_view state_holds,
+                const Plan& plan, std::string_view chunks);
 
 // Ranks on the same processor share its memory. All look before any takes its part, and throw Error if the
 // run does not fit.

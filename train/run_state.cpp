@@ -62,13 +62,12 @@ bool RunState::save(CheckpointWriter& writer, const std::filesystem::path& path,
         if (ranks_.comm.rank() > 0) return false;
     }
     writer.add_slab(parameters_, "", parameters_.values());
-    if (!sharded()) {
+    if (!sharded() && with_state) {
         writer.add_slab(parameters_, first_moment_prefix, optimizer_->first_moment());
         writer.add_slab(parameters_, second_moment_prefix, optimizer_->second_moment());
-        if (averaged) writer.add_slab(parameters_, average_prefix, optimizer_->average());
-    } else if (averaged) {
-        writer.add_slab(parameters_, average_prefix, std::move(average));
     }
+    if (averaged && sharded()) writer.add_slab(parameters_, average_prefix, std::move(average));
+    if (averaged && !sharded()) writer.add_slab(parameters_, average_prefix, optimizer_->average());
     return true;
 }
 

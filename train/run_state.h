@@ -35,9 +35,9 @@ class RunState {
     void weights_replaced();
     // Weights, optimizer and average of a checkpoint that stands after `steps` updates. Throws Error.
     void resume(const SafetensorsFile& file, std::int64_t steps);
-    // Adds all of them to what `writer` will write to `path`; true if this rank is the one to write it. With
-    // a sharded optimizer and `with_state`, each rank writes its shard beside it; without `with_state` the
-    // optimizer's moments are left out where they are sharded.
+    // Adds all of them, without `with_state` all but the optimizer's moments, to what `writer` will write to
+    // `path`; true if this rank is the one to write it. The moments of a sharded optimizer each rank writes
+    // beside it.
     bool save(CheckpointWriter& writer, const std::filesystem::path& path, bool with_state);
 
     // Between ranks, the sums of gradients; null for one alone.

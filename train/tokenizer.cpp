@@ -185,11 +185,9 @@ TrainingSettings resolve(const TokenizerJob& job, std::int64_t images) {
         own_settings(job, job.adversarial_start.value_or(published ? steps / 2 : most_steps)));
 }
 
-void print_plan(const TokenizerTrainer& trainer) {
-    fmt::print("{:<28}{:>10.1f} MiB  weights, gradients and two moments, of the discriminator as well\n",
-               "model and optimizer", static_cast<double>(trainer.state_bytes()) / 0x1p20);
-    fmt::print("{:<28}{:>10.1f} MiB\n", "activations and workspace",
-               static_cast<double>(trainer.activation_bytes()) / 0x1p20);
+void print_plan(TokenizerTrainer& trainer) {
+    print_plan(trainer.tokenizer().parameters().count(), trainer.state_bytes(),
+               "values, gradients, two moments, of the discriminator as well", trainer.plan(), "");
 }
 
 void train_in_folder(const TokenizerJob& job, const Comm& comm, RunFolder& folder, TokenizerTrainer& trainer,
@@ -201,7 +199,7 @@ void train_in_folder(const TokenizerJob& job, const Comm& comm, RunFolder& folde
                      .data = fmt::format(R"({{"images": {}, "size": {}}})", data.count(), data.size()),
                      .parameters = trainer.tokenizer().parameters().count(),
                      .images = data.count(),
-                     .planned_bytes = trainer.state_bytes() + trainer.activation_bytes()},
+                     .planned_bytes = trainer.state_bytes() + trainer.plan().bytes},
                     [] {});
 }
 
@@ -225,7 +223,7 @@ void run_job(const TokenizerJob& job, const Comm& comm) {
     if (job.run.plan) return print_plan(trainer);
     RunFolder folder = job.run.open_folder(comm);
     Evaluation evaluation(job, trainer.tokenizer(), *data, validation.get());
-    require_memory({trainer.state_bytes(), trainer.activation_bytes(), evaluation.planned_bytes(),
+    require_memory({trainer.state_bytes(), trainer.plan().bytes, evaluation.planned_bytes(),
                     "a smaller --batch lowers the activations"},
                    trainer.device(), comm);
     data->verify();

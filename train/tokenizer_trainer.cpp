@@ -1,5 +1,6 @@
 #include "train/tokenizer_trainer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "models/metrics/reconstruction.h"

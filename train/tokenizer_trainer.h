@@ -2,7 +2,6 @@
 // once adversarial training has begun, their optimizers and the planned memory of a step.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -29,7 +28,8 @@ class TokenizerTrainer {
 
     // With the perceptual loss's weights.
     std::size_t state_bytes() const;
-    std::size_t activation_bytes() const { return std::max(plan_.bytes, adversarial_plan_.bytes); }
+    // Of the step that needs more, with or without the discriminator.
+    const Plan& plan() const { return plan_.bytes < adversarial_plan_.bytes ? adversarial_plan_ : plan_; }
     Device device() const { return tape_.device(); }
     const TrainingSettings& settings() const { return settings_; }
     Tokenizer& tokenizer() { return tokenizer_; }

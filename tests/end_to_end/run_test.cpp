@@ -111,6 +111,7 @@ TEST_CASE_FIXTURE(ShortRun, "end to end: best.safetensors is the checkpoint with
     const auto at = best.output.find("validation_bits_per_dim: ");
     REQUIRE(at != std::string::npos);
     CHECK(std::stod(best.output.substr(at + 25)) == doctest::Approx(std::min(third, sixth)).epsilon(1e-6));
+    CHECK(best.output.find("the optimizer's state") == std::string::npos);
 }
 
 TEST_CASE_FIXTURE(ShortRun, "end to end: info describes a checkpoint") {
