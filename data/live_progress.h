@@ -1,5 +1,5 @@
-// One live line on a terminal, nothing when piped; ends the job after Ctrl-C or SIGTERM, so that no partial
-// file is left.
+// How far a job that writes a file of records is, as a live line (runtime/live_line.h); ends the job after
+// Ctrl-C or SIGTERM, so that no partial file is left.
 #pragma once
 
 #include <string>

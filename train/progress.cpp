@@ -5,16 +5,7 @@
 
 #include <cstdio>
 
-namespace {
-
-std::string duration_text(double seconds) {
-    const auto total = static_cast<long>(seconds + 0.5);
-    if (total >= 3600) return fmt::format("{} h {:02} min", total / 3600, total / 60 % 60);
-    if (total >= 60) return fmt::format("{} min {:02} s", total / 60, total % 60);
-    return fmt::format("{} s", total);
-}
-
-}  // namespace
+#include "runtime/live_line.h"
 
 void print_text(std::string_view text) {
     std::fwrite(text.data(), 1, text.size(), stdout);
@@ -26,6 +17,10 @@ Progress::Progress(std::int64_t steps_done, std::int64_t steps, bool live)
       first_step_(steps_done),
       steps_(steps),
       start_(std::chrono::steady_clock::now()) {}
+
+Progress::~Progress() {
+    if (live_) print_text("\n");
+}
 
 void Progress::show(std::int64_t step, const std::string& line, bool keep) {
     if (!terminal_ && !keep) return;

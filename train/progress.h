@@ -16,6 +16,9 @@ class Progress {
     // even when its own is none).
     Progress(std::int64_t steps_done, std::int64_t steps, bool live = true);
 
+    // Ends the live line, so that an error stands on one of its own.
+    ~Progress();
+
     // After each step; `line` says what there is to say about it, time left is added. Shown live on a
     // terminal, and as a line of its own when `keep` (piped: only then).
     void show(std::int64_t step, const std::string& line, bool keep);

@@ -1,0 +1,27 @@
+// What a terminal shows while a long job runs.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+// One line on stderr that is written over as the job proceeds; nothing where stderr is no terminal.
+class LiveLine {
+  public:
+    LiveLine();
+    ~LiveLine() { clear(); }
+    LiveLine(const LiveLine&) = delete;
+    LiveLine& operator=(const LiveLine&) = delete;
+
+    // At most ten times a second: the others are passed over.
+    void show(std::string_view text);
+    // Takes the line away: what the job has to say at its end stands in its place.
+    void clear();
+
+  private:
+    bool terminal_, shown_ = false;
+    std::chrono::steady_clock::time_point last_{};
+};
+
+// "2 h 05 min", "3 min 20 s", "7 s".
+std::string duration_text(double seconds);
