@@ -198,6 +198,9 @@ std::vector<std::uint8_t> planar_pixels(const Image& image) {
 }
 
 std::vector<std::uint8_t> encode_png(const Image& image) {
+    if ((std::int64_t{image.width} * image.channels + 1) * image.height > maximum_png_bytes)
+        fail("a picture of {}x{} pixels: too large for a PNG file, which takes at most {} bytes of them",
+             image.width, image.height, maximum_png_bytes);
     std::vector<std::uint8_t> file;
     if (!stbi_write_png_to_func(append_bytes, &file, image.width, image.height, image.channels,
                                 image.pixels.data(), image.width * image.channels))

@@ -24,7 +24,11 @@ Image read_image(const std::filesystem::path& path, int channels);
 // The image as models take it, [channels, height, width].
 std::vector<std::uint8_t> planar_pixels(const Image& image);
 
-// An 8-bit PNG file: rows filtered adaptively, compressed by zlib at its best. 1 or 3 channels. Throws Error.
+// More, a byte before each row included, cannot be written: the encoder counts in 32 bits, and doubles.
+constexpr std::int64_t maximum_png_bytes = std::int64_t{1} << 30;
+
+// An 8-bit PNG file: rows filtered adaptively, compressed by zlib at its best. 1 or 3 channels. Throws Error,
+// of pictures beyond maximum_png_bytes as well.
 std::vector<std::uint8_t> encode_png(const Image& image);
 
 // The same into a file, which appears whole or not at all. Throws Error.

@@ -38,13 +38,24 @@ Image interleaved_image(std::span<const std::uint8_t> image, int channels, int s
     return result;
 }
 
-void write_images(const std::filesystem::path& folder, std::span<const std::uint8_t> images, int channels,
-                  int size, std::span<const std::string> suffixes) {
+void write_images(const std::filesystem::path& folder, std::int64_t first,
+                  std::span<const std::uint8_t> images, int channels, int size,
+                  std::span<const std::string> suffixes) {
     make_folder(folder);
     const std::size_t bytes = images.size() / suffixes.size();
     for (std::size_t i = 0; i < suffixes.size(); ++i)
-        write_png(folder / fmt::format("{:06}{}.png", i, suffixes[i]),
+        write_png(folder / fmt::format("{:06}{}.png", first + static_cast<std::int64_t>(i), suffixes[i]),
                   interleaved_image(images.subspan(i * bytes, bytes), channels, size));
+}
+
+void require_sheet(std::int64_t count, std::int64_t channels, std::int64_t size, std::int64_t columns) {
+    columns = std::clamp<std::int64_t>(columns, 1, std::max<std::int64_t>(count, 1));
+    const std::int64_t pitch = image_sheet_pitch(static_cast<int>(size)), width = columns * pitch + gap,
+                       height = (count + columns - 1) / columns * pitch + gap;
+    if (static_cast<double>(width * channels + 1) * static_cast<double>(height) >
+        static_cast<double>(maximum_png_bytes))
+        fail_usage("a sheet of {} images would have {}x{} pixels, too many for a PNG file ({} bytes at most)",
+                   count, width, height, maximum_png_bytes);
 }
 
 Image image_sheet(std::span<const std::uint8_t> images, int channels, int size, int columns) {
@@ -52,6 +63,7 @@ Image image_sheet(std::span<const std::uint8_t> images, int channels, int size, 
     const auto bytes = static_cast<std::size_t>(channels * size * size);
     const int count = static_cast<int>(images.size() / bytes);
     columns = std::clamp(columns, 1, std::max(count, 1));
+    require_sheet(count, channels, size, columns);
     const int rows = (count + columns - 1) / columns;
     Image sheet = white_image(columns * pitch + gap, rows * pitch + gap, channels);
     for (int n = 0; n < count; ++n)

@@ -118,12 +118,18 @@ void AtomicFile::commit() {
     sync_folder_of(destination_);
 }
 
+void require_writable(const std::filesystem::path& destination) {
+    const AtomicFile never_committed(destination);
+}
+
 void replace_link(const std::filesystem::path& link, const std::filesystem::path& target) {
     auto partial = link;
     partial += partial_suffix;
     ::unlink(partial.c_str());
     const bool made = ::symlink(target.c_str(), partial.c_str()) == 0;
-    if (!made && errno == EPERM) return replace_by_copy(link, target);
+    // How file systems without symbolic links answer: FAT and exFAT, network shares, others.
+    if (!made && (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS))
+        return replace_by_copy(link, target);
     if (!made || ::rename(partial.c_str(), link.c_str()) != 0) {
         const int reason = errno;
         ::unlink(partial.c_str());

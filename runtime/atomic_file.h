@@ -36,8 +36,11 @@ class AtomicFile {
     int descriptor_ = -1;
 };
 
+// For a job to ask before it starts what it will write at its end. Throws Error as AtomicFile does.
+void require_writable(const std::filesystem::path& destination);
+
 // Points the symbolic link `link` at `target`, a name beside it, whatever was there before; as durable as an
-// AtomicFile. Where the file system has no symbolic links (FAT, exFAT), `link` becomes a copy of that file.
+// AtomicFile. Where the file system has no symbolic links (FAT, exFAT, some network shares), `link` becomes a copy of that file.
 // Throws Error.
 void replace_link(const std::filesystem::path& link, const std::filesystem::path& target);
 

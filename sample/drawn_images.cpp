@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "data/sheet.h"
+#include "runtime/atomic_file.h"
 #include "runtime/error.h"
 #include "runtime/flag_range.h"
 
@@ -57,6 +58,11 @@ void add_choice_flags(CLI::App& command, DrawnImagesFlags& flags) {
                     "Classes to draw in turn, by number or name (default: the first ten)")
         ->type_name("CLASS")
         ->delimiter(',');
+    command
+        .add_option("--first", flags.first,
+                    "Number of the first image: several jobs with one seed can each draw a part")
+        ->capture_default_str()
+        ->check(at_least(0));
     command.add_option("--count", flags.count, "Images (default: one per class, at least 16)")
         ->check(within(1, 1'000'000));
 }
@@ -78,10 +84,12 @@ DrawnImages choose_images(const DrawnImagesFlags& flags, std::int64_t class_num,
     const std::vector<std::int64_t> chosen = chosen_classes(flags, class_num, names);
     const auto count =
         flags.count > 0 ? static_cast<std::size_t>(flags.count) : std::max(chosen.size(), default_images);
-    DrawnImages drawn{{},
+    DrawnImages drawn{flags.first,
+                      {},
                       std::min(flags.batch, static_cast<std::int64_t>(count)),
                       flags.columns > 0 ? flags.columns : default_columns(chosen.size(), count)};
-    for (std::size_t i = 0; i < count; ++i) drawn.classes.push_back(chosen[i % chosen.size()]);
+    for (std::size_t i = 0; i < count; ++i)
+        drawn.classes.push_back(chosen[(static_cast<std::size_t>(flags.first) + i) % chosen.size()]);
     return drawn;
 }
 
@@ -92,17 +100,59 @@ void require_one_batch(const DrawnImages& drawn) {
             drawn.batch, drawn.classes.size());
 }
 
-void write_images(const DrawnImagesFlags& flags, const DrawnImages& drawn,
-                  std::span<const std::uint8_t> images, std::int64_t channels, std::int64_t size) {
-    const auto C = static_cast<int>(channels), side = static_cast<int>(size);
-    if (!flags.each.empty()) {
-        std::vector<std::string> suffixes;
-        for (const std::int64_t label : drawn.classes)
-            suffixes.push_back(label < 0 ? "" : fmt::format("-class-{}", label));
-        write_images(flags.each, images, C, side, suffixes);
+ImageDrawing::ImageDrawing(const DrawnImagesFlags& flags, const DrawnImages& drawn, std::int64_t channels,
+                           std::int64_t size)
+    : flags_(flags), drawn_(drawn), channels_(static_cast<int>(channels)), size_(static_cast<int>(size)) {
+    if (!flags.each.empty()) make_folder(flags.each);
+    if (flags.out.empty()) return;
+    require_sheet(static_cast<std::int64_t>(drawn.classes.size()), channels, size, drawn.columns);
+    require_writable(flags.out);
+}
+
+void ImageDrawing::run(const DrawBatch& draw) {
+    const std::span<const std::int64_t> classes(drawn_.classes);
+    const auto total = static_cast<std::int64_t>(classes.size());
+    start_ = std::chrono::steady_clock::now();
+    for (first_ = 0; first_ < total; first_ += count_) {
+        count_ = std::min(drawn_.batch, total - first_);
+        step(0, 1);
+        add(draw(classes.subspan(static_cast<std::size_t>(first_), static_cast<std::size_t>(count_)),
+                 drawn_.first + first_));
     }
-    if (!flags.out.empty())
-        write_png(flags.out, image_sheet(images, C, side, static_cast<int>(drawn.columns)));
+    end_ = std::chrono::steady_clock::now();
+    line_.clear();
+}
+
+void ImageDrawing::step(std::int64_t done, std::int64_t steps) {
+    const std::size_t total = drawn_.classes.size();
+    const double part =
+        (static_cast<double>(first_) + static_cast<double>(count_ * done) / static_cast<double>(steps)) /
+        static_cast<double>(total);
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start_;
+    line_.show(
+        fmt::format("drawing images {} to {} of {}{}{}", first_ + 1, first_ + count_, total,
+                    steps > 1 ? fmt::format(", step {} of {}", done, steps) : "",
+                    part > 0 ? fmt::format(", {} left", duration_text(spent.count() * (1 / part - 1))) : ""));
+}
+
+void ImageDrawing::add(std::span<const std::uint8_t> batch) {
+    if (!flags_.out.empty()) images_.insert(images_.end(), batch.begin(), batch.end());
+    if (flags_.each.empty()) return;
+    std::vector<std::string> suffixes;
+    for (std::int64_t i = first_; i < first_ + count_; ++i) {
+        const std::int64_t label = drawn_.classes[static_cast<std::size_t>(i)];
+        suffixes.push_back(label < 0 ? "" : fmt::format("-class-{}", label));
+    }
+    write_images(flags_.each, drawn_.first + first_, batch, channels_, size_, suffixes);
+}
+
+double ImageDrawing::seconds() const {
+    return std::chrono::duration<double>(end_ - start_).count();
+}
+
+void ImageDrawing::write_sheet() const {
+    if (!flags_.out.empty())
+        write_png(flags_.out, image_sheet(images_, channels_, size_, static_cast<int>(drawn_.columns)));
 }
 
 std::string where_written(const DrawnImagesFlags& flags, const std::string& trace) {

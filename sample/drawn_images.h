@@ -2,11 +2,15 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "runtime/live_line.h"
 
 // The number of a class that is asked for by number or by name; `names` by number, may be empty. Throws
 // UsageError, naming `flag`, if the model has no such class.
@@ -15,16 +19,17 @@ std::int64_t class_number(std::string_view flag, const std::string& text, std::i
 
 struct DrawnImagesFlags {
     std::vector<std::string> classes;
-    std::int64_t count = 0, batch = 64, columns = 0;
+    std::int64_t first = 0, count = 0, batch = 64, columns = 0;
     std::string out, each;
 };
 
-// --classes and --count.
+// --classes, --first and --count.
 void add_choice_flags(CLI::App& command, DrawnImagesFlags& flags);
 // --batch, --columns, --out and --each.
 void add_output_flags(CLI::App& command, DrawnImagesFlags& flags);
 
 struct DrawnImages {
+    std::int64_t first = 0;             // number of the first image
     std::vector<std::int64_t> classes;  // of every image, -1: none
     std::int64_t batch, columns;        // images at once, and in a row of the sheet
 };
@@ -36,8 +41,37 @@ DrawnImages choose_images(const DrawnImagesFlags& flags, std::int64_t class_num,
 // A trace shows the images of one batch: throws UsageError if there are more.
 void require_one_batch(const DrawnImages& drawn);
 
-// images [n, channels, size, size] where the flags say, those one by one named by class. Throws Error.
-void write_images(const DrawnImagesFlags& flags, const DrawnImages& drawn,
-                  std::span<const std::uint8_t> images, std::int64_t channels, std::int64_t size);
+// Has the images drawn batch by batch and writes them where the flags say: each batch one by one, named by
+// class, as soon as it is there, so that a job that is interrupted has lost one batch; the sheet at the end.
+// Shows a live line meanwhile.
+class ImageDrawing {
+  public:
+    // Images [channels, size, size]. Throws UsageError if the sheet would be too large, Error if something
+    // could not be written at the end.
+    ImageDrawing(const DrawnImagesFlags& flags, const DrawnImages& drawn, std::int64_t channels,
+                 std::int64_t size);
+    // `draw` returns a batch, [classes, channels, size, size]; the first of them has the number `first`.
+    // Throws Error.
+    using DrawBatch =
+        std::function<std::vector<std::uint8_t>(std::span<const std::int64_t> classes, std::int64_t first)>;
+    void run(const DrawBatch& draw);
+    // For `draw` to call: that many steps of the batch are done.
+    void step(std::int64_t done, std::int64_t steps);
+    // Of drawing, writing included, but the sheet.
+    double seconds() const;
+    // Throws Error.
+    void write_sheet() const;
+
+  private:
+    void add(std::span<const std::uint8_t> batch);
+
+    const DrawnImagesFlags& flags_;
+    const DrawnImages& drawn_;
+    int channels_, size_;
+    std::chrono::steady_clock::time_point start_, end_;
+    std::int64_t first_ = 0, count_ = 0;  // of the batch that is being drawn, counted from 0
+    std::vector<std::uint8_t> images_;    // for the sheet
+    LiveLine line_;
+};
 // ": sheet.png, one by one in FOLDER", and the folder of a trace, if they were asked for.
 std::string where_written(const DrawnImagesFlags& flags, const std::string& trace);

@@ -8,8 +8,10 @@
 
 #include "data/edit_mask.h"
 #include "data/sheet.h"
+#include "runtime/atomic_file.h"
 #include "runtime/error.h"
 #include "runtime/flag_range.h"
+#include "runtime/live_line.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/draw_flags.h"
 #include "sample/drawn_images.h"
@@ -44,6 +46,9 @@ void run_job(const EditJob& job) {
         make_edit_canvas({job.picture, job.mask, job.box, job.outpaint, job.uncrop},
                          static_cast<int>(config.image_size()), static_cast<int>(config.channels));
     require_editable(config, canvas.mask);
+    require_sheet(2 + job.count, config.channels, config.image_size(), job.columns);
+    require_writable(job.out);
+    if (!job.each.empty()) make_folder(job.each);
     const auto model = checkpoint.load(backend);
     const SampleRule rule = job.drawing.rule();
     FractalSampler sampler(*model, job.count, rule.guidance != 1, job.drawing.iterations);
@@ -57,13 +62,18 @@ void run_job(const EditJob& job) {
     const std::vector<std::uint8_t> picture = planar_pixels(canvas.picture);
     const std::vector<std::int64_t> classes(static_cast<std::size_t>(job.count), label);
     const auto start = std::chrono::steady_clock::now();
+    LiveLine line;
+    sampler.watch([&](std::int64_t done, std::int64_t steps) {
+        line.show(fmt::format("drawing {} results, step {} of {}", job.count, done, steps));
+    });
     const auto images = sampler.edit({picture, canvas.mask}, classes, rule);
+    line.clear();
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    if (trace) trace->write_animation();
     if (!job.each.empty())
-        write_images(job.each, images, static_cast<int>(config.channels),
+        write_images(job.each, 0, images, static_cast<int>(config.channels),
                      static_cast<int>(config.image_size()), std::vector<std::string>(classes.size()));
     write_png(job.out, edit_sheet(canvas, images, static_cast<int>(job.columns)));
+    if (trace) trace->write_animation();
     fmt::print("{} of {} pixels redrawn {} times in {:.2f} s: {}\n",
                std::count(canvas.mask.begin(), canvas.mask.end(), 1), canvas.mask.size(), job.count,
                spent.count(), job.out);

@@ -9,6 +9,7 @@
 #include "runtime/backend_flags.h"
 #include "runtime/error.h"
 #include "runtime/flag_range.h"
+#include "runtime/live_line.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
 
@@ -27,6 +28,7 @@ void require_fitting_data(const EvaluateJob& job, const FractalConfig& config, c
     if (data.size() != config.image_size() || data.channels() != config.channels)
         fail_usage("{}: images of size {} with {} channels, the model takes size {} and {} channels",
                    job.data, data.size(), data.channels(), config.image_size(), config.channels);
+    if (job.conditional && config.class_num == 0) fail_usage("--conditional: the model has no classes");
     if (job.conditional && static_cast<std::int64_t>(data.classes().size()) != config.class_num)
         fail_usage("{}: {} classes, the model has {}", job.data, data.classes().size(), config.class_num);
 }
@@ -69,13 +71,16 @@ void run_nll(const EvaluateJob& job) {
     if (likelihood.exact() && job.passes != 1)
         fail_usage("--passes {}: the likelihood of AR levels is exact, expected 1", job.passes);
     Batch batch;
+    LiveLine line;
     for (std::int64_t pass = 0; pass < job.passes; ++pass)
         for (std::int64_t first = 0; first < images; first += job.batch) {
+            line.show(fmt::format("measured {} of {} images", pass * images + first, job.passes * images));
             read_batch(data, first, std::min(job.batch, images - first), batch);
             std::vector<std::int64_t> classes(batch.labels.size(), -1);
             if (job.conditional) classes.assign(batch.labels.begin(), batch.labels.end());
             likelihood.add(batch.pixels, classes, static_cast<std::uint32_t>(pass));
         }
+    line.clear();
     report(job, checkpoint.description.config, likelihood);
 }
 

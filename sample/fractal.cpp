@@ -1,6 +1,4 @@
 // `build/sample fractal`: draws images from a fractal model.
-#include <algorithm>
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,41 +19,31 @@ struct SampleJob {
     DrawnImagesFlags images;
 };
 
-std::vector<std::uint8_t> draw(const SampleJob& job, const FractalModel& model, const DrawnImages& drawn) {
-    SampleRule rule = job.drawing.rule();
-    FractalSampler sampler(model, drawn.batch, rule.guidance != 1, job.drawing.iterations);
-    std::optional<TraceFolder> trace;
-    if (!job.drawing.trace.empty()) {
-        require_one_batch(drawn);
-        trace.emplace(job.drawing.trace, static_cast<int>(model.config().channels),
-                      static_cast<int>(model.config().image_size()), static_cast<int>(drawn.columns));
-        sampler.trace(trace->recorder());
-    }
-    const auto batch = static_cast<std::size_t>(drawn.batch);
-    std::vector<std::uint8_t> images;
-    for (std::size_t first = 0; first < drawn.classes.size(); first += batch) {
-        const std::span<const std::int64_t> part(drawn.classes.data() + first,
-                                                 std::min(batch, drawn.classes.size() - first));
-        rule.first_image = static_cast<std::int64_t>(first);
-        const auto batch_images = sampler.sample(part, rule);
-        images.insert(images.end(), batch_images.begin(), batch_images.end());
-    }
-    if (trace) trace->write_animation();
-    return images;
-}
-
 void run_job(const SampleJob& job) {
     const Backend backend = job.drawing.backend.backend();
     const OpenedCheckpoint checkpoint(job.checkpoint);
     const FractalConfig& config = checkpoint.description.config;
     const DrawnImages drawn = choose_images(job.images, config.class_num, checkpoint.description.classes);
     job.drawing.check(config);
+    if (!job.drawing.trace.empty()) require_one_batch(drawn);
+    ImageDrawing drawing(job.images, drawn, config.channels, config.image_size());
     const auto model = checkpoint.load(backend);
-    const auto start = std::chrono::steady_clock::now();
-    const auto images = draw(job, *model, drawn);
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    write_images(job.images, drawn, images, config.channels, config.image_size());
-    fmt::print("{} images in {:.2f} s{}\n", drawn.classes.size(), spent.count(),
+    SampleRule rule = job.drawing.rule();
+    FractalSampler sampler(*model, drawn.batch, rule.guidance != 1, job.drawing.iterations);
+    sampler.watch([&](std::int64_t done, std::int64_t steps) { drawing.step(done, steps); });
+    std::optional<TraceFolder> trace;
+    if (!job.drawing.trace.empty()) {
+        trace.emplace(job.drawing.trace, static_cast<int>(config.channels),
+                      static_cast<int>(config.image_size()), static_cast<int>(drawn.columns));
+        sampler.trace(trace->recorder());
+    }
+    drawing.run([&](std::span<const std::int64_t> classes, std::int64_t first) {
+        rule.first_image = first;
+        return sampler.sample(classes, rule);
+    });
+    drawing.write_sheet();
+    if (trace) trace->write_animation();
+    fmt::print("{} images in {:.2f} s{}\n", drawn.classes.size(), drawing.seconds(),
                where_written(job.images, job.drawing.trace));
 }
 

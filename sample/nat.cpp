@@ -1,6 +1,4 @@
 // `build/sample nat`: draws images from a masked-token transformer by parallel decoding.
-#include <algorithm>
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,9 +40,12 @@ struct Models {
     std::int64_t image_size() const { return side() * tokenizer->config().downsampling(); }
 };
 
-Strategy choose_strategy(const NatJob& job) {
+Strategy choose_strategy(const NatJob& job, bool labelled) {
+    if (job.largest_scale && *job.largest_scale != 0 && !labelled)
+        fail_usage("--cfg-max {}: the model has no classes, expected 0", *job.largest_scale);
     if (job.strategy == "maskgit")
-        return maskgit_strategy(job.steps.value_or(default_steps), job.largest_scale.value_or(default_scale));
+        return maskgit_strategy(job.steps.value_or(default_steps),
+                                job.largest_scale.value_or(labelled ? default_scale : 0));
     if (job.largest_scale)
         fail_usage("--cfg-max {}: {} holds its own guidance scales", *job.largest_scale, job.strategy);
     Strategy strategy = read_strategy(job.strategy);
@@ -97,43 +98,34 @@ void add_to_trace(TraceFolder& trace, const Models& models, std::span<const std:
     trace.add(decoded_bytes(*models.tokenizer, filled, models.side()), known);
 }
 
-std::vector<std::uint8_t> draw(const NatJob& job, const Models& models, const Strategy& strategy,
-                               const DrawnImages& drawn) {
-    std::vector<std::uint8_t> decoded, images;
+void run_job(const NatJob& job) {
+    const Models models = load_models(job);
+    const Strategy strategy = choose_strategy(job, models.description.config.num_classes > 1);
+    const DrawnImages drawn =
+        choose_images(job.images, models.description.config.num_classes - 1, models.description.classes);
+    if (!job.trace.empty()) require_one_batch(drawn);
+    const std::int64_t channels = models.tokenizer->config().out_ch;
+    ImageDrawing drawing(job.images, drawn, channels, models.image_size());
+    std::vector<std::uint8_t> decoded;
     NatGenerator generator(*models.transformer, drawn.batch, strategy.guided(),
                            decode_into(*models.tokenizer, models.side(), decoded));
     std::optional<TraceFolder> trace;
     if (!job.trace.empty()) {
-        require_one_batch(drawn);
-        trace.emplace(job.trace, static_cast<int>(models.tokenizer->config().out_ch),
-                      static_cast<int>(models.image_size()), static_cast<int>(drawn.columns));
+        trace.emplace(job.trace, static_cast<int>(channels), static_cast<int>(models.image_size()),
+                      static_cast<int>(drawn.columns));
         generator.watch([&](const DecodedStep& step) {
             if (step.step == 0) add_to_trace(*trace, models, step.filled, step.ids);  // all masked
             add_to_trace(*trace, models, step.filled, step.next);
         });
     }
-    const auto batch = static_cast<std::size_t>(drawn.batch);
-    for (std::size_t first = 0; first < drawn.classes.size(); first += batch) {
-        const std::span<const std::int64_t> part(drawn.classes.data() + first,
-                                                 std::min(batch, drawn.classes.size() - first));
-        generator.generate(part, strategy, {job.seed, static_cast<std::int64_t>(first)});
-        images.insert(images.end(), decoded.begin(), decoded.end());
-    }
+    drawing.run([&](std::span<const std::int64_t> classes, std::int64_t first) {
+        generator.generate(classes, strategy, {job.seed, first});
+        return decoded;
+    });
+    drawing.write_sheet();
     if (trace) trace->write_animation();
-    return images;
-}
-
-void run_job(const NatJob& job) {
-    const Strategy strategy = choose_strategy(job);
-    const Models models = load_models(job);
-    const DrawnImages drawn =
-        choose_images(job.images, models.description.config.num_classes - 1, models.description.classes);
-    const auto start = std::chrono::steady_clock::now();
-    const auto images = draw(job, models, strategy, drawn);
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    write_images(job.images, drawn, images, models.tokenizer->config().out_ch, models.image_size());
-    fmt::print("{} images in {} steps, {:.2f} s{}\n", drawn.classes.size(), strategy.steps(), spent.count(),
-               where_written(job.images, job.trace));
+    fmt::print("{} images in {} steps, {:.2f} s{}\n", drawn.classes.size(), strategy.steps(),
+               drawing.seconds(), where_written(job.images, job.trace));
 }
 
 void add_strategy_flags(CLI::App& command, NatJob& job) {

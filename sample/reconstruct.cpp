@@ -13,6 +13,7 @@
 #include "models/metrics/reconstruction.h"
 #include "models/nat/image_codec.h"
 #include "models/nat/tokenizer_checkpoint.h"
+#include "runtime/atomic_file.h"
 #include "runtime/backend_flags.h"
 #include "runtime/error.h"
 #include "runtime/flag_range.h"
@@ -99,6 +100,7 @@ Image side_by_side(const Pictures& pictures, const std::vector<std::int32_t>& co
 
 void run_job(const ReconstructJob& job) {
     if (job.picture.empty() == job.data.empty()) fail_usage("give either --image or --data");
+    require_writable(job.out);
     const Backend backend = job.backend.backend();
     const auto opened = open_tensor_file(job.tokenizer);
     const TokenizerDescription description = read_tokenizer_description(*opened);
@@ -118,8 +120,8 @@ void run_job(const ReconstructJob& job) {
         reconstruction_quality(pictures.pixels, drawn, config.in_channels, pictures.size);
     fmt::print("{}: {} {} of {}x{}, {} tokens each, perplexity {:.1f}, PSNR {:.2f} dB{}\n", job.out, n,
                n == 1 ? "picture" : "pictures", pictures.size, pictures.size, codec.tokens(),
-               codebook_perplexity(code_counts(codes, config.n_embed)), quality.noise,
-               pictures.size >= similarity_window ? fmt::format(", SSIM {:.4f}", quality.similarity) : "");
+               codebook_perplexity(code_counts(codes, config.n_embed)), quality.psnr,
+               pictures.size >= similarity_window ? fmt::format(", SSIM {:.4f}", quality.ssim) : "");
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ NatSheet::NatSheet(const NatTransformer& model, const std::string& tokenizer, co
     const TokenizerConfig& config = tokenizer_->config();
     tokens.require_tokenizer(tokenizer_fingerprint(codebook_values(*tokenizer_), config.n_embed), tokenizer);
     if (labels > 0) rule_.columns = std::min(rule.columns, labels);
+    require_sheet(rule_.columns * rule.rows, config.out_ch, side_ * config.downsampling(), rule_.columns);
     for (std::int64_t i = 0; i < rule_.columns * rule.rows; ++i)
         classes_.push_back(labels > 0 ? i % rule_.columns : -1);
     generator_ =

@@ -13,8 +13,6 @@
 #include "runtime/profile.h"
 #include "runtime/require_memory.h"
 
-namespace {}  // namespace
-
 struct FractalSampler::Job {
     const SampleRule& rule;
     const EditTask* task;                                    // null: nothing is known
@@ -70,7 +68,7 @@ std::vector<std::uint8_t> FractalSampler::draw(const EditTask* task, std::span<c
             fail_usage("class {} is out of range: the model has classes 0 to {}", label,
                        config.class_num - 1);
     require_memory(tape_, plan_, fmt::format("sampling {} images at once", batch_),
-                   "draw fewer at once (--batch, --count, --sheet-rows)");
+                   "draw fewer at once (--batch, of an edit --count, while training --sheet-rows)");
     std::vector<std::uint8_t> bytes(
         classes.size() *
         static_cast<std::size_t>(config.channels * config.image_size() * config.image_size()));
@@ -141,7 +139,7 @@ void FractalSampler::ar_steps(Job& job, std::size_t level, const SampledImages& 
     const ArLevel::Cache cache = generator.create_cache(tape_, condition.rows());
     PatchOrder order = patch_order(job, level, images);
     const Tensor schedule = guidance_schedule(job, level, order);
-    report_step(job, level, patches, order);
+    report_step(job, level, patches, order, 0);
     tape_.arena().loop(order.steps(), [&](std::int64_t t) {
         set_guidance(job, schedule, t);
         const Tensor previous = take_token(tape_, patches, std::max<std::int64_t>(t - 1, 0), L);
@@ -149,7 +147,7 @@ void FractalSampler::ar_steps(Job& job, std::size_t level, const SampledImages& 
         sample_children(
             job, level, images, order.next(t),
             [&](const ChildRows& rows) { return gather_rows(tape_, outputs, rows.parents); }, patches);
-        report_step(job, level, patches, order);
+        report_step(job, level, patches, order, t + 1);
     });
 }
 
@@ -160,7 +158,7 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const SampledImages&
     const Tensor schedule = guidance_schedule(job, level, order);
     const Tensor guide =
         model_.config().guides(level) ? guiding_pixel(job, level, images, condition) : Tensor();
-    report_step(job, level, patches, order);
+    report_step(job, level, patches, order, 0);
     tape_.arena().loop(order.steps(), [&](std::int64_t s) {
         set_guidance(job, schedule, s);
         const Tensor outputs = generator.forward(
@@ -171,7 +169,7 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const SampledImages&
                 return neighbour_conditions(tape_, outputs, rows.patches, Tensor(), generator.neighbours());
             },
             patches);
-        report_step(job, level, patches, order);
+        report_step(job, level, patches, order, s + 1);
     });
 }
 
@@ -298,8 +296,10 @@ void FractalSampler::record_draws(std::size_t level, const SampledImages& images
 }
 
 void FractalSampler::report_step(const Job& job, std::size_t level, const Tensor& patches,
-                                 const PatchOrder& order) {
-    if (!trace_ || level != 0 || tape_.planning()) return;
+                                 const PatchOrder& order, std::int64_t done) {
+    if (level != 0 || tape_.planning()) return;
+    if (watch_) watch_(done, order.steps());
+    if (!trace_) return;
     const std::vector<std::uint8_t> hidden = order.hidden();
     const FractalConfig& config = model_.config();
     const auto count = static_cast<std::int64_t>(hidden.size()) / config.tokens(0);

@@ -57,8 +57,11 @@ class FractalSampler {
     std::vector<std::uint8_t> edit(const EditTask& task, std::span<const std::int64_t> classes,
                                    const SampleRule& rule);
 
-    // Called as the outermost level proceeds.
+    // Called as the outermost level proceeds: with what is there, which asks the device each time, or with
+    // the number of steps done, of `steps`.
     void trace(Trace trace) { trace_ = std::move(trace); }
+    using Watch = std::function<void(std::int64_t done, std::int64_t steps)>;
+    void watch(Watch watch) { watch_ = std::move(watch); }
 
     // For tests: numbers to use instead of our own, one per draw, and orders [rows, L], one per call of a MAR
     // level; and every draw as it happened.
@@ -106,7 +109,8 @@ class FractalSampler {
     Tensor uniforms(const Job& job, std::size_t level, const SampledImages& images);
     void record_draws(std::size_t level, const SampledImages& images, const Tensor& values,
                       const Tensor& numbers, const Tensor& margins);
-    void report_step(const Job& job, std::size_t level, const Tensor& patches, const PatchOrder& order);
+    void report_step(const Job& job, std::size_t level, const Tensor& patches, const PatchOrder& order,
+                     std::int64_t done);
 
     const FractalModel& model_;
     std::int64_t batch_;
@@ -117,6 +121,7 @@ class FractalSampler {
     Plan plan_;
     GraphCache graphs_;
     Trace trace_;
+    Watch watch_;
     std::span<const float> replay_;
     std::vector<std::vector<std::int64_t>> replay_orders_;
     std::size_t replayed_ = 0, replayed_orders_ = 0;

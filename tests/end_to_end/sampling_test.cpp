@@ -93,3 +93,35 @@ TEST_CASE_FIXTURE(TrainedModel, "end to end: a sheet of few classes is about as 
     CHECK(sheet.width == 2 + 4 * 66);
     CHECK(sheet.height == 2 + 4 * 66);
 }
+
+TEST_CASE_FIXTURE(TrainedModel, "end to end: several jobs draw the parts of what one would draw") {
+    const std::string whole = draw("whole");
+    const auto part = [&](const char* first, const char* count) {
+        REQUIRE(work.run("sample", {"fractal", "--checkpoint", work.path("run/last.safetensors"), "--each",
+                                    work.path("parts"), "--first", first, "--count", count})
+                    .exit_code == 0);
+    };
+    part("3", "4");
+    part("0", "3");
+    std::string bytes;
+    for (int i = 0; i < 7; ++i)
+        bytes += read_file(work.at("parts") / fmt::format("{:06}-class-{}.png", i, i));
+    CHECK(bytes == whole);
+}
+
+TEST_CASE_FIXTURE(TrainedModel,
+                  "end to end: what could not be written in the end is refused before drawing") {
+    const auto refused = [&](const Words& more, int exit_code, const std::string& what) {
+        const auto before = work.listing();
+        const Outcome outcome =
+            work.run("sample", Words{"fractal", "--checkpoint", work.path("run/last.safetensors")} + more);
+        CAPTURE(outcome.errors);
+        CHECK(outcome.exit_code == exit_code);
+        CHECK(is_one_line(outcome.errors));
+        CHECK(outcome.errors.find(what) != std::string::npos);
+        CHECK(work.listing() == before);
+    };
+    // An image takes milliseconds, a million of them would outlast the test.
+    refused({"--count", "50000", "--out", work.path("no/such/folder/a.png")}, 1, "a.png: cannot be written");
+    refused({"--count", "1000000", "--out", work.path("a.png")}, 2, "too many for a PNG file");
+}

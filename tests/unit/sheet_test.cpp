@@ -27,6 +27,17 @@ TEST_CASE("sheet: images in rows, enlarged, two pixels apart on white") {
     CHECK(wide.height == 2 + 66);
 }
 
+TEST_CASE("sheet: one that no PNG file can hold is refused before anything is drawn") {
+    CHECK_NOTHROW(require_sheet(1000, 3, 256, 10));
+    CHECK_NOTHROW(require_sheet(40'000, 3, 32, 200));
+    CHECK_THROWS_WITH_AS(
+        require_sheet(50'000, 3, 256, 200),
+        "a sheet of 50000 images would have 51602x64502 pixels, too many for a PNG file (1073741824 bytes at "
+        "most)",
+        UsageError);
+    CHECK_THROWS_AS(require_sheet(1'000'000, 3, 16, 1000), UsageError);
+}
+
 TEST_CASE("sheet: an image keeps its pixels through a PNG file") {
     const TemporaryFolder folder;
     std::vector<std::uint8_t> pixels(3 * 6 * 6);
