@@ -1,16 +1,20 @@
-# Every way in. `make` alone lists the targets. Variables: NAME (of the run), DATA (fractals, cifar10 or a packed file), PRESET (of the model),
+# Every way in. `make` alone lists the targets. Variables, which the command line sets and the environment does not (some systems have a NAME
+# or DATA of their own): NAME (of the run), DATA (fractals, cifar10 or a packed file), PRESET (of the model),
 # ARGS (more flags for the program), BUILD (folder for what is built), CUDA=1 (with the CUDA
 # backend), ARCH (the GPUs to build it for), RANKS (processes that train together), SANITIZE (address,undefined or thread: what the
 # programs watch themselves for).
 comma := ,
 empty :=
 space := $(empty) $(empty)
-BUILD ?= build$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))
+BUILD = build$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))$(if $(CUDA),/cuda)
 CXX ?= g++
-DATA ?= fractals
-NAME ?= $(if $(wildcard $(DATA)),$(basename $(notdir $(DATA))),$(DATA))
-ARGS ?=
-RANKS ?= 1
+DATA := fractals
+NAME := $(if $(wildcard $(DATA)),$(basename $(notdir $(DATA))),$(DATA))
+ARGS :=
+RANKS := 1
+SANITIZE :=
+CUDA :=
+EMULATED :=
 .DEFAULT_GOAL := help
 ifeq ($(MAKELEVEL),0)  # a make that a rule below calls shares its caller's jobs
 MAKEFLAGS += --no-builtin-rules --jobs=$(shell nproc)
@@ -28,6 +32,9 @@ PACKAGES := g++ make curl libdnnl-dev libfmt-dev libcli11-dev nlohmann-json3-dev
 RANK_PACKAGES := libopenmpi-dev openmpi-bin  # optional: training on several ranks
 HEADERS := dnnl.h fmt/format.h CLI/CLI.hpp nlohmann/json.hpp stb/stb_image.h zlib.h webp/encode.h webp/mux.h webp/demux.h zip.h doctest/doctest.h boost/context/detail/fcontext.hpp
 CAN_COMPILE = printf '\#include <%s>\n' $(HEADERS) | $(CXX) -std=c++20 -fopenmp $(BUNDLE_FLAGS) -fsyntax-only -x c++ - 2>/dev/null
+# Vectors of float are shuffled by a built-in that g++ 11 lacks.
+IS_NEW_ENOUGH = echo 'typedef float pair __attribute__((vector_size(8))); pair swapped(pair x) { return __builtin_shufflevector(x, x, 1, 0); }' | \
+    $(CXX) -std=c++20 -fsyntax-only -x c++ - 2>/dev/null
 
 deps: ## install what building needs (Debian packages), if anything is missing
 	@$(CAN_COMPILE) || { \
@@ -40,6 +47,7 @@ deps: ## install what building needs (Debian packages), if anything is missing
 	    $$sudo apt-get update -q && \
 	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES) $(RANK_PACKAGES) && \
 	    { $(CAN_COMPILE) || { echo "make deps: still missing one of the headers $(HEADERS)" >&2; exit 1; }; }; }
+	@$(IS_NEW_ENOUGH) || { echo "make deps: $(CXX) is too old, expected g++ 12 or later (or CXX=another)" >&2; exit 1; }
 	@command -v mpicc >/dev/null || { \
 	    if [ "$$(id -u)" = 0 ]; then sudo=; else sudo="sudo -n"; fi; \
 	    { $$sudo apt-get update -q && \
@@ -56,10 +64,10 @@ $(BUILD)/deps.stamp:
 # against the headers of tests/emulator, and --device cuda is a card that they pretend. Each has a folder of its own in build/.
 CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda /usr/lib/cuda) /usr)
 NVCC ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) nvcc)
-ARCH ?= 80 90 100
+ARCH := 80 90 100
 
 WARNINGS := -Wall -Wextra -Wshadow -Werror -Wno-stringop-overflow -Wno-restrict  # the last two: false alarms from fmt and std::string under g++ 12
-CXXFLAGS := -std=c++20 -O3 -g1 -march=native -mprefer-vector-width=512 -fno-math-errno -fopenmp $(WARNINGS) -I.
+CXXFLAGS := -std=c++20 -O3 -g1 -march=native $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512 )-fno-math-errno -fopenmp $(WARNINGS) -I.
 LDLIBS := -ldnnl -lfmt -lz -lzip -lwebpmux -lwebp
 ifneq ($(SANITIZE),)
 # What sanitizers insert makes the compiler take std::optional and std::regex for uninitialised.
@@ -129,7 +137,7 @@ endif
 BENCH := $(call object,$(wildcard tests/bench/*.cpp))
 
 # -march=native and the flags are part of what an object is: another machine or another setting builds everything anew.
-STAMP := $(shell { $(CXX) -march=native -E -v -x c++ /dev/null 2>&1 | grep cc1plus; echo '$(CXXFLAGS) $(NVCCFLAGS)'; } | cksum)
+STAMP := $(shell { $(CXX) -march=native -E -v -x c++ /dev/null 2>&1 | grep cc1plus; echo '$(CXXFLAGS) $(NVCCFLAGS)$(NCCL:%= %)'; } | cksum)
 ifneq ($(STAMP),$(shell cat $(BUILD)/machine.stamp 2>/dev/null))
 $(shell mkdir -p $(BUILD) && echo '$(STAMP)' > $(BUILD)/machine.stamp)
 endif
@@ -181,7 +189,14 @@ $(BUILD)/train $(BUILD)/sample $(BUILD)/data $(BUILD)/tests $(BUILD)/bench:
 
 # Training and validation files of a data set by name; of a packed file of your own, what `build/data pack --holdout` set apart lies beside it.
 DATASETS := datasets
-ifneq ($(wildcard $(DATA)),)
+ifneq ($(word 2,$(DATA)),)
+$(error DATA='$(DATA)': make takes no file names with spaces; rename the file, or call build/train)
+endif
+GIVEN_FILE := $(if $(filter fractals cifar10,$(DATA)),,$(wildcard $(DATA)))
+ifneq ($(and $(GIVEN_FILE),$(wildcard $(DATA)/.)),)
+$(error DATA=$(DATA) is a folder. Pack its pictures first: make build && build/data pack --images $(DATA) --size 32 --out $(notdir $(DATA:%/=%)).bin --holdout 0.05)
+endif
+ifneq ($(GIVEN_FILE),)
 TRAINING_FILE := $(DATA)
 VALIDATION_FILE := $(wildcard $(basename $(DATA)).holdout$(suffix $(DATA)))
 else
@@ -195,11 +210,11 @@ LAUNCHER := $(if $(filter-out 1,$(RANKS)),mpirun --quiet -np $(RANKS))
 
 # The built-in fractals are small and endless, and learned within minutes; other data take the preset's recipe and length.
 ifeq ($(DATA),fractals)
-PRESET ?= fractalar_16
+PRESET := fractalar_16
 RECIPE := --batch 8 --steps 6000 --lr 3e-3 --no-flip --evaluate-every 1500 --validation-images 256 --log-every 50 \
-          --sheet-cfg 2 --sheet-temperature 1.1 --sheet-rows 3
+          --sheet-cfg 3 --sheet-temperature 1.6 --sheet-rows 3
 else
-PRESET ?= fractalar_32
+PRESET := fractalar_32
 endif
 
 train: build $(TRAINING_FILE) $(VALIDATION_FILE) ## train a model: on fractals drawn here, on DATA=cifar10, or on DATA=packed file
@@ -207,11 +222,11 @@ train: build $(TRAINING_FILE) $(VALIDATION_FILE) ## train a model: on fractals d
 	    $(if $(VALIDATION_FILE),--validation $(VALIDATION_FILE)) --out runs/$(NAME) $(RECIPE) $(ARGS)
 
 # The sheets that the recipe above draws while training; ARGS wants another.
-SHEET = $(if $(filter fractals,$(NAME)),--cfg 2 --temperature 1.1 --count 30)
+SHEET = $(if $(filter fractals,$(NAME)),--cfg 3 --temperature 1.6 --count 30)
 sample: build ## draw a sheet of samples from runs/NAME
 	$(BUILD)/sample fractal --checkpoint runs/$(NAME)/last.safetensors --out runs/$(NAME)/sheet.png $(or $(ARGS),$(SHEET))
 
-RUN ?= runs/$(NAME)
+RUN := runs/$(NAME)
 plot: build ## draw the curves of runs/NAME, or of RUN='FOLDER FOLDER ...' over each other
 	$(BUILD)/sample plot --run $(RUN) $(if $(word 2,$(RUN)),--out runs/curves.png) $(ARGS)
 
@@ -334,12 +349,12 @@ test-sanitized:
 # Every parser meets rubbish (tests/fuzz): the files of the corpus, replayed under sanitizers, and what libFuzzer makes of them. Only the
 # parsers are compiled for that, without OpenMP: clang often lacks its library.
 PARSERS := $(filter-out entry replay,$(basename $(notdir $(wildcard tests/fuzz/*.cpp))))
-PARSER ?= $(PARSERS)
+PARSER := $(PARSERS)
 REPLAY := $(BUILD)/replay
 FUZZ := $(BUILD)/fuzz
 FUZZ_SOURCES := tests/fuzz/entry.cpp \
     $(foreach file,atomic_file file_lock mapped_file one_line pickle pickle_text pth pth_container pth_tensor safetensors scalar_type tensor_file text_file zip_archive,runtime/$(file).cpp) \
-    $(foreach file,crop edit_mask image_file jpeg_segments loader pack packed record_file sample_order sheet tokens,data/$(file).cpp) \
+    $(foreach file,chart crop drawing edit_mask font image_file jpeg_segments loader pack packed record_file sample_order sheet tokens training_curves training_log,data/$(file).cpp) \
     $(foreach file,fractal/config nat/config nat/number_lists nat/strategy nat/tokenizer_config,models/$(file).cpp)
 FUZZ_FLAGS := -std=c++20 -O1 -g1 -Wall -Wextra -Werror -Wno-unknown-pragmas -I. $(BUNDLE_FLAGS) -fno-omit-frame-pointer \
               -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
@@ -353,7 +368,7 @@ test-rubbish: $(PARSERS:%=$(REPLAY)/%) ## give every parser its files of tests/f
 	@for parser in $(PARSER); do $(REPLAY)/$$parser || exit 1; done
 
 CLANG ?= clang++
-TIME ?= 60
+TIME := 60
 HAS_LIBFUZZER = echo 'extern "C" int LLVMFuzzerTestOneInput() { return 0; }' | $(CLANG) -fsanitize=fuzzer -x c++ - -o /dev/null 2>/dev/null
 $(FUZZ)/objects/%.o: %.cpp $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
@@ -380,8 +395,8 @@ bench: $(BUILD)/bench ## measure the ceiling, each kernel, the training step and
 
 # Names in the timeline: runtime/profile.h. Nsight Compute slows each kernel down a hundredfold and more: ARGS='--launch-count 20' and
 # --nvtx-include of its own go into TOOL_ARGS.
-TOOL ?= $(if $(CUDA),$(if $(shell command -v nsys),nsys,$(if $(shell command -v ncu),ncu)))
-TOOL_ARGS ?= $(if $(filter ncu,$(TOOL)),--set basic --launch-count 200)
+TOOL := $(if $(CUDA),$(if $(shell command -v nsys),nsys,$(if $(shell command -v ncu),ncu)))
+TOOL_ARGS := $(if $(filter ncu,$(TOOL)),--set basic --launch-count 200)
 WATCHED := $(if $(filter nsys,$(TOOL)),nsys profile --trace=cuda$(comma)nvtx$(comma)cublas --force-overwrite=true --output=$(BUILD)/profile \
              $(TOOL_ARGS),$(if $(filter ncu,$(TOOL)),ncu --nvtx --force-overwrite --export $(BUILD)/profile $(TOOL_ARGS)))
 profile: build $(DATASETS)/fractals.bin ## time of each kernel over a few training steps; CUDA=1: under nsys, or TOOL=ncu
