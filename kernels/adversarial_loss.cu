@@ -34,7 +34,7 @@ void adversarial_loss_accumulate(Stream stream, double* total, double* workspace
     total_accumulate(stream, total, workspace, count, Term{term}, logits);
 }
 std::int64_t adversarial_loss_workspace() {
-    return total_detail::max_parts;
+    return max_parts;
 }
 
 template <class T>

@@ -208,11 +208,8 @@ void attention_decode(Stream stream, T* out, T* key_cache, T* value_cache, const
                       .team_lanes = 1,
                       .warps_per_pair = position < one_warp_positions ? 1 : decode_warps,
                       .scale = 1 / std::sqrt(static_cast<float>(head_dim)),
-                      .packed = head_dim % per_lane == 0};
+                      .packed = head_dim % per_lane == 0 && aligned(out, key_cache, value_cache, qkv)};
     while (shape.team_lanes * per_lane < head_dim) shape.team_lanes *= 2;
-    for (const void* address : {static_cast<const void*>(out), static_cast<const void*>(key_cache),
-                                static_cast<const void*>(value_cache), static_cast<const void*>(qkv)})
-        shape.packed = shape.packed && reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
     const std::size_t bytes = 2 * shared_array_bytes(decode_warps * sizeof(float)) +
                               shared_array_bytes(decode_warps * max_head_dim * sizeof(float));
     launch(decode<T>, blocks_for(shape.pairs, decode_warps / shape.warps_per_pair), decode_threads, bytes,

@@ -31,8 +31,7 @@ __device__ inline void store_chunk(bf16* to, const bf16* from, int column, int h
 
 inline bool packed_rows(const Shape& shape, std::initializer_list<const void*> addresses) {
     bool packed = shape.head_dim % 8 == 0;
-    for (const void* address : addresses)
-        packed = packed && reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
+    for (const void* address : addresses) packed = packed && aligned(address);
     return packed;
 }
 

@@ -22,10 +22,6 @@ struct Chunk {
     __device__ const float& operator[](int i) const { return values[i]; }
 };
 
-__device__ inline bool aligned(const void* address) {
-    return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
-}
-
 // A whole chunk, 16-byte aligned.
 template <class T>
 __device__ inline Chunk load_chunk(const T* from) {

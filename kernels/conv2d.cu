@@ -62,7 +62,7 @@ Gather gather_x(const T* x, const T* weight, const Conv2dShape& s) {
             1,
             1,
             static_cast<int>(s.kernel),
-            s.C % chunk_of<T> == 0 && aligned_16(x) && aligned_16(weight)};
+            s.C % chunk_of<T> == 0 && aligned(x) && aligned(weight)};
 }
 
 template <class T>
@@ -74,7 +74,7 @@ Product product_of(const Gather& gather, const T* out, const Placement& placemen
             static_cast<int>(N),
             static_cast<int>(s.weights() / N),
             static_cast<int>(steps),
-            N % chunk_of<T> == 0 && aligned_16(out)};
+            N % chunk_of<T> == 0 && aligned(out)};
 }
 
 // The pixels of x whose row is `row` and whose column is `column` modulo the stride, and dy as they see it.
@@ -98,7 +98,7 @@ void backward_phase(Stream stream, T* dx, const T* packed, const T* dy, const Co
                         -1,
                         static_cast<int>(s.stride),
                         static_cast<int>(s.kernel),
-                        s.N % chunk_of<T> == 0 && aligned_16(dy) && aligned_16(packed)};
+                        s.N % chunk_of<T> == 0 && aligned(dy) && aligned(packed)};
     const Placement placement{static_cast<int>(s.height), static_cast<int>(s.width),
                               static_cast<int>(s.stride), static_cast<int>(row), static_cast<int>(column)};
     launch_product<T>(stream, dx, dy, packed, nullptr, product_of(gather, dx, placement, s.C, s));
@@ -156,7 +156,7 @@ void conv2d_backward_weight(Stream stream, float* d_weight, float* d_bias, float
     const std::int64_t rows = (shape.out_rows() + slices - 1) / slices,
                        slice_rows = (rows + weight_rows - 1) / weight_rows * weight_rows;
     const WeightProduct p{gather_x(x, x, shape), static_cast<int>(shape.N), static_cast<int>(K),
-                          static_cast<int>(slice_rows), shape.N % chunk_of<T> == 0 && aligned_16(dy)};
+                          static_cast<int>(slice_rows), shape.N % chunk_of<T> == 0 && aligned(dy)};
     const unsigned used = blocks_for(shape.out_rows(), slice_rows);
     launch(weight_product<T>,
            dim3(blocks_for(K, weight_columns<T>), blocks_for(shape.N, weight_columns<T>), used), threads,

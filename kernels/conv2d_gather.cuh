@@ -132,8 +132,4 @@ __device__ void load_weight_chunk(T* to, const T* row, bool row_exists, const Ga
         to[e] = row_exists && g.exists(at) ? row[g.weight_column(at)] : T{};
 }
 
-inline bool aligned_16(const void* address) {
-    return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
-}
-
 }  // namespace cuda::conv2d

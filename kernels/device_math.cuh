@@ -1,5 +1,5 @@
-// Small device functions that several kernels share: storing as T, sums and maxima over a warp or a block,
-// the index of a thread.
+// Small functions that several kernels share: storing as T, gelu, sums and maxima over a warp or a block, the
+// index of a thread, whether an address allows 16-byte accesses.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -22,6 +22,19 @@ __device__ inline T as(float x) {
         return round_to_bf16(x);
     else
         return x;
+}
+
+// Whether all these addresses (null included) are multiples of 16 bytes, as load_packed and store_packed
+// demand.
+template <class... T>
+__host__ __device__ inline bool aligned(const T*... addresses) {
+    return ((reinterpret_cast<std::uintptr_t>(addresses) % 16 == 0) && ...);
+}
+
+constexpr float inverse_sqrt_2 = 0.70710678f;
+
+__device__ inline float gelu(float x) {
+    return 0.5f * x * (1.0f + erff(x * inverse_sqrt_2));
 }
 
 // This thread's number among all threads of a one-dimensional grid, and their number.

@@ -53,8 +53,7 @@ struct Gradient {
     std::int64_t ids_stride, rows, vocabulary, width;
 };
 
-// ---- few rows
-// -----------------------------------------------------------------------------------------------
+// ---- few rows ----------------------------------------------------------------------------------
 
 constexpr std::int64_t few_rows = 512;
 constexpr int warps_per_block = 4, columns_per_lane = 4, group = 4;
@@ -112,8 +111,7 @@ __global__ void add_few_rows(Gradient<T> to) {
         if (column + i * warp_size < to.width) entry[column + i * warp_size] = sums[i];
 }
 
-// ---- many rows
-// ----------------------------------------------------------------------------------------------
+// ---- many rows ---------------------------------------------------------------------------------
 
 // 6 blocks with 256 entries each share a multiprocessor of an H100, and it has 132 of them.
 constexpr std::int64_t max_entries = 512, wanted_blocks = 6 * 128, rows_per_entry = 4, min_slice_rows = 256;
@@ -238,7 +236,7 @@ void embedding_forward(Stream stream, T* y, std::int64_t y_stride, const float* 
                        const std::int32_t* ids, std::int64_t ids_stride, std::int64_t rows,
                        std::int64_t width) {
     constexpr int n = Packed<T>::count;
-    const bool packed = width % n == 0 && (rows == 1 || y_stride % n == 0) && all_aligned(y, table);
+    const bool packed = width % n == 0 && (rows == 1 || y_stride % n == 0) && aligned(y, table);
     for_rows(stream, rows, width, packed, Forward<T>{y, y_stride, table, ids, ids_stride, width});
 }
 

@@ -144,8 +144,7 @@ void with_team(std::int64_t width, Body body) {
 }
 
 unsigned blocks_of(std::int64_t rows, int lanes) {
-    return static_cast<unsigned>(
-        std::min<std::int64_t>(blocks_for(rows * lanes, block_threads), total_detail::max_parts));
+    return static_cast<unsigned>(std::min<std::int64_t>(blocks_for(rows * lanes, block_threads), max_parts));
 }
 
 }  // namespace
@@ -160,12 +159,11 @@ void feature_distance_accumulate(Stream stream, double* total, double* workspace
         const unsigned blocks = blocks_of(rows, lanes);
         launch(forward<lanes, T>, blocks, block_threads, shared_bytes, stream, workspace,
                Maps<T>{a, b, weight, rows, width}, factor);
-        launch(total_detail::add_parts, 1, total_detail::threads, shared_bytes, stream, total,
-               static_cast<const double*>(workspace), static_cast<int>(blocks));
+        add_parts(stream, total, workspace, blocks);
     });
 }
 std::int64_t feature_distance_workspace() {
-    return total_detail::max_parts;
+    return max_parts;
 }
 
 template <class T>

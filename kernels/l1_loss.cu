@@ -27,7 +27,7 @@ void l1_loss_accumulate(Stream stream, double* total, double* workspace, const T
     total_accumulate(stream, total, workspace, count, Distance{}, x, target);
 }
 std::int64_t l1_loss_workspace() {
-    return total_detail::max_parts;
+    return max_parts;
 }
 
 template <class T>

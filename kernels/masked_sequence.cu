@@ -93,7 +93,7 @@ void masked_sequence_forward(Stream stream, float* x, const T* guide, const T* c
                              const std::uint8_t* mask, const float* mask_token, const float* pos,
                              const MaskedSequenceShape& shape) {
     const bool packed = shape.D % Packed<T>::count == 0 &&
-                        all_aligned(x, shape.guided ? guide : nullptr, cond, tokens, mask_token, pos);
+                        aligned(x, shape.guided ? guide : nullptr, cond, tokens, mask_token, pos);
     for_rows(stream, shape.M * shape.length(), shape.D, packed,
              Forward<T>{x, guide, cond, tokens, mask, mask_token, pos, Divisor(shape.length()), shape});
 }
@@ -105,8 +105,8 @@ void masked_sequence_backward(Stream stream, T* dguide, T* dcond, T* dtokens, fl
     const std::int64_t slices = slices_of(shape), D = shape.D, positions = shape.length() * D;
     float* position_sums = slices == 1 ? dpos : workspace;
     float* mask_sums = workspace + (slices == 1 ? 0 : slices * positions);
-    const bool packed = D % Packed<T>::count == 0 && all_aligned(shape.guided ? dguide : nullptr, dcond,
-                                                                 dtokens, position_sums, mask_sums, dx);
+    const bool packed = D % Packed<T>::count == 0 && aligned(shape.guided ? dguide : nullptr, dcond, dtokens,
+                                                             position_sums, mask_sums, dx);
     for_rows(stream, slices * shape.length(), D, packed,
              Backward<T>{dguide, dcond, dtokens, position_sums, mask_sums, dx, mask, Divisor(shape.length()),
                          shape, slices});

@@ -311,7 +311,7 @@ void multiply(Stream stream, const Product<T, R>& p) {
 }
 
 bool fit_for_epilogue(const void* address, std::int64_t ld_bytes = 0) {
-    return reinterpret_cast<std::uintptr_t>(address) % 16 == 0 && ld_bytes % 16 == 0;
+    return aligned(address) && ld_bytes % 16 == 0;
 }
 
 // y = x W^T, without the bias

@@ -100,7 +100,7 @@ template <class T>
 void max_pool_forward(Stream stream, T* y, const T* x, const MaxPoolShape& shape) {
     const std::int64_t height = shape.out_height(), width = shape.out_width();
     if (shape.B * height * width == 0) return;
-    const bool packed = shape.C % Packed<T>::count == 0 && all_aligned(y, x);
+    const bool packed = shape.C % Packed<T>::count == 0 && aligned(y, x);
     for_rows(stream, shape.B * height * width, shape.C, packed,
              Forward<T>{y, x, Cells(shape, height, width)});
 }
@@ -109,7 +109,7 @@ template <class T>
 void max_pool_backward(Stream stream, T* dx, const T* dy, const T* x, const MaxPoolShape& shape) {
     const std::int64_t height = (shape.H + 1) / 2, width = (shape.W + 1) / 2;
     if (shape.B * height * width == 0) return;
-    const bool packed = shape.C % Packed<T>::count == 0 && all_aligned(dx, dy, x);
+    const bool packed = shape.C % Packed<T>::count == 0 && aligned(dx, dy, x);
     for_rows(stream, shape.B * height * width, shape.C, packed,
              Backward<T>{dx, dy, x, Cells(shape, height, width)});
 }

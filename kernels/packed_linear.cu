@@ -126,14 +126,14 @@ __global__ void __launch_bounds__(warps* warp_size)
                        first_row = static_cast<std::int64_t>(blockIdx.y) * block_rows,
                        first_output = static_cast<std::int64_t>(blockIdx.x) * block_outputs;
     const bf16* weights = packed + padded_N + first_output * tiles_k * tile_k;
-    const bool aligned = K % 8 == 0 && reinterpret_cast<std::uintptr_t>(x) % 16 == 0;
+    const bool rows_aligned = K % 8 == 0 && aligned(x);
 
     // with few accumulators there is room to load several tiles before the first is multiplied
     [[maybe_unused]] constexpr int tiles_ahead = row_tiles == 1 ? 4 : 1;
     float sums[output_tiles][row_tiles][4] = {};
 #pragma unroll tiles_ahead
     for (std::int64_t tile = warp; tile < tiles_k; tile += warps)
-        multiply_tile(sums, weights, tiles_k, x, first_row, rows, K, tile, aligned);
+        multiply_tile(sums, weights, tiles_k, x, first_row, rows, K, tile, rows_aligned);
 
     // a lane's sums: outputs lane / 4 (+ 8) of rows 2 (lane % 4), + 1
     float* const part = parts + warp * block_rows * row_floats;

@@ -4,8 +4,8 @@
 //
 //   condition    linear [W, condition width]
 //   ln, norm     norms [W]
-//   per channel  logits: linear [256, W]; then, for all channels but the last, the codebook as it is, [256,
-//   W] per block    norm1, qkv [3 W, W], proj [W, W], norm2, fc1 [4 W, W], fc2 [W, 4 W]
+//   per channel  logits: linear [256, W]; then, but for the last channel, the codebook as it is, [256, W]
+//   per block    norm1, qkv [3 W, W], proj [W, W], norm2, fc1 [4 W, W], fc2 [W, 4 W]
 //
 //   norm [W]         float weight, float bias, each filled up to a multiple of 4
 //   linear [N, K]    float bias [N'], then the weight, N' and K' being N and K filled up with zeros:

@@ -44,10 +44,6 @@ struct Activations {
 // Where a product's results go: set `wide`, set it behind gelu, are added to x, set `logits`.
 enum class Into { wide, gelu, x, logits };
 
-__device__ inline float gelu(float x) {
-    return 0.5f * x * (1.0f + erff(x * 0.70710678f));
-}
-
 // A packed linear layer, or a piece of its depth, on the rows of `normed` or `wide`. bf16: these hold zeros
 // up to the padded depth.
 template <class T>

@@ -1,6 +1,6 @@
 // A warp per vector: its lanes read the vector and its row of the codebook side by side and add up the
-// squares by shuffles. C is 32 to some hundreds, so a lane has one to a few loads of each under way. ptxas
-// budget: 40 registers, no spills
+// squares by shuffles. C is 32 to some hundreds, so a lane has one to a few loads of each under way.
+// ptxas budget: 40 registers, no spills
 #include "kernels/quantise.h"
 
 #include "kernels/device_math.cuh"

@@ -20,6 +20,8 @@
 #include "kernels/bf16.h"
 #include "kernels/device_math.cuh"
 #include "kernels/launch.cuh"
+#include "kernels/slices.cuh"
+#include "kernels/total.cuh"
 
 namespace cuda {
 namespace {
@@ -27,7 +29,6 @@ namespace {
 // ---- sums of all elements ---------------------------------------------------------------------------------
 
 constexpr int sum_threads = 512;
-constexpr std::int64_t max_parts = 1024;  // blocks, about 8 per multiprocessor of the largest cards
 
 struct Identity {
     __device__ double operator()(double x) const { return x; }
@@ -42,7 +43,7 @@ template <class Term>
 __device__ double block_share(const float* values, std::int64_t count, Term term, double* parts) {
     double sum = 0;
     std::int64_t whole = 0;
-    if (reinterpret_cast<std::uintptr_t>(values) % 16 == 0) {
+    if (aligned(values)) {
         whole = count / 4 * 4;
 #pragma unroll 4
         for (std::int64_t i = thread_index() * 4; i < whole; i += thread_count() * 4) {
@@ -66,15 +67,6 @@ __global__ void squared_norm_parts(double* results, const float* x, std::int64_t
     auto* const parts = shared.take<double>(warp_size);
     const double sum = block_share(x, count, Square{}, parts);
     if (threadIdx.x == 0) results[blockIdx.x] = sum;
-}
-
-__global__ void add_parts(double* total, const double* results, int count) {
-    SharedMemory shared;
-    auto* const parts = shared.take<double>(warp_size);
-    double sum = 0;
-    for (int i = static_cast<int>(threadIdx.x); i < count; i += sum_threads) sum += results[i];
-    sum = block_sum(sum, parts);
-    if (threadIdx.x == 0) *total += sum;
 }
 
 constexpr std::size_t sum_shared_bytes = shared_array_bytes(warp_size * sizeof(double));
@@ -127,24 +119,6 @@ __global__ void column_sum_slice(float* results, bool accumulate, const T* x, st
     }
 }
 
-// sums [width] += the slices' results in order: 32 columns per block, every eighth slice per thread.
-__global__ void add_column_slices(float* sums, const float* results, int slices, std::int64_t width) {
-    SharedMemory shared;
-    auto* const parts = shared.take<float>(column_threads);
-    constexpr int height = column_threads / warp_size;
-    const int lane = static_cast<int>(threadIdx.x) % warp_size,
-              group = static_cast<int>(threadIdx.x) / warp_size;
-    const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * warp_size + lane;
-    float sum = 0;
-    if (column < width)
-        for (int slice = group; slice < slices; slice += height) sum += results[slice * width + column];
-    parts[threadIdx.x] = sum;
-    __syncthreads();
-    if (group != 0 || column >= width) return;
-    for (int i = 1; i < height; ++i) sum += parts[i * warp_size + lane];
-    sums[column] += sum;
-}
-
 template <int each, class T>
 void sum_columns(Stream stream, float* sums, float* workspace, const T* x, std::int64_t x_stride,
                  std::int64_t rows, std::int64_t width) {
@@ -160,10 +134,7 @@ void sum_columns(Stream stream, float* sums, float* workspace, const T* x, std::
     launch(column_sum_slice<T, each>, dim3(blocks_for(width, lanes * each), slices), column_threads,
            shared_array_bytes(column_threads * each * sizeof(float)), stream, slices > 1 ? workspace : sums,
            slices == 1, x, x_stride, rows, width, rows_per_slice, lanes);
-    if (slices > 1)
-        launch(add_column_slices, blocks_for(width, warp_size), column_threads,
-               shared_array_bytes(column_threads * sizeof(float)), stream, sums, workspace,
-               static_cast<int>(slices), width);
+    if (slices > 1) add_slices(stream, sums, workspace, width, slices, width);
 }
 
 }  // namespace
@@ -179,7 +150,7 @@ void squared_norm_accumulate(Stream stream, double* total, double* workspace, co
     if (parts == 0) return;
     launch(squared_norm_parts, static_cast<unsigned>(parts), sum_threads, sum_shared_bytes, stream, workspace,
            x, count);
-    launch(add_parts, 1, sum_threads, sum_shared_bytes, stream, total, workspace, static_cast<int>(parts));
+    add_parts(stream, total, workspace, parts);
 }
 
 std::int64_t squared_norm_workspace() {
@@ -191,7 +162,7 @@ void column_sum_accumulate(Stream stream, float* sums, float* workspace, const T
                            std::int64_t rows, std::int64_t width) {
     if (rows == 0) return;
     constexpr int each = Packed<T>::count;
-    if (reinterpret_cast<std::uintptr_t>(x) % 16 == 0 && x_stride % each == 0 && width % each == 0)
+    if (aligned(x) && x_stride % each == 0 && width % each == 0)
         sum_columns<each>(stream, sums, workspace, x, x_stride, rows, width);
     else
         sum_columns<1>(stream, sums, workspace, x, x_stride, rows, width);

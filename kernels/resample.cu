@@ -54,7 +54,7 @@ struct Resample {
 template <bool enlarges, class T>
 void resample(Stream stream, T* to, const T* from, float factor, const ResampleShape& shape) {
     if (shape.B * shape.H * shape.W == 0) return;
-    const bool packed = shape.C % Packed<T>::count == 0 && all_aligned(to, from);
+    const bool packed = shape.C % Packed<T>::count == 0 && aligned(to, from);
     for_rows(stream, shape.B * shape.H * shape.W, shape.C, packed,
              Resample<T, enlarges>(to, from, factor, shape));
 }

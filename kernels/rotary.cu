@@ -2,6 +2,7 @@
 // tokens as give its threads a few groups of 8 elements each, 16 bytes in bf16; the divisions that find token
 // and pair of a group are then of 32 bits. Where head_dim is not a multiple of 8, or the array does not start
 // at a 16-byte boundary, elements go one by one.
+// ptxas budget: 40 registers, no spills
 #include "kernels/rotary.h"
 
 #include <algorithm>
@@ -55,16 +56,15 @@ void launch_rotation(Stream stream, T* qkv, const float* cosine, const float* si
                      std::int64_t first_position, float direction) {
     constexpr int groups_per_block = 4 * block_threads;
     const int groups = static_cast<int>(2 * heads * head_dim / chunk_size);  // head_dim is a multiple of 4
-    const Rotation rotation{
-        .tokens = sequences * length,
-        .first_position = first_position,
-        .length = static_cast<int>(length),
-        .half = static_cast<int>(head_dim / 2),
-        .groups_per_token = groups,
-        .token_stride = static_cast<int>(3 * heads * head_dim),
-        .tokens_per_block = std::max(1, groups_per_block / groups),
-        .direction = direction,
-        .packed = head_dim % chunk_size == 0 && reinterpret_cast<std::uintptr_t>(qkv) % 16 == 0};
+    const Rotation rotation{.tokens = sequences * length,
+                            .first_position = first_position,
+                            .length = static_cast<int>(length),
+                            .half = static_cast<int>(head_dim / 2),
+                            .groups_per_token = groups,
+                            .token_stride = static_cast<int>(3 * heads * head_dim),
+                            .tokens_per_block = std::max(1, groups_per_block / groups),
+                            .direction = direction,
+                            .packed = head_dim % chunk_size == 0 && aligned(qkv)};
     launch(rotate<T>, blocks_for(rotation.tokens, rotation.tokens_per_block), block_threads, 0, stream, qkv,
            cosine, sine, rotation);
 }

@@ -83,12 +83,6 @@ __device__ inline void copy_elements(T* to, const T* from) {
         store_packed(to, load_packed(from));
 }
 
-// Whether all these addresses (null included) are multiples of 16 bytes.
-template <class... T>
-bool all_aligned(const T*... addresses) {
-    return ((reinterpret_cast<std::uintptr_t>(addresses) % 16 == 0) && ...);
-}
-
 namespace rows_detail {
 
 constexpr int block_threads = 128;

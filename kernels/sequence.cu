@@ -64,7 +64,7 @@ struct Backward {
 template <class T>
 void level_sequence_forward(Stream stream, float* x, const T* cond, const T* tokens, const float* pos,
                             std::int64_t M, std::int64_t L, std::int64_t D) {
-    const bool packed = D % Packed<T>::count == 0 && all_aligned(x, cond, tokens, pos);
+    const bool packed = D % Packed<T>::count == 0 && aligned(x, cond, tokens, pos);
     for_rows(stream, M * L, D, packed, Forward<T>{x, cond, tokens, pos, Divisor(L), L, D});
 }
 
@@ -73,7 +73,7 @@ void level_sequence_backward(Stream stream, T* dcond, T* dtokens, float* dpos, f
                              const float* dx, std::int64_t M, std::int64_t L, std::int64_t D) {
     const std::int64_t slices = sequence_slices(M, L * D);
     float* sums = slices == 1 ? dpos : workspace;
-    const bool packed = D % Packed<T>::count == 0 && all_aligned(dcond, dtokens, sums, dx);
+    const bool packed = D % Packed<T>::count == 0 && aligned(dcond, dtokens, sums, dx);
     for_rows(stream, slices * L, D, packed,
              Backward<T>{dcond, dtokens, sums, dx, Divisor(L), M, L, D, slices});
     if (slices > 1) add_slices(stream, dpos, workspace, L * D, slices, L * D);

@@ -164,7 +164,7 @@ void token_draw(Stream stream, std::int32_t* filled, float* confidence, std::int
                               2 * shared_array_bytes(warp_size * sizeof(Sum)) +
                               shared_array_bytes(warp_size * sizeof(float));
     constexpr int n = Packed<T>::count;
-    if (K % n == 0 && all_aligned(conditional, unconditional, guided))
+    if (K % n == 0 && aligned(conditional, unconditional, guided))
         launch(draw_row<n, T>, blocks_for(rows, 1), threads, bytes, stream, draw);
     else
         launch(draw_row<1, T>, blocks_for(rows, 1), threads, bytes, stream, draw);

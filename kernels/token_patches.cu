@@ -57,7 +57,7 @@ void ids_to_patches(Stream stream, std::int32_t* y, const std::int32_t* x, const
 }
 
 void patches_to_raster(Stream stream, float* y, const float* x, const TokenGrid& grid, std::int64_t width) {
-    const bool packed = width % Packed<float>::count == 0 && all_aligned(y, x);
+    const bool packed = width % Packed<float>::count == 0 && aligned(y, x);
     for_rows(stream, grid.tokens(), width, packed, MoveRows{y, x, PatchPlace(grid), width});
 }
 

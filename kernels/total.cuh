@@ -9,10 +9,13 @@
 #include "kernels/elementwise.cuh"
 
 namespace cuda {
+
+constexpr std::int64_t max_parts = 1024;  // blocks, about 8 per multiprocessor of the largest cards
+
 namespace total_detail {
 
 constexpr int threads = 256;
-constexpr std::int64_t max_parts = 1024;  // blocks, about 8 per multiprocessor of the largest cards
+constexpr std::size_t shared_bytes = shared_array_bytes(warp_size * sizeof(double));
 
 template <class Term, class... X>
 __global__ void sum_parts(double* parts, std::int64_t count, Term term, const X*... x) {
@@ -31,7 +34,7 @@ __global__ void sum_parts(double* parts, std::int64_t count, Term term, const X*
     if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }
 
-static __global__ void add_parts(double* total, const double* parts, int count) {
+static __global__ void add_in_order(double* total, const double* parts, int count) {
     SharedMemory shared;
     auto* const sums = shared.take<double>(warp_size);
     double sum = 0;
@@ -42,17 +45,21 @@ static __global__ void add_parts(double* total, const double* parts, int count) 
 
 }  // namespace total_detail
 
+// Queues *total += parts[0] + ... + parts[count - 1], in an order that follows from count alone.
+static inline void add_parts(Stream stream, double* total, const double* parts, std::int64_t count) {
+    launch(total_detail::add_in_order, 1, total_detail::threads, total_detail::shared_bytes, stream, total,
+           parts, static_cast<int>(count));
+}
+
 // Queues *total += sum_i term(x_i...); `term` takes and returns float, `workspace` is max_parts doubles.
 template <class Term, class... X>
 void total_accumulate(Stream stream, double* total, double* workspace, std::int64_t count, Term term,
                       const X*... x) {
     using namespace total_detail;
-    constexpr std::size_t shared_bytes = shared_array_bytes(warp_size * sizeof(double));
     const auto blocks = std::min<std::int64_t>(blocks_for(count, chunk_size * threads), max_parts);
     launch(sum_parts<Term, X...>, static_cast<unsigned>(blocks), threads, shared_bytes, stream, workspace,
            count, term, x...);
-    launch(add_parts, 1, threads, shared_bytes, stream, total, static_cast<const double*>(workspace),
-           static_cast<int>(blocks));
+    add_parts(stream, total, workspace, blocks);
 }
 
 }  // namespace cuda

@@ -121,6 +121,7 @@ TEST_CASE("ptxas: every kernel keeps to its registers and spills nothing") {
             report(fs::path(folder) / (file.path().filename().string() + ".ptxas"));
         REQUIRE_MESSAGE(report.is_open(), file.path(), ": no report in ", folder);
         std::map<std::string, int> budgets = parse_budgets(source);
+        CHECK_MESSAGE(budgets.contains(""), file.path(), ": states no ptxas budget");
         budgets.insert(shared_budgets.begin(), shared_budgets.end());
         const std::vector<KernelReport> kernels = parse_report(report);
         CHECK_MESSAGE(!kernels.empty(), file.path(), ": no kernel in its report");
