@@ -118,8 +118,7 @@ EditCanvas canvas_with_hole(const EditRequest& request, const Image& picture, in
     return {crop_centre(picture, size), std::move(mask)};
 }
 
-// ---- everything around the picture is redone
-// ---------------------------------------------------------------
+// ---- everything around the picture is redone ----------------------------------------------------
 
 Rectangle outpaint_place(const std::vector<int>& outpaint, int size) {
     const std::string flag = spelled("--outpaint", outpaint);

@@ -2,8 +2,8 @@
 //
 //   g  = clip * gradient,  clip = min(1, max_norm / (|all gradients| + 1e-6))
 //   m  = beta1 m + (1 - beta1) g        v = beta2 v + (1 - beta2) g^2
-//   p  = (1 - learning_rate weight_decay) p - learning_rate (m / correction1) / (sqrt(v / correction2) +
-//   epsilon)
+//   p  = (1 - learning_rate weight_decay) p
+//        - learning_rate (m / correction1) / (sqrt(v / correction2) + epsilon)
 //
 // Source: Loshchilov, Hutter, "Decoupled Weight Decay Regularization" (2017, arXiv 1711.05101), algorithm 2,
 // in torch.optim.AdamW's form (epsilon outside the root, decay not scaled by a schedule of its own).

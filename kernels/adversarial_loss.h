@@ -1,8 +1,8 @@
 // The hinge losses of adversarial training, over a discriminator's logits l:
 //
-//   the discriminator's of real pictures        total += sum_i max(0, 1 - l_i)      dl_i = -scale where l_i <
-//   1 and of generated ones                       total += sum_i max(0, 1 + l_i)      dl_i = scale where l_i
-//   > -1 the generator's                             total += sum_i -l_i                 dl_i = -scale
+//   the discriminator's, real pictures    total += sum_i max(0, 1 - l_i)    dl_i = -scale where l_i < 1
+//   the discriminator's, generated ones   total += sum_i max(0, 1 + l_i)    dl_i = scale where l_i > -1
+//   the generator's                       total += sum_i -l_i               dl_i = -scale
 //
 // and 0 elsewhere. Sums are taken in double.
 // Source: Lim, Ye, "Geometric GAN" (2017, arXiv 1705.02894), section 4.

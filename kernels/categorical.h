@@ -2,8 +2,8 @@
 // the conditional and the unconditional logits, both multiplied by `temperature`:
 //
 //   where softmax(c)_v < filter_threshold:  u_v = max(u_v, c_v - max(c) + max(u))
-//   z = u + scale (c - u)        P_v = sum of softmax(z) over 0..v        value = the smallest v with P_v >
-//   uniform
+//   z = u + scale (c - u)        P_v = sum of softmax(z) over 0..v
+//   value = the smallest v with P_v > uniform
 //
 // Temperature multiplies, as in the fractal release: above 1 it sharpens. The filter keeps guidance from
 // raising values that the conditional distribution all but excludes. With scale 1 z = c and the filter

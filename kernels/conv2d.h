@@ -1,7 +1,7 @@
 // Two-dimensional convolution (cross-correlation, as the field calls it) of channels-last maps.
 //
-//   y[b, i, j, n] = bias_n + sum_{c, p, q} w[n, c, p, q] x[b, i stride + p - padding, j stride + q - padding,
-//   c]
+//   y[b, i, j, n] = bias_n
+//                   + sum_{c, p, q} w[n, c, p, q] x[b, i stride + p - padding, j stride + q - padding, c]
 //
 // over 0 <= p, q < kernel, with zeros for x outside of its map:
 //

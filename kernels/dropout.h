@@ -1,9 +1,10 @@
 // Dropout whose mask is a function of names, not of a stream of numbers: nothing is stored for the backward
 // pass, and the same elements fall whatever the number of threads, ranks or chunks, and under recomputation.
 //
-//   element e of sequence s:  u = unit_float(word e % 4 of philox({e / 4, low32(id_s), high32(id_s), step},
-//   key)) y = x / (1 - probability) where u >= probability, else 0;  the backward pass applies the same to
-//   dy.
+//   u = unit_float(word e % 4 of philox({e / 4, low32(id_s), high32(id_s), step}, key))
+//   y = x / (1 - probability) where u >= probability, else 0
+//
+// for element e of sequence s; the backward pass applies the same to dy.
 //
 // Source: Srivastava et al., "Dropout" (JMLR 2014); the generator is philox.h's.
 #pragma once

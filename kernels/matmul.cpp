@@ -186,6 +186,7 @@ void linear_backward_input_accumulate(float* dx, std::int64_t dx_stride, const f
 void linear_backward_weight(float* d_weight, float* d_bias, float* workspace, const float* dy,
                             std::int64_t dy_stride, const float* x, std::int64_t x_stride, std::int64_t rows,
                             std::int64_t N, std::int64_t K) {
+    if (rows == 0) return;
     const std::int64_t threads = omp_get_max_threads();
     const std::int64_t share = (N + threads * share_granule - 1) / (threads * share_granule) * share_granule;
 #pragma omp parallel for schedule(static)

@@ -5,8 +5,8 @@
 //
 //   t = z A^T + a  (c = 0),   t = codebook_{c-1}[v_{c-1}]  (c > 0)         x = LN(t; ln)
 //   for every block:   q_c, k_c, v_c = LN(x; norm1) Q^T + b_q
-//                      x += attention(q_c; k_0..k_c, v_0..v_c) P^T + b_p   (per head, scale 1 /
-//                      sqrt(head_dim)) x += gelu(LN(x; norm2) F1^T + b_1) F2^T + b_2
+//                      x += attention(q_c; k_0..k_c, v_0..v_c) P^T + b_p   (per head, 1 / sqrt(head_dim))
+//                      x += gelu(LN(x; norm2) F1^T + b_1) F2^T + b_2
 //   logits = LN(x; norm) codebook_c^T + b_c                                v_c drawn by categorical_sample
 //
 // with W the width, LN(x; n) = layer normalisation, eps 1e-6, gelu the exact one, and the keys and values of
@@ -86,9 +86,9 @@ namespace cuda {
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
 // packed lies on a 16-byte boundary; one number of elements serves both types.
 //
-// pixel_sampler_fits: whether the activations of one draw with guidance fit into a block's shared memory. On an
-// H100 (227 KiB) that is about W (40 + 16 B (C - 1)) <= 116,000 bytes in float, 8 blocks at width 384 for 3
-// channels. pixel_sample throws where they do not.
+// pixel_sampler_fits: whether the activations of one draw with guidance fit into a block's shared memory. On
+// an H100 (227 KiB) that is about W (40 + 16 B (C - 1)) <= 116,000 bytes in float, 8 blocks at width 384 for
+// 3 channels. pixel_sample throws where they do not.
 bool pixel_sampler_fits(const PixelSamplerShape& shape);
 std::int64_t pixel_sampler_packed_elements(const PixelSamplerShape& shape);
 template <class T>

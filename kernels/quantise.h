@@ -6,8 +6,7 @@
 // same value but each moves one side, add to it: with s the loss's scale and b that of its second term,
 //
 //   loss = s (sum (sg(q) - z)^2 + b sum (q - sg(z))^2)
-//   dz = dy + 2 s (z - q)                           dcodebook_k += 2 s b sum over m with codes_m = k of (q -
-//   z)
+//   dz = dy + 2 s (z - q)        dcodebook_k += 2 s b sum over m with codes_m = k of (q - z)
 //
 // Sources: van den Oord et al. 2017 (arXiv 1711.00937), equations 2 and 3; which term b weights, as released
 // with VQGAN (Esser, Rombach, Ommer 2021).
