@@ -25,11 +25,23 @@ struct Figure {
     const std::string& title() const { return training.empty() ? validation : training; }
 };
 
+// Beyond these an axis has no numbers to write beside it; nearer to zero than their inverse is zero.
+constexpr double largest_drawn = 1e100;
+
+bool is_drawn(double value) {
+    return std::abs(value) < largest_drawn;  // false for what is no number
+}
+
+double drawn(double value) {
+    return std::abs(value) < 1 / largest_drawn ? 0 : value;
+}
+
 bool has_column(std::span<const NamedLog> runs, std::string_view name) {
     return std::ranges::any_of(runs, [&](const NamedLog& run) {
         const std::vector<double>* values = run.log.find(name);
-        return values != nullptr &&
-               std::ranges::any_of(*values, [](double value) { return std::isfinite(value) && value != 0; });
+        return values != nullptr && std::ranges::any_of(*values, [](double value) {
+                   return is_drawn(value) && drawn(value) != 0;
+               });
     });
 }
 
@@ -66,9 +78,9 @@ std::optional<Curve> curve_of(const TrainingLog& log, const std::string& column,
     if (values == nullptr) return std::nullopt;
     Curve curve{{}, {}, colour, column.starts_with(validation_prefix)};
     for (std::size_t i = 0; i < values->size(); ++i) {
-        if (!std::isfinite((*values)[i])) continue;
+        if (!is_drawn((*values)[i])) continue;
         curve.x.push_back(log.values.front()[i]);
-        curve.y.push_back((*values)[i]);
+        curve.y.push_back(drawn((*values)[i]));
     }
     if (curve.x.empty()) return std::nullopt;
     return curve;

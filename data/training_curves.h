@@ -24,5 +24,5 @@ std::string run_name(const std::filesystem::path& folder);
 // 1200 pixels wide, 700 to 1000 high: a chart for each column of log.csv but memory, over the steps; large
 // the one that validation measures as well, or else the loss. The column validation_X is drawn with the
 // column X. Several runs lie over each other in colours of their own. Columns that are zero throughout are
-// left out. Each log has a row at least.
+// left out, and values beyond 1e100. Each log has a row at least.
 Image training_curves(std::span<const NamedLog> runs);

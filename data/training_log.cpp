@@ -28,6 +28,10 @@ std::vector<std::string_view> cells_of(std::string_view line) {
     return cells;
 }
 
+constexpr std::uintmax_t longest = std::uintmax_t{1} << 30;  // bytes: ten million rows
+constexpr std::size_t most_columns = 64;
+constexpr double largest_step = 0x1p53;  // all whole numbers up to it are doubles
+
 double number(std::string_view cell, const TrainingLog& log, std::size_t line) {
     if (cell.empty()) return NAN;
     double value = 0;
@@ -35,6 +39,13 @@ double number(std::string_view cell, const TrainingLog& log, std::size_t line) {
     if (error != std::errc() || end != cell.data() + cell.size())
         fail("{}: line {}: \"{}\", expected a number", log.path.string(), line, cell);
     return value;
+}
+
+double step_number(std::string_view cell, const TrainingLog& log, std::size_t line) {
+    const double step = number(cell, log, line);
+    if (!(step >= 0 && step <= largest_step && step == std::floor(step)))
+        fail("{}: line {}: step \"{}\", expected a whole number", log.path.string(), line, cell);
+    return step;
 }
 
 }  // namespace
@@ -52,18 +63,21 @@ const std::vector<double>& TrainingLog::column(std::string_view name) const {
 }
 
 TrainingLog read_training_log(const std::filesystem::path& path) {
-    const std::string text = read_text_file(path);
+    const std::string text = read_text_file(path, longest);
     std::string_view rest = std::string_view(text).substr(0, text.rfind('\n') + 1);
     TrainingLog log{path, {}, {}};
     for (const std::string_view name : cells_of(take(rest, '\n'))) log.columns.emplace_back(name);
     if (log.columns.front() != "step")
         fail("{}: no log of a training run, whose first column is step", path.string());
+    if (log.columns.size() > most_columns)
+        fail("{}: {} columns, expected at most {}", path.string(), log.columns.size(), most_columns);
     log.values.resize(log.columns.size());
     for (std::size_t line = 2; !rest.empty(); ++line) {
         const auto cells = cells_of(take(rest, '\n'));
         if (cells.size() != log.columns.size())
             fail("{}: line {}: {} cells, expected {}", path.string(), line, cells.size(), log.columns.size());
-        for (std::size_t i = 0; i < cells.size(); ++i) log.values[i].push_back(number(cells[i], log, line));
+        log.values[0].push_back(step_number(cells[0], log, line));
+        for (std::size_t i = 1; i < cells.size(); ++i) log.values[i].push_back(number(cells[i], log, line));
     }
     return log;
 }

@@ -8,8 +8,8 @@
 
 struct TrainingLog {
     std::filesystem::path path;
-    std::vector<std::string> columns;         // the first is "step"
-    std::vector<std::vector<double>> values;  // [columns][rows], NaN where a cell is empty
+    std::vector<std::string> columns;         // the first is "step", at most 64
+    std::vector<std::vector<double>> values;  // [columns][rows], NaN where a cell is empty; whole steps
 
     std::size_t rows() const { return values.front().size(); }
     // Null if there is none of that name.

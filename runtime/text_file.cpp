@@ -8,8 +8,7 @@
 
 #include "runtime/error.h"
 
-std::string read_text_file(const std::filesystem::path& path) {
-    constexpr std::uintmax_t most = 1 << 24;
+std::string read_text_file(const std::filesystem::path& path, std::uintmax_t most) {
     std::error_code error;
     const auto status = std::filesystem::status(path, error);
     if (!std::filesystem::exists(status))

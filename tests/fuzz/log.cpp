@@ -1,0 +1,13 @@
+// The log.csv of a run, and the curves that are drawn of what can be read.
+#include "data/training_curves.h"
+#include "data/training_log.h"
+#include "tests/fuzz/entry.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
+    const MemoryFile memory({bytes, size});
+    parse_rubbish([&] {
+        const NamedLog run{"rubbish", read_training_log(memory.path())};
+        if (run.log.rows() > 0) require(!training_curves({&run, 1}).pixels.empty());
+    });
+    return 0;
+}
