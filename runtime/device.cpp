@@ -6,11 +6,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <string>
 #include <utility>
 
+#include "runtime/control_group.h"
 #include "runtime/device_cuda.h"
 #include "runtime/error.h"
 
@@ -155,7 +157,7 @@ std::size_t available_memory(Device device) {
     std::string key, unit;
     std::size_t kibibytes = 0;
     while (file >> key >> kibibytes >> unit)
-        if (key == "MemAvailable:") return kibibytes * 1024;
+        if (key == "MemAvailable:") return std::min(kibibytes * 1024, control_group_headroom());
     fail("/proc/meminfo: no line MemAvailable");
 }
 
