@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <vector>
 
 #include "runtime/checkpoint.h"
@@ -157,11 +158,14 @@ void load_state(const SafetensorsFile& checkpoint, std::span<const Segment> segm
 }
 
 void remove_orphaned_shards(const std::filesystem::path& folder) {
+    static const std::regex shard_ending("\\.rank-[0-9]+-of-[0-9]+");
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
         const std::string stem = entry.path().stem().string();
         const std::size_t rank = stem.rfind(rank_mark);
-        if (rank == std::string::npos || entry.path().extension() != ".safetensors") continue;
+        if (rank == std::string::npos || entry.path().extension() != ".safetensors" ||
+            !std::regex_match(stem.substr(rank), shard_ending))
+            continue;
         const auto checkpoint = folder / (stem.substr(0, rank) + entry.path().extension().string());
         if (!std::filesystem::exists(checkpoint)) std::filesystem::remove(entry.path(), ignored);
     }
