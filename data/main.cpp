@@ -1,6 +1,7 @@
 // build/data: makes packed files and token files, and shows what is in one.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <memory>
 #include <string>
@@ -50,6 +51,11 @@ void run_pack(const PackArguments& arguments) {
     for (const std::string& name : report.empty_classes)
         fmt::print(stderr, "class {}: no images\n", one_line(name));
     fmt::print("{}: {} images\n", arguments.out, report.packed);
+    const auto beside = holdout_path(arguments.out);
+    if (!arguments.images.empty() && arguments.holdout == 0.0 && std::filesystem::exists(beside))
+        report_line("data", fmt::format("{} lies beside it, from another packing: if its images are among "
+                                        "these, measuring on it means nothing (make train would)",
+                                        beside.string()));
     if (arguments.holdout > 0.0)
         fmt::print("{}: {} images\n", holdout_path(arguments.out).string(), report.held_out);
 }

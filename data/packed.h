@@ -35,6 +35,7 @@ class PackedFile {
     void verify() const { file_.verify(); }
     // Throws Error if the file's length is no longer what it was.
     void check_length() const { file_.check_length(); }
+    std::uint32_t fingerprint() const { return file_.fingerprint(); }
 
   private:
     int size_ = 0, channels_ = 0;

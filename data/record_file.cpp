@@ -170,6 +170,11 @@ std::uint32_t RecordFile::block_checksum(std::int64_t block) const {
     return checksum_of(of_records, labels_ + first * 4, static_cast<std::size_t>(records * 4));
 }
 
+std::uint32_t RecordFile::fingerprint() const {
+    const std::uint32_t header = checksum_of(0, bytes_, read_u32(bytes_ + 12));
+    return checksum_of(header, checksums_, static_cast<std::size_t>(blocks_in(count_)) * checksum_bytes);
+}
+
 void RecordFile::verify() const {
     check_length();
     const std::int64_t blocks = blocks_in(count_);

@@ -58,6 +58,8 @@ class RecordFile {
     const std::vector<std::string>& classes() const { return classes_; }
     // 0 <= i < count().
     const std::uint8_t* record(std::int64_t i) const { return records_ + i * record_bytes_; }
+    // A checksum of everything that is in it, from the checksums that it holds: equal for equal files.
+    std::uint32_t fingerprint() const;
     // -1 when the record has no label.
     int label(std::int64_t i) const;
 

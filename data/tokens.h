@@ -56,6 +56,7 @@ class TokenFile {
     void verify() const;
     // Throws Error if the file's length is no longer what it was.
     void check_length() const { file_.check_length(); }
+    std::uint32_t fingerprint() const { return file_.fingerprint(); }
     // Throws Error unless the tokens were made by the tokenizer with this fingerprint, which `whose` names.
     void require_tokenizer(std::uint32_t fingerprint, std::string_view whose) const;
 

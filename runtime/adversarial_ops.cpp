@@ -15,10 +15,6 @@
 
 namespace {
 
-void require(bool fits, const char* what) {
-    if (!fits) throw std::logic_error(what);
-}
-
 Tensor double_scratch(Tape& tape, std::int64_t count) {
     return tape.create(1, count, false, Element::f64);
 }

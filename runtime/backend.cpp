@@ -2,6 +2,10 @@
 
 #include "runtime/error.h"
 
+std::int64_t tokens_at_once(const Backend& backend) {
+    return backend.device == Device::cpu ? 2048 : 65536;
+}
+
 Backend parse_backend(std::string_view device, std::string_view precision, int gpu) {
     if (!precision.empty() && precision != "fp32" && precision != "bf16")
         fail_usage("--precision {}: expected fp32 or bf16", precision);

@@ -9,10 +9,6 @@
 
 namespace {
 
-void require(bool fits, const char* what) {
-    if (!fits) throw std::logic_error(what);
-}
-
 void backward_input(Tape& tape, NodeId x, NodeId y, const Parameter* weight, const Conv2dShape& shape) {
     if (!tape.has_gradient(y) || !tape.differentiable(x)) return;
     write_gradient(tape, x, [&](auto target) {

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "kernels/remask.h"
+#include "runtime/gradients.h"
 #include "runtime/launch.h"
 #include "runtime/ops.h"
 
@@ -12,10 +13,6 @@ static_assert(sizeof(DecodingStep) == 4 * sizeof(float) && sizeof(PhiloxKey) == 
 
 const DecodingStep* row_of(Tape& tape, const Tensor& schedule, std::int64_t step) {
     return reinterpret_cast<const DecodingStep*>(tape.value(schedule)) + step;
-}
-
-void require(bool fits, const char* what) {
-    if (!fits) throw std::logic_error(what);
 }
 
 }  // namespace

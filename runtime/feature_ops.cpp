@@ -7,14 +7,6 @@
 #include "runtime/gradients.h"
 #include "runtime/launch.h"
 
-namespace {
-
-void require(bool fits, const char* what) {
-    if (!fits) throw std::logic_error(what);
-}
-
-}  // namespace
-
 Tensor groupnorm(Tape& tape, const Tensor& x, std::int64_t positions, const Parameter& weight,
                  const Parameter& bias, std::int64_t groups, float epsilon, Activation activation) {
     const std::int64_t C = x.width();

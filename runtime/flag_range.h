@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -27,7 +28,8 @@ inline CLI::Validator at_least(std::int64_t least) {
 inline CLI::Validator above_zero() {
     return {[](std::string& word) {
                 double value = 0;
-                if (CLI::detail::lexical_cast(word, value) && value > 0) return std::string();
+                if (CLI::detail::lexical_cast(word, value) && value > 0 && std::isfinite(value))
+                    return std::string();
                 return fmt::format("{}: expected a number above 0", word);
             },
             ""};

@@ -1,12 +1,19 @@
-// What ops share: where a gradient goes, whether it overwrites or adds, and in which type it arrives.
+// What ops share: a look at their arguments; where a gradient goes, whether it overwrites or adds, and in
+// which type it arrives.
 #pragma once
 
 #include <cstdint>
+#include <stdexcept>
 
 #include "kernels/convert.h"
 #include "kernels/residual.h"
 #include "runtime/launch.h"
 #include "runtime/tape.h"
+
+// A caller's mistake, before anything is computed. Throws std::logic_error unless it `fits`.
+inline void require(bool fits, const char* what) {
+    if (!fits) throw std::logic_error(what);
+}
 
 // A temporary [1, floats].
 inline Tensor scratch(Tape& tape, std::int64_t floats) {

@@ -12,11 +12,23 @@
 
 #include "runtime/error.h"
 
+// Throws UsageError, saying where, for what is no JSON.
+inline nlohmann::json parse_json(std::string_view text, std::string_view source) {
+    try {
+        return nlohmann::json::parse(text);
+    } catch (const nlohmann::json::parse_error& error) {
+        const std::string_view before = text.substr(0, std::min(text.size(), error.byte - (error.byte > 0)));
+        const std::size_t line_start = before.rfind('\n') + 1;  // 0 where there is no line break
+        fail_usage("{}: not JSON at line {}, column {}", source, std::ranges::count(before, '\n') + 1,
+                   before.size() - line_start + 1);
+    }
+}
+
 // Throws UsageError for what is no JSON object or has a key that is not among `known`.
 inline nlohmann::json parse_json_object(std::string_view text, std::string_view source,
                                         std::initializer_list<std::string_view> known) {
-    nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-    if (json.is_discarded() || !json.is_object()) fail_usage("{}: not a JSON object", source);
+    nlohmann::json json = parse_json(text, source);
+    if (!json.is_object()) fail_usage("{}: not a JSON object", source);
     for (const auto& [key, value] : json.items())
         if (std::ranges::find(known, key) == known.end())
             fail_usage("{}: the key {} is not known", source, key);

@@ -4,16 +4,9 @@
 
 #include "kernels/gather.h"
 #include "kernels/masked_sequence.h"
+#include "runtime/gradients.h"
 #include "runtime/launch.h"
 #include "runtime/ops.h"
-
-namespace {
-
-void require(bool fits, const char* what) {
-    if (!fits) throw std::logic_error(what);
-}
-
-}  // namespace
 
 Tensor masked_sequence(Tape& tape, const Tensor& guide, const Tensor& conditions, const Tensor& tokens,
                        const Tensor& mask, const Parameter& mask_token, const Parameter& positions) {

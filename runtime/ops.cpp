@@ -21,10 +21,6 @@
 
 namespace {
 
-void require(bool fits, const char* what) {
-    if (!fits) throw std::logic_error(what);
-}
-
 // Products in a sum: K of a weight [N, K], or of a 1 x 1 convolution's [N, K, 1, 1].
 std::int64_t inner_size(const Parameter& weight) {
     return weight.count / weight.shape[0];

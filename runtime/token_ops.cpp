@@ -14,10 +14,6 @@
 
 namespace {
 
-void require(bool fits, const char* what) {
-    if (!fits) throw std::logic_error(what);
-}
-
 // The parameter in the precision of `x`: fp32 inputs meet fp32 weights in either precision.
 Data weight_for(const Tape& tape, const Tensor& x, const Parameter& parameter) {
     if (tape.element(x.node()) == Element::f32) return {parameter.value, Element::f32};

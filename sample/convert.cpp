@@ -21,7 +21,8 @@ std::map<std::string, std::string> remaining_metadata(const TensorFile& file, st
     metadata.erase("ema_decay");
     metadata.erase(shards_key);
     // Runs measure their average if they keep one.
-    if (prefix.empty() && has_average(file)) metadata.erase("validation_bits_per_dim");
+    if (prefix.empty() && has_average(file))
+        std::erase_if(metadata, [](const auto& item) { return item.first.starts_with("validation_"); });
     std::erase_if(metadata, [](const auto& item) { return item.first.starts_with(checksum_prefix); });
     return metadata;
 }

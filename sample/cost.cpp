@@ -281,9 +281,16 @@ void add_cost_job(CLI::App& app) {
         "--measure", job->measure,
         "Also run one training pass and sampling of --batch images with random weights, and say "
         "which share of this machine's ceiling they reach");
-    command->callback([job] {
-        if (const NatPreset* nat = nat_preset_named(job->preset); nat != nullptr && job->config.empty())
+    const std::vector<CLI::Option*> of_fractals{command->get_option("--iters"), command->get_option("--cfg"),
+                                                command->get_option("--batch"),
+                                                command->get_option("--measure")};
+    command->callback([job, of_fractals] {
+        if (const NatPreset* nat = nat_preset_named(job->preset); nat != nullptr && job->config.empty()) {
+            for (const CLI::Option* flag : of_fractals)
+                if (flag->count() > 0)
+                    fail_usage("{}: is for fractal models, {} is none", flag->get_name(), job->preset);
             return print_nat_cost(*nat, job->json);
+        }
         const Report report = make_report(*job);
         if (job->json)
             print_json(report, *job);

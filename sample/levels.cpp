@@ -70,7 +70,9 @@ Run read_run(const std::string& folder) {
     run.cost = fractal_cost(run.config, {recommended_iterations(run.config), false});
     const nlohmann::json& training = member(config, "training", config_path);
     read_log(path / "log.csv",
-             number(training, "batch", config_path) * number(training, "accumulation", config_path), run);
+             number(training, "ranks", config_path) * number(training, "batch", config_path) *
+                 number(training, "accumulation", config_path),
+             run);
     if (!std::filesystem::exists(nll_path))
         fail("{}: missing; build/sample evaluate nll --checkpoint {} --data FILE --json > {} makes it",
              nll_path.string(), (path / "last.safetensors").string(), nll_path.string());

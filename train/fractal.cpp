@@ -71,6 +71,7 @@ class Evaluation {
         if (comm.rank() > 0) return;
         const FractalConfig& config = trainer.model().config();
         columns_ = config.class_num > 0 ? std::min(job.sheet_columns, config.class_num) : job.sheet_columns;
+        require_sheet(columns_ * job.sheet_rows, config.channels, config.image_size(), columns_);
         guidance_ = config.class_num > 0 ? static_cast<float>(job.sheet_guidance) : 1.0f;
         sampler_ =
             std::make_unique<FractalSampler>(trainer.model(), columns_ * job.sheet_rows, guidance_ != 1);
@@ -205,6 +206,8 @@ const RecipeWords recipe_words{
     .schedule = "cosine",
     .clip = "1; paper's presets: 3",
     .weight_decay = "0.05, of matrices",
+    .beta1 = "0.9",
+    .beta2 = "0.95",
     .dropout = "0; paper's presets: 0.1",
     .label_drop = "0.1",
     .ema = "0",
@@ -216,7 +219,8 @@ void train_in_folder(const FractalJob& job, const Comm& comm, RunFolder& folder,
     trainer.start();
     train_in_folder(run, job.run, trainer.settings(), comm, folder,
                     {.model = to_json(trainer.model().config()),
-                     .data = fmt::format(R"({{"images": {}, "size": {}}})", data.count(), data.size()),
+                     .data = fmt::format(R"({{"images": {}, "size": {}, "checksum": "{:08x}"}})",
+                                         data.count(), data.size(), data.fingerprint()),
                      .parameters = trainer.model().parameters().count(),
                      .images = data.count(),
                      .planned_bytes = trainer.state_bytes() + trainer.plan().bytes},
@@ -269,7 +273,8 @@ void add_model_flags(CLI::App& app, FractalJob& job) {
                    "Model from a JSON file with the keys img_size_list, embed_dim_list, num_blocks_list, "
                    "num_heads_list, generator_type_list, num_conds, guiding_pixel, class_num, channels")
         ->type_name("FILE");
-    app.add_option("--data", job.data, "Packed training images (build/data pack)")->type_name("FILE");
+    app.add_option("--data", job.data, "Packed training images (build/data pack); required, but for --plan")
+        ->type_name("FILE");
     app.add_option("--validation", job.validation, "Packed validation images")->type_name("FILE");
     app.add_option("--init-from", job.initial,
                    "Start from the weights of this checkpoint, a run's or a published .pth; another number "
@@ -287,7 +292,8 @@ void add_own_flags(CLI::App& app, FractalJob& job) {
         ->capture_default_str();
     app.add_option(
            "--chunks", job.chunks,
-           "Sequences at once per level, outermost first (images, patches, pixels): less is less memory")
+           "Sequences at once per level, outermost first (images, patches, pixels): less is less memory "
+           "(default: about 2048 tokens of each, on a GPU 65536)")
         ->delimiter(',')
         ->check(at_least(1));
     app.add_flag("--recompute", job.recompute,

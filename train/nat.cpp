@@ -142,6 +142,8 @@ const RecipeWords recipe_words{
     .schedule = "cosine; paper's presets: constant",
     .clip = "1; paper's presets: none",
     .weight_decay = "0.03, of matrices; paper's presets: of every parameter",
+    .beta1 = "0.9; paper's presets: 0.99",
+    .beta2 = "0.95; paper's presets: 0.99",
     .dropout = "0; paper's presets: 0.1, of the tokens' embeddings",
     .label_drop = "0.15",
     .ema = "0; paper's presets: 0.9999",
@@ -172,8 +174,9 @@ void train_in_folder(const NatJob& job, const Comm& comm, RunFolder& folder, Nat
     train_in_folder(
         run, job.run, trainer.settings(), comm, folder,
         {.model = to_json(trainer.model().config()),
-         .data = fmt::format(R"({{"images": {}, "downsampling": {}, "tokenizer": "{:08x}"}})", tokens.count(),
-                             tokens.format().downsampling, tokens.format().fingerprint),
+         .data = fmt::format(
+             R"({{"images": {}, "downsampling": {}, "tokenizer": "{:08x}", "checksum": "{:08x}"}})",
+             tokens.count(), tokens.format().downsampling, tokens.format().fingerprint, tokens.fingerprint()),
          .data_key = "tokens",
          .parameters = trainer.model().parameters().count(),
          .images = tokens.count(),
@@ -253,7 +256,7 @@ void add_own_flags(CLI::App& app, NatJob& job) {
     app.add_option("--sheet-cfg-max", job.sheet.guidance, "Their guidance scale at the last step, 0 for none")
         ->capture_default_str();
     app.add_option("--chunk", job.chunk,
-                   "Images at once: less is less memory (default: as the device likes it)")
+                   "Images at once: less is less memory (default: about 2048 tokens of them, on a GPU 65536)")
         ->check(at_least(1));
     app.add_flag("--recompute", job.recompute,
                  "Keep only each block's input and compute the rest again: less memory, a third more time");

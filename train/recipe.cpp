@@ -70,19 +70,18 @@ void require_range(std::string_view flag, double value, double low, double high)
     if (!(value >= low && value <= high)) fail_usage("--{} {}: expected {} to {}", flag, value, low, high);
 }
 
-TrainingSettings resolve_training(const TrainingFlags& flags, const Recipe& recipe, std::int64_t images,
-                                  std::int64_t ranks, OwnSettings own) {
-    TrainingSettings settings;
-    settings.seed = flags.seed;
-    settings.ranks = ranks;
-    settings.own = std::move(own);
+namespace {
+
+// Images at once, and in an update. They are counted over the whole run: neither their number nor that of an
+// update overflows.
+void resolve_batch(TrainingSettings& settings, const TrainingFlags& flags, const Recipe& recipe) {
+    constexpr std::int64_t most_images = 1'000'000;
+    const std::int64_t ranks = settings.ranks;
     if (recipe.ranks_divide && !flags.batch && recipe.batch % ranks != 0)
         fail_usage("--batch: {} images an update cannot be divided by {} ranks: say how many each takes",
                    recipe.batch, ranks);
     settings.batch = flags.batch.value_or(recipe.ranks_divide ? recipe.batch / ranks : recipe.batch);
     settings.accumulation = flags.accumulation.value_or(1);
-    // Images are counted over the whole run: neither their number nor that of an update overflows.
-    constexpr std::int64_t most_images = 1'000'000;
     if (settings.batch < 1 || settings.batch > most_images)
         fail_usage("--batch {}: expected 1 to {}", settings.batch, most_images);
     if (settings.accumulation < 1 || settings.accumulation > most_images)
@@ -90,9 +89,14 @@ TrainingSettings resolve_training(const TrainingFlags& flags, const Recipe& reci
     if (settings.images_per_step() > most_images)
         fail_usage("--batch {} and --accumulation {} on {} ranks: {} images an update, expected at most {}",
                    settings.batch, settings.accumulation, ranks, settings.images_per_step(), most_images);
-    const auto per_step = static_cast<double>(settings.images_per_step());
+}
+
+// The length of the run and of its warm-up, in updates or in passes over the `images` of the data.
+void resolve_length(TrainingSettings& settings, const TrainingFlags& flags, const Recipe& recipe,
+                    std::int64_t images) {
     const auto steps_of = [&](double epochs) {
-        return std::max<std::int64_t>(1, std::llround(epochs * static_cast<double>(images) / per_step));
+        return std::max<std::int64_t>(1, std::llround(epochs * static_cast<double>(images) /
+                                                      static_cast<double>(settings.images_per_step())));
     };
     if (flags.steps && flags.epochs) fail_usage("--steps and --epochs: expected one of them");
     if (flags.epochs) require_range("epochs", *flags.epochs, 0, 1e9);
@@ -102,39 +106,64 @@ TrainingSettings resolve_training(const TrainingFlags& flags, const Recipe& reci
                                          : recipe.steps;
     if (settings.steps < 1 || settings.steps > most_steps)
         fail_usage("--steps {}: expected 1 to {}", settings.steps, most_steps);
-
-    if (flags.learning_rate && flags.base_learning_rate) fail_usage("--lr and --blr: expected one of them");
-    double rate = recipe.peak(per_step);
-    if (flags.base_learning_rate) rate = *flags.base_learning_rate * per_step / 256;
-    if (flags.learning_rate) rate = *flags.learning_rate;
-    if (!(rate > 0) || !std::isfinite(static_cast<float>(rate)))
-        fail_usage("--lr {}: expected a positive number", rate);
-    settings.learning_rate.peak = static_cast<float>(rate);
-    settings.learning_rate.steps = settings.steps;
     if (flags.warmup_steps && flags.warmup_epochs)
         fail_usage("--warmup-steps and --warmup-epochs: expected one of them");
     if (flags.warmup_epochs) require_range("warmup-epochs", *flags.warmup_epochs, 0, 1e9);
-    settings.learning_rate.warmup_steps = flags.warmup_steps         ? *flags.warmup_steps
-                                          : flags.warmup_epochs      ? steps_of(*flags.warmup_epochs)
-                                          : recipe.warmup_epochs > 0 ? steps_of(recipe.warmup_epochs)
-                                                                     : recipe.warmup(settings.steps);
-    if (settings.learning_rate.warmup_steps < 0 || settings.learning_rate.warmup_steps > most_steps)
-        fail_usage("--warmup-steps {}: expected 0 to {}", settings.learning_rate.warmup_steps, most_steps);
-    const std::string schedule = flags.schedule.value_or(recipe.cosine ? "cosine" : "constant");
-    if (schedule != "cosine" && schedule != "constant")
-        fail_usage("--schedule {}: expected cosine or constant", schedule);
-    settings.learning_rate.cosine = schedule == "cosine";
+    std::int64_t& warmup = settings.learning_rate.warmup_steps;
+    warmup = flags.warmup_steps         ? *flags.warmup_steps
+             : flags.warmup_epochs      ? steps_of(*flags.warmup_epochs)
+             : recipe.warmup_epochs > 0 ? steps_of(recipe.warmup_epochs)
+                                        : recipe.warmup(settings.steps);
+    if (warmup < 0 || warmup > most_steps)
+        fail_usage("--warmup-steps {}: expected 0 to {}", warmup, most_steps);
+    settings.learning_rate.steps = settings.steps;
+}
 
-    settings.optimizer = recipe.optimizer;
-    settings.optimizer.max_norm = flags.clip.value_or(recipe.optimizer.max_norm);
-    settings.optimizer.weight_decay = flags.weight_decay.value_or(recipe.optimizer.weight_decay);
-    settings.optimizer.ema_decay = flags.ema_decay.value_or(recipe.optimizer.ema_decay);
+void resolve_learning_rate(LearningRateSchedule& schedule, const TrainingFlags& flags, const Recipe& recipe,
+                           double images_per_step) {
+    if (flags.learning_rate && flags.base_learning_rate) fail_usage("--lr and --blr: expected one of them");
+    double rate = recipe.peak(images_per_step);
+    if (flags.base_learning_rate) rate = *flags.base_learning_rate * images_per_step / 256;
+    if (flags.learning_rate) rate = *flags.learning_rate;
+    if (!(rate > 0) || !std::isfinite(static_cast<float>(rate)))
+        fail_usage("--lr {}: expected a positive number", rate);
+    schedule.peak = static_cast<float>(rate);
+    const std::string name = flags.schedule.value_or(recipe.cosine ? "cosine" : "constant");
+    if (name != "cosine" && name != "constant")
+        fail_usage("--schedule {}: expected cosine or constant", name);
+    schedule.cosine = name == "cosine";
+}
+
+void resolve_optimizer(OptimizerRule& rule, const TrainingFlags& flags, const OptimizerRule& standard) {
+    rule = standard;
+    rule.max_norm = flags.clip.value_or(standard.max_norm);
+    rule.weight_decay = flags.weight_decay.value_or(standard.weight_decay);
+    rule.beta1 = flags.beta1.value_or(standard.beta1);
+    rule.beta2 = flags.beta2.value_or(standard.beta2);
+    rule.ema_decay = flags.ema_decay.value_or(standard.ema_decay);
+    require_range("clip", static_cast<double>(rule.max_norm), 0, 1e9);
+    require_range("weight-decay", static_cast<double>(rule.weight_decay), 0, 1e3);
+    require_range("beta1", static_cast<double>(rule.beta1), 0, 0.999999);
+    require_range("beta2", static_cast<double>(rule.beta2), 0, 0.999999);
+    require_range("ema", static_cast<double>(rule.ema_decay), 0, 0.999999);
+}
+
+}  // namespace
+
+TrainingSettings resolve_training(const TrainingFlags& flags, const Recipe& recipe, std::int64_t images,
+                                  std::int64_t ranks, OwnSettings own) {
+    TrainingSettings settings;
+    settings.seed = flags.seed;
+    settings.ranks = ranks;
+    settings.own = std::move(own);
+    resolve_batch(settings, flags, recipe);
+    resolve_length(settings, flags, recipe, images);
+    resolve_learning_rate(settings.learning_rate, flags, recipe,
+                          static_cast<double>(settings.images_per_step()));
+    resolve_optimizer(settings.optimizer, flags, recipe.optimizer);
     settings.dropout = flags.dropout.value_or(recipe.dropout);
     settings.label_drop = flags.label_drop.value_or(recipe.label_drop);
     settings.flip = flags.flip.value_or(recipe.flip);
-    require_range("clip", static_cast<double>(settings.optimizer.max_norm), 0, 1e9);
-    require_range("weight-decay", static_cast<double>(settings.optimizer.weight_decay), 0, 1e3);
-    require_range("ema", static_cast<double>(settings.optimizer.ema_decay), 0, 0.999999);
     require_range("dropout", static_cast<double>(settings.dropout), 0, 0.95);
     require_range("label-drop", static_cast<double>(settings.label_drop), 0, 1);
     return settings;
@@ -156,6 +185,10 @@ void add_training_flags(CLI::App& app, TrainingFlags& flags, const RecipeWords& 
     add("--schedule", flags.schedule, "cosine (to 0 at the end) or constant", defaults.schedule);
     add("--clip", flags.clip, "Largest global gradient norm, 0 for none", defaults.clip);
     add("--weight-decay", flags.weight_decay, "Pull of the weights towards 0", defaults.weight_decay);
+    app.add_option("--beta1", flags.beta1,
+                   fmt::format("Decay of AdamW's mean of gradients (default {})", defaults.beta1));
+    app.add_option("--beta2", flags.beta2,
+                   fmt::format("Decay of AdamW's mean of their squares (default {})", defaults.beta2));
     add("--dropout", flags.dropout, "Probability in the model's blocks", defaults.dropout);
     add("--label-drop", flags.label_drop, "Probability that an image is trained without its class",
         defaults.label_drop);

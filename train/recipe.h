@@ -17,7 +17,7 @@ struct TrainingFlags {
     std::optional<std::int64_t> steps, batch, accumulation, warmup_steps;
     std::optional<double> epochs, warmup_epochs, learning_rate, base_learning_rate;
     std::optional<std::string> schedule;
-    std::optional<float> clip, dropout, label_drop, ema_decay, weight_decay;
+    std::optional<float> clip, dropout, label_drop, ema_decay, weight_decay, beta1, beta2;
     std::optional<bool> flip;
     std::uint64_t seed = 0;
 };
@@ -74,7 +74,7 @@ void require_range(std::string_view flag, double value, double low, double high)
 // What --help says of a flag's default; empty: the flag means nothing to the model and is left out.
 struct RecipeWords {
     std::string steps, batch, accumulation, learning_rate, base_learning_rate, warmup, schedule, clip,
-        weight_decay, dropout, label_drop, ema, flip;
+        weight_decay, beta1, beta2, dropout, label_drop, ema, flip;
 };
 void add_training_flags(CLI::App& app, TrainingFlags& flags, const RecipeWords& defaults);
 

@@ -1,10 +1,12 @@
 #include "train/run_flags.h"
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "runtime/error.h"
 #include "runtime/flag_range.h"
 #include "runtime/profile.h"
+#include "runtime/text_file.h"
 #include "train/stop_signals.h"
 
 namespace {
@@ -15,6 +17,19 @@ std::string config_json(const RunDescription& description, const TrainingSetting
                                       {"training", parse(to_json(settings))},
                                       {description.data_key, parse(description.data)}};
     return json.dump(2) + "\n";
+}
+
+// Throws UsageError if a run that is continued was started on other data, as far as its config.json says.
+void require_same_data(const std::filesystem::path& folder, const RunDescription& description) {
+    const std::filesystem::path path = folder / "config.json";
+    if (!std::filesystem::exists(path)) return;
+    const auto before = nlohmann::json::parse(read_text_file(path), nullptr, false);
+    const auto checksum = nlohmann::json::json_pointer("/" + description.data_key + "/checksum");
+    if (before.is_discarded() || !before.contains(checksum)) return;
+    const auto now = nlohmann::json::parse(description.data).at("checksum");
+    if (before[checksum] != now)
+        fail_usage("{}: started on other {} (checksum {}, now {}): give the old file, or another --out",
+                   folder.string(), description.data_key, before[checksum].dump(), now.dump());
 }
 
 }  // namespace
@@ -36,15 +51,16 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
     };
     app.add_option(
            "--out", flags.out,
-           "Folder of the run: log.csv, curves.png, event files for TensorBoard, sheets, checkpoints; if "
-           "it holds checkpoints, the run continues. Ctrl-C, SIGTERM and a closed terminal finish the step "
-           "and save; killed, it continues from its newest checkpoint")
+           "Folder of the run, required: log.csv, curves.png, event files for TensorBoard, sheets, "
+           "checkpoints; if it holds checkpoints, the run continues. Ctrl-C, SIGTERM and a closed terminal "
+           "finish the step and save; killed, it continues from its newest checkpoint")
         ->type_name("DIR");
     add_backend_flags(app, flags.backend);
     count("--evaluate-every", flags.evaluate_every,
           "Updates between evaluations, each a sheet and curves.png drawn anew (default: an eighth of the "
           "run)");
-    count("--save-every", flags.save_every, "Updates between checkpoints (default: at evaluations)");
+    count("--save-every", flags.save_every,
+          "Updates between checkpoints (default: 1000, and at evaluations)");
     count("--keep", flags.keep, "Checkpoints to keep, besides the best")->capture_default_str();
     count("--log-every", flags.log_every,
           "Updates between lines of log.csv and points in TensorBoard; evaluations and checkpoints have one "
@@ -80,11 +96,12 @@ void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSett
     if (!resume_newest(run, comm, folder)) {
         initialise();
         folder.write_config(config_json(description, settings));
-    } else if (run.steps_done() >= settings.steps) {
-        print_text(
-            fmt::format("{} has done its {} steps: nothing is left to do\n", flags.out, run.steps_done()));
     } else {
-        print_text(fmt::format("continuing {} after step {}\n", flags.out, run.steps_done()));
+        require_same_data(folder.path(), description);
+        print_text(run.steps_done() >= settings.steps
+                       ? fmt::format("{} has done its {} steps: nothing is left to do\n", flags.out,
+                                     run.steps_done())
+                       : fmt::format("continuing {} after step {}\n", flags.out, run.steps_done()));
     }
     print_text(fmt::format("{} parameters, {} images, {} steps of {} images, {:.0f} MiB planned{}\n",
                            description.parameters, description.images, settings.steps,

@@ -14,6 +14,9 @@
 
 namespace {
 
+// Between checkpoints, of a run that was not told how many.
+constexpr std::int64_t most_unsaved_steps = 1000;
+
 // What is wrong with a checkpoint, "" if the run continues from it. Throws UsageError if it is another run's.
 std::string resume_from(const std::filesystem::path& path, TrainingRun& run) {
     try {
@@ -111,7 +114,6 @@ bool resume_newest(TrainingRun& run, const Comm& comm, const RunFolder& folder) 
 void train(TrainingRun& run, const LoopRule& rule, const Comm& comm, RunFolder& folder) {
     const std::int64_t every =
         rule.evaluate_every > 0 ? rule.evaluate_every : std::max<std::int64_t>(1, rule.steps / 8);
-    const std::int64_t save_every = rule.save_every > 0 ? rule.save_every : every;
     const std::vector<Figure> figures = run.figures();
     start_log(run, folder);
     double best = best_score(folder, run.validation_columns(), comm);
@@ -138,16 +140,18 @@ void train(TrainingRun& run, const LoopRule& rule, const Comm& comm, RunFolder& 
             if (comm.any(better)) run.save(folder.best_checkpoint(), best, false);
         }
         stops = comm.any(stop_signals::requested());
-        const bool saves = step % save_every == 0 || last || stops;
+        const bool saves = (rule.save_every > 0 ? step % rule.save_every == 0
+                                                : evaluates || step % most_unsaved_steps == 0) ||
+                           last || stops;
         if (logs || evaluates || saves) {  // a run that continues from a checkpoint starts another window
             folder.append_log(row);
             if (evaluates || stops) folder.show_progress(step);
-            window = {};
         }
         if (saves) {
             folder.save_checkpoint(step, rule.keep, [&](const auto& path) { run.save(path, score, true); });
             stops = stops || comm.any(stop_signals::requested());
         }
+        if (logs || evaluates || saves) window = {};
         progress.go_on();
     }
     if (stops && run.steps_done() < rule.steps)

@@ -173,7 +173,7 @@ std::span<const FractalPreset> fractal_presets() {
         {"fractalar_16",
          "the smallest, of 16x16 images: pictures within minutes on two cores",
          false,
-         {{16, 4, 1}, {192, 96, 64}, {4, 3, 1}, {6, 3, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3}},
+         {{16, 2, 1}, {160, 64, 64}, {4, 2, 1}, {5, 2, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3}},
         {"fractalmar_16",
          "the smallest that edits, of 16x16 images",
          false,

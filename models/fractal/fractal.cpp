@@ -76,7 +76,7 @@ ChunkSizes FractalModel::chunks_of(std::int64_t tokens) const {
 }
 
 ChunkSizes FractalModel::default_chunks() const {
-    return chunks_of(backend_.device == Device::cpu ? 2048 : 65536);
+    return chunks_of(tokens_at_once(backend_));
 }
 
 Tensor FractalModel::class_condition(Tape& tape, std::span<const std::int32_t> ids) const {

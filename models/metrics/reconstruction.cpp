@@ -137,13 +137,13 @@ ReconstructionQuality reconstruction_quality(std::span<const std::uint8_t> a, st
         throw std::logic_error("reconstruction_quality: not as many pictures of this size in both");
     const std::size_t n = a.size() / bytes;
     ReconstructionQuality sum;
-    for (std::size_t i = 0; i < a.size(); ++i) sum.difference += std::abs(a[i] - b[i]) / 255.0;
+    for (std::size_t i = 0; i < a.size(); ++i) sum.l1 += std::abs(a[i] - b[i]) / 255.0;
     for (std::size_t i = 0; i < n; ++i) {
         const auto one = a.subspan(i * bytes, bytes), other = b.subspan(i * bytes, bytes);
-        sum.noise += peak_signal_to_noise(one, other);
-        sum.similarity += size >= similarity_window ? structural_similarity(one, other, channels, size, size)
-                                                    : std::nan("");
+        sum.psnr += peak_signal_to_noise(one, other);
+        sum.ssim += size >= similarity_window ? structural_similarity(one, other, channels, size, size)
+                                              : std::nan("");
     }
     const auto pictures = static_cast<double>(n);
-    return {sum.difference / static_cast<double>(a.size()), sum.noise / pictures, sum.similarity / pictures};
+    return {sum.l1 / static_cast<double>(a.size()), sum.psnr / pictures, sum.ssim / pictures};
 }

@@ -31,9 +31,9 @@ std::vector<std::int64_t> code_counts(std::span<const std::int32_t> codes, std::
 
 // Means over pictures.
 struct ReconstructionQuality {
-    double difference = 0;  // |a - b|, of pixels in [0, 1]
-    double noise = 0;       // peak signal-to-noise ratio in dB
-    double similarity = 0;  // structural; not a number if the pictures are smaller than its window
+    double l1 = 0;    // |a - b|, of pixels in [0, 1]
+    double psnr = 0;  // peak signal-to-noise ratio in dB
+    double ssim = 0;  // structural similarity; not a number if the pictures are smaller than its window
 };
 // Of pictures [n, channels, size, size] each. Throws std::logic_error for none, or another number of pixels.
 ReconstructionQuality reconstruction_quality(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b,

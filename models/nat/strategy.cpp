@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numbers>
 
 #include "models/nat/number_lists.h"
 #include "runtime/error.h"
+#include "runtime/json_keys.h"
 #include "runtime/text_file.h"
 
 namespace {
@@ -40,9 +40,9 @@ Strategy from_lists(const NumberLists& lists, const char* Schedule::*key, std::s
     return strategy;
 }
 
-NumberLists parse_json(std::string_view text, std::string_view source) {
-    const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-    if (json.is_discarded() || !json.is_object()) fail_usage("{}: not a JSON object", source);
+NumberLists json_lists(std::string_view text, std::string_view source) {
+    const nlohmann::json json = parse_json(text, source);
+    if (!json.is_object()) fail_usage("{}: not a JSON object", source);
     NumberLists lists;
     for (const auto& [key, value] : json.items()) {
         const auto is_number = [](const nlohmann::json& each) { return each.is_number(); };
@@ -102,7 +102,7 @@ Strategy maskgit_strategy(std::int64_t steps, double largest_guidance_scale) {
 Strategy parse_strategy(std::string_view text, std::string_view source) {
     const std::size_t first = text.find_first_not_of(" \t\r\n");
     if (first != std::string_view::npos && text[first] == '{')
-        return from_lists(parse_json(text, source), &Schedule::key, source);
+        return from_lists(json_lists(text, source), &Schedule::key, source);
     return from_lists(parse_number_lists(text, source), &Schedule::published_key, source);
 }
 

@@ -74,7 +74,6 @@ class Tokenizer {
     Tensor decode_features(Tape& tape, const Tensor& entries, MapSize grid) const;
     Tensor draw(Tape& tape, const Tensor& features, MapSize picture) const;
     const Parameter& last_layer() const { return *decoder_.conv_out_weight; }
-    const Parameter& last_layer_bias() const { return *decoder_.conv_out_bias; }
 
   private:
     struct Encoder {

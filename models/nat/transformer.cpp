@@ -107,8 +107,7 @@ NatTransformer::NatTransformer(const NatConfig& config, Backend backend)
 }
 
 std::int64_t NatTransformer::default_chunk() const {
-    const std::int64_t places = backend_.device == Device::cpu ? 2048 : 65536;
-    return std::max<std::int64_t>(1, places / config_.sequence());
+    return std::max<std::int64_t>(1, tokens_at_once(backend_) / config_.sequence());
 }
 
 Tensor NatTransformer::embedded(Tape& tape, const Tensor& ids, const Tensor& contexts, const Tensor& paths,

@@ -123,7 +123,7 @@ TEST_CASE_FIXTURE(PublishedModel,
     check_refused(draw(published, "a.png", {}), 2, "does not say which model it is");
     check_refused(draw(bare, "a.png", {}), 2, "--preset NAME or --config FILE says it");
     check_refused(draw(published, "a.png", {"--preset", "fractalar_16"}), 1,
-                  published + ": tensor fake_latent has shape [1, 64], expected [1, 192]");
+                  published + ": tensor fake_latent has shape [1, 64], expected [1, 160]");
     check_refused(draw(published, "a.png", config + Words{"--preset", "fractalar_16"}), 2, "not both");
     check_refused(draw(published, "a.png", config + Words{"--weights", "average"}), 1,
                   "holds no averaged weights");

@@ -95,6 +95,8 @@ TEST_CASE("end to end: a cost that cannot be told is refused in one line") {
     refused({"--preset", "fractalar_32", "--iters", "4,0"}, "--iters 0");
     refused({"--config", unlabelled, "--cfg", "2"}, "unlabelled");
     refused({"--preset", "fractalar_32", "--batch", "0"}, "--batch");
+    refused({"--preset", "autonat_s", "--measure"}, "--measure: is for fractal models, autonat_s is none");
+    refused({"--preset", "autonat_s", "--iters", "8"}, "--iters: is for fractal models");
 }
 
 TEST_CASE("end to end: trained runs are compared in one table") {

@@ -287,7 +287,7 @@ TEST_CASE_FIXTURE(Ranks, "ranks: a lost one ends all within seconds and one line
         const auto ranks = children_of(command.process());
         REQUIRE(ranks.size() == 2);
         ::kill(ranks[static_cast<std::size_t>(attempt % 2)], SIGKILL);
-        const Outcome outcome = command.finish(std::chrono::seconds(20));
+        const Outcome outcome = command.finish();
         CHECK_FALSE(outcome.timed_out);
         CHECK(outcome.exit_code != 0);
         CHECK(is_one_line(outcome.errors));

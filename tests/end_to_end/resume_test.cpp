@@ -291,3 +291,22 @@ TEST_CASE_FIXTURE(Bench, "end to end: a run none of whose checkpoints can be rea
     CHECK(outcome.errors.find("none of its 2 checkpoints can be read") != std::string::npos);
     CHECK(work.listing() == before);
 }
+
+TEST_CASE_FIXTURE(Bench, "end to end: a run does not continue on other data than it was started on") {
+    train("run", 2);
+    work.make_fractals("data.bin", 40, 1000);  // as many others in the same place
+    const auto before = work.listing();
+    const Outcome other = work.run("train", work.training("run", 4));
+    CHECK(other.exit_code == 2);
+    CHECK(is_one_line(other.errors));
+    CHECK_MESSAGE(other.errors.find("started on other data (checksum ") != std::string::npos, other.errors);
+    CHECK(work.listing() == before);
+    work.make_fractals("data.bin", 40);
+    train("run", 4);
+}
+
+TEST_CASE_FIXTURE(Bench, "end to end: a run that was not told how often saves every 1000 updates") {
+    const Outcome killed = interrupt("run", SIGKILL, 1005, {"--evaluate-every", "100000"});
+    CHECK(killed.exit_code == -SIGKILL);
+    CHECK(newest_step("run") == 1000);
+}

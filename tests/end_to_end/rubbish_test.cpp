@@ -146,6 +146,11 @@ TEST_CASE_FIXTURE(Trained, "end to end: classes in the data and none in the mode
            sample({"--checkpoint", work.path("ignored/last.safetensors"), "--classes", "0"}),
            2,
            {"--classes"}});
+    check({"sample",
+           {"evaluate", "nll", "--checkpoint", work.path("ignored/last.safetensors"), "--data",
+            work.path("plain.bin"), "--conditional"},
+           2,
+           {"--conditional", "no classes"}});
 }
 
 TEST_CASE_FIXTURE(Trained, "end to end: numbers beyond all measure") {

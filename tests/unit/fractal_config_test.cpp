@@ -85,10 +85,12 @@ TEST_CASE("fractal config: what may be left out, and what may not") {
 
 TEST_CASE("fractal config: unknown and malformed keys are named") {
     says(parse_refusal(with_key("img_sizes", 3)), "the key img_sizes is not known");
-    for (const char* text : {"", "[]", "7", "{", "{\"a\":}", "nonsense", "{}{}"}) {
+    for (const char* text : {"[]", "7"}) says(parse_refusal(text), "not a JSON object");
+    for (const char* text : {"", "{", "{\"a\":}", "nonsense", "{}{}"}) {
         CAPTURE(text);
-        says(parse_refusal(text), "not a JSON object");
+        says(parse_refusal(text), "not JSON at line 1, column ");
     }
+    says(parse_refusal("{\"num_conds\": 1,\n \"channels\": 3,\n}"), "not JSON at line 3, column 1");
     says(parse_refusal(with_key("img_size_list", "8,4,1")), "img_size_list is \"8,4,1\"");
     says(parse_refusal(with_key("img_size_list", {8, "4", 1})), "img_size_list");
     says(parse_refusal(with_key("embed_dim_list", nullptr)), "embed_dim_list is null");

@@ -221,8 +221,8 @@ TEST_CASE("fractal cost: memory of a training step is close to the plan's") {
     CHECK(memory.activations > 0.8 * planned);
     CHECK(memory.moments == 2 * memory.weights);
     CHECK(memory.weights == 4.0 * static_cast<double>(cost_of(config).parameters()));
-    // Keys and values: 4 blocks of width 192 with 16 tokens, 3 of 96 with 16.
-    CHECK(memory.caches == 32.0 * 2 * 4 * (4 * 16 * 192 + 3 * 16 * 96));
+    // Keys and values: 4 blocks of width 160 with 64 tokens, 2 of 64 with 4.
+    CHECK(memory.caches == 32.0 * 2 * 4 * (4 * 64 * 160 + 2 * 4 * 64));
 }
 
 TEST_CASE("fractal cost: wrong numbers of steps and guidance without classes are refused") {

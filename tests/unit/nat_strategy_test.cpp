@@ -94,7 +94,7 @@ TEST_CASE("strategy: what does not fit is refused in one line that says what and
     CHECK(refusal(with("1.5", "\"1\"")) == "s.yaml: guidance_scales is not a list of numbers");
     CHECK(refusal(with("ratios", "ratio")) == "s.yaml: the key ratios is missing");
     CHECK(refusal(with("{", "{\"steps\": [2], ")) == "s.yaml: the key steps is not known");
-    CHECK(refusal("{\"ratios\": [1,") == "s.yaml: not a JSON object");
+    CHECK(refusal("{\"ratios\": [1,") == "s.yaml: not JSON at line 1, column 15");
     CHECK(refusal("") == "s.yaml: the key manual_ratios is missing");
     CHECK(refusal(
               R"({"ratios":[],"remask_temperatures":[],"sampling_temperatures":[],"guidance_scales":[]})") ==
@@ -141,6 +141,7 @@ TEST_CASE("strategy: cut off and damaged files are read or refused, nothing else
     for (int i = 0; i < 100000; ++i) absurd += "1,";
     CHECK(refusal(absurd + "]").find("missing") != std::string::npos);
     CHECK(refusal(std::string(1 << 20, '[')).size() < 200);
-    CHECK(refusal(std::string(1 << 20, '{')) == "s.yaml: not a JSON object");
-    CHECK_THROWS_WITH_AS(read_strategy("no/such/file"), "no/such/file: cannot be opened: No such file or directory", UsageError);
+    CHECK(refusal(std::string(1 << 20, '{')) == "s.yaml: not JSON at line 1, column 2");
+    CHECK_THROWS_WITH_AS(read_strategy("no/such/file"),
+                         "no/such/file: cannot be opened: No such file or directory", UsageError);
 }
