@@ -6,6 +6,7 @@
 #include "data/sheet.h"
 #include "models/metrics/reconstruction.h"
 #include "models/nat/image_codec.h"
+#include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/comm.h"
 #include "runtime/error.h"
 #include "runtime/flag_range.h"
@@ -16,7 +17,7 @@
 namespace {
 
 struct TokenizerJob {
-    std::string preset, config, data, validation;
+    std::string preset, config, data, validation, initial;
     TrainingFlags training;
     RunFlags run;
     std::vector<std::string> perceptual;  // files
@@ -26,12 +27,15 @@ struct TokenizerJob {
                  sheet_columns = 10, sheet_rows = 2;
 };
 
-// The tokenizer asked for, with the channels of the data where a preset leaves them open.
-TokenizerConfig choose_config(const TokenizerJob& job, const PackedFile* data) {
+// The tokenizer asked for, with the channels of the data where a preset leaves them open; of neither a preset
+// nor a file, the one to start from.
+TokenizerConfig choose_config(const TokenizerJob& job, const PackedFile& data) {
+    if (job.preset.empty() && job.config.empty() && !job.initial.empty())
+        return read_tokenizer_description(*open_tensor_file(job.initial)).config;
     if (job.preset.empty() == job.config.empty()) fail_usage("expected either --preset or --config");
     TokenizerConfig config =
         job.config.empty() ? tokenizer_preset(job.preset).config : read_tokenizer_config(job.config);
-    if (data != nullptr && !job.preset.empty()) config.in_channels = config.out_ch = data->channels();
+    if (!job.preset.empty()) config.in_channels = config.out_ch = data.channels();
     return config;
 }
 
@@ -59,7 +63,11 @@ class Evaluation {
         : job_(job),
           shown_(validation != nullptr ? *validation : data),
           measured_(validation),
-          codec_(tokenizer, data.size(), 32, data.path().string()) {}
+          codec_(tokenizer, data.size(), batch_size, data.path().string()) {
+        const std::int64_t columns = sheet_columns(),
+                           rows = std::min<std::int64_t>(job.sheet_rows, shown_.count() / columns);
+        require_sheet(2 * columns * rows, shown_.channels(), shown_.size(), columns);
+    }
 
     std::size_t planned_bytes() const { return codec_.planned_bytes(); }
 
@@ -82,20 +90,35 @@ class Evaluation {
     }
 
   private:
+    static constexpr std::int64_t batch_size = 32;
+
     std::vector<double> measure() {
         const std::int64_t images = std::min(job_.validation_images, measured_->count());
+        std::vector<double> means(3);
+        std::vector<std::int64_t> counts(static_cast<std::size_t>(codec_.codebook_size()));
         Batch batch;
-        read_batch(*measured_, 0, images, batch);
-        const std::vector<std::int32_t> codes = codec_.encode(batch.pixels);
-        const ReconstructionQuality quality = reconstruction_quality(
-            batch.pixels, codec_.decode(codes), measured_->channels(), measured_->size());
-        return {quality.difference, quality.noise, quality.similarity,
-                codebook_perplexity(code_counts(codes, codec_.codebook_size()))};
+        for (std::int64_t first = 0; first < images; first += batch_size) {
+            const std::int64_t count = std::min(batch_size, images - first);
+            read_batch(*measured_, first, count, batch);
+            const std::vector<std::int32_t> codes = codec_.encode(batch.pixels);
+            const ReconstructionQuality quality = reconstruction_quality(
+                batch.pixels, codec_.decode(codes), measured_->channels(), measured_->size());
+            const double share = static_cast<double>(count) / static_cast<double>(images);
+            means[0] += share * quality.l1;
+            means[1] += share * quality.psnr;
+            means[2] += share * quality.ssim;
+            std::ranges::transform(counts, code_counts(codes, codec_.codebook_size()), counts.begin(),
+                                   std::plus<>());
+        }
+        means.push_back(codebook_perplexity(counts));
+        return means;
     }
+
+    std::int64_t sheet_columns() const { return std::min<std::int64_t>(job_.sheet_columns, shown_.count()); }
 
     // Rows of pictures, each above the row of their reconstructions.
     void write_sheet(const std::filesystem::path& path) {
-        const std::int64_t columns = std::min<std::int64_t>(job_.sheet_columns, shown_.count());
+        const std::int64_t columns = sheet_columns();
         std::vector<std::uint8_t> rows;
         for (std::int64_t row = 0; row < job_.sheet_rows && (row + 1) * columns <= shown_.count(); ++row) {
             Batch batch;
@@ -163,6 +186,8 @@ const RecipeWords recipe_words{.steps = "2000; vqgan_f16: 250000",
                                .schedule = "cosine; vqgan_f16: constant",
                                .clip = "1; vqgan_f16: 0",
                                .weight_decay = "0",
+                               .beta1 = "0.9; vqgan_f16: 0.5",
+                               .beta2 = "0.95; vqgan_f16: 0.9",
                                .dropout = "",
                                .label_drop = "",
                                .ema = "",
@@ -196,11 +221,14 @@ void train_in_folder(const TokenizerJob& job, const Comm& comm, RunFolder& folde
     trainer.start();
     train_in_folder(run, job.run, trainer.settings(), comm, folder,
                     {.model = to_json(trainer.tokenizer().config()),
-                     .data = fmt::format(R"({{"images": {}, "size": {}}})", data.count(), data.size()),
+                     .data = fmt::format(R"({{"images": {}, "size": {}, "checksum": "{:08x}"}})",
+                                         data.count(), data.size(), data.fingerprint()),
                      .parameters = trainer.tokenizer().parameters().count(),
                      .images = data.count(),
                      .planned_bytes = trainer.state_bytes() + trainer.plan().bytes},
-                    [] {});
+                    [&] {
+                        if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
+                    });
 }
 
 void run_job(const TokenizerJob& job, const Comm& comm) {
@@ -209,26 +237,25 @@ void run_job(const TokenizerJob& job, const Comm& comm) {
             "train tokenizer: started as {} ranks, expected one: its codebook is not shared between "
             "ranks",
             comm.ranks());
-    std::unique_ptr<PackedFile> data, validation;
-    if (job.data.empty()) fail_usage("--data is required");
-    data = std::make_unique<PackedFile>(job.data);
+    const PackedFile data(job.data);
+    std::unique_ptr<PackedFile> validation;
     if (!job.validation.empty()) validation = std::make_unique<PackedFile>(job.validation);
-    const TokenizerConfig config = choose_config(job, data.get());
-    require_fitting_data(config, *data, data->size());
-    if (validation) require_fitting_data(config, *validation, data->size());
+    const TokenizerConfig config = choose_config(job, data);
+    require_fitting_data(config, data, data.size());
+    if (validation) require_fitting_data(config, *validation, data.size());
     const Backend backend = job.run.backend.backend(comm.local_rank());
-    const std::unique_ptr<PerceptualLoss> perceptual = perceptual_loss(job, *data, backend);
-    TokenizerTrainer trainer(config, data->size(), resolve(job, data->count()), backend, comm,
+    const std::unique_ptr<PerceptualLoss> perceptual = perceptual_loss(job, data, backend);
+    TokenizerTrainer trainer(config, data.size(), resolve(job, data.count()), backend, comm,
                              perceptual.get());
     if (job.run.plan) return print_plan(trainer);
     RunFolder folder = job.run.open_folder(comm);
-    Evaluation evaluation(job, trainer.tokenizer(), *data, validation.get());
+    Evaluation evaluation(job, trainer.tokenizer(), data, validation.get());
     require_memory({trainer.state_bytes(), trainer.plan().bytes, evaluation.planned_bytes(),
                     "a smaller --batch lowers the activations"},
                    trainer.device(), comm);
-    data->verify();
+    data.verify();
     if (validation) validation->verify();
-    train_in_folder(job, comm, folder, trainer, *data, evaluation);
+    train_in_folder(job, comm, folder, trainer, data, evaluation);
 }
 
 void add_perceptual_flags(CLI::App& app, TokenizerJob& job) {
@@ -275,8 +302,16 @@ void add_tokenizer_job(CLI::App& app, const Comm& comm) {
         ->type_name("NAME");
     command->add_option("--config", job->config, "Tokenizer from a JSON file with VQGAN's keys")
         ->type_name("FILE");
-    command->add_option("--data", job->data, "Packed training images (build/data pack)")->type_name("FILE");
+    command->add_option("--data", job->data, "Packed training images (build/data pack)")
+        ->type_name("FILE")
+        ->required();
     command->add_option("--validation", job->validation, "Packed validation images")->type_name("FILE");
+    command
+        ->add_option(
+            "--init-from", job->initial,
+            "Start from the weights of this tokenizer, a run's or a published .pth; without --preset "
+            "and --config it says which model it is")
+        ->type_name("FILE");
     add_training_flags(*command, job->training, recipe_words);
     add_own_flags(*command, *job);
     add_perceptual_flags(*command, *job);

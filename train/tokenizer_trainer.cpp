@@ -58,7 +58,7 @@ TokenizerTrainer::TokenizerTrainer(const TokenizerConfig& config, std::int64_t i
                       static_cast<std::int64_t>(settings.of("adversarial-layers"))},
                      backend),
       state_(tokenizer_.parameters(), backend, settings.optimizer, {comm}),
-      judge_state_(discriminator_.parameters(), backend, settings.optimizer, {comm}),
+      discriminator_state_(discriminator_.parameters(), backend, settings.optimizer, {comm}),
       revival_(config.n_embed, static_cast<std::int64_t>(settings.of("revive-after")), settings.seed),
       tape_(backend),
       code_counts_(static_cast<std::size_t>(config.n_embed)) {
@@ -73,12 +73,21 @@ TokenizerTrainer::TokenizerTrainer(const TokenizerConfig& config, std::int64_t i
 }
 
 std::size_t TokenizerTrainer::state_bytes() const {
-    return state_.bytes() + judge_state_.bytes() + (perceptual_ != nullptr ? perceptual_->bytes() : 0);
+    return state_.bytes() + discriminator_state_.bytes() +
+           (perceptual_ != nullptr ? perceptual_->bytes() : 0);
 }
 
 void TokenizerTrainer::start() {
     state_.start(settings_.seed);
-    judge_state_.start(settings_.seed);
+    discriminator_state_.start(settings_.seed);
+}
+
+void TokenizerTrainer::start_from(const TensorFile& file) {
+    Parameters& parameters = tokenizer_.parameters();
+    const bool averaged = has_average(file);
+    load_tokenizer_weights(file, parameters, averaged ? average_prefix : "", parameters.values());
+    state_.weights_replaced();
+    revival_.keep_places();
 }
 
 void TokenizerTrainer::resume(const SafetensorsFile& file) {
@@ -89,7 +98,7 @@ void TokenizerTrainer::resume(const SafetensorsFile& file) {
     require_same_perceptual_loss(file, perceptual_);
     require_same_training(file.metadata("training"), settings_, file.path().string());
     state_.resume(file, description.step);
-    judge_state_.resume(file, std::max<std::int64_t>(0, description.step - adversarial_start_));
+    discriminator_state_.resume(file, std::max<std::int64_t>(0, description.step - adversarial_start_));
     const std::span<const float> last_used = file.floats(last_used_name);
     if (last_used.size() != revival_.last_used().size())
         fail("{}: {} has {} entries, expected {}", file.path().string(), last_used_name, last_used.size(),
@@ -100,7 +109,8 @@ void TokenizerTrainer::resume(const SafetensorsFile& file) {
 void TokenizerTrainer::save(const std::filesystem::path& path, std::optional<double> validation_l1,
                             bool with_state) {
     CheckpointWriter writer;
-    if (!state_.save(writer, path, with_state) || !judge_state_.save(writer, path, with_state)) return;
+    if (!state_.save(writer, path, with_state) || !discriminator_state_.save(writer, path, with_state))
+        return;
     writer.add(last_used_name, {tokenizer_.config().n_embed}, revival_.last_used().data(), Device::cpu);
     describe(writer, TokenizerDescription{{{}, steps_done(), 0}, tokenizer_.config(), image_size_});
     writer.set("training", to_json(settings_));
@@ -147,7 +157,10 @@ StepResult TokenizerTrainer::step(const PackedFile& data) {
     if (!std::isfinite(result.loss)) return result;
     result.gradient_norm = state_.update(result.learning_rate);
     if (!std::isfinite(result.gradient_norm)) return result;
-    if (judged) judge_state_.update(result.learning_rate);
+    if (judged) {
+        const double norm = discriminator_state_.update(result.learning_rate);
+        if (!std::isfinite(norm)) result.gradient_norm = norm;  // ends the run, as one of its own would
+    }
     if (!vectors_.empty()) {
         revival_.revive(tokenizer_, vectors_, step);
         tokenizer_.parameters().round_values();

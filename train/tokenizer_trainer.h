@@ -36,6 +36,9 @@ class TokenizerTrainer {
 
     // Reserves memory and draws the initial weights.
     void start();
+    // The weights of another tokenizer of the same shape, its average if it has one, in place of the initial
+    // ones. Throws Error naming the first tensor that does not fit.
+    void start_from(const TensorFile& file);
     // Continues exactly where the checkpoint stands. Throws UsageError if it is another run's, Error.
     void resume(const SafetensorsFile& file);
     void save(const std::filesystem::path& path, std::optional<double> validation_l1, bool with_state);
@@ -43,7 +46,8 @@ class TokenizerTrainer {
     std::vector<Figure> figures() const;
     // One update of the tokenizer and, in adversarial training, then one of the discriminator. The loss is
     // that of the reconstruction, the weighted perceptual one with it, and the quantiser. A loss or gradient
-    // that is not finite leaves the weights as they were.
+    // that is not finite leaves the weights as they were; if it is the discriminator's, that norm is returned,
+    // and the tokenizer has moved.
     StepResult step(const PackedFile& data);
     std::int64_t steps_done() const { return state_.steps_done(); }
 
@@ -71,7 +75,7 @@ class TokenizerTrainer {
     double perceptual_weight_;
     Tokenizer tokenizer_;
     Discriminator discriminator_;
-    RunState state_, judge_state_;
+    RunState state_, discriminator_state_;
     CodebookRevival revival_;
     Tape tape_;
     Plan plan_, adversarial_plan_;

@@ -8,6 +8,11 @@
 CodebookRevival::CodebookRevival(std::int64_t entries, std::int64_t patience, std::uint64_t seed)
     : last_used_(static_cast<std::size_t>(entries), -1.0f), patience_(patience), seed_(seed) {}
 
+void CodebookRevival::keep_places() {
+    placed_ = true;
+    std::ranges::fill(last_used_, 0.0f);
+}
+
 void CodebookRevival::note(std::span<const std::int32_t> codes, std::int64_t step) {
     for (const std::int32_t code : codes)
         last_used_[static_cast<std::size_t>(code)] = static_cast<float>(step);
@@ -15,7 +20,7 @@ void CodebookRevival::note(std::span<const std::int32_t> codes, std::int64_t ste
 
 bool CodebookRevival::dead(std::size_t entry, std::int64_t step) const {
     const auto last = static_cast<std::int64_t>(last_used_[entry]);
-    return step == 0 || last < 0 || step - last >= patience_;
+    return (step == 0 && !placed_) || last < 0 || step - last >= patience_;
 }
 
 bool CodebookRevival::needed(std::int64_t step) const {

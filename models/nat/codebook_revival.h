@@ -1,6 +1,6 @@
 // Codebook entries that no vector comes near any longer learn nothing and stay dead. They are given new
 // places among the vectors of the current batch (after Dhariwal et al. 2020, "Jukebox", arXiv 2005.00341,
-// section 3.1); the very first batch places all of them.
+// section 3.1); the very first batch places all of them, unless they come from another run.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,8 @@ class CodebookRevival {
     // Entries that no vector was nearest to for `patience` updates are dead.
     CodebookRevival(std::int64_t entries, std::int64_t patience, std::uint64_t seed);
 
+    // Before the first batch: the entries have been trained and keep their places.
+    void keep_places();
     // Notes the codes of a batch of update `step`, from 0.
     void note(std::span<const std::int32_t> codes, std::int64_t step);
     // Whether any entry is dead after update `step`.
@@ -30,6 +32,7 @@ class CodebookRevival {
     bool dead(std::size_t entry, std::int64_t step) const;
 
     std::vector<float> last_used_;
+    bool placed_ = false;  // before the first batch
     std::int64_t patience_;
     std::uint64_t seed_;
 };

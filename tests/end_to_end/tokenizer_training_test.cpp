@@ -2,9 +2,11 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
+#include "runtime/safetensors.h"
 #include "tests/end_to_end/killed_run.h"
 #include "tests/end_to_end/workplace.h"
 #include "train/run_lock.h"
@@ -139,4 +141,28 @@ TEST_CASE_FIXTURE(Place, "end to end: tokenizers that cannot be trained say why 
         CHECK(locked.errors.find("another run is writing there") != std::string::npos);
     }
     refused(training("run", 4, {"--revive-after", "7"}), "--revive-after 2.0, now it is 7.0");
+}
+
+TEST_CASE_FIXTURE(Place, "end to end: a tokenizer starts from another one's weights") {
+    train("first", 3);
+    // One update at a rate of next to nothing leaves the weights where they came from.
+    const Words more{"--init-from", checkpoint("first", 3), "--lr", "1e-12", "--adversarial-start",
+                     "9",           "--revive-after",       "9"};
+    train("second", 1, more);
+    const SafetensorsFile before(checkpoint("first", 3)), after(checkpoint("second", 1));
+    for (const char* name :
+         {"encoder.conv_in.weight", "decoder.conv_out.bias", "quantize.embedding.weight"}) {
+        CAPTURE(name);
+        const auto old_values = before.floats(name), values = after.floats(name);
+        REQUIRE(old_values.size() == values.size());
+        float largest = 0;
+        for (std::size_t i = 0; i < values.size(); ++i)
+            largest = std::max(largest, std::abs(values[i] - old_values[i]));
+        CHECK(largest < 1e-6f);
+    }
+    const Outcome no_tokenizer =
+        work.run("train", training("third", 1, {"--init-from", work.path("data.bin")}));
+    CHECK(no_tokenizer.exit_code == 1);
+    CHECK(is_one_line(no_tokenizer.errors));
+    CHECK(no_tokenizer.errors.find("data.bin") != std::string::npos);
 }
