@@ -213,3 +213,16 @@ TEST_CASE_FIXTURE(Trained, "end to end: what is no file is not read, and not wai
             check(refusal);
     }
 }
+
+TEST_CASE("end to end: a holdout file of an earlier packing is pointed at") {
+    const Workplace work;
+    fs::create_directory(work.at("plain"));
+    for (int i = 0; i < 4; ++i) write_png(work.at("plain/" + std::to_string(i) + ".png"), plain_image(8, 8));
+    const Outcome held_out = work.run("data", pack(work, "plain") + Words{"--holdout", "0.5"});
+    REQUIRE(held_out.exit_code == 0);
+    CHECK(held_out.errors.empty());
+    const Outcome whole = work.run("data", pack(work, "plain"));
+    CHECK(whole.exit_code == 0);
+    CHECK(is_one_line(whole.errors));
+    CHECK(whole.errors.find("plain.holdout.bin lies beside it") != std::string::npos);
+}
