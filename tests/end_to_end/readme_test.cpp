@@ -1,12 +1,15 @@
-// The commands that README shows: their programs, jobs and flags exist.
+// What README shows: its pictures, and its commands, whose programs, jobs and flags exist.
 #include <doctest/doctest.h>
 
+#include <cstdint>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <regex>
 #include <set>
 #include <string>
 
+#include "data/image_file.h"
 #include "tests/end_to_end/workplace.h"
 
 namespace {
@@ -40,6 +43,25 @@ std::set<std::string> matches(const std::string& text, const std::string& patter
 }
 
 }  // namespace
+
+TEST_CASE("README: its pictures are whole") {
+    const std::set<std::string> pictures = matches(read_file("README.md"), R"(!\[[^\]]*\]\(([^)]+)\))");
+    CHECK(pictures.size() > 5);
+    for (const std::string& path : pictures) {
+        CAPTURE(path);
+        if (path.ends_with(".png")) {
+            CHECK(read_image(path, 3).width > 0);
+            continue;
+        }
+        REQUIRE(path.ends_with(".webp"));
+        const std::string bytes = read_file(path);
+        REQUIRE(bytes.size() > 12);
+        CHECK(bytes.starts_with("RIFF"));
+        std::uint32_t behind = 0;  // bytes behind this number; a file that something was put into differs
+        std::memcpy(&behind, bytes.data() + 4, sizeof behind);
+        CHECK(behind + 8 == bytes.size());
+    }
+}
 
 TEST_CASE("end to end: the programs, jobs and flags of README's commands exist") {
     const Workplace work;
