@@ -21,6 +21,8 @@ inline nlohmann::json parse_json(std::string_view text, std::string_view source)
         const std::size_t line_start = before.rfind('\n') + 1;  // 0 where there is no line break
         fail_usage("{}: not JSON at line {}, column {}", source, std::ranges::count(before, '\n') + 1,
                    before.size() - line_start + 1);
+    } catch (const nlohmann::json::out_of_range&) {
+        fail_usage("{}: not JSON: a number is beyond the range of double", source);
     }
 }
 

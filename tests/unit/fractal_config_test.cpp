@@ -90,6 +90,7 @@ TEST_CASE("fractal config: unknown and malformed keys are named") {
         CAPTURE(text);
         says(parse_refusal(text), "not JSON at line 1, column ");
     }
+    says(parse_refusal(R"({"class_num": 1e400})"), "beyond the range of double");
     says(parse_refusal("{\"num_conds\": 1,\n \"channels\": 3,\n}"), "not JSON at line 3, column 1");
     says(parse_refusal(with_key("img_size_list", "8,4,1")), "img_size_list is \"8,4,1\"");
     says(parse_refusal(with_key("img_size_list", {8, "4", 1})), "img_size_list");
