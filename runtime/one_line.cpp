@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
+#include <vector>
 
 namespace {
 
@@ -36,21 +39,38 @@ std::string escape(char character) {
     return fmt::format("\\x{:02x}", static_cast<unsigned char>(character));
 }
 
+// The characters of a text as they are printed.
+std::vector<std::string> printed_characters(std::string_view text) {
+    std::vector<std::string> characters;
+    while (!text.empty()) {
+        const std::size_t length = character_bytes(text);
+        const std::string_view character = text.substr(0, length == 0 ? 1 : length);
+        std::string& printed = characters.emplace_back();
+        if (length == 0 || is_control(character))
+            for (const char byte : character) printed += escape(byte);
+        else
+            printed = character;
+        text.remove_prefix(character.size());
+    }
+    return characters;
+}
+
 }  // namespace
 
 std::string one_line(std::string_view message) {
-    constexpr std::size_t most = 1200, kept = 500;
-    if (message.size() > most)
-        return one_line(message.substr(0, kept)) + " ... " + one_line(message.substr(message.size() - kept));
+    constexpr std::size_t most = 1200, kept = 500;  // bytes
+    const bool cut = message.size() > most;
+    auto characters = printed_characters(cut ? message.substr(0, kept) : message);
+    if (cut)
+        std::ranges::move(printed_characters(message.substr(message.size() - kept)),
+                          std::back_inserter(characters));
     std::string line;
-    while (!message.empty()) {
-        const std::size_t length = character_bytes(message);
-        const std::string_view character = message.substr(0, length == 0 ? 1 : length);
-        if (length == 0 || is_control(character))
-            for (const char byte : character) line += escape(byte);
-        else
-            line += character;
-        message.remove_prefix(character.size());
-    }
-    return line;
+    for (const std::string& character : characters) line += character;
+    if (!cut && line.size() <= most) return line;
+    // Escapes are up to four times as long as what they stand for.
+    std::string front, back;
+    std::size_t first = 0, last = characters.size();
+    while (front.size() + characters[first].size() <= kept) front += characters[first++];
+    while (back.size() + characters[last - 1].size() <= kept) back = characters[--last] + back;
+    return front + " ... " + back;
 }
