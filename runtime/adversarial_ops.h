@@ -1,7 +1,7 @@
 // Operations of training against losses other than a model's own: the discriminator's activation, losses, and
 // the weight between two losses. Those that have a sum to give add it to `total`, double [1, 1]; means and
-// weights are the caller's `scale`. While the tape records, a loss leaves the gradient of scale * total in its input at once, added to
-// what is there.
+// weights are the caller's `scale`. While the tape records, a loss leaves the gradient of scale * total in its
+// input at once, added to what is there.
 #pragma once
 
 #include "kernels/adversarial_loss.h"

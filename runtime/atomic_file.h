@@ -40,8 +40,8 @@ class AtomicFile {
 void require_writable(const std::filesystem::path& destination);
 
 // Points the symbolic link `link` at `target`, a name beside it, whatever was there before; as durable as an
-// AtomicFile. Where the file system has no symbolic links (FAT, exFAT, some network shares), `link` becomes a copy of that file.
-// Throws Error.
+// AtomicFile. Where the file system has no symbolic links (FAT, exFAT, some network shares), `link` becomes a
+// copy of that file. Throws Error.
 void replace_link(const std::filesystem::path& link, const std::filesystem::path& target);
 
 // Appends to a file that is there, all of `text` or nothing. Throws Error.
