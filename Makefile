@@ -106,24 +106,25 @@ MPI_COMPILE = $(shell mpicc --showme:compile 2>/dev/null)
 MPI_LINK = -Wl$(comma)--as-needed $(shell mpicc --showme:link 2>/dev/null)
 
 object = $(patsubst %,$(BUILD)/objects/%.o,$(basename $(1)))
-LIBRARY := $(call object,$(filter-out data/main.cpp runtime/device_cuda.cpp runtime/profile_cuda.cpp,$(wildcard kernels/*.cpp runtime/*.cpp models/*/*.cpp data/*.cpp)))
+sources = $(sort $(shell find $(1) -name '$(2)'))
+LIBRARY := $(call object,$(filter-out data/main.cpp runtime/device/device_cuda.cpp runtime/device/profile_cuda.cpp,$(call sources,kernels runtime models data,*.cpp)))
 ifneq ($(CUDA)$(EMULATED),)
-KERNELS := $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(wildcard kernels/*.cu))
-LIBRARY += $(KERNELS) $(call object,runtime/device_cuda.cpp)
+KERNELS := $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(call sources,kernels,*.cu))
+LIBRARY += $(KERNELS) $(call object,runtime/device/device_cuda.cpp)
 endif
 ifneq ($(EMULATED),)
 EMULATOR := $(call object,$(filter-out %_test.cpp,$(wildcard tests/emulator/*.cpp)))
 LIBRARY += $(EMULATOR)
 $(EMULATOR): CXXFLAGS += -fno-sanitize=thread  # tests/emulator/fiber.h says why
 else ifneq ($(findstring FRACTAL_NVTX,$(CXXFLAGS)),)
-LIBRARY += $(call object,runtime/profile_cuda.cpp)
+LIBRARY += $(call object,runtime/device/profile_cuda.cpp)
 endif
 ifneq ($(findstring thread,$(SANITIZE)),)
 LIBRARY += $(call object,tests/thread_sanitizer_openmp.cpp)
 endif
 TRAIN := $(call object,$(wildcard train/*.cpp))
 SAMPLE := $(call object,$(wildcard sample/*.cpp))
-TEST_SOURCES := tests/main.cpp $(wildcard tests/unit/*.cpp tests/gradient/*.cpp tests/golden/*.cpp tests/end_to_end/*.cpp)
+TEST_SOURCES := tests/main.cpp $(call sources,tests/unit tests/gradient tests/golden tests/end_to_end,*.cpp)
 ifneq ($(EMULATED),)
 # Without the tests in which no card is ever named: they are the CPU build's.
 TEST_SOURCES += $(wildcard tests/emulator/*_test.cpp)
@@ -132,7 +133,7 @@ TEST_SOURCES := $(filter-out %_test.cpp,$(TEST_SOURCES)) \
 endif
 TESTS := $(call object,$(TEST_SOURCES)) $(filter-out %/main.o,$(TRAIN) $(SAMPLE))
 ifneq ($(CUDA)$(EMULATED),)
-TESTS += $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(wildcard tests/unit/*.cu))
+TESTS += $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(call sources,tests/unit,*.cu))
 endif
 BENCH := $(call object,$(wildcard tests/bench/*.cpp))
 
@@ -162,9 +163,9 @@ $(BUILD)/objects/%.cu.o: %.cu $(BUILD)/machine.stamp $(BUILD)/deps.stamp
 	@$(NVCC) $(NVCCFLAGS) -MMD -MP -c $< -o $@ > $(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas) >&2; exit 1; }
 endif
 
-$(BUILD)/objects/runtime/comm_mpi.o: $(BUILD)/mpi.stamp
-$(BUILD)/objects/runtime/comm_mpi.o: RANK_FLAGS = $(if $(MPI_COMPILE),-DFRACTAL_MPI $(MPI_COMPILE:-I%=-isystem %))
-$(BUILD)/objects/runtime/comm_nccl.o: RANK_FLAGS = $(NCCL)
+$(BUILD)/objects/runtime/ranks/comm_mpi.o: $(BUILD)/mpi.stamp
+$(BUILD)/objects/runtime/ranks/comm_mpi.o: RANK_FLAGS = $(if $(MPI_COMPILE),-DFRACTAL_MPI $(MPI_COMPILE:-I%=-isystem %))
+$(BUILD)/objects/runtime/ranks/comm_nccl.o: RANK_FLAGS = $(NCCL)
 $(BUILD)/mpi.stamp: force | $(BUILD)/deps.stamp
 	@echo '$(MPI_COMPILE)' | cmp -s - $@ || echo '$(MPI_COMPILE)' > $@
 
@@ -306,11 +307,11 @@ test: build $(BUILD)/tests $(BUILD)/bench ## run every test; ARGS='-tc=*golden*'
 
 # For one architecture: registers differ little between them, compiling for three takes three times as long.
 PTXAS := $(BUILD)/ptxas
-PTXAS_KERNELS := $(patsubst %.cu,$(PTXAS)/objects/%.cu.o,$(wildcard kernels/*.cu))
+PTXAS_KERNELS := $(patsubst %.cu,$(PTXAS)/objects/%.cu.o,$(call sources,kernels,*.cu))
 test-ptxas: $(BUILD)/tests ## compile the kernels for sm_90; registers must keep to their budgets, without spills
 ifneq ($(shell command -v $(NVCC)),)
 	+@$(MAKE) --no-print-directory CUDA=1 ARCH=90 BUILD=$(PTXAS) $(PTXAS_KERNELS)
-	@PTXAS_OUTPUT=$(PTXAS)/objects/kernels $(BUILD)/tests -tc='ptxas*'
+	@PTXAS_OUTPUT=$(PTXAS)/objects $(BUILD)/tests -tc='ptxas*'
 else
 	@echo "make test: no nvcc here, so no look at the kernels' registers"
 endif
@@ -326,7 +327,7 @@ test-emulated: ## run the tests of everything that has a --device with that card
 
 # What depends on the order of threads, on memory nobody gave, on barriers nobody set: the tests of kernels in other orders and, built anew
 # in folders of their own, everything under the sanitizers.
-KERNEL_TESTS := -sf='*tests/emulator/*,*tests/gradient/*$(subst $(space),,$(patsubst kernels/%.cu,$(comma)*unit/%_*test.cpp,$(wildcard kernels/*.cu)))'
+KERNEL_TESTS := -sf='*tests/emulator/*,*tests/gradient/*$(subst $(space),,$(patsubst %.cu,$(comma)*unit/%_*test.cpp,$(call sources,kernels,*.cu)))'
 SANITIZERS := address,undefined thread
 test-long: ## test, 50 killed runs, and the kernels' tests in other orders and everything under sanitizers
 	@$(MAKE) --no-print-directory test
@@ -353,8 +354,8 @@ PARSER := $(PARSERS)
 REPLAY := $(BUILD)/replay
 FUZZ := $(BUILD)/fuzz
 FUZZ_SOURCES := tests/fuzz/entry.cpp \
-    $(foreach file,atomic_file file_lock mapped_file one_line pickle pickle_text pth pth_container pth_tensor safetensors scalar_type tensor_file text_file zip_archive,runtime/$(file).cpp) \
-    $(foreach file,chart crop drawing edit_mask font image_file jpeg_segments loader pack packed record_file sample_order sheet tokens training_curves training_log,data/$(file).cpp) \
+    runtime/base/one_line.cpp $(call sources,runtime/files,*.cpp) \
+    $(filter-out %/animation.cpp,$(call sources,data/images data/charts,*.cpp)) $(filter-out %/baselines.cpp %/live_progress.cpp,$(call sources,data/records,*.cpp)) \
     $(foreach file,fractal/config nat/config nat/number_lists nat/strategy nat/tokenizer_config,models/$(file).cpp)
 FUZZ_FLAGS := -std=c++20 -O1 -g1 -Wall -Wextra -Werror -Wno-unknown-pragmas -I. $(BUNDLE_FLAGS) -fno-omit-frame-pointer \
               -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
@@ -393,7 +394,7 @@ fuzz: ## libFuzzer (clang) looks for rubbish that parsers fall over: TIME=600 se
 bench: $(BUILD)/bench ## measure the ceiling, each kernel, the training step and sampling (a GPU: CUDA=1 ARGS='--device cuda')
 	@$(BUILD)/bench $(ARGS)
 
-# Names in the timeline: runtime/profile.h. Nsight Compute slows each kernel down a hundredfold and more: ARGS='--launch-count 20' and
+# Names in the timeline: runtime/device/profile.h. Nsight Compute slows each kernel down a hundredfold and more: ARGS='--launch-count 20' and
 # --nvtx-include of its own go into TOOL_ARGS.
 TOOL := $(if $(CUDA),$(if $(shell command -v nsys),nsys,$(if $(shell command -v ncu),ncu)))
 TOOL_ARGS := $(if $(filter ncu,$(TOOL)),--set basic --launch-count 200)

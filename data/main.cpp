@@ -7,17 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "data/baselines.h"
-#include "data/fractals.h"
-#include "data/image_file.h"
+#include "data/fractals/fractals.h"
+#include "data/images/image_file.h"
+#include "data/images/sheet.h"
 #include "data/jobs.h"
-#include "data/live_progress.h"
-#include "data/pack.h"
-#include "data/packed.h"
-#include "data/sheet.h"
-#include "runtime/error.h"
-#include "runtime/one_line.h"
-#include "runtime/program.h"
+#include "data/records/baselines.h"
+#include "data/records/live_progress.h"
+#include "data/records/pack.h"
+#include "data/records/packed.h"
+#include "runtime/base/error.h"
+#include "runtime/base/one_line.h"
+#include "runtime/base/program.h"
 
 namespace {
 

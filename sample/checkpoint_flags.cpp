@@ -1,6 +1,6 @@
 #include "sample/checkpoint_flags.h"
 
-#include "runtime/error.h"
+#include "runtime/base/error.h"
 
 std::optional<WeightChoice> CheckpointFlags::weight_choice() const {
     if (weights.empty()) return std::nullopt;

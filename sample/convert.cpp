@@ -3,8 +3,8 @@
 #include <string>
 
 #include "models/nat/tokenizer_checkpoint.h"
-#include "runtime/error.h"
-#include "runtime/sharded_checkpoint.h"
+#include "runtime/base/error.h"
+#include "runtime/checkpoint/sharded_checkpoint.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
 

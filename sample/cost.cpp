@@ -11,7 +11,7 @@
 
 #include "models/fractal/cost.h"
 #include "models/fractal/fractal.h"
-#include "runtime/error.h"
+#include "runtime/base/error.h"
 #include "sample/cost_claims.h"
 #include "sample/cost_measure.h"
 #include "sample/jobs.h"

@@ -6,9 +6,9 @@
 
 #include "models/fractal/fractal.h"
 #include "models/fractal/sample.h"
-#include "runtime/ceiling.h"
-#include "runtime/error.h"
-#include "runtime/image_ops.h"
+#include "runtime/base/error.h"
+#include "runtime/device/ceiling.h"
+#include "runtime/ops/image_ops.h"
 
 namespace {
 

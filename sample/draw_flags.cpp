@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "runtime/error.h"
-#include "runtime/flag_range.h"
+#include "runtime/base/error.h"
+#include "runtime/base/flag_range.h"
 
 void DrawFlags::check(const FractalConfig& config) const {
     if (schedule != "linear" && schedule != "constant")

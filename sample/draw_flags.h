@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "models/fractal/sample.h"
-#include "runtime/backend_flags.h"
+#include "runtime/device/backend_flags.h"
 
 struct DrawFlags {
     std::string schedule = "linear", trace;

@@ -6,10 +6,10 @@
 #include <charconv>
 #include <cmath>
 
-#include "data/sheet.h"
-#include "runtime/atomic_file.h"
-#include "runtime/error.h"
-#include "runtime/flag_range.h"
+#include "data/images/sheet.h"
+#include "runtime/base/error.h"
+#include "runtime/base/flag_range.h"
+#include "runtime/files/atomic_file.h"
 
 namespace {
 

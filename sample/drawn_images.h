@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/live_line.h"
+#include "runtime/base/live_line.h"
 
 // The number of a class that is asked for by number or by name; `names` by number, may be empty. Throws
 // UsageError, naming `flag`, if the model has no such class.

@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "data/edit_mask.h"
-#include "data/sheet.h"
-#include "runtime/atomic_file.h"
-#include "runtime/error.h"
-#include "runtime/flag_range.h"
-#include "runtime/live_line.h"
+#include "data/images/edit_mask.h"
+#include "data/images/sheet.h"
+#include "runtime/base/error.h"
+#include "runtime/base/flag_range.h"
+#include "runtime/base/live_line.h"
+#include "runtime/files/atomic_file.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/draw_flags.h"
 #include "sample/drawn_images.h"

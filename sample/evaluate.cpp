@@ -4,12 +4,12 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "data/loader.h"
+#include "data/records/loader.h"
 #include "models/metrics/likelihood.h"
-#include "runtime/backend_flags.h"
-#include "runtime/error.h"
-#include "runtime/flag_range.h"
-#include "runtime/live_line.h"
+#include "runtime/base/error.h"
+#include "runtime/base/flag_range.h"
+#include "runtime/base/live_line.h"
+#include "runtime/device/backend_flags.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/error.h"
+#include "runtime/base/error.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/draw_flags.h"
 #include "sample/drawn_images.h"

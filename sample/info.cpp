@@ -5,9 +5,9 @@
 #include <string>
 
 #include "models/nat/tokenizer_checkpoint.h"
-#include "runtime/error.h"
-#include "runtime/one_line.h"
-#include "runtime/sharded_checkpoint.h"
+#include "runtime/base/error.h"
+#include "runtime/base/one_line.h"
+#include "runtime/checkpoint/sharded_checkpoint.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
 

@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "data/training_log.h"
+#include "data/charts/training_log.h"
 #include "models/fractal/cost.h"
-#include "runtime/error.h"
-#include "runtime/json_keys.h"
-#include "runtime/text_file.h"
+#include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
+#include "runtime/files/text_file.h"
 #include "sample/jobs.h"
 
 namespace {

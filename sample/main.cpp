@@ -1,5 +1,5 @@
 // build/sample: draws images from trained models and measures them, one subcommand a job.
-#include "runtime/program.h"
+#include "runtime/base/program.h"
 #include "sample/jobs.h"
 
 int main(int argument_count, char** arguments) {

@@ -4,12 +4,12 @@
 #include <string>
 #include <vector>
 
-#include "data/tokens.h"
+#include "data/records/tokens.h"
 #include "models/nat/generate.h"
 #include "models/nat/pictures.h"
 #include "models/nat/tokenizer_checkpoint.h"
-#include "runtime/backend_flags.h"
-#include "runtime/error.h"
+#include "runtime/base/error.h"
+#include "runtime/device/backend_flags.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/drawn_images.h"
 #include "sample/jobs.h"

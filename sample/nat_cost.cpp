@@ -7,7 +7,7 @@
 
 #include "models/nat/cost.h"
 #include "models/nat/transformer.h"
-#include "runtime/error.h"
+#include "runtime/base/error.h"
 
 namespace {
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "data/training_curves.h"
-#include "runtime/error.h"
+#include "data/charts/training_curves.h"
+#include "runtime/base/error.h"
 #include "sample/jobs.h"
 
 namespace {

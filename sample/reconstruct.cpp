@@ -7,16 +7,16 @@
 #include <string>
 #include <vector>
 
-#include "data/crop.h"
-#include "data/packed.h"
-#include "data/sheet.h"
+#include "data/images/crop.h"
+#include "data/images/sheet.h"
+#include "data/records/packed.h"
 #include "models/metrics/reconstruction.h"
 #include "models/nat/image_codec.h"
 #include "models/nat/tokenizer_checkpoint.h"
-#include "runtime/atomic_file.h"
-#include "runtime/backend_flags.h"
-#include "runtime/error.h"
-#include "runtime/flag_range.h"
+#include "runtime/base/error.h"
+#include "runtime/base/flag_range.h"
+#include "runtime/device/backend_flags.h"
+#include "runtime/files/atomic_file.h"
 #include "sample/jobs.h"
 
 namespace {

@@ -6,14 +6,14 @@
 #include <vector>
 
 #include "data/jobs.h"
-#include "data/live_progress.h"
-#include "data/packed.h"
-#include "data/tokens.h"
+#include "data/records/live_progress.h"
+#include "data/records/packed.h"
+#include "data/records/tokens.h"
 #include "models/metrics/reconstruction.h"
 #include "models/nat/image_codec.h"
 #include "models/nat/tokenizer_checkpoint.h"
-#include "runtime/backend_flags.h"
-#include "runtime/error.h"
+#include "runtime/base/error.h"
+#include "runtime/device/backend_flags.h"
 
 namespace {
 

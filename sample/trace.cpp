@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "data/animation.h"
-#include "data/sheet.h"
-#include "runtime/atomic_file.h"
-#include "runtime/error.h"
+#include "data/images/animation.h"
+#include "data/images/sheet.h"
+#include "runtime/base/error.h"
+#include "runtime/files/atomic_file.h"
 
 namespace {
 

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "data/image_file.h"
+#include "data/images/image_file.h"
 #include "models/fractal/sample.h"
 
 class TraceFolder {

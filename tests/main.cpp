@@ -2,7 +2,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
-#include "runtime/device.h"
+#include "runtime/device/device.h"
 
 int main(int argument_count, char** arguments) {
     flush_denormals();

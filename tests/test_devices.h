@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/device.h"
+#include "runtime/device/device.h"
 
 inline std::vector<Device> test_devices() {
 #ifdef __SANITIZE_THREAD__

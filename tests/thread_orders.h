@@ -5,7 +5,7 @@
 #include <vector>
 
 #if __has_include("emulated/runtime_calls.h")
-#include "tests/emulator/card.h"
+#include "tests/emulator/emulated_device.h"
 #endif
 
 namespace thread_orders {

@@ -11,8 +11,8 @@
 #include <cstring>
 #include <vector>
 
-#include "runtime/error.h"
-#include "runtime/mapped_file.h"
+#include "runtime/base/error.h"
+#include "runtime/files/mapped_file.h"
 
 namespace {
 

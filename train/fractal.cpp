@@ -3,13 +3,13 @@
 #include <cmath>
 #include <memory>
 
-#include "data/baselines.h"
-#include "data/sheet.h"
+#include "data/images/sheet.h"
+#include "data/records/baselines.h"
 #include "models/fractal/sample.h"
 #include "models/metrics/likelihood.h"
-#include "runtime/comm.h"
-#include "runtime/error.h"
-#include "runtime/flag_range.h"
+#include "runtime/base/error.h"
+#include "runtime/base/flag_range.h"
+#include "runtime/ranks/comm.h"
 #include "train/fractal_trainer.h"
 #include "train/jobs.h"
 #include "train/run_flags.h"

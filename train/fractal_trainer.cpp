@@ -5,9 +5,9 @@
 #include <functional>
 #include <numbers>
 
-#include "runtime/error.h"
-#include "runtime/image_ops.h"
-#include "runtime/random.h"
+#include "runtime/base/error.h"
+#include "runtime/ops/image_ops.h"
+#include "runtime/tensor/random.h"
 
 namespace {
 

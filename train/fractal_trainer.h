@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "data/loader.h"
+#include "data/records/loader.h"
 #include "models/fractal/checkpoint.h"
 #include "models/fractal/fractal.h"
 #include "train/recipe.h"

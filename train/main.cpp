@@ -1,6 +1,6 @@
 // build/train: trains models, one subcommand a job.
-#include "runtime/comm.h"
-#include "runtime/program.h"
+#include "runtime/base/program.h"
+#include "runtime/ranks/comm.h"
 #include "train/jobs.h"
 #include "train/stop_signals.h"
 

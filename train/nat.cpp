@@ -3,9 +3,9 @@
 #include <cmath>
 #include <memory>
 
-#include "runtime/comm.h"
-#include "runtime/error.h"
-#include "runtime/flag_range.h"
+#include "runtime/base/error.h"
+#include "runtime/base/flag_range.h"
+#include "runtime/ranks/comm.h"
 #include "train/jobs.h"
 #include "train/nat_sheet.h"
 #include "train/nat_trainer.h"

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "data/sheet.h"
+#include "data/images/sheet.h"
 #include "models/nat/pictures.h"
 #include "models/nat/tokenizer_checkpoint.h"
-#include "runtime/error.h"
+#include "runtime/base/error.h"
 
 NatSheet::NatSheet(const NatTransformer& model, const std::string& tokenizer, const TokenFile& tokens,
                    const NatSheetRule& rule)

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "data/tokens.h"
+#include "data/records/tokens.h"
 #include "models/nat/generate.h"
 #include "models/nat/tokenizer.h"
 

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "runtime/error.h"
-#include "runtime/ops.h"
+#include "runtime/base/error.h"
+#include "runtime/ops/ops.h"
 
 namespace {
 

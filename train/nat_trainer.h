@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "data/tokens.h"
+#include "data/records/tokens.h"
 #include "models/nat/checkpoint.h"
 #include "models/nat/masks.h"
 #include "train/recipe.h"

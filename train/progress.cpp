@@ -5,7 +5,7 @@
 
 #include <cstdio>
 
-#include "runtime/live_line.h"
+#include "runtime/base/live_line.h"
 
 void print_text(std::string_view text) {
     std::fwrite(text.data(), 1, text.size(), stdout);

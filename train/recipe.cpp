@@ -6,7 +6,7 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "runtime/error.h"
+#include "runtime/base/error.h"
 
 namespace {
 

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/optimizer.h"
+#include "runtime/tensor/optimizer.h"
 
 // What the command line said; absent means the recipe's value.
 struct TrainingFlags {

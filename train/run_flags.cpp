@@ -3,10 +3,10 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "runtime/error.h"
-#include "runtime/flag_range.h"
-#include "runtime/profile.h"
-#include "runtime/text_file.h"
+#include "runtime/base/error.h"
+#include "runtime/base/flag_range.h"
+#include "runtime/device/profile.h"
+#include "runtime/files/text_file.h"
 #include "train/stop_signals.h"
 
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "runtime/arena.h"
-#include "runtime/backend_flags.h"
+#include "runtime/device/backend_flags.h"
+#include "runtime/tensor/arena.h"
 #include "train/recipe.h"
 #include "train/run_state.h"
 #include "train/training_loop.h"

@@ -8,11 +8,11 @@
 #include <fstream>
 #include <sstream>
 
-#include "data/training_curves.h"
-#include "runtime/atomic_file.h"
-#include "runtime/error.h"
-#include "runtime/report.h"
-#include "runtime/sharded_checkpoint.h"
+#include "data/charts/training_curves.h"
+#include "runtime/base/error.h"
+#include "runtime/base/report.h"
+#include "runtime/checkpoint/sharded_checkpoint.h"
+#include "runtime/files/atomic_file.h"
 
 namespace {
 

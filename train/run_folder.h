@@ -3,7 +3,7 @@
 // the sheets; one file for each start of the run), sample sheets as PNG and checkpoints:
 // checkpoint-STEP.safetensors (the last few), best.safetensors (lowest validation score) and
 // last.safetensors, a link to the newest (where there are no links, a copy of it). Beside a checkpoint of
-// ranks with a sharded optimizer lie its shards (runtime/sharded_checkpoint.h). While the run writes there,
+// ranks with a sharded optimizer lie its shards (runtime/checkpoint/sharded_checkpoint.h). While the run writes there,
 // also .lock (train/run_lock.h).
 //
 // The run may be killed at any moment: what stands there under its final name is whole, a checkpoint is

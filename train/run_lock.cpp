@@ -9,8 +9,8 @@
 #include <fstream>
 #include <string>
 
-#include "runtime/error.h"
-#include "runtime/file_lock.h"
+#include "runtime/base/error.h"
+#include "runtime/files/file_lock.h"
 
 namespace {
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "runtime/sharded_checkpoint.h"
+#include "runtime/checkpoint/sharded_checkpoint.h"
 
 RunState::RunState(Parameters& parameters, Backend backend, const OptimizerRule& rule, const RankRule& ranks)
     : parameters_(parameters),

@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "runtime/checkpoint.h"
-#include "runtime/comm.h"
-#include "runtime/gradient_exchange.h"
-#include "runtime/optimizer.h"
-#include "runtime/parameters.h"
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/ranks/comm.h"
+#include "runtime/ranks/gradient_exchange.h"
+#include "runtime/tensor/optimizer.h"
+#include "runtime/tensor/parameters.h"
 
 // How several processes share a run.
 struct RankRule {

@@ -3,13 +3,13 @@
 #include <cmath>
 #include <memory>
 
-#include "data/sheet.h"
+#include "data/images/sheet.h"
 #include "models/metrics/reconstruction.h"
 #include "models/nat/image_codec.h"
 #include "models/nat/tokenizer_checkpoint.h"
-#include "runtime/comm.h"
-#include "runtime/error.h"
-#include "runtime/flag_range.h"
+#include "runtime/base/error.h"
+#include "runtime/base/flag_range.h"
+#include "runtime/ranks/comm.h"
 #include "train/jobs.h"
 #include "train/run_flags.h"
 #include "train/tokenizer_trainer.h"

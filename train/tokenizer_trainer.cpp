@@ -5,10 +5,10 @@
 
 #include "models/metrics/reconstruction.h"
 #include "models/nat/tokenizer_checkpoint.h"
-#include "runtime/adversarial_ops.h"
-#include "runtime/error.h"
-#include "runtime/image_ops.h"
-#include "runtime/ops.h"
+#include "runtime/base/error.h"
+#include "runtime/ops/adversarial_ops.h"
+#include "runtime/ops/image_ops.h"
+#include "runtime/ops/ops.h"
 
 namespace {
 

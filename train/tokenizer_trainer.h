@@ -8,7 +8,7 @@
 #include <optional>
 #include <vector>
 
-#include "data/loader.h"
+#include "data/records/loader.h"
 #include "models/nat/adversarial.h"
 #include "models/nat/codebook_revival.h"
 #include "models/nat/perceptual.h"

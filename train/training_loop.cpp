@@ -6,10 +6,10 @@
 #include <chrono>
 #include <cmath>
 
-#include "runtime/device.h"
-#include "runtime/error.h"
-#include "runtime/json_keys.h"
-#include "runtime/report.h"
+#include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
+#include "runtime/base/report.h"
+#include "runtime/device/device.h"
 #include "train/stop_signals.h"
 
 namespace {

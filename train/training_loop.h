@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "runtime/comm.h"
-#include "runtime/safetensors.h"
+#include "runtime/files/safetensors.h"
+#include "runtime/ranks/comm.h"
 #include "train/progress.h"
 #include "train/run_folder.h"
 

@@ -1,7 +1,7 @@
 #include "models/fractal/ar_level.h"
 
-#include "runtime/profile.h"
-#include "runtime/sampling_ops.h"
+#include "runtime/device/profile.h"
+#include "runtime/ops/sampling_ops.h"
 
 namespace {
 

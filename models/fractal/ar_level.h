@@ -13,11 +13,11 @@
 
 #include "models/fractal/config.h"
 #include "models/fractal/pass_rule.h"
-#include "runtime/gradient_watch.h"
-#include "runtime/ops.h"
-#include "runtime/parameters.h"
-#include "runtime/random.h"
-#include "runtime/tape.h"
+#include "runtime/ops/ops.h"
+#include "runtime/tensor/gradient_listener.h"
+#include "runtime/tensor/parameters.h"
+#include "runtime/tensor/random.h"
+#include "runtime/tensor/tape.h"
 
 class ArLevel {
   public:

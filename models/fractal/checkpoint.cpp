@@ -1,6 +1,6 @@
 #include "models/fractal/checkpoint.h"
 
-#include "runtime/error.h"
+#include "runtime/base/error.h"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "models/fractal/fractal.h"
-#include "runtime/description.h"
+#include "runtime/checkpoint/checkpoint_metadata.h"
 
 // The metadata of a checkpoint, beside its tensors.
 struct FractalDescription : Description {

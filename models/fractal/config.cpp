@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
-#include "runtime/error.h"
-#include "runtime/json_keys.h"
-#include "runtime/text_file.h"
+#include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
+#include "runtime/files/text_file.h"
 
 namespace {
 

@@ -16,8 +16,8 @@
 #include "models/fractal/mar_level.h"
 #include "models/fractal/masks.h"
 #include "models/fractal/pixel_level.h"
-#include "runtime/parameters.h"
-#include "runtime/tape.h"
+#include "runtime/tensor/parameters.h"
+#include "runtime/tensor/tape.h"
 
 // Sequences that each level processes at once: images for level 0, then patches, last pixels. Bounds memory;
 // the mathematics does not depend on it.

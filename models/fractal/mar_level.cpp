@@ -1,6 +1,6 @@
 #include "models/fractal/mar_level.h"
 
-#include "runtime/profile.h"
+#include "runtime/device/profile.h"
 
 namespace {
 

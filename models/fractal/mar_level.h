@@ -12,11 +12,11 @@
 #include "models/fractal/pass_rule.h"
 #include "models/fractal/pixel_level.h"
 #include "models/transformer/vit_block.h"
-#include "runtime/gradient_watch.h"
-#include "runtime/masking_ops.h"
-#include "runtime/ops.h"
-#include "runtime/parameters.h"
-#include "runtime/tape.h"
+#include "runtime/ops/masking_ops.h"
+#include "runtime/ops/ops.h"
+#include "runtime/tensor/gradient_listener.h"
+#include "runtime/tensor/parameters.h"
+#include "runtime/tensor/tape.h"
 
 class MarLevel {
   public:
@@ -32,7 +32,7 @@ class MarLevel {
                    const Tensor& mask, const Tensor& paths, const PassRule& rule,
                    GradientWatch* watch = nullptr) const;
 
-    // From these outputs to the conditions of the next level (runtime/masking_ops.h, neighbour_conditions).
+    // From these outputs to the conditions of the next level (runtime/ops/masking_ops.h, neighbour_conditions).
     const NeighbourShape& neighbours() const { return neighbours_; }
     // The model of the guiding pixel given the level's first condition; null if the level is not guided.
     const PixelLevel* guiding_level() const { return guiding_level_.get(); }

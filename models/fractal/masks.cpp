@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "runtime/random.h"
+#include "runtime/tensor/random.h"
 
 namespace {
 

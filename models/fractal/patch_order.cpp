@@ -5,9 +5,9 @@
 #include <numbers>
 #include <numeric>
 
-#include "runtime/ops.h"
-#include "runtime/random.h"
-#include "runtime/unmask_ops.h"
+#include "runtime/ops/ops.h"
+#include "runtime/ops/patch_rank_ops.h"
+#include "runtime/tensor/random.h"
 
 namespace {
 

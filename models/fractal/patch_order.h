@@ -1,7 +1,7 @@
 // The order in which the images of one level get their patches: AR levels take one after the other in raster
 // order, MAR levels a few a step in a random order of their own, under a cosine schedule.
 //
-// Drawing from nothing, the order never leaves the device: ranks (kernels/unmask.h) and the schedule say
+// Drawing from nothing, the order never leaves the device: ranks (kernels/sampling/patch_ranks.h) and the schedule say
 // which patches a step draws. Editing, every image has other patches to redo; then the host makes the lists
 // and copies them.
 //
@@ -13,9 +13,9 @@
 #include <span>
 #include <vector>
 
-#include "kernels/philox.h"
+#include "kernels/common/philox.h"
 #include "models/fractal/edit.h"
-#include "runtime/tape.h"
+#include "runtime/tensor/tape.h"
 
 // The images that one call of a level draws.
 struct SampledImages {

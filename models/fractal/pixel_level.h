@@ -10,10 +10,10 @@
 
 #include "models/fractal/config.h"
 #include "models/transformer/vit_block.h"
-#include "runtime/ops.h"
-#include "runtime/parameters.h"
-#include "runtime/sampling_ops.h"
-#include "runtime/tape.h"
+#include "runtime/ops/ops.h"
+#include "runtime/ops/sampling_ops.h"
+#include "runtime/tensor/parameters.h"
+#include "runtime/tensor/tape.h"
 
 class PixelLevel {
   public:
@@ -30,7 +30,7 @@ class PixelLevel {
     // Logits of one channel [N, 256], given all values.
     Tensor logits(Tape& tape, const Tensor& condition, const Tensor& values, std::int64_t channel) const;
 
-    // What the sampler (runtime/sampling_ops.h, sample_pixels) needs: sizes, and the weights packed for one
+    // What the sampler (runtime/ops/sampling_ops.h, sample_pixels) needs: sizes, and the weights packed for one
     // sampling job.
     PixelSamplerShape sampler_shape() const;
     Tensor pack_for_sampling(Tape& tape) const;

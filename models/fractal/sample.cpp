@@ -8,10 +8,10 @@
 
 #include "models/fractal/edit.h"
 #include "models/fractal/patch_order.h"
-#include "runtime/error.h"
-#include "runtime/image_ops.h"
-#include "runtime/profile.h"
-#include "runtime/require_memory.h"
+#include "runtime/base/error.h"
+#include "runtime/device/profile.h"
+#include "runtime/ops/image_ops.h"
+#include "runtime/tensor/require_memory.h"
 
 struct FractalSampler::Job {
     const SampleRule& rule;

@@ -15,8 +15,8 @@
 #include "models/fractal/edit.h"
 #include "models/fractal/fractal.h"
 #include "models/fractal/patch_order.h"
-#include "runtime/device_graph.h"
-#include "runtime/unmask_ops.h"
+#include "runtime/device/device_graph.h"
+#include "runtime/ops/patch_rank_ops.h"
 
 struct SampleRule {
     float temperature = 1;  // multiplies the logits

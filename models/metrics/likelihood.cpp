@@ -6,9 +6,9 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "runtime/error.h"
-#include "runtime/image_ops.h"
-#include "runtime/require_memory.h"
+#include "runtime/base/error.h"
+#include "runtime/ops/image_ops.h"
+#include "runtime/tensor/require_memory.h"
 
 Likelihood::Likelihood(const FractalModel& model, std::int64_t batch, std::uint64_t seed)
     : model_(model), batch_(batch), seed_(seed), exact_(true), tape_(model.backend()) {

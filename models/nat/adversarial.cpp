@@ -1,6 +1,6 @@
 #include "models/nat/adversarial.h"
 
-#include "runtime/adversarial_ops.h"
+#include "runtime/ops/adversarial_ops.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "models/nat/discriminator.h"
-#include "runtime/tape.h"
+#include "runtime/tensor/tape.h"
 
 // The convolution that the reconstruction comes from; it keeps the map's size.
 struct LastLayer {

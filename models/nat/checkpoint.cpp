@@ -3,7 +3,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "runtime/error.h"
+#include "runtime/base/error.h"
 
 namespace {
 

@@ -8,12 +8,13 @@
 #include <string_view>
 
 #include "models/nat/transformer.h"
-#include "runtime/description.h"
+#include "runtime/checkpoint/checkpoint_metadata.h"
 
 // The metadata of a checkpoint, beside its tensors.
 struct NatDescription : Description {
     NatConfig config;
-    std::optional<std::uint32_t> tokenizer;  // fingerprint (data/tokens.h) of the one whose codes it predicts
+    std::optional<std::uint32_t>
+        tokenizer;  // fingerprint (data/records/tokens.h) of the one whose codes it predicts
 };
 
 void describe(CheckpointWriter& writer, const NatDescription& description);

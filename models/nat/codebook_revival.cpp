@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "runtime/device.h"
-#include "runtime/random.h"
+#include "runtime/device/device.h"
+#include "runtime/tensor/random.h"
 
 CodebookRevival::CodebookRevival(std::int64_t entries, std::int64_t patience, std::uint64_t seed)
     : last_used_(static_cast<std::size_t>(entries), -1.0f), patience_(patience), seed_(seed) {}

@@ -2,9 +2,9 @@
 
 #include <vector>
 
-#include "runtime/error.h"
-#include "runtime/json_keys.h"
-#include "runtime/text_file.h"
+#include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
+#include "runtime/files/text_file.h"
 
 void NatConfig::validate(std::string_view source) const {
     const auto require = [&](const char* key, std::int64_t value, std::int64_t least, std::int64_t most) {

@@ -4,9 +4,9 @@
 #include <numeric>
 #include <string>
 
-#include "runtime/adversarial_ops.h"
-#include "runtime/error.h"
-#include "runtime/feature_ops.h"
+#include "runtime/base/error.h"
+#include "runtime/ops/adversarial_ops.h"
+#include "runtime/ops/feature_ops.h"
 
 namespace {
 

@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "runtime/backend.h"
-#include "runtime/conv_ops.h"
-#include "runtime/parameters.h"
-#include "runtime/tape.h"
+#include "runtime/device/backend.h"
+#include "runtime/ops/conv_ops.h"
+#include "runtime/tensor/parameters.h"
+#include "runtime/tensor/tape.h"
 
 struct DiscriminatorConfig {
     std::int64_t channels = 3;  // of a picture

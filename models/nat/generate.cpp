@@ -4,12 +4,12 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "kernels/remask.h"
-#include "runtime/error.h"
-#include "runtime/ops.h"
-#include "runtime/profile.h"
-#include "runtime/random.h"
-#include "runtime/require_memory.h"
+#include "kernels/sampling/remask.h"
+#include "runtime/base/error.h"
+#include "runtime/device/profile.h"
+#include "runtime/ops/ops.h"
+#include "runtime/tensor/random.h"
+#include "runtime/tensor/require_memory.h"
 
 namespace {
 

@@ -13,13 +13,13 @@
 
 #include "models/nat/strategy.h"
 #include "models/nat/transformer.h"
-#include "runtime/decode_ops.h"
-#include "runtime/device_graph.h"
+#include "runtime/device/device_graph.h"
+#include "runtime/ops/decode_ops.h"
 
 struct GenerationRule {
     std::uint64_t seed = 0;
     // Number of the first image: an image depends on its number, its class, the seed and the strategy, not on
-    // the batch. (But where two confidences of the batch's first image are equal at a cut: kernels/remask.h.)
+    // the batch. (But where two confidences of the batch's first image are equal at a cut: kernels/sampling/remask.h.)
     std::int64_t first_image = 0;
 };
 

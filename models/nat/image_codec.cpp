@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include "models/nat/pictures.h"
-#include "runtime/error.h"
-#include "runtime/gradients.h"
-#include "runtime/image_ops.h"
-#include "runtime/ops.h"
-#include "runtime/require_memory.h"
+#include "runtime/base/error.h"
+#include "runtime/ops/gradients.h"
+#include "runtime/ops/image_ops.h"
+#include "runtime/ops/ops.h"
+#include "runtime/tensor/require_memory.h"
 
 ImageCodec::ImageCodec(const Tokenizer& tokenizer, std::int64_t size, std::int64_t batch,
                        std::string_view source)

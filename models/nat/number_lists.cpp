@@ -4,7 +4,7 @@
 #include <cctype>
 #include <charconv>
 
-#include "runtime/error.h"
+#include "runtime/base/error.h"
 
 namespace {
 

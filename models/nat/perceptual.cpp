@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "runtime/adversarial_ops.h"
-#include "runtime/checkpoint.h"
-#include "runtime/error.h"
-#include "runtime/feature_ops.h"
-#include "runtime/gradients.h"
-#include "runtime/profile.h"
-#include "runtime/tensor_file.h"
+#include "runtime/base/error.h"
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/device/profile.h"
+#include "runtime/files/tensor_file.h"
+#include "runtime/ops/adversarial_ops.h"
+#include "runtime/ops/feature_ops.h"
+#include "runtime/ops/gradients.h"
 
 namespace {
 

@@ -1,6 +1,6 @@
 // The perceptual loss of tokenizer training: LPIPS with VGG16 (Zhang et al. 2018, arXiv 1801.03924), as VQGAN
 // uses it. Picture and target go through the convolutions of an image classifier; after each of its five
-// blocks their features are compared (kernels/feature_distance.h), weighted as people judged:
+// blocks their features are compared (kernels/loss/feature_distance.h), weighted as people judged:
 //
 //   loss = mean over pictures of sum over blocks of mean over positions of sum_c w_c (u_c - v_c)^2
 //
@@ -16,10 +16,10 @@
 #include <string>
 #include <vector>
 
-#include "runtime/backend.h"
-#include "runtime/conv_ops.h"
-#include "runtime/parameters.h"
-#include "runtime/tape.h"
+#include "runtime/device/backend.h"
+#include "runtime/ops/conv_ops.h"
+#include "runtime/tensor/parameters.h"
+#include "runtime/tensor/tape.h"
 
 inline constexpr std::size_t vgg_blocks = 5;
 

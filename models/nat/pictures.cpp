@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "runtime/ops.h"
-#include "runtime/require_memory.h"
+#include "runtime/ops/ops.h"
+#include "runtime/tensor/require_memory.h"
 
 namespace {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "models/nat/tokenizer.h"
-#include "runtime/tape.h"
+#include "runtime/tensor/tape.h"
 
 // A pixel in [0, 1] as 8 bits: clamped, rounded to the nearest; 0 for what is not a number.
 std::uint8_t pixel_byte(float pixel);

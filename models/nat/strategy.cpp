@@ -6,9 +6,9 @@
 #include <numbers>
 
 #include "models/nat/number_lists.h"
-#include "runtime/error.h"
-#include "runtime/json_keys.h"
-#include "runtime/text_file.h"
+#include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
+#include "runtime/files/text_file.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 // manual_samp_temp, manual_cfg.
 //
 // Source: Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478);
-// kernels/token_draw.h and remask.h say what each value does.
+// kernels/sampling/token_draw.h and remask.h say what each value does.
 #pragma once
 
 #include <cstdint>

@@ -1,11 +1,11 @@
 #include "models/nat/tokenizer.h"
 
-#include "runtime/error.h"
-#include "runtime/feature_ops.h"
-#include "runtime/image_ops.h"
-#include "runtime/ops.h"
-#include "runtime/profile.h"
-#include "runtime/quantise_ops.h"
+#include "runtime/base/error.h"
+#include "runtime/device/profile.h"
+#include "runtime/ops/feature_ops.h"
+#include "runtime/ops/image_ops.h"
+#include "runtime/ops/ops.h"
+#include "runtime/ops/quantise_ops.h"
 
 namespace {
 

@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "models/nat/tokenizer_config.h"
-#include "runtime/conv_ops.h"
-#include "runtime/parameters.h"
-#include "runtime/tape.h"
+#include "runtime/ops/conv_ops.h"
+#include "runtime/tensor/parameters.h"
+#include "runtime/tensor/tape.h"
 
 // GroupNorm, swish, 3 x 3 convolution, twice, around a skip connection. Where the number of channels changes,
 // the skip is a 1 x 1 convolution of the branch itself (nin(h) + h and not nin(x) + h): the published weights

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <set>
 
-#include "runtime/error.h"
-#include "runtime/json_keys.h"
+#include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
 
 namespace {
 

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "models/nat/tokenizer.h"
-#include "runtime/description.h"
+#include "runtime/checkpoint/checkpoint_metadata.h"
 
 // The metadata of a tokenizer's file, beside its tensors.
 struct TokenizerDescription : Description {
@@ -33,5 +33,5 @@ std::unique_ptr<Tokenizer> load_tokenizer(const TensorFile& file, Backend backen
 void load_tokenizer_weights(const TensorFile& file, const Parameters& parameters, std::string_view prefix,
                             float* values);
 
-// Which tokenizer tokens belong to: see tokenizer_fingerprint (data/tokens.h), which takes this codebook.
+// Which tokenizer tokens belong to: see tokenizer_fingerprint (data/records/tokens.h), which takes this codebook.
 std::vector<float> codebook_values(const Tokenizer& tokenizer);

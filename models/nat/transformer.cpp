@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "runtime/ops.h"
-#include "runtime/profile.h"
-#include "runtime/random.h"
+#include "runtime/device/profile.h"
+#include "runtime/ops/ops.h"
+#include "runtime/tensor/random.h"
 
 namespace {
 

@@ -14,10 +14,10 @@
 
 #include "models/nat/config.h"
 #include "models/transformer/vit_block.h"
-#include "runtime/gradient_watch.h"
-#include "runtime/parameters.h"
-#include "runtime/tape.h"
-#include "runtime/token_ops.h"
+#include "runtime/ops/token_ops.h"
+#include "runtime/tensor/gradient_listener.h"
+#include "runtime/tensor/parameters.h"
+#include "runtime/tensor/tape.h"
 
 // What holds for one pass, besides its inputs.
 struct NatPass {

@@ -1,6 +1,6 @@
 #include "models/transformer/vit_block.h"
 
-#include "runtime/random.h"
+#include "runtime/tensor/random.h"
 
 VitBlock::VitBlock(Parameters& parameters, const std::string& prefix, std::int64_t width, std::int64_t heads,
                    const VitBlockForm& form)

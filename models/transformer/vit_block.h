@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <string>
 
-#include "kernels/pixel_sampler.h"
-#include "runtime/ops.h"
-#include "runtime/parameters.h"
-#include "runtime/tape.h"
+#include "kernels/sampling/pixel_sampler.h"
+#include "runtime/ops/ops.h"
+#include "runtime/tensor/parameters.h"
+#include "runtime/tensor/tape.h"
 
 // In what the blocks of the models differ.
 struct VitBlockForm {

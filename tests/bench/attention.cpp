@@ -2,8 +2,8 @@
 // caches) for one new token.
 #include <fmt/format.h>
 
-#include "kernels/attention.h"
-#include "kernels/attention_decode.h"
+#include "kernels/attention/attention.h"
+#include "kernels/attention/attention_decode.h"
 #include "tests/bench/kernels.h"
 
 namespace {

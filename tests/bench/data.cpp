@@ -10,10 +10,10 @@
 #define STBI_WRITE_NO_STDIO
 #include <stb/stb_image_write.h>
 
-#include "data/fractals.h"
-#include "data/loader.h"
-#include "data/pack.h"
-#include "runtime/atomic_file.h"
+#include "data/fractals/fractals.h"
+#include "data/records/loader.h"
+#include "data/records/pack.h"
+#include "runtime/files/atomic_file.h"
 #include "tests/bench/table.h"
 #include "tests/unit/temporary_folder.h"
 

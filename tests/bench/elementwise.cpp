@@ -2,12 +2,12 @@
 // chunks are small enough.
 #include <fmt/format.h>
 
-#include "kernels/convert.h"
-#include "kernels/dropout.h"
-#include "kernels/gated_silu.h"
-#include "kernels/gelu.h"
-#include "kernels/residual.h"
-#include "kernels/rotary.h"
+#include "kernels/attention/rotary.h"
+#include "kernels/pointwise/convert.h"
+#include "kernels/pointwise/dropout.h"
+#include "kernels/pointwise/gated_silu.h"
+#include "kernels/pointwise/gelu.h"
+#include "kernels/pointwise/residual.h"
 #include "tests/bench/kernels.h"
 
 namespace {

@@ -2,8 +2,8 @@
 // by memory.
 #include <fmt/format.h>
 
-#include "kernels/leaky_relu.h"
-#include "kernels/max_pool.h"
+#include "kernels/conv/max_pool.h"
+#include "kernels/pointwise/leaky_relu.h"
 #include "tests/bench/kernels.h"
 
 namespace {

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/backend.h"
-#include "runtime/launch.h"
+#include "runtime/device/backend.h"
+#include "runtime/device/launch.h"
 #include "tests/bench/shapes.h"
 
 // Where a kernel is called: what LAUNCH_ON takes.

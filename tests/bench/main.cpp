@@ -15,8 +15,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "runtime/backend_flags.h"
-#include "runtime/program.h"
+#include "runtime/base/program.h"
+#include "runtime/device/backend_flags.h"
 #include "tests/bench/formulas.h"
 #include "tests/bench/table.h"
 

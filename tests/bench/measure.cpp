@@ -11,10 +11,10 @@
 #include <numeric>
 #include <vector>
 
-#include "kernels/matmul.h"
-#include "runtime/ceiling.h"
-#include "runtime/device_cuda.h"
-#include "runtime/device_graph.h"
+#include "kernels/linear/matmul.h"
+#include "runtime/device/ceiling.h"
+#include "runtime/device/device_cuda.h"
+#include "runtime/device/device_graph.h"
 #include "tests/bench/kernels.h"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <functional>
 #include <string>
 
-#include "runtime/backend.h"
+#include "runtime/device/backend.h"
 
 // How much trouble a measurement takes.
 struct Effort {

@@ -9,13 +9,13 @@
 #include <memory>
 #include <vector>
 
-#include "data/fractals.h"
+#include "data/fractals/fractals.h"
 #include "models/fractal/cost.h"
 #include "models/fractal/fractal.h"
 #include "models/fractal/sample.h"
-#include "runtime/error.h"
-#include "runtime/image_ops.h"
-#include "runtime/optimizer.h"
+#include "runtime/base/error.h"
+#include "runtime/ops/image_ops.h"
+#include "runtime/tensor/optimizer.h"
 #include "tests/bench/table.h"
 
 namespace {

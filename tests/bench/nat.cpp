@@ -10,17 +10,17 @@
 #include <numeric>
 #include <vector>
 
-#include "data/fractals.h"
+#include "data/fractals/fractals.h"
 #include "models/nat/cost.h"
 #include "models/nat/generate.h"
 #include "models/nat/image_codec.h"
 #include "models/nat/masks.h"
 #include "models/nat/pictures.h"
-#include "runtime/adversarial_ops.h"
-#include "runtime/error.h"
-#include "runtime/image_ops.h"
-#include "runtime/ops.h"
-#include "runtime/optimizer.h"
+#include "runtime/base/error.h"
+#include "runtime/ops/adversarial_ops.h"
+#include "runtime/ops/image_ops.h"
+#include "runtime/ops/ops.h"
+#include "runtime/tensor/optimizer.h"
 #include "tests/bench/table.h"
 
 namespace {

@@ -2,8 +2,8 @@
 // chunks are small enough.
 #include <fmt/format.h>
 
-#include "kernels/layernorm.h"
-#include "kernels/rmsnorm.h"
+#include "kernels/norm/layernorm.h"
+#include "kernels/norm/rmsnorm.h"
 #include "tests/bench/kernels.h"
 
 namespace {

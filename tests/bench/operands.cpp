@@ -2,9 +2,9 @@
 #include <numeric>
 #include <random>
 
-#include "kernels/bf16.h"
-#include "kernels/philox.h"
-#include "kernels/token_draw.h"
+#include "kernels/common/bf16.h"
+#include "kernels/common/philox.h"
+#include "kernels/sampling/token_draw.h"
 #include "tests/bench/kernels.h"
 
 namespace {

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "kernels/matmul.h"
-#include "kernels/packed_linear.h"
-#include "kernels/pixel_sampler.h"
+#include "kernels/linear/matmul.h"
+#include "kernels/linear/packed_linear.h"
+#include "kernels/sampling/pixel_sampler.h"
 #include "tests/bench/kernels.h"
 
 namespace {

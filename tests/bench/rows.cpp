@@ -3,13 +3,13 @@
 
 #include <numeric>
 
-#include "kernels/embedding.h"
-#include "kernels/gather.h"
-#include "kernels/masked_sequence.h"
-#include "kernels/neighbours.h"
-#include "kernels/patchify.h"
-#include "kernels/sequence.h"
-#include "kernels/unmask.h"
+#include "kernels/layout/embedding.h"
+#include "kernels/layout/gather.h"
+#include "kernels/layout/masked_sequence.h"
+#include "kernels/layout/neighbours.h"
+#include "kernels/layout/patchify.h"
+#include "kernels/layout/sequence.h"
+#include "kernels/sampling/patch_ranks.h"
 #include "tests/bench/kernels.h"
 
 namespace {

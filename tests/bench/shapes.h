@@ -17,13 +17,13 @@
 #include <string>
 #include <vector>
 
-#include "kernels/attention.h"
-#include "kernels/conv2d.h"
-#include "kernels/groupnorm.h"
-#include "kernels/masked_sequence.h"
-#include "kernels/pixel_sampler.h"
-#include "kernels/resample.h"
-#include "kernels/token_patches.h"
+#include "kernels/attention/attention.h"
+#include "kernels/conv/conv2d.h"
+#include "kernels/conv/resample.h"
+#include "kernels/layout/masked_sequence.h"
+#include "kernels/layout/token_patches.h"
+#include "kernels/norm/groupnorm.h"
+#include "kernels/sampling/pixel_sampler.h"
 
 struct LinearShape {
     std::int64_t rows, N, K;

@@ -10,7 +10,7 @@
 #include <numeric>
 #include <vector>
 
-#include "runtime/atomic_file.h"
+#include "runtime/files/atomic_file.h"
 
 namespace {
 

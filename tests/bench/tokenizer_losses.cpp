@@ -1,10 +1,10 @@
 // The losses that train an image tokenizer, and the weight that balances two of them: bound by memory.
 #include <fmt/format.h>
 
-#include "kernels/adaptive_weight.h"
-#include "kernels/adversarial_loss.h"
-#include "kernels/feature_distance.h"
-#include "kernels/l1_loss.h"
+#include "kernels/loss/adaptive_weight.h"
+#include "kernels/loss/adversarial_loss.h"
+#include "kernels/loss/feature_distance.h"
+#include "kernels/loss/l1_loss.h"
 #include "tests/bench/kernels.h"
 
 namespace {

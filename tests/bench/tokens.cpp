@@ -1,10 +1,10 @@
 // Tokens of images: from vectors to codes and back, and the draws of parallel decoding.
 #include <fmt/format.h>
 
-#include "kernels/nearest_code.h"
-#include "kernels/quantise.h"
-#include "kernels/remask.h"
-#include "kernels/token_draw.h"
+#include "kernels/layout/nearest_code.h"
+#include "kernels/layout/quantise.h"
+#include "kernels/sampling/remask.h"
+#include "kernels/sampling/token_draw.h"
 #include "tests/bench/kernels.h"
 
 namespace {

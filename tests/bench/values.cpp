@@ -1,12 +1,12 @@
 // Losses, draws, pixels, sums and the optimizer: bound by memory.
 #include <fmt/format.h>
 
-#include "kernels/adamw.h"
-#include "kernels/categorical.h"
-#include "kernels/cross_entropy.h"
-#include "kernels/pixels.h"
-#include "kernels/reduce.h"
-#include "kernels/uniform.h"
+#include "kernels/layout/pixels.h"
+#include "kernels/linear/reduce.h"
+#include "kernels/loss/cross_entropy.h"
+#include "kernels/optimizer/adamw.h"
+#include "kernels/sampling/categorical.h"
+#include "kernels/sampling/uniform.h"
 #include "tests/bench/kernels.h"
 
 namespace {

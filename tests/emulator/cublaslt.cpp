@@ -10,10 +10,10 @@
 #include <new>
 #include <vector>
 
-#include "kernels/bf16.h"
-#include "kernels/vector.h"
-#include "tests/emulator/card.h"
+#include "kernels/common/bf16.h"
+#include "kernels/common/vector.h"
 #include "tests/emulator/cublaslt.h"
+#include "tests/emulator/emulated_device.h"
 #include "tests/emulator/streams.h"
 
 struct cublasLtContext {};

@@ -7,9 +7,9 @@
 #include <memory>
 #include <numbers>
 
-#include "kernels/matmul.h"
+#include "kernels/linear/matmul.h"
 #include "tests/emulator/cublaslt.h"
-#include "tests/unit/bf16_check.h"
+#include "tests/unit/kernels/bf16_check.h"
 
 using namespace kernel_check;
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <type_traits>
 
-#include "tests/emulator/card.h"
+#include "tests/emulator/emulated_device.h"
 #include "tests/emulator/run_threads.h"
 
 using namespace emulator;
@@ -42,7 +42,7 @@ cudaError_t run_store(float* to, const float* from, int count) {
 
 }  // namespace
 
-#ifndef __SANITIZE_ADDRESS__  // which ends the program there: planted_test.cpp
+#ifndef __SANITIZE_ADDRESS__  // which ends the program there: fault_injection_test.cpp
 TEST_CASE_FIXTURE(Quiet, "emulated card: a write behind a shared array is found at the end of the block") {
     for (const int past : {0, 3, 15}) {
         CHECK(run_threads(dim3(2), 64, 272 + 16, [=] {

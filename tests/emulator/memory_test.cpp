@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#include "tests/emulator/card.h"
+#include "tests/emulator/emulated_device.h"
 #include "tests/emulator/run_threads.h"
 
 using namespace emulator;

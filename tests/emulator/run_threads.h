@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "kernels/ptx.cuh"
+#include "kernels/common/ptx.cuh"
 
 namespace emulator {
 

@@ -7,7 +7,7 @@
 #include <mutex>
 
 #include "tests/emulator/calls.h"
-#include "tests/emulator/card.h"
+#include "tests/emulator/emulated_device.h"
 #include "tests/emulator/kernel_name.h"
 #include "tests/emulator/scheduler.h"
 #include "tests/emulator/streams.h"

@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "tests/emulator/card.h"
+#include "tests/emulator/emulated_device.h"
 #include "tests/emulator/run_threads.h"
 
 using namespace emulator;

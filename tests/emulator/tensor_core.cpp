@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "kernels/bf16.h"
+#include "kernels/common/bf16.h"
 
 namespace emulator {
 namespace {

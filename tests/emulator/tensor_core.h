@@ -1,4 +1,4 @@
-// What the lanes of a warp compute together: products and loads of matrices. Fragments as in kernels/ptx.cuh.
+// What the lanes of a warp compute together: products and loads of matrices. Fragments as in kernels/common/ptx.cuh.
 #pragma once
 
 #include <cstdint>

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/emulator/card.h"
+#include "tests/emulator/emulated_device.h"
 #include "tests/emulator/faults.h"
 #include "tests/emulator/fiber.h"
 #include "tests/emulator/scheduler.h"

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <string>
 
-#include "tests/end_to_end/workplace.h"
+#include "tests/end_to_end/test_directory.h"
 #include "tests/test_devices.h"
 
 namespace {

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "runtime/pth.h"
-#include "runtime/safetensors.h"
-#include "tests/end_to_end/workplace.h"
-#include "tests/unit/pth_writer.h"
+#include "runtime/files/pth/pth.h"
+#include "runtime/files/safetensors.h"
+#include "tests/end_to_end/test_directory.h"
+#include "tests/unit/runtime/files/pth/pth_writer.h"
 
 namespace {
 

@@ -6,9 +6,9 @@
 #include <csignal>
 #include <fstream>
 
-#include "data/image_file.h"
-#include "tests/end_to_end/workplace.h"
-#include "tests/unit/event_reader.h"
+#include "data/images/image_file.h"
+#include "tests/end_to_end/test_directory.h"
+#include "tests/unit/train/event_reader.h"
 #include "train/event_record.h"
 
 namespace {

@@ -12,7 +12,7 @@
 #include <string>
 
 #include "tests/end_to_end/killed_run.h"
-#include "tests/end_to_end/workplace.h"
+#include "tests/end_to_end/test_directory.h"
 
 namespace {
 

@@ -8,9 +8,9 @@
 #include <string>
 #include <thread>
 
-#include "runtime/safetensors.h"
+#include "runtime/files/safetensors.h"
 #include "tests/end_to_end/killed_run.h"
-#include "tests/end_to_end/workplace.h"
+#include "tests/end_to_end/test_directory.h"
 #include "train/run_lock.h"
 
 namespace {

@@ -13,8 +13,8 @@
 #include <sstream>
 #include <thread>
 
-#include "runtime/safetensors.h"
-#include "runtime/sharded_checkpoint.h"
+#include "runtime/checkpoint/sharded_checkpoint.h"
+#include "runtime/files/safetensors.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 
-#include "tests/end_to_end/workplace.h"
+#include "tests/end_to_end/test_directory.h"
 
 // KILLS of the environment (make test-long), divided by `share`; `few` without it.
 int number_of_kills(int few, int share = 1);

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "data/image_file.h"
-#include "tests/end_to_end/workplace.h"
+#include "data/images/image_file.h"
+#include "tests/end_to_end/test_directory.h"
 
 namespace {
 

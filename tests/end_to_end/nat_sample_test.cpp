@@ -6,12 +6,12 @@
 #include <cstdlib>
 #include <string>
 
-#include "data/image_file.h"
-#include "data/tokens.h"
+#include "data/images/image_file.h"
+#include "data/records/tokens.h"
 #include "models/nat/checkpoint.h"
 #include "models/nat/strategy.h"
 #include "models/nat/tokenizer_checkpoint.h"
-#include "tests/end_to_end/workplace.h"
+#include "tests/end_to_end/test_directory.h"
 #include "tests/test_devices.h"
 
 namespace {

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "data/tokens.h"
+#include "data/records/tokens.h"
 #include "models/nat/tokenizer_checkpoint.h"
 #include "tests/end_to_end/killed_run.h"
-#include "tests/end_to_end/workplace.h"
+#include "tests/end_to_end/test_directory.h"
 #include "train/run_lock.h"
 
 namespace {

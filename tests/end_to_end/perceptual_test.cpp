@@ -6,8 +6,8 @@
 
 #include "models/nat/perceptual.h"
 #include "models/nat/tokenizer_config.h"
-#include "runtime/checkpoint.h"
-#include "tests/end_to_end/workplace.h"
+#include "runtime/checkpoint/checkpoint.h"
+#include "tests/end_to_end/test_directory.h"
 
 namespace {
 

@@ -13,10 +13,10 @@
 #include <thread>
 
 #include "models/fractal/checkpoint.h"
-#include "runtime/comm_mpi.h"
-#include "runtime/sharded_checkpoint.h"
+#include "runtime/checkpoint/sharded_checkpoint.h"
+#include "runtime/ranks/comm_mpi.h"
 #include "tests/end_to_end/killed_run.h"
-#include "tests/end_to_end/workplace.h"
+#include "tests/end_to_end/test_directory.h"
 #include "train/run_lock.h"
 
 namespace {

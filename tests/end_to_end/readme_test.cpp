@@ -9,8 +9,8 @@
 #include <set>
 #include <string>
 
-#include "data/image_file.h"
-#include "tests/end_to_end/workplace.h"
+#include "data/images/image_file.h"
+#include "tests/end_to_end/test_directory.h"
 
 namespace {
 

@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "tests/end_to_end/workplace.h"
+#include "tests/end_to_end/test_directory.h"
 
 struct Refusal {
     std::string program;

@@ -9,7 +9,7 @@
 #include <sstream>
 #include <string>
 
-#include "tests/end_to_end/workplace.h"
+#include "tests/end_to_end/test_directory.h"
 
 namespace {
 

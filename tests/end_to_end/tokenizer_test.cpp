@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "data/image_file.h"
-#include "data/packed.h"
-#include "data/tokens.h"
+#include "data/images/image_file.h"
+#include "data/records/packed.h"
+#include "data/records/tokens.h"
 #include "models/nat/image_codec.h"
 #include "models/nat/tokenizer_checkpoint.h"
 #include "tests/end_to_end/refusal.h"

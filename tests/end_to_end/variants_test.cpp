@@ -5,8 +5,8 @@
 #include <cmath>
 #include <string>
 
-#include "runtime/safetensors.h"
-#include "tests/end_to_end/workplace.h"
+#include "runtime/files/safetensors.h"
+#include "tests/end_to_end/test_directory.h"
 
 namespace {
 

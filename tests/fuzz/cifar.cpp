@@ -1,7 +1,7 @@
 // CIFAR-10's binary files, from a folder of links to files in memory. The input: u16 length of
 // batches.meta.txt (0: there is none), that text, test_batch.bin. What was packed must open.
-#include "data/pack.h"
-#include "data/packed.h"
+#include "data/records/pack.h"
+#include "data/records/packed.h"
 #include "tests/fuzz/entry.h"
 #include "tests/unit/temporary_folder.h"
 

@@ -3,7 +3,7 @@
 // mask.
 #include <array>
 
-#include "data/edit_mask.h"
+#include "data/images/edit_mask.h"
 #include "tests/fuzz/entry.h"
 #include "tests/fuzz/mended_png.h"
 

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <system_error>
 
-#include "runtime/one_line.h"
+#include "runtime/base/one_line.h"
 
 void parse_rubbish(const std::function<void()>& parse) {
     try {

@@ -11,7 +11,7 @@
 #include <functional>
 #include <span>
 
-#include "runtime/error.h"
+#include "runtime/base/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size);
 

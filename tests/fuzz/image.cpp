@@ -1,7 +1,7 @@
 // JPEG and PNG files, from a file in memory, as they are and with a PNG's checksums mended; what could be
 // read is cropped.
-#include "data/crop.h"
-#include "data/image_file.h"
+#include "data/images/crop.h"
+#include "data/images/image_file.h"
 #include "tests/fuzz/entry.h"
 #include "tests/fuzz/mended_png.h"
 

@@ -1,6 +1,6 @@
 // The log.csv of a run, and the curves that are drawn of what can be read.
-#include "data/training_curves.h"
-#include "data/training_log.h"
+#include "data/charts/training_curves.h"
+#include "data/charts/training_log.h"
 #include "tests/fuzz/entry.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {

@@ -1,4 +1,4 @@
-// Files of records (data/record_file.h) whose checksums hold, whatever else is wrong with them: a fuzzer
+// Files of records (data/records/record_file.h) whose checksums hold, whatever else is wrong with them: a fuzzer
 // would never come upon the right checksum and see nothing but the check of it.
 #pragma once
 
@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "data/record_file.h"
+#include "data/records/record_file.h"
 
 // The file with the header's checksum, and those of the blocks at its end as for records of
 // `record_bytes`(file).

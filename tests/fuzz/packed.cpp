@@ -1,7 +1,7 @@
 // Packed image files, from a file in memory, as they are and with their checksums mended.
-#include "data/packed.h"
+#include "data/records/packed.h"
 
-#include "data/loader.h"
+#include "data/records/loader.h"
 #include "tests/fuzz/entry.h"
 #include "tests/fuzz/mended_records.h"
 

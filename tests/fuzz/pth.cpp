@@ -1,6 +1,6 @@
 // Torch checkpoints, from a file in memory: zip archives and the older form, their pickles, every tensor
 // read.
-#include "runtime/pth.h"
+#include "runtime/files/pth/pth.h"
 
 #include <algorithm>
 

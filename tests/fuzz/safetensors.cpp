@@ -1,6 +1,6 @@
 // Safetensors files, from a file in memory: the container, its header in JSON, every tensor read in every
 // way.
-#include "runtime/safetensors.h"
+#include "runtime/files/safetensors.h"
 
 #include "tests/fuzz/entry.h"
 

@@ -1,5 +1,5 @@
 // Token files, from a file in memory, as they are and with their checksums mended.
-#include "data/tokens.h"
+#include "data/records/tokens.h"
 
 #include "tests/fuzz/entry.h"
 #include "tests/fuzz/mended_records.h"

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "models/fractal/fractal.h"
-#include "runtime/checkpoint.h"
+#include "runtime/checkpoint/checkpoint.h"
 #include "tests/test_devices.h"
 
 struct FractalGolden {

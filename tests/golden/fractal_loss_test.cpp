@@ -1,6 +1,6 @@
 // Losses, conditions, logits and every gradient against the authors' release.
-#include "runtime/image_ops.h"
-#include "runtime/masking_ops.h"
+#include "runtime/ops/image_ops.h"
+#include "runtime/ops/masking_ops.h"
 #include "tests/golden/fractal_golden.h"
 
 namespace {

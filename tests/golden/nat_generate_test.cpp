@@ -6,7 +6,7 @@
 
 #include "models/nat/generate.h"
 #include "tests/golden/nat_golden.h"
-#include "tests/unit/card_model.h"
+#include "tests/unit/models/device_model.h"
 
 namespace {
 

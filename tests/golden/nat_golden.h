@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "models/nat/transformer.h"
-#include "runtime/checkpoint.h"
+#include "runtime/checkpoint/checkpoint.h"
 #include "tests/test_devices.h"
 
 // `which`: "train" or "generate", the two models of these arrays.

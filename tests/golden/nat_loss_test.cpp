@@ -1,7 +1,7 @@
 // Logits, loss and every gradient of the masked-token transformer against the authors' release.
 #include <numeric>
 
-#include "runtime/ops.h"
+#include "runtime/ops/ops.h"
 #include "tests/golden/nat_golden.h"
 
 namespace {

@@ -1,5 +1,5 @@
 // Checkpoints that torch wrote, against the same weights as safetensors.
-#include "runtime/pth.h"
+#include "runtime/files/pth/pth.h"
 
 #include <doctest/doctest.h>
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/safetensors.h"
+#include "runtime/files/safetensors.h"
 
 namespace {
 

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "models/nat/tokenizer_checkpoint.h"
-#include "runtime/ops.h"
-#include "runtime/pth.h"
+#include "runtime/files/pth/pth.h"
+#include "runtime/ops/ops.h"
 #include "tests/test_devices.h"
 
 namespace {

@@ -1,5 +1,5 @@
-// The operations of adversarial training (runtime/adversarial_ops.h) against central differences.
-#include "runtime/adversarial_ops.h"
+// The operations of adversarial training (runtime/ops/adversarial_ops.h) against central differences.
+#include "runtime/ops/adversarial_ops.h"
 
 #include "tests/gradient/gradient_check.h"
 #include "tests/test_devices.h"

@@ -1,5 +1,5 @@
-// Convolutions (runtime/conv_ops.h) against central differences.
-#include "runtime/conv_ops.h"
+// Convolutions (runtime/ops/conv_ops.h) against central differences.
+#include "runtime/ops/conv_ops.h"
 
 #include <stdexcept>
 

@@ -1,8 +1,8 @@
-// The operations on feature maps (runtime/feature_ops.h) against central differences.
-#include "runtime/feature_ops.h"
+// The operations on feature maps (runtime/ops/feature_ops.h) against central differences.
+#include "runtime/ops/feature_ops.h"
 
-#include "runtime/ops.h"
-#include "runtime/quantise_ops.h"
+#include "runtime/ops/ops.h"
+#include "runtime/ops/quantise_ops.h"
 #include "tests/gradient/gradient_check.h"
 #include "tests/test_devices.h"
 

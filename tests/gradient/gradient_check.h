@@ -19,8 +19,8 @@
 #include <string>
 #include <vector>
 
-#include "runtime/ops.h"
-#include "runtime/random.h"
+#include "runtime/ops/ops.h"
+#include "runtime/tensor/random.h"
 #include "tests/test_devices.h"
 
 namespace gradient_check {

@@ -1,5 +1,5 @@
-// The operations of MAR levels (runtime/masking_ops.h) against central differences.
-#include "runtime/masking_ops.h"
+// The operations of MAR levels (runtime/ops/masking_ops.h) against central differences.
+#include "runtime/ops/masking_ops.h"
 
 #include "tests/gradient/gradient_check.h"
 #include "tests/test_devices.h"

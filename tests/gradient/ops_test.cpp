@@ -1,5 +1,5 @@
-// Every differentiable operation of runtime/ops.h against central differences.
-#include "runtime/ops.h"
+// Every differentiable operation of runtime/ops/ops.h against central differences.
+#include "runtime/ops/ops.h"
 
 #include <stdexcept>
 

@@ -1,5 +1,5 @@
-// The operations of the masked-token transformer (runtime/token_ops.h) against central differences.
-#include "runtime/token_ops.h"
+// The operations of the masked-token transformer (runtime/ops/token_ops.h) against central differences.
+#include "runtime/ops/token_ops.h"
 
 #include "tests/gradient/gradient_check.h"
 

@@ -1,5 +1,5 @@
 // CUDA C++'s vector types and keywords, for a C++ compiler. `__shared__` is not among them: shared memory
-// comes from SharedMemory (kernels/ptx.cuh) only.
+// comes from SharedMemory (kernels/common/ptx.cuh) only.
 #pragma once
 
 #define __global__

@@ -1,0 +1,20 @@
+// One painter per class: draws its own random parameters and fills the canvas.
+#pragma once
+
+#include "data/fractals/fractal_canvas.h"
+
+// fractal_escape_time.cpp: what becomes of a point under repeated application of a map.
+void paint_mandelbrot(Canvas& canvas, PictureRandom& random);
+void paint_julia(Canvas& canvas, PictureRandom& random);
+void paint_newton(Canvas& canvas, PictureRandom& random);
+
+// fractal_self_similar.cpp: shapes made of smaller copies of themselves.
+void paint_sierpinski(Canvas& canvas, PictureRandom& random);
+void paint_fern(Canvas& canvas, PictureRandom& random);
+void paint_dragon(Canvas& canvas, PictureRandom& random);
+void paint_snowflake(Canvas& canvas, PictureRandom& random);
+
+// fractal_growth.cpp: shapes built by adding ever smaller parts.
+void paint_gasket(Canvas& canvas, PictureRandom& random);
+void paint_tree(Canvas& canvas, PictureRandom& random);
+void paint_mountains(Canvas& canvas, PictureRandom& random);

@@ -1,0 +1,35 @@
+// Images as models draw them, [C, size, size], made into pictures to look at.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "data/images/image_file.h"
+
+// One image as it is.
+Image interleaved_image(std::span<const std::uint8_t> image, int channels, int size);
+
+// images [n, C, size, size] one by one: FOLDER/000000SUFFIX.png, and so on from number `first`, `suffixes`
+// [n]. Makes the folder. Throws Error.
+void write_images(const std::filesystem::path& folder, std::int64_t first,
+                  std::span<const std::uint8_t> images, int channels, int size,
+                  std::span<const std::string> suffixes);
+
+// For a job to ask before it draws them: throws UsageError if a sheet of `count` images would be larger than
+// a PNG file can be.
+void require_sheet(std::int64_t count, std::int64_t channels, std::int64_t size, std::int64_t columns);
+
+// images [n, C, size, size] in rows of `columns`, or of n if that is less, on white, two pixels apart; images
+// below 64 pixels are enlarged by a whole factor. Throws UsageError as require_sheet() does.
+Image image_sheet(std::span<const std::uint8_t> images, int channels, int size, int columns);
+
+// The whole factor by which a sheet enlarges images of that size, so that they can be seen.
+int enlargement(int size);
+
+// Every pixel as factor x factor pixels. Throws std::logic_error if factor < 1.
+Image enlarge(const Image& image, int factor);
+
+// Height and width of an image's place on a sheet in pixels, the distance to the next included.
+int image_sheet_pitch(int size);

@@ -1,0 +1,32 @@
+#include "data/records/packed.h"
+
+#include <utility>
+
+#include "runtime/base/error.h"
+
+namespace {
+
+constexpr RecordFormat format{"fractpak", "packed image file", "image", 2};
+
+// Bytes of an image. Throws Error for what no image has.
+std::int64_t image_bytes(const std::filesystem::path& path, std::int64_t size, std::int64_t channels) {
+    if (size < 1 || size > packed_maximum_size)
+        fail("{}: images of size {}, expected 1 to {}", path.string(), size, packed_maximum_size);
+    if (channels != 1 && channels != 3) fail("{}: {} channels, expected 1 or 3", path.string(), channels);
+    return channels * size * size;
+}
+
+}  // namespace
+
+PackedFile::PackedFile(const std::filesystem::path& path)
+    : file_(path, format, [&](std::span<const std::uint32_t> fields) {
+          const std::int64_t bytes = image_bytes(path, fields[0], fields[1]);
+          size_ = static_cast<int>(fields[0]);
+          channels_ = static_cast<int>(fields[1]);
+          return bytes;
+      }) {}
+
+PackedWriter::PackedWriter(std::filesystem::path path, int size, int channels,
+                           std::vector<std::string> classes)
+    : file_(path, format, {static_cast<std::uint32_t>(size), static_cast<std::uint32_t>(channels)},
+            image_bytes(path, size, channels), std::move(classes)) {}

@@ -1,0 +1,48 @@
+// The one place that launches kernels and checks what the CUDA runtime answers.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "kernels/common/stream.h"
+
+namespace cuda {
+
+// Throws std::runtime_error with what was tried and what CUDA says, unless `result` is success.
+inline void check(cudaError_t result, const char* what) {
+    if (result != cudaSuccess)
+        throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(result));
+}
+
+// Blocks of `per_block` things each that hold `count` of them. Throws if a grid cannot have so many.
+inline unsigned blocks_for(std::int64_t count, std::int64_t per_block) {
+    const std::int64_t blocks = (count + per_block - 1) / per_block;
+    if (blocks > INT32_MAX) throw std::runtime_error("CUDA: a grid of more than 2^31 - 1 blocks");
+    return static_cast<unsigned>(blocks);
+}
+
+// Shared memory that every device gives without being asked, in bytes; beyond it launch() asks.
+constexpr std::size_t default_shared_bytes = 48 * 1024;
+
+// Queues kernel<<<grid, block, shared_bytes, stream>>>(arguments...); a grid of no blocks is no launch.
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
+            Arguments... arguments) {
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+    if (shared_bytes > default_shared_bytes)
+        check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   static_cast<int>(shared_bytes)),
+              "shared memory of a kernel");
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = stream.handle;
+    check(cudaLaunchKernelEx(&config, kernel, arguments...), "launch of a kernel");
+}
+
+}  // namespace cuda

@@ -1,0 +1,53 @@
+// Rows are 200 to 5,000 bytes: copying them is all the work there is. The backward pass asks for every output
+// which of the five patches around it received it, instead of adding each received gradient to its source:
+// no two threads meet.
+#include "kernels/layout/neighbours.h"
+
+#include <algorithm>
+
+#include "kernels/common/partition.h"
+
+namespace cpu {
+
+// Steps in the grid from a patch to its condition's patch: itself, top, right, bottom, left.
+static constexpr std::int64_t row_steps[5] = {0, -1, 0, 1, 0}, column_steps[5] = {0, 0, 1, 0, -1};
+
+void gather_neighbours(float* y, const float* x, const std::int32_t* selected, std::int64_t K,
+                       const NeighbourShape& shape) {
+    const auto [side, prefix, n, D] = shape;
+    const std::int64_t L = side * side;
+    for_each_task(K, K * n * D, [=](std::int64_t k) {
+        const std::int64_t m = selected[k] / L, t = selected[k] % L;
+        for (std::int64_t j = 0; j < n; ++j) {
+            const std::int64_t row = t / side + row_steps[j], column = t % side + column_steps[j];
+            float* out = y + (k * n + j) * D;
+            if (row < 0 || row >= side || column < 0 || column >= side)
+                std::fill_n(out, D, 0.0f);
+            else
+                std::copy_n(x + (m * (prefix + L) + prefix + row * side + column) * D, D, out);
+        }
+    });
+}
+
+void gather_neighbours_backward(float* dx, const float* dy, const std::int32_t* rows, std::int64_t M,
+                                const NeighbourShape& shape) {
+    const auto [side, prefix, n, D] = shape;
+    const std::int64_t L = side * side, T = prefix + L;
+    for_each_task(M * T, M * T * D, [=](std::int64_t task) {
+        const std::int64_t m = task / T, t = task % T - prefix;
+        float* out = dx + task * D;
+        std::fill_n(out, D, 0.0f);
+        if (t < 0) return;
+        for (std::int64_t j = 0; j < n; ++j) {
+            const std::int64_t row = t / side - row_steps[j], column = t % side - column_steps[j];
+            if (row < 0 || row >= side || column < 0 || column >= side) continue;
+            const std::int64_t k = rows[m * L + row * side + column];
+            if (k < 0) continue;
+            const float* gradient = dy + (k * n + j) * D;
+#pragma omp simd
+            for (std::int64_t i = 0; i < D; ++i) out[i] += gradient[i];
+        }
+    });
+}
+
+}  // namespace cpu

@@ -1,0 +1,112 @@
+// Both ways are gathers, as on the CPU: a thread finds the row it copies, or the up to five it sums, by
+// itself, and divides once to know its place in the grid. Each row of x is read up to five times; the four
+// readings by neighbours come from cache.
+// ptxas budget: 48 registers, no spills
+#include "kernels/layout/neighbours.h"
+
+#include "kernels/common/bf16.h"
+#include "kernels/common/rows.cuh"
+
+namespace cuda {
+namespace {
+
+// Place of the patch `direction` (itself, top, right, bottom, left) of patch t, or beyond the border.
+struct Place {
+    int row, column;
+    __device__ Place(int t, int side, int direction, int distance) {
+        const int down = direction == 1   ? -1
+                         : direction == 3 ? 1
+                                          : 0,
+                  right = direction == 2   ? 1
+                          : direction == 4 ? -1
+                                           : 0;
+        row = t / side + distance * down;
+        column = t % side + distance * right;
+    }
+    __device__ bool inside(int side) const { return row >= 0 && row < side && column >= 0 && column < side; }
+};
+
+template <class T>
+struct Gather {
+    static constexpr int chunk = Packed<T>::count;
+    T* y;
+    const T* x;
+    const std::int32_t* selected;
+    Divisor by_conditions, by_patches;
+    NeighbourShape shape;
+
+    template <int n>
+    __device__ void run(std::int64_t task, std::int64_t column) const {
+        const int side = static_cast<int>(shape.side), patches = side * side;
+        const std::int64_t k = by_conditions.quotient(static_cast<std::uint32_t>(task));
+        const int index = selected[k], direction = static_cast<int>(task - k * shape.n);
+        const std::int64_t m = by_patches.quotient(static_cast<std::uint32_t>(index));
+        const Place place(index - static_cast<int>(m) * patches, side, direction, 1);
+        T* to = y + task * shape.D + column;
+        if (place.inside(side)) {
+            const std::int64_t row =
+                m * (shape.prefix + patches) + shape.prefix + place.row * side + place.column;
+            copy_elements<n>(to, x + row * shape.D + column);
+        } else {
+            const float zeros[n] = {};
+            store_elements(to, zeros);
+        }
+    }
+};
+
+template <class T>
+struct Backward {
+    static constexpr int chunk = Packed<T>::count;
+    T* dx;
+    const T* dy;
+    const std::int32_t* rows;
+    Divisor by_length;
+    NeighbourShape shape;
+
+    template <int n>
+    __device__ void run(std::int64_t task, std::int64_t column) const {
+        const int side = static_cast<int>(shape.side), patches = side * side;
+        const std::int64_t m = by_length.quotient(static_cast<std::uint32_t>(task)),
+                           t = task - m * (shape.prefix + patches) - shape.prefix;
+        float sum[n] = {};
+        for (int j = 0; t >= 0 && j < shape.n; ++j) {
+            const Place place(static_cast<int>(t), side, j, -1);
+            if (!place.inside(side)) continue;
+            const std::int64_t k = rows[m * patches + place.row * side + place.column];
+            if (k < 0) continue;
+            float gradient[n];
+            load_elements(gradient, dy + (k * shape.n + j) * shape.D + column);
+#pragma unroll
+            for (int i = 0; i < n; ++i) sum[i] += gradient[i];
+        }
+        store_elements(dx + task * shape.D + column, sum);
+    }
+};
+
+}  // namespace
+
+template <class T>
+void gather_neighbours(Stream stream, T* y, const T* x, const std::int32_t* selected, std::int64_t K,
+                       const NeighbourShape& shape) {
+    for_rows(stream, K * shape.n, shape.D, shape.D % Packed<T>::count == 0 && aligned(y, x),
+             Gather<T>{y, x, selected, Divisor(shape.n), Divisor(shape.side * shape.side), shape});
+}
+
+template <class T>
+void gather_neighbours_backward(Stream stream, T* dx, const T* dy, const std::int32_t* rows, std::int64_t M,
+                                const NeighbourShape& shape) {
+    const std::int64_t length = shape.prefix + shape.side * shape.side;
+    for_rows(stream, M * length, shape.D, shape.D % Packed<T>::count == 0 && aligned(dx, dy),
+             Backward<T>{dx, dy, rows, Divisor(length), shape});
+}
+
+template void gather_neighbours(Stream, float*, const float*, const std::int32_t*, std::int64_t,
+                                const NeighbourShape&);
+template void gather_neighbours(Stream, bf16*, const bf16*, const std::int32_t*, std::int64_t,
+                                const NeighbourShape&);
+template void gather_neighbours_backward(Stream, float*, const float*, const std::int32_t*, std::int64_t,
+                                         const NeighbourShape&);
+template void gather_neighbours_backward(Stream, bf16*, const bf16*, const std::int32_t*, std::int64_t,
+                                         const NeighbourShape&);
+
+}  // namespace cuda

@@ -1,0 +1,123 @@
+// Why so: each step over K loads two vectors of weights and eight broadcast activations for 16 multiply-adds,
+// which keeps both multiply-add units of a core busy while weights arrive at 16 bytes a cycle, what the
+// second-level cache delivers. A level's weights are more than that cache holds and come from further away at
+// every token: they are asked for ahead, across the pages at which the processor's own prefetching stops.
+// Traded away: memory for a second copy of the weights while sampling.
+#include "kernels/linear/packed_linear.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "kernels/common/partition.h"
+#include "kernels/common/vector.h"
+
+namespace cpu {
+namespace {
+
+constexpr int panel = packed_panel;
+static_assert(panel == 2 * lanes);
+constexpr std::int64_t steps_ahead = 24;  // over K, at which weights are asked for
+
+struct PanelProduct {
+    float* y;  // first row and column, rows `y_stride` apart
+    std::int64_t y_stride;
+    const float* x;  // [rows, K]
+    const float* weights;
+    std::int64_t K, columns;
+    bool accumulate;
+};
+
+template <int Rows>
+void store_sums(const PanelProduct& p, const Vector (&sum)[Rows][2]) {
+    float* y = p.y;
+    if (p.columns == panel) {
+        for (int r = 0; r < Rows; ++r, y += p.y_stride) {
+            for (int v = 0; v < 2; ++v) {
+                Vector old = {};
+                if (p.accumulate) load(old, y + v * lanes);
+                store(y + v * lanes, old + sum[r][v]);
+            }
+        }
+        return;
+    }
+    float values[Rows][panel];
+    for (int r = 0; r < Rows; ++r)
+        for (int v = 0; v < 2; ++v) store(&values[r][v * lanes], sum[r][v]);
+    for (int r = 0; r < Rows; ++r, y += p.y_stride)
+        for (int n = 0; n < p.columns; ++n) y[n] = (p.accumulate ? y[n] : 0.0f) + values[r][n];
+}
+
+// The sum over k runs in one order for every number of rows.
+template <int Rows>
+void multiply_panel(const PanelProduct& p) {
+    const float* weight = p.weights;
+    Vector sum[Rows][2], b[2];
+    for (int v = 0; v < 2; ++v) {
+        load(b[v], weight + v * lanes);
+        for (int r = 0; r < Rows; ++r) sum[r][v] = b[v];
+    }
+    weight += panel;
+    for (std::int64_t k = 0; k < p.K; ++k, weight += panel) {
+        for (int v = 0; v < 2; ++v) {
+            load(b[v], weight + v * lanes);
+            __builtin_prefetch(weight + steps_ahead * panel + v * lanes);
+        }
+        for (int r = 0; r < Rows; ++r) {
+            const float a = p.x[r * p.K + k];
+            for (int v = 0; v < 2; ++v) sum[r][v] += a * b[v];
+        }
+    }
+    store_sums<Rows>(p, sum);
+}
+
+template <int... Index>
+constexpr auto functions_by_rows(std::integer_sequence<int, Index...>) {
+    return std::array{multiply_panel<Index + 1>...};
+}
+constexpr auto multiply_rows = functions_by_rows(std::make_integer_sequence<int, packed_rows>{});
+
+}  // namespace
+
+std::int64_t packed_linear_elements(std::int64_t N, std::int64_t K) {
+    return (N + panel - 1) / panel * panel * (K + 1);
+}
+
+void pack_linear(float* packed, const float* weight, const float* bias, std::int64_t N, std::int64_t K) {
+    const std::int64_t panels = (N + panel - 1) / panel;
+    for_each_task(panels, N * K, [=](std::int64_t index) {
+        float* target = packed + index * (K + 1) * panel;
+        std::fill_n(target, (K + 1) * panel, 0.0f);
+        const std::int64_t first = index * panel;
+        for (std::int64_t n = first; n < std::min(N, first + panel); ++n) {
+            float* column = target + (n - first);
+            if (bias != nullptr) column[0] = bias[n];
+            for (std::int64_t k = 0; k < K; ++k) column[(k + 1) * panel] = weight[n * K + k];
+        }
+    });
+}
+
+void packed_linear_tile(float* y, const float* x, const float* packed, int rows, std::int64_t N,
+                        std::int64_t K, bool accumulate) {
+    for (std::int64_t column = 0; column < N; column += panel)
+        multiply_rows[static_cast<std::size_t>(rows - 1)]({y + column, N, x, packed + column * (K + 1), K,
+                                                           std::min<std::int64_t>(panel, N - column),
+                                                           accumulate});
+}
+
+void packed_linear_forward(float* y, const float* x, const float* packed, std::int64_t rows, std::int64_t N,
+                           std::int64_t K) {
+    constexpr std::int64_t operations_per_element =
+        8;  // so many multiply-adds take as long as moving an element
+    for_each_task((N + panel - 1) / panel, rows * N * K / operations_per_element, [=](std::int64_t index) {
+        const std::int64_t column = index * panel;
+        for (std::int64_t row = 0; row < rows; row += packed_rows) {
+            const auto count = std::min<std::int64_t>(packed_rows, rows - row);
+            multiply_rows[static_cast<std::size_t>(count - 1)](
+                {y + row * N + column, N, x + row * K, packed + column * (K + 1), K,
+                 std::min<std::int64_t>(panel, N - column), false});
+        }
+    });
+}
+
+}  // namespace cpu

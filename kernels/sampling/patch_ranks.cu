@@ -1,0 +1,113 @@
+// A block per sequence. Ranks: the sequence's words go to shared memory, then each thread counts how many are
+// smaller than its own: L^2 comparisons, 65,536 for the 256 patches of a large level, which is less time than
+// the launch of a sort. Chosen patches: a warp walks over a sequence's ranks, 32 at a time, and a vote gives
+// every chosen patch its place in ascending order.
+// ptxas budget: 48 registers, no spills
+#include "kernels/sampling/patch_ranks.h"
+
+#include "kernels/common/device_math.cuh"
+#include "kernels/common/launch.cuh"
+#include "kernels/common/ptx.cuh"
+
+namespace cuda {
+namespace {
+
+constexpr unsigned block_threads = 128;
+
+// Dynamic shared memory: L words.
+__global__ void random_ranks_kernel(std::int32_t* ranks, const std::int64_t* paths, int L, PhiloxKey key) {
+    SharedMemory shared;
+    auto* words = shared.take<std::uint32_t>(static_cast<std::size_t>(L));
+    const std::int64_t m = blockIdx.x;
+    const auto path = static_cast<std::uint64_t>(paths[m]);
+    const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
+    for (int group = thread; 4 * group < L; group += threads) {
+        const auto four = philox({static_cast<std::uint32_t>(group), static_cast<std::uint32_t>(path),
+                                  static_cast<std::uint32_t>(path >> 32), 0},
+                                 key);
+        for (int i = 0; i < 4 && 4 * group + i < L; ++i) words[4 * group + i] = four[i];
+    }
+    __syncthreads();
+    for (int t = thread; t < L; t += threads) {
+        const std::uint32_t word = words[t];
+        int rank = 0;
+        for (int u = 0; u < L; ++u) rank += words[u] < word || (words[u] == word && u < t) ? 1 : 0;
+        ranks[m * L + t] = rank;
+    }
+}
+
+__global__ void raster_ranks_kernel(std::int32_t* ranks, std::int64_t count, std::int64_t L) {
+    const std::int64_t i = thread_index();
+    if (i < count) ranks[i] = static_cast<std::int32_t>(L - 1 - i % L);
+}
+
+__global__ void hidden_mask_kernel(std::uint8_t* mask, const std::int32_t* ranks, std::int64_t count,
+                                   std::int64_t copies, std::int64_t hidden) {
+    const std::int64_t i = thread_index();
+    if (i < count * copies) mask[i] = ranks[i % count] < hidden ? 1 : 0;
+}
+
+// A warp per sequence.
+__global__ void chosen_patches_kernel(std::int32_t* index, std::int64_t* child_paths,
+                                      const std::int32_t* ranks, const std::int64_t* paths, std::int64_t M,
+                                      std::int64_t L, std::int64_t kept, std::int64_t hidden) {
+    const std::int64_t m = thread_index() / warp_size;
+    if (m >= M) return;  // whole warps
+    const int lane = static_cast<int>(threadIdx.x) % warp_size;
+    std::int64_t place = m * (hidden - kept);
+    for (std::int64_t first = 0; first < L; first += warp_size) {
+        const std::int64_t t = first + lane;
+        const std::int32_t rank = t < L ? ranks[m * L + t] : -1;
+        const bool chosen = rank >= kept && rank < hidden;
+        const unsigned vote = __ballot_sync(all_lanes, chosen);
+        if (chosen) {
+            const std::int64_t mine = place + __popc(vote & ((1u << lane) - 1));
+            index[mine] = static_cast<std::int32_t>(m * L + t);
+            child_paths[mine] = paths[m] * L + t;
+        }
+        place += __popc(vote);
+    }
+}
+
+__global__ void child_rows_kernel(std::int32_t* patches, std::int32_t* parents, const std::int32_t* index,
+                                  std::int64_t count, std::int64_t M, std::int64_t L, std::int64_t halves) {
+    const std::int64_t i = thread_index();
+    if (i >= halves * count) return;
+    const std::int64_t half = i / count, patch = index[i % count];
+    patches[i] = static_cast<std::int32_t>(patch + half * M * L);
+    parents[i] = static_cast<std::int32_t>(patch / L + half * M);
+}
+
+}  // namespace
+
+void random_ranks(Stream stream, std::int32_t* ranks, const std::int64_t* paths, std::int64_t M,
+                  std::int64_t L, PhiloxKey key) {
+    launch(random_ranks_kernel, blocks_for(M, 1), block_threads,
+           shared_array_bytes(static_cast<std::size_t>(L) * sizeof(std::uint32_t)), stream, ranks, paths,
+           static_cast<int>(L), key);
+}
+
+void raster_ranks(Stream stream, std::int32_t* ranks, std::int64_t M, std::int64_t L) {
+    launch(raster_ranks_kernel, blocks_for(M * L, block_threads), block_threads, 0, stream, ranks, M * L, L);
+}
+
+void hidden_mask(Stream stream, std::uint8_t* mask, const std::int32_t* ranks, std::int64_t M, std::int64_t L,
+                 std::int64_t halves, std::int64_t hidden) {
+    launch(hidden_mask_kernel, blocks_for(halves * M * L, block_threads), block_threads, 0, stream, mask,
+           ranks, M * L, halves, hidden);
+}
+
+void chosen_patches(Stream stream, std::int32_t* index, std::int64_t* child_paths, const std::int32_t* ranks,
+                    const std::int64_t* paths, std::int64_t M, std::int64_t L, std::int64_t kept,
+                    std::int64_t hidden) {
+    launch(chosen_patches_kernel, blocks_for(M * warp_size, block_threads), block_threads, 0, stream, index,
+           child_paths, ranks, paths, M, L, kept, hidden);
+}
+
+void child_rows(Stream stream, std::int32_t* patches, std::int32_t* parents, const std::int32_t* index,
+                std::int64_t count, std::int64_t M, std::int64_t L, std::int64_t halves) {
+    launch(child_rows_kernel, blocks_for(halves * count, block_threads), block_threads, 0, stream, patches,
+           parents, index, count, M, L, halves);
+}
+
+}  // namespace cuda

@@ -1,0 +1,58 @@
+// The order in which a level draws its patches: in raster order, or, for a MAR level, in a random one, from
+// which each step takes the next few. A patch's rank is its place in that order.
+//
+//   rank[m, t] = number of u with (w_mu, u) < (w_mt, t),  w_mt = word t % 4 of
+//                philox({t / 4, low32(paths[m]), high32(paths[m]), 0}, key)
+//
+// so that a sequence's order depends on its name alone. With `hidden` patches left of which a step keeps
+// `kept`, the ones it draws are those with kept <= rank < hidden.
+//
+// All of this moves a few bytes per patch; what counts is that none of it needs the host.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/philox.h"
+#include "kernels/common/stream.h"
+
+namespace cpu {
+
+// ranks [M, L] overwritten; paths [M].
+void random_ranks(std::int32_t* ranks, const std::int64_t* paths, std::int64_t M, std::int64_t L,
+                  PhiloxKey key);
+// ranks [M, L]: L - 1 - t, so that the first patch is drawn first.
+void raster_ranks(std::int32_t* ranks, std::int64_t M, std::int64_t L);
+
+// mask [halves * M, L]: 1 where ranks [M, L] is below `hidden`, the same in each of `halves` copies.
+void hidden_mask(std::uint8_t* mask, const std::int32_t* ranks, std::int64_t M, std::int64_t L,
+                 std::int64_t halves, std::int64_t hidden);
+
+// The patches with kept <= rank < hidden, ascending: index [M * (hidden - kept)] receives m * L + t, and
+// child_paths [M * (hidden - kept)] their names, paths[m] * L + t. Each sequence must have as many.
+void chosen_patches(std::int32_t* index, std::int64_t* child_paths, const std::int32_t* ranks,
+                    const std::int64_t* paths, std::int64_t M, std::int64_t L, std::int64_t kept,
+                    std::int64_t hidden);
+
+// Rows of the children's patches and of their parents, for each half of the rows (the unconditional ones
+// follow the conditional ones): patches [halves, count] = index + half * M * L, parents [halves, count] =
+// index / L + half * M; index [count].
+void child_rows(std::int32_t* patches, std::int32_t* parents, const std::int32_t* index, std::int64_t count,
+                std::int64_t M, std::int64_t L, std::int64_t halves);
+
+}  // namespace cpu
+
+namespace cuda {
+
+// The same contracts on the device: stream.h says what pointers and sizes mean there.
+void random_ranks(Stream stream, std::int32_t* ranks, const std::int64_t* paths, std::int64_t M,
+                  std::int64_t L, PhiloxKey key);
+void raster_ranks(Stream stream, std::int32_t* ranks, std::int64_t M, std::int64_t L);
+void hidden_mask(Stream stream, std::uint8_t* mask, const std::int32_t* ranks, std::int64_t M, std::int64_t L,
+                 std::int64_t halves, std::int64_t hidden);
+void chosen_patches(Stream stream, std::int32_t* index, std::int64_t* child_paths, const std::int32_t* ranks,
+                    const std::int64_t* paths, std::int64_t M, std::int64_t L, std::int64_t kept,
+                    std::int64_t hidden);
+void child_rows(Stream stream, std::int32_t* patches, std::int32_t* parents, const std::int32_t* index,
+                std::int64_t count, std::int64_t M, std::int64_t L, std::int64_t halves);
+
+}  // namespace cuda

@@ -1,0 +1,446 @@
+// A block takes a tile of pixels from their conditions to their values; the activations never leave its
+// shared memory, and each draw is made by one warp from logits that lie there. With guidance a tile holds the
+// conditional rows of its pixels and behind them their unconditional ones.
+//
+// Where the weights come from. All blocks' weights of a narrow level (98 KB in bf16 at width 64, one block)
+// stay in shared memory: a thread block loads them once, while it projects the first conditions, and then
+// takes one tile after the other, on as many thread blocks as there are multiprocessors. Wider levels (1.2 MB
+// at width 128, 3 blocks) stream from the second-level cache, as the codebooks always do: 256 outputs are as
+// much as the attention and the MLP at width 64 together, and would leave too little room for rows. Streamed
+// weights go straight into the registers of the matrix units (pixel_sampler_product.cuh); staging them would
+// add a copy and a barrier, and nobody else in the block needs them.
+//
+// Rows. A matrix product has 16 rows whether they are used or not, and what counts with few pixels is the
+// time of one tile. So tiles are as small as 8 draws, one a warp, while they find an idle multiprocessor, and
+// grow to 32 rows, 64 where the weights stay, when there are more pixels: every streamed weight then serves
+// more rows. Shapes whose activations leave no room for 16 rows get fewer, down to one draw; a row's
+// arithmetic is always the same, so that its bits depend neither on the batch nor on the card.
+//
+// Numbers. bf16: the residual stream, norms, softmax, gelu, logits and the draw in float; inputs of products
+// (normed, q, k, v, attention's result, the hidden layer) are rounded once. float: the same kernel, products
+// by plain multiply-adds.
+//
+// ptxas budget: 128 registers, no spills
+#include "kernels/sampling/pixel_sampler.h"
+
+#include <array>
+#include <stdexcept>
+
+#include "kernels/common/launch.cuh"
+#include "kernels/sampling/categorical.cuh"
+#include "kernels/sampling/pixel_sampler_layout.cuh"
+#include "kernels/sampling/pixel_sampler_product.cuh"
+
+namespace cuda {
+namespace {
+
+using namespace pixel_sampler_detail;
+
+constexpr float epsilon = 1e-6f;
+constexpr int most_channels = 3;
+
+template <class T>
+struct Job {
+    std::int32_t* values;
+    float* margins;
+    const T* conditions;
+    const float* uniforms;
+    const T* packed;
+    const std::uint8_t* limits;
+    std::int64_t draws, tiles;
+    Guidance guidance;
+    Layout layout;
+    Strides strides;
+    int channels, width, condition_width, blocks, heads;
+    int rows, halves;  // of a tile; halves: 2 with guidance
+};
+
+__device__ int lane_index() {
+    return static_cast<int>(threadIdx.x) % warp_size;
+}
+__device__ int warp_index() {
+    return static_cast<int>(threadIdx.x) / warp_size;
+}
+__device__ int warp_count() {
+    return static_cast<int>(blockDim.x) / warp_size;
+}
+
+// One row, by one warp; `to` may be `from`.
+template <class To>
+__device__ void normalize(To* to, const float* from, const float* norm, int W) {
+    float sum = 0;
+    for (int i = lane_index(); i < W; i += warp_size) sum += from[i];
+    const float mean = warp_sum(sum) / static_cast<float>(W);
+    float squares = 0;
+    for (int i = lane_index(); i < W; i += warp_size) squares += (from[i] - mean) * (from[i] - mean);
+    const float rstd = rsqrtf(warp_sum(squares) / static_cast<float>(W) + epsilon);
+    const float* bias = norm + norm_bias(W);
+    for (int i = lane_index(); i < W; i += warp_size)
+        to[i] = as<To>((from[i] - mean) * rstd * norm[i] + bias[i]);
+}
+
+// A level is a chain of products, with something done row by row between them:
+//   condition (by pieces), then for each channel   [qkv, proj, fc1, fc2] per block, logits
+enum class Step { condition, qkv, proj, fc1, fc2, logits };
+
+// What one thread block works with: its job, the activations of its tile, and the weights of the level's
+// blocks wherever they are.
+template <class T, int row_tiles>
+struct Sampler {
+    const Job<T>& job;
+    Activations<T> tile;
+    const T* blocks;
+
+    __device__ const T* block(int i) const { return blocks + i * job.layout.block.elements; }
+    __device__ const float* norm(std::int64_t place) const {
+        return reinterpret_cast<const float*>(job.packed + place);
+    }
+    // The norm before block i, or behind the last one.
+    __device__ const float* norm_before(int i) const {
+        if (i == job.blocks) return norm(job.layout.norm);
+        return reinterpret_cast<const float*>(block(i) + job.layout.block.norm1);
+    }
+    __device__ float* x(int row) const { return tile.x + row * job.strides.x; }
+    __device__ T* normed(int row) const { return tile.normed + row * job.strides.normed; }
+    __device__ T* wide(int row) const { return tile.wide + row * job.strides.wide; }
+    __device__ float* logits(int row) const { return tile.logits + row * job.strides.logits; }
+
+    __device__ void normalize_rows(const float* norm) const {
+        for (int row = warp_index(); row < job.rows; row += warp_count())
+            normalize(normed(row), x(row), norm, job.width);
+    }
+
+    // A packed layer [N, K].
+    __device__ Product<T> product(const T* packed, int N, int K, bool from_wide, Into into) const {
+        const int outputs = static_cast<int>(padded_outputs<T>(N)),
+                  depth = static_cast<int>(padded_depth<T>(K));
+        return {reinterpret_cast<const float*>(packed),
+                packed + float_elements<T>(outputs),
+                outputs,
+                depth,
+                0,
+                depth,
+                from_wide,
+                into};
+    }
+    // The product of a step; of the conditions' its piece from column `first` on.
+    __device__ Product<T> product_of(Step step, int i, int channel, int first) const {
+        const int W = job.width;
+        const Layout& layout = job.layout;
+        switch (step) {
+            case Step::condition: {
+                Product<T> piece =
+                    product(job.packed + layout.condition, W, job.condition_width, true, Into::x);
+                piece.first = first;
+                piece.depth = min(condition_room(), piece.layer_depth - first);
+                if (first > 0) piece.bias = nullptr;
+                return piece;
+            }
+            case Step::qkv:
+                return product(block(i) + layout.block.qkv, 3 * W, W, false, Into::wide);
+            case Step::proj:
+                return product(block(i) + layout.block.proj, W, W, false, Into::x);
+            case Step::fc1:
+                return product(block(i) + layout.block.fc1, 4 * W, W, false, Into::gelu);
+            case Step::fc2:
+                return product(block(i) + layout.block.fc2, W, 4 * W, true, Into::x);
+            default:
+                return product(job.packed + layout.logits[channel], vocabulary, W, false, Into::logits);
+        }
+    }
+
+    // Columns of the conditions that fit into `wide`.
+    __device__ int condition_room() const { return job.strides.wide / depth_of_pair * depth_of_pair; }
+
+    // wide = the conditions' columns from `first` on, zeros where there are none.
+    __device__ void load_conditions(std::int64_t first_draw, int first) const {
+        const int count =
+            min(condition_room(), static_cast<int>(padded_depth<T>(job.condition_width)) - first);
+        const int drawn = job.rows / job.halves;
+        for (int row = warp_index(); row < job.rows; row += warp_count()) {
+            const std::int64_t draw = first_draw + row % drawn;
+            const T* from = job.conditions + (row / drawn * job.draws + draw) * job.condition_width + first;
+            T* to = wide(row);
+            const int valid = draw < job.draws ? min(count, job.condition_width - first) : 0;
+            for (int i = lane_index(); i < count; i += warp_size) to[i] = i < valid ? from[i] : T{};
+        }
+    }
+
+    // normed = attention of q over the keys and values of this channel and those before, whose own join the
+    // caches. 8 lanes take one head of one row.
+    __device__ void attend(int block, int channel) const {
+        constexpr int team = 8, teams = warp_size / team;
+        const int W = job.width, head_dim = W / job.heads, units = job.rows * job.heads;
+        const int part = lane_index() % team;
+        const float scale = rsqrtf(static_cast<float>(head_dim));
+        const std::int64_t step = static_cast<std::int64_t>(job.rows) * W;  // from keys to values to keys
+        T* cache = tile.caches + block * (job.channels - 1) * 2 * step;
+        for (int first = warp_index() * teams; first < units; first += warp_count() * teams) {
+            const bool valid = first + lane_index() / team < units;
+            const int unit = min(first + lane_index() / team, units - 1);
+            const int row = unit / job.heads, column = unit % job.heads * head_dim;
+            const T* q = wide(row) + column;
+            T* cached = cache + row * W + column;
+            float scores[most_channels] = {}, maximum = -INFINITY, sum = 0;
+#pragma unroll
+            for (int c = 0; c < most_channels; ++c)
+                if (c <= channel) {
+                    const T* k = c == channel ? q + W : cached + 2 * c * step;
+                    float dot = 0;
+                    for (int d = part; d < head_dim; d += team) dot += to_float(q[d]) * to_float(k[d]);
+                    for (int distance = team / 2; distance > 0; distance /= 2)
+                        dot += __shfl_xor_sync(all_lanes, dot, distance);
+                    scores[c] = dot * scale;
+                    maximum = fmaxf(maximum, scores[c]);
+                }
+#pragma unroll
+            for (int c = 0; c < most_channels; ++c)
+                if (c <= channel) {
+                    scores[c] = expf(scores[c] - maximum);
+                    sum += scores[c];
+                }
+            if (!valid) continue;
+            for (int d = part; d < head_dim; d += team) {
+                const T k = q[W + d], v = q[2 * W + d];
+                float weighted = 0;
+#pragma unroll
+                for (int c = 0; c < most_channels; ++c)
+                    if (c <= channel)
+                        weighted += scores[c] * to_float(c == channel ? v : cached[(2 * c + 1) * step + d]);
+                normed(row)[column + d] = as<T>(weighted / sum);
+                if (channel + 1 == job.channels) continue;
+                cached[2 * channel * step + d] = k;
+                cached[(2 * channel + 1) * step + d] = v;
+            }
+        }
+    }
+
+    // A draw of the tile, by one warp. Draws behind the last are 0.
+    __device__ int draw(int channel, int row, std::int64_t draw) const {
+        if (draw >= job.draws) return 0;
+        const int drawn = job.rows / job.halves;
+        const std::int64_t at = channel * job.draws + draw;
+        float margin;
+        const int value =
+            draw_categorical(logits(row), job.halves == 2 ? logits(row + drawn) : nullptr, vocabulary,
+                             job.uniforms ? job.uniforms[at] : 0.0f, job.limits ? job.limits[2 * at] : 0,
+                             job.limits ? job.limits[2 * at + 1] : vocabulary - 1, job.guidance, margin);
+        if (lane_index() == 0) {
+            for (int half = 0; half < job.halves; ++half)
+                job.values[(half * job.draws + draw) * job.channels + channel] = value;
+            if (job.margins) job.margins[at] = margin;
+        }
+        return value;
+    }
+
+    // One row of tokens, x, through ln and the first norm behind it.
+    __device__ void enter(int row) const {
+        normalize(x(row), x(row), norm(job.layout.ln), job.width);
+        __syncwarp();
+        normalize(normed(row), x(row), norm_before(0), job.width);
+    }
+
+    // Draws `channel` from the logits and begins the next one with what was drawn.
+    __device__ void draw_rows(int channel, std::int64_t first_draw) const {
+        const int drawn = job.rows / job.halves;
+        for (int i = warp_index(); i < drawn; i += warp_count()) {
+            const int value = draw(channel, i, first_draw + i);
+            if (channel + 1 == job.channels) continue;
+            const T* token = job.packed + job.layout.codebooks[channel] + value * job.width;
+            for (int row = i; row < job.rows; row += drawn) {
+                for (int d = lane_index(); d < job.width; d += warp_size) x(row)[d] = to_float(token[d]);
+                __syncwarp();
+                enter(row);
+            }
+        }
+    }
+
+    // normed = LN(x; norm2), and zeros behind the hidden layer that fc1 will leave in `wide`.
+    __device__ void prepare_mlp(const float* norm2) const {
+        normalize_rows(norm2);
+        const int hidden = 4 * job.width;
+        for (int row = warp_index(); row < job.rows; row += warp_count())
+            for (int i = hidden + lane_index(); i < padded_depth<T>(hidden); i += warp_size)
+                wide(row)[i] = T{};
+    }
+
+    __device__ void run(std::int64_t first_draw) const {
+        const Step start = job.blocks > 0 ? Step::qkv : Step::logits;
+        for (int row = warp_index(); row < job.rows; row += warp_count())
+            for (int i = lane_index(); i < job.strides.x; i += warp_size) x(row)[i] = 0;
+        load_conditions(first_draw, 0);
+        __syncthreads();
+        Step step = Step::condition;
+        int channel = 0, i = 0, loaded = 0;
+        while (channel < job.channels) {
+            multiply<row_tiles>(tile, product_of(step, i, channel, loaded));
+            __syncthreads();
+            switch (step) {
+                case Step::condition:
+                    loaded += condition_room();
+                    if (loaded < job.condition_width) {
+                        load_conditions(first_draw, loaded);
+                        break;
+                    }
+                    copy_async_wait<0>();  // weights that stay: the first norm is among them
+                    __syncthreads();
+                    for (int row = warp_index(); row < job.rows; row += warp_count()) enter(row);
+                    step = start;
+                    break;
+                case Step::qkv:
+                    attend(i, channel);
+                    step = Step::proj;
+                    break;
+                case Step::proj:
+                    prepare_mlp(reinterpret_cast<const float*>(block(i) + job.layout.block.norm2));
+                    step = Step::fc1;
+                    break;
+                case Step::fc1:
+                    step = Step::fc2;
+                    continue;  // nothing happened since the barrier
+                case Step::fc2:
+                    normalize_rows(norm_before(++i));
+                    step = i < job.blocks ? Step::qkv : Step::logits;
+                    break;
+                case Step::logits:
+                    draw_rows(channel++, first_draw);
+                    i = 0;
+                    step = start;
+                    break;
+            }
+            __syncthreads();
+        }
+    }
+};
+
+// A thread block loads what stays in its shared memory, then takes tiles blockIdx.x, blockIdx.x + gridDim.x,
+// ...
+template <class T, int row_tiles, bool resident>
+__global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads, resident ? 1 : 2)
+    sample(const __grid_constant__ Job<T> job) {
+    SharedMemory shared;
+    Activations<T> tile;
+    tile.rows = job.rows;
+    tile.strides = job.strides;
+    tile.x = shared.take<float>(job.rows * job.strides.x);
+    tile.normed = shared.take<T>(job.rows * job.strides.normed);
+    tile.wide = shared.take<T>(job.rows * job.strides.wide);
+    tile.logits = reinterpret_cast<float*>(tile.wide);
+    tile.caches = shared.take<T>(job.rows * job.strides.cache);
+    const T* blocks = job.packed + job.layout.blocks;
+    if constexpr (resident) {
+        constexpr int unit = 16 / sizeof(T);
+        const std::int64_t elements = job.blocks * job.layout.block.elements;
+        T* copy = shared.take<T>(elements);
+        for (std::int64_t i = threadIdx.x * unit; i < elements; i += blockDim.x * unit)
+            copy_async_16(copy + i, blocks + i);
+        copy_async_commit();
+        blocks = copy;
+    }
+    for (int row = warp_index(); row < job.rows; row += warp_count())
+        for (int i = job.width + lane_index(); i < job.strides.normed; i += warp_size)
+            tile.normed[row * job.strides.normed + i] = T{};
+    const Sampler<T, row_tiles> sampler{job, tile, blocks};
+    for (std::int64_t t = blockIdx.x; t < job.tiles; t += gridDim.x) sampler.run(t * (job.rows / job.halves));
+}
+
+// ---- the choice of a tile -----------------------------------------------------------------------------
+
+struct Card {
+    std::int64_t multiprocessors;
+    std::size_t shared_bytes;  // most that a block may have
+};
+
+Card card() {
+    const auto ask = [](cudaDeviceAttr attribute) {
+        int device = 0, value = 0;
+        check(cudaGetDevice(&device), "current device");
+        check(cudaDeviceGetAttribute(&value, attribute, device), "attribute of the device");
+        return value;
+    };
+    static const Card known{ask(cudaDevAttrMultiProcessorCount),
+                            static_cast<std::size_t>(ask(cudaDevAttrMaxSharedMemoryPerBlockOptin))};
+    return known;
+}
+
+struct Plan {
+    std::int64_t rows = 0;  // of a tile; 0: not even one draw fits
+    bool resident = false;
+    std::int64_t tiles = 0;
+    std::size_t shared_bytes = 0;
+};
+
+// Tiles of `rows` rows, if they fit beside `weight_bytes`.
+template <class T>
+bool choose(Plan& plan, const PixelSamplerShape& shape, std::int64_t rows, std::size_t weight_bytes,
+            std::int64_t draws, std::int64_t halves) {
+    const std::size_t bytes = activation_bytes<T>(shape, rows) + weight_bytes;
+    if (rows < halves || bytes > card().shared_bytes) return false;
+    plan = {rows, weight_bytes > 0, blocks_for(draws, rows / halves), bytes};
+    return true;
+}
+
+// The smallest tiles that each find a place of their own on the card, or the largest.
+template <class T>
+Plan plan_tiles(const PixelSamplerShape& shape, std::int64_t draws, std::int64_t halves) {
+    const std::int64_t places = card().multiprocessors;
+    Plan plan;
+    if constexpr (std::is_same_v<T, bf16>) {
+        const std::size_t weights =
+            sizeof(T) * static_cast<std::size_t>(shape.blocks * packed_layout<T>(shape).block.elements);
+        if (weights > 0 && choose<T>(plan, shape, 16, weights, draws, halves)) {
+            for (const std::int64_t rows : {8 * halves, std::int64_t{16}, std::int64_t{32}, std::int64_t{64}})
+                if (choose<T>(plan, shape, rows, weights, draws, halves) && plan.tiles <= places) break;
+            return plan;
+        }
+        for (const std::int64_t rows : {8 * halves, std::int64_t{16}, std::int64_t{32}})
+            if (choose<T>(plan, shape, rows, 0, draws, halves) && plan.tiles <= 2 * places) return plan;
+        if (plan.rows > 0) return plan;
+    }
+    for (const std::int64_t rows : {8, 4, 2, 1})
+        if (choose<T>(plan, shape, rows, 0, draws, halves)) return plan;
+    return plan;
+}
+
+template <class T>
+void launch_tiles(Stream stream, const Plan& plan, const Job<T>& job) {
+    const auto blocks =
+        static_cast<unsigned>(plan.resident ? std::min(plan.tiles, card().multiprocessors) : plan.tiles);
+    const unsigned threads = plan.resident && plan.rows >= 32 ? 2 * group_threads : group_threads;
+    const auto with = [&](auto kernel) { launch(kernel, blocks, threads, plan.shared_bytes, stream, job); };
+    if constexpr (std::is_same_v<T, float>)
+        with(sample<float, 1, false>);
+    else if (plan.resident)
+        plan.rows == 64 ? with(sample<bf16, 2, true>) : with(sample<bf16, 1, true>);
+    else
+        plan.rows == 32 ? with(sample<bf16, 2, false>) : with(sample<bf16, 1, false>);
+}
+
+}  // namespace
+
+bool pixel_sampler_fits(const PixelSamplerShape& shape) {
+    return plan_tiles<float>(shape, 1, 2).rows > 0 && plan_tiles<bf16>(shape, 1, 2).rows > 0;
+}
+
+template <class T>
+void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* conditions,
+                  const float* uniforms, const T* packed, const PixelSamplerShape& shape, std::int64_t draws,
+                  const Guidance& guidance, const std::uint8_t* limits) {
+    const int halves = guidance.scale == 1.0f ? 1 : 2;
+    const Plan plan = plan_tiles<T>(shape, draws, halves);
+    if (plan.rows == 0)
+        throw std::runtime_error("CUDA: the pixel sampler's activations exceed a block's shared memory");
+    const auto narrow = [](std::int64_t size) { return static_cast<int>(size); };
+    launch_tiles<T>(stream, plan,
+                    {values, margins, conditions, uniforms, packed, limits, draws, plan.tiles, guidance,
+                     packed_layout<T>(shape), activation_strides<T>(shape), narrow(shape.channels),
+                     narrow(shape.width), narrow(shape.condition_width), narrow(shape.blocks),
+                     narrow(shape.heads), narrow(plan.rows), halves});
+}
+
+template void pixel_sample(Stream, std::int32_t*, float*, const float*, const float*, const float*,
+                           const PixelSamplerShape&, std::int64_t, const Guidance&, const std::uint8_t*);
+template void pixel_sample(Stream, std::int32_t*, float*, const bf16*, const float*, const bf16*,
+                           const PixelSamplerShape&, std::int64_t, const Guidance&, const std::uint8_t*);
+
+}  // namespace cuda

@@ -1,0 +1,65 @@
+// A block per image. The m-th smallest key is found bit by bit, the highest first: of the keys that agree
+// with what is known of it, those with a 0 next are counted; are there at least as many as the rank still
+// asked for, its bit is 0. 32 counts over numbers in shared memory with a barrier each, exact and the same in
+// every run; sorting a few hundred numbers takes more.
+//
+// ptxas budget: 32 registers, no spills
+#include "kernels/sampling/remask.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+
+#include "kernels/common/device_math.cuh"
+#include "kernels/common/launch.cuh"
+
+namespace cuda {
+namespace {
+
+constexpr std::int64_t most_threads = 256;
+
+__global__ void remask_image(std::int32_t* ids, const std::int32_t* filled, const float* confidence,
+                             const DecodingStep* step, std::int64_t halves, int N, std::int32_t K) {
+    SharedMemory shared;
+    auto* keys = shared.take<std::uint32_t>(static_cast<std::size_t>(N));
+    int* parts = shared.take<int>(2 * warp_size);
+    const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * N;
+    int masked = 0;
+    for (int n = static_cast<int>(threadIdx.x); n < N; n += static_cast<int>(blockDim.x)) {
+        masked += confidence[n] != INFINITY;
+        keys[n] = ordered_bits(confidence[first + n]);
+    }
+    // A thread meets its own keys only. Two counts in turn use two halves of `parts`.
+    int rank = static_cast<int>(remasked_count(N, block_sum(masked, parts), step->ratio));
+    std::uint32_t cut = 0;
+    for (int bit = 31; bit >= 0; --bit) {
+        int below = 0;
+        for (int n = static_cast<int>(threadIdx.x); n < N; n += static_cast<int>(blockDim.x))
+            below += keys[n] >> bit == cut >> bit;
+        below = block_sum(below, parts + (bit % 2) * warp_size);
+        if (rank > below) {
+            rank -= below;
+            cut |= 1u << bit;
+        }
+    }
+    const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * N;
+    for (int n = static_cast<int>(threadIdx.x); n < N; n += static_cast<int>(blockDim.x)) {
+        const std::int32_t id = keys[n] <= cut ? K : filled[first + n];
+        for (std::int64_t half = 0; half < halves; ++half) ids[half * stride + first + n] = id;
+    }
+}
+
+}  // namespace
+
+void remask(Stream stream, std::int32_t* ids, const std::int32_t* filled, const float* confidence,
+            const DecodingStep* step, std::int64_t images, std::int64_t halves, std::int64_t N,
+            std::int64_t K) {
+    assert(N <= cpu::remask_max_positions);
+    const std::int64_t threads = std::min(most_threads, (N + warp_size - 1) / warp_size * warp_size);
+    launch(remask_image, blocks_for(images, 1), static_cast<unsigned>(threads),
+           shared_array_bytes(static_cast<std::size_t>(N) * sizeof(std::uint32_t)) +
+               shared_array_bytes(2 * warp_size * sizeof(int)),
+           stream, ids, filled, confidence, step, halves, static_cast<int>(N), static_cast<std::int32_t>(K));
+}
+
+}  // namespace cuda

@@ -1,0 +1,55 @@
+// The second half of a step of parallel decoding: of the tokens that are there now, the least confident are
+// masked again for the next step. With N positions per image and M masked ones, before this step's draw, in
+// the first image of the batch:
+//
+//   m = max(1, min(M - 1, floor(N ratio)))          cut_b = the m-th smallest confidence of image b
+//   ids_bn = K (a mask) where confidence_bn <= cut_b, filled_bn elsewhere
+//
+// The first image's count is the release's rule, and that of all images as long as no two confidences are
+// equal at a cut. A position that was not masked has an infinite confidence (kernels/sampling/token_draw.h), which is
+// how M is known.
+//
+// Source: Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478).
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "kernels/common/stream.h"
+#include "kernels/sampling/token_draw.h"
+
+// A number whose order among unsigned numbers is x's among floats; 0 and -0 have the same. NaN of either sign
+// lies at that sign's end.
+constexpr std::uint32_t ordered_bits(float x) {
+    const auto bits = std::bit_cast<std::uint32_t>(x);
+    return bits > 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+// m; the product in float, as schedules are stored.
+constexpr std::int64_t remasked_count(std::int64_t N, std::int64_t masked, float ratio) {
+    const auto wanted = static_cast<std::int64_t>(static_cast<float>(N) * ratio);
+    const std::int64_t most = masked - 1 < wanted ? masked - 1 : wanted;
+    return most > 1 ? most : 1;
+}
+
+namespace cpu {
+
+// On a device a row's confidences lie in shared memory.
+constexpr std::int64_t remask_max_positions = 8192;
+
+// ids [halves, images, N]: the same into each half (unconditional rows have the conditional ones' ids);
+// filled, confidence [images, N]; step: one, read from memory, its ratio in [0, 1]. N <= remask_max_positions
+// (asserted). Moves 8 + 4 halves bytes per position.
+void remask(std::int32_t* ids, const std::int32_t* filled, const float* confidence, const DecodingStep* step,
+            std::int64_t images, std::int64_t halves, std::int64_t N, std::int64_t K);
+
+}  // namespace cpu
+
+namespace cuda {
+
+// The same contract on the device: stream.h says what pointers and sizes mean there.
+void remask(Stream stream, std::int32_t* ids, const std::int32_t* filled, const float* confidence,
+            const DecodingStep* step, std::int64_t images, std::int64_t halves, std::int64_t N,
+            std::int64_t K);
+
+}  // namespace cuda

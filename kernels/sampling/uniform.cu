@@ -1,0 +1,31 @@
+// A few dozen to a few thousand numbers a call, one thread each: the ten rounds of Philox hide behind the
+// launch. The words, and so the numbers, are those of the CPU bit for bit.
+// ptxas budget: 40 registers, no spills
+#include "kernels/sampling/uniform.h"
+
+#include "kernels/common/device_math.cuh"
+#include "kernels/common/launch.cuh"
+
+namespace cuda {
+namespace {
+
+constexpr int block_threads = 128;
+
+__global__ void draw(float* values, const std::int64_t* paths, std::int64_t rows, std::uint32_t channel,
+                     PhiloxKey key) {
+    const std::int64_t row = thread_index();
+    if (row >= rows) return;
+    const auto path = static_cast<std::uint64_t>(paths[row]);
+    values[row] = unit_float(philox(
+        {channel, static_cast<std::uint32_t>(path), static_cast<std::uint32_t>(path >> 32), 0}, key)[0]);
+}
+
+}  // namespace
+
+void uniform_by_path(Stream stream, float* values, const std::int64_t* paths, std::int64_t rows,
+                     std::uint32_t channel, PhiloxKey key) {
+    launch(draw, blocks_for(rows, block_threads), block_threads, 0, stream, values, paths, rows, channel,
+           key);
+}
+
+}  // namespace cuda

@@ -1,0 +1,88 @@
+// Configurations in JSON: objects whose keys are all known, with values of the expected types. What is wrong
+// with one is one line that starts with `source`. Includes the JSON library, which is heavy: for source
+// files.
+#pragma once
+
+#include <algorithm>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "runtime/base/error.h"
+
+// Throws UsageError, saying where, for what is no JSON.
+inline nlohmann::json parse_json(std::string_view text, std::string_view source) {
+    try {
+        return nlohmann::json::parse(text);
+    } catch (const nlohmann::json::parse_error& error) {
+        const std::string_view before = text.substr(0, std::min(text.size(), error.byte - (error.byte > 0)));
+        const std::size_t line_start = before.rfind('\n') + 1;  // 0 where there is no line break
+        fail_usage("{}: not JSON at line {}, column {}", source, std::ranges::count(before, '\n') + 1,
+                   before.size() - line_start + 1);
+    } catch (const nlohmann::json::out_of_range&) {
+        fail_usage("{}: not JSON: a number is beyond the range of double", source);
+    }
+}
+
+// Throws UsageError for what is no JSON object or has a key that is not among `known`.
+inline nlohmann::json parse_json_object(std::string_view text, std::string_view source,
+                                        std::initializer_list<std::string_view> known) {
+    nlohmann::json json = parse_json(text, source);
+    if (!json.is_object()) fail_usage("{}: not a JSON object", source);
+    for (const auto& [key, value] : json.items())
+        if (std::ranges::find(known, key) == known.end())
+            fail_usage("{}: the key {} is not known", source, key);
+    return json;
+}
+
+// What is shown of a value in a message: lists may be nested as deeply as a file is long, and writing them
+// recurses.
+inline std::string shown(const nlohmann::json& value) {
+    const bool nested = value.is_structured() && std::ranges::any_of(value, &nlohmann::json::is_structured);
+    return nested ? "nested" : value.dump();
+}
+
+// Whole numbers where whole numbers are expected: the JSON library would cut 2.5 to 2.
+template <class T>
+bool holds_a(const nlohmann::json& value) {
+    if constexpr (std::is_same_v<T, bool>)
+        return value.is_boolean();
+    else if constexpr (std::is_same_v<T, std::string>)
+        return value.is_string();
+    else if constexpr (std::is_integral_v<T>)
+        return value.is_number_integer();
+    else if constexpr (std::is_floating_point_v<T>)
+        return value.is_number();
+    else
+        return value.is_array() && std::ranges::all_of(value, holds_a<typename T::value_type>);
+}
+
+// JSON of names that come from files and folders: what is no UTF-8 in them is replaced, the library would
+// throw.
+inline std::string json_of_names(const nlohmann::json& names) {
+    return names.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+// A value alone, such as a checkpoint's metadata holds. Throws Error.
+template <class T>
+void parse_value(std::string_view text, T& value, std::string_view source) {
+    const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+    if (json.is_discarded()) fail("{}: not JSON", source);
+    if (!holds_a<T>(json)) fail("{}: it is {}, which is not of the expected type", source, shown(json));
+    json.get_to(value);
+}
+
+// For numbers, booleans, strings and lists of them. Leaves `value` as it is where the key is missing and not
+// required. Throws UsageError.
+template <class T>
+void read_key(const nlohmann::json& json, const char* key, T& value, bool required, std::string_view source) {
+    if (!json.contains(key)) {
+        if (required) fail_usage("{}: the key {} is missing", source, key);
+        return;
+    }
+    if (!holds_a<T>(json.at(key)))
+        fail_usage("{}: {} is {}, which is not of the expected type", source, key, shown(json.at(key)));
+    json.at(key).get_to(value);
+}

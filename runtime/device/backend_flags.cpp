@@ -1,0 +1,12 @@
+#include "runtime/device/backend_flags.h"
+
+void add_backend_flags(CLI::App& app, BackendFlags& flags) {
+    app.add_option("--device", flags.device,
+                   cuda_backend_built ? "cpu or cuda" : "cpu; this build has no CUDA backend")
+        ->type_name("NAME")
+        ->capture_default_str();
+    app.add_option("--precision", flags.precision,
+                   "fp32 or bf16: what activations and matrix products are computed in; weights are kept and "
+                   "sums made in fp32 in either (default: fp32 on the CPU, bf16 on a GPU)")
+        ->type_name("NAME");
+}

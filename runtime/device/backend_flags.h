@@ -1,0 +1,17 @@
+// The flags of every job that computes: where, and in which precision.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "runtime/device/backend.h"
+
+struct BackendFlags {
+    std::string device = "cpu", precision;
+
+    // Throws UsageError, see parse_backend.
+    Backend backend(int gpu = 0) const { return parse_backend(device, precision, gpu); }
+};
+
+// Adds --device and --precision.
+void add_backend_flags(CLI::App& app, BackendFlags& flags);

@@ -1,0 +1,93 @@
+// Where a job runs and the raw memory it runs in.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+#include <utility>
+
+#include "kernels/common/stream.h"
+
+enum class Device { cpu, cuda };
+
+#ifdef FRACTAL_CUDA
+inline constexpr bool cuda_backend_built = true;
+#else
+inline constexpr bool cuda_backend_built = false;
+#endif
+
+// "cpu" or "cuda". Throws UsageError for any other name, for a device this build does not have, and if there
+// is no device, or none that this build has code for. `gpu`: which of this machine's, counted again from the
+// first if there are fewer.
+Device parse_device(std::string_view name, int gpu = 0);
+// How many GPUs this machine has.
+int gpu_count();
+
+// One zero-initialised slab of device memory, aligned to 256 bytes. Pages of the host cost nothing until they
+// are touched. The GPU's memory is not the host's: only kernels and the copies below may touch it.
+class Memory {
+  public:
+    Memory() = default;
+    // Throws Error if the device has no `bytes` bytes to give, UsageError if this build does not have it.
+    Memory(Device device, std::size_t bytes);
+    ~Memory();
+    Memory(Memory&& other) noexcept;
+    Memory& operator=(Memory&& other) noexcept;
+
+    std::byte* data() const { return data_; }
+    std::size_t size() const { return size_; }
+
+  private:
+    Device device_ = Device::cpu;
+    std::byte* data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+// A queue of kernels and copies, and the workspace of its matrix products. On the CPU it is nothing.
+class DeviceStream {
+  public:
+    DeviceStream() = default;
+    // Throws Error if the device has no memory for the workspace.
+    explicit DeviceStream(Device device);
+    ~DeviceStream();
+    DeviceStream(DeviceStream&& other) noexcept
+        : stream_(std::exchange(other.stream_, {})), workspace_(std::move(other.workspace_)) {}
+    DeviceStream& operator=(DeviceStream&& other) noexcept {
+        std::swap(stream_, other.stream_);
+        std::swap(workspace_, other.workspace_);
+        return *this;
+    }
+
+    Stream get() const { return stream_; }
+
+  private:
+    Stream stream_;
+    Memory workspace_;
+};
+
+// The stream of a device's computations, one for the whole process: what one tape queues runs behind what
+// another has queued. Throws as DeviceStream does when it is first asked for.
+Stream main_stream(Device device);
+
+// Copies `bytes` bytes between the host's memory and the device's, behind what `stream` holds. The host's
+// memory is free to use, or holds what was copied, when they return.
+void copy_to_device(Device device, void* destination, const void* host, std::size_t bytes,
+                    Stream stream = {});
+void copy_from_device(Device device, void* host, const void* source, std::size_t bytes, Stream stream = {});
+// Both in the device's memory; may return before it is done.
+void copy_within_device(Device device, void* destination, const void* source, std::size_t bytes,
+                        Stream stream = {});
+// Sets `bytes` bytes of the device's memory to `byte`, behind what `stream` holds.
+void fill_on_device(Device device, void* destination, int byte, std::size_t bytes, Stream stream = {});
+
+// Waits for everything queued on the device.
+void synchronize(Device device);
+
+// Makes this thread, and every thread it starts from now on, treat floats below 1.2e-38 as zero. Trained
+// softmaxes are full of them, and the processor takes a hundred times as long for each.
+void flush_denormals();
+
+// Bytes a new slab could take now without swapping.
+std::size_t available_memory(Device device);
+
+// Largest resident size of this process so far, in bytes.
+std::size_t peak_resident_memory();

@@ -1,0 +1,203 @@
+#include "runtime/device/device_cuda.h"
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string>
+
+#include "runtime/base/error.h"
+
+namespace cuda_device {
+namespace {
+
+// Compute capabilities this build holds code for, as 10 major + minor: the Makefile's ARCH.
+constexpr std::array architectures = {FRACTAL_CUDA_ARCHITECTURES};
+
+std::string selected_name;
+
+void check(cudaError_t result, const char* what) {
+    if (result != cudaSuccess) fail("CUDA: {}: {}", what, cudaGetErrorString(result));
+}
+
+// Code for a capability runs on devices of the same major number and at least its minor number.
+bool runs_on(int capability) {
+    return std::ranges::any_of(
+        architectures, [&](int built) { return built / 10 == capability / 10 && built <= capability; });
+}
+
+}  // namespace
+
+int count() {
+    int devices = 0;
+    return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
+}
+
+std::string name() {
+    return selected_name;
+}
+
+void select(int index) {
+    int devices = 0;
+    const cudaError_t found = cudaGetDeviceCount(&devices);
+    if (found != cudaSuccess || devices == 0)
+        fail_usage("--device cuda: no CUDA device ({})",
+                   found == cudaSuccess ? "the driver lists none" : cudaGetErrorString(found));
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, index % devices), "properties of the device");
+    const int capability = 10 * properties.major + properties.minor;
+    if (!runs_on(capability)) {
+        std::string built;
+        for (const int each : architectures) built += fmt::format("{}sm_{}", built.empty() ? "" : ", ", each);
+        fail_usage(
+            "--device cuda: {} is an sm_{}, this build has code for {}; build with make CUDA=1 ARCH={}",
+            properties.name, capability, built, capability);
+    }
+    check(cudaSetDevice(index % devices), "choosing the device");
+    selected_name = properties.name;
+}
+
+void* allocate(std::size_t bytes) {
+    void* memory = nullptr;
+    if (cudaMalloc(&memory, bytes) != cudaSuccess) {
+        cudaGetLastError();  // forget it: the caller may go on with less
+        fail("out of device memory: {:.1f} MiB asked for, {:.1f} MiB free",
+             static_cast<double>(bytes) / 0x1p20, static_cast<double>(free_bytes()) / 0x1p20);
+    }
+    fill(nullptr, memory, 0, bytes);
+    return memory;
+}
+
+void release(void* memory) noexcept {
+    cudaFree(memory);
+}
+
+std::size_t free_bytes() {
+    std::size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "free memory");
+    return free;
+}
+
+void synchronize() {
+    check(cudaDeviceSynchronize(), "queued work");
+}
+
+void begin_recording(CUstream_st* stream) {
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording a graph");
+}
+
+CUgraphExec_st* end_recording(CUstream_st* stream) {
+    cudaGraph_t graph = nullptr;
+    check(cudaStreamEndCapture(stream, &graph), "recording a graph");
+    CUgraphExec_st* executable = nullptr;
+    const cudaError_t result = cudaGraphInstantiate(&executable, graph, 0);
+    cudaGraphDestroy(graph);
+    check(result, "preparing a graph");
+    return executable;
+}
+
+void forget_recording(CUstream_st* stream) noexcept {
+    cudaGraph_t graph = nullptr;
+    if (cudaStreamEndCapture(stream, &graph) == cudaSuccess) cudaGraphDestroy(graph);
+    cudaGetLastError();  // of what could not be recorded: whoever queued it has reported it
+}
+
+void launch_graph(CUgraphExec_st* graph, CUstream_st* stream) {
+    check(cudaGraphLaunch(graph, stream), "launch of a graph");
+}
+
+void destroy_graph(CUgraphExec_st* graph) noexcept {
+    cudaGraphExecDestroy(graph);
+}
+
+namespace {
+
+// The default stream waits for all others, and they for it.
+void synchronize_default(CUstream_st* stream) {
+    if (stream == nullptr) synchronize();
+}
+
+// Page-locked memory that what a step needs from the host (masks, names, labels: some 100 KiB a chunk) is
+// staged in, slot after slot: the host goes on at once, where a copy from pageable memory would have it wait
+// for everything queued before.
+class Staging {
+  public:
+    static constexpr std::size_t slots = 32, slot_bytes = std::size_t{1} << 20;
+
+    Staging() {
+        check(cudaHostAlloc(reinterpret_cast<void**>(&memory_), slots * slot_bytes, cudaHostAllocDefault),
+              "memory for copies to the device");
+        for (cudaEvent_t& copied : copied_)
+            check(cudaEventCreateWithFlags(&copied, cudaEventDisableTiming), "an event");
+    }
+    Staging(const Staging&) = delete;
+    Staging& operator=(const Staging&) = delete;
+
+    void copy(CUstream_st* stream, void* destination, const void* host, std::size_t bytes) {
+        if (bytes == 0) return;
+        cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+        check(cudaStreamIsCapturing(stream, &status), "state of a stream");
+        if (status != cudaStreamCaptureStatusNone) fail("CUDA: a copy from the host cannot be recorded");
+        const std::size_t slot = next_++ % slots;
+        if (next_ > slots) check(cudaEventSynchronize(copied_[slot]), "queued work");
+        std::byte* const place = memory_ + slot * slot_bytes;
+        std::memcpy(place, host, bytes);
+        check(cudaMemcpyAsync(destination, place, bytes, cudaMemcpyHostToDevice, stream),
+              "copy to the device");
+        check(cudaEventRecord(copied_[slot], stream), "an event");
+    }
+
+  private:
+    std::byte* memory_ = nullptr;
+    std::array<cudaEvent_t, slots> copied_{};  // from the slot, by its latest use
+    std::size_t next_ = 0;
+};
+
+// Lives as long as the process: the driver may be gone before static objects are.
+Staging& staging() {
+    static Staging* const all = new Staging;
+    return *all;
+}
+
+}  // namespace
+
+CUstream_st* create_stream() {
+    CUstream_st* stream = nullptr;
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
+    return stream;
+}
+
+void destroy_stream(CUstream_st* stream) noexcept {
+    cudaStreamDestroy(stream);
+}
+
+void copy_to(CUstream_st* stream, void* destination, const void* host, std::size_t bytes) {
+    if (stream != nullptr && bytes <= Staging::slot_bytes)
+        return staging().copy(stream, destination, host, bytes);
+    synchronize_default(stream);
+    // From pageable memory the call returns once the bytes have been staged, behind what the stream holds.
+    check(cudaMemcpyAsync(destination, host, bytes, cudaMemcpyHostToDevice, stream), "copy to the device");
+    synchronize_default(stream);
+}
+
+void copy_from(CUstream_st* stream, void* host, const void* source, std::size_t bytes) {
+    synchronize_default(stream);
+    check(cudaMemcpyAsync(host, source, bytes, cudaMemcpyDeviceToHost, stream), "copy from the device");
+    check(cudaStreamSynchronize(stream), "queued work");
+}
+
+void copy_within(CUstream_st* stream, void* destination, const void* source, std::size_t bytes) {
+    synchronize_default(stream);
+    check(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDeviceToDevice, stream),
+          "copy on the device");
+    synchronize_default(stream);
+}
+
+void fill(CUstream_st* stream, void* destination, int byte, std::size_t bytes) {
+    synchronize_default(stream);
+    check(cudaMemsetAsync(destination, byte, bytes, stream), "filling memory");
+    synchronize_default(stream);
+}
+
+}  // namespace cuda_device

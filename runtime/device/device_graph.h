@@ -1,0 +1,81 @@
+// Work queued on the GPU's stream, recorded once and replayed as one piece: a CUDA graph. A step of sampling
+// is hundreds of small kernels; queued one by one each costs the host more than the device.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "runtime/tensor/tape.h"
+
+struct CUgraphExec_st;
+
+class DeviceGraph {
+  public:
+    DeviceGraph() = default;
+    ~DeviceGraph();
+    DeviceGraph(DeviceGraph&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    DeviceGraph& operator=(DeviceGraph&& other) noexcept {
+        std::swap(handle_, other.handle_);
+        return *this;
+    }
+
+    explicit DeviceGraph(CUgraphExec_st* handle) : handle_(handle) {}  // takes it over
+    void launch(Stream stream) const;
+
+  private:
+    CUgraphExec_st* handle_ = nullptr;
+};
+
+// While one lives, what is queued on the stream is recorded and does not run. One that is not finished is
+// forgotten, and the stream works as before.
+class GraphRecording {
+  public:
+    explicit GraphRecording(Stream stream);
+    ~GraphRecording();
+    GraphRecording(const GraphRecording&) = delete;
+    GraphRecording& operator=(const GraphRecording&) = delete;
+
+    // Throws Error if something could not be recorded.
+    DeviceGraph finish();
+
+  private:
+    Stream stream_;
+    bool finished_ = false;
+};
+
+// Graphs by what tells them apart: everything that their kernels' arguments depend on.
+class GraphCache {
+  public:
+    using Key = std::vector<std::int64_t>;
+    static constexpr std::size_t most = 1024;  // of some 100 KiB each
+
+    // On the GPU: replays the graph of `key`, recording body() the first time. On the CPU: body(). The body
+    // must ask for nothing of the host's: no copies from or to it. The very first one is run, not recorded:
+    // libraries load code and take memory when they are first called, which cannot be recorded.
+    template <class Body>
+    void run(Tape& tape, const Key& key, Body&& body) {
+        if (tape.device() == Device::cpu || tape.planning() || !std::exchange(prepared_, true)) {
+            body();
+            return;
+        }
+        auto known = graphs_.find(key);
+        if (known == graphs_.end()) {
+            if (graphs_.size() == most) {
+                synchronize(tape.device());  // one of them may be running
+                graphs_.clear();
+            }
+            GraphRecording recording(tape.stream());
+            body();
+            known = graphs_.emplace(key, recording.finish()).first;
+        }
+        known->second.launch(tape.stream());
+    }
+
+    std::size_t size() const { return graphs_.size(); }
+
+  private:
+    std::map<Key, DeviceGraph> graphs_;
+    bool prepared_ = false;
+};

@@ -1,0 +1,46 @@
+// Torch checkpoints (`.pth`, `.pt`): what torch.save wrote, read without running any of it.
+//
+// The tensors are those of the entry `model` or `state_dict` of the file's dictionary, or of all of it if it
+// has neither; tensors of nested dictionaries are named with dots between the keys. An entry `model_ema`
+// gives averages, under the prefix that checkpoints of this project have for them: "ema.". Whatever else lies
+// in the file, an optimizer's state above all, is skipped unread. Numbers and texts beside the tensors
+// (`epoch`, and `args` as "args.NAME") are metadata.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/files/pth/pth_container.h"
+#include "runtime/files/pth/pth_tensor.h"
+#include "runtime/files/tensor_file.h"
+
+class PthFile : public TensorFile {
+  public:
+    // Reads the pickle, no tensor's bytes. Throws Error naming the file and what is wrong: every tensor that
+    // the object has must lie within a storage that the file has.
+    explicit PthFile(std::filesystem::path path);
+
+    const std::map<std::string, PthTensor, std::less<>>& entries() const { return entries_; }
+    // Throws Error if there is no such tensor.
+    const PthTensor& entry(std::string_view name) const;
+
+    std::vector<std::string> names() const override;
+    bool contains(std::string_view name) const override { return entries_.contains(name); }
+    const std::vector<std::int64_t>& shape(std::string_view name) const override { return entry(name).shape; }
+    // Touches the bytes of this tensor's storage only; takes memory beside the destination only if the tensor
+    // is not contiguous.
+    void read(std::string_view name, float* destination) const override;
+
+  private:
+    void add_dictionary(const Pickle& pickle, Pickle::Value dictionary, const std::string& prefix, int depth);
+    void add_scalars(const Pickle& pickle, Pickle::Value dictionary, const std::string& prefix);
+    void read_contiguous(const PthTensor& tensor, float* destination) const;
+    void read_strided(const PthTensor& tensor, std::string_view name, float* destination) const;
+
+    std::map<std::string, PthTensor, std::less<>> entries_;
+    std::unique_ptr<StorageSource> storages_;
+    std::size_t visited_ = 0;
+};

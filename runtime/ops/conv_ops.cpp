@@ -1,0 +1,84 @@
+#include "runtime/ops/conv_ops.h"
+
+#include <stdexcept>
+
+#include "kernels/conv/conv2d.h"
+#include "runtime/device/launch.h"
+#include "runtime/ops/gradients.h"
+#include "runtime/ops/ops.h"
+
+namespace {
+
+void backward_input(Tape& tape, NodeId x, NodeId y, const Parameter* weight, const Conv2dShape& shape) {
+    if (!tape.has_gradient(y) || !tape.differentiable(x)) return;
+    write_gradient(tape, x, [&](auto target) {
+        const Tensor workspace =
+            scratch(tape, SIZE_ON(tape.device(), conv2d_backward_input_workspace, shape));
+        LAUNCH(tape, conv2d_backward_input, target(), tape.value(workspace), tape.gradient_data(y),
+               tape.weight(weight), shape);
+    });
+}
+
+void backward_weight(Tape& tape, NodeId x, NodeId y, const Parameter* weight, const Parameter* bias,
+                     const Conv2dShape& shape) {
+    if (!tape.has_gradient(y)) return;
+    const Tensor workspace = scratch(tape, SIZE_ON(tape.device(), conv2d_backward_weight_workspace, shape));
+    LAUNCH(tape, conv2d_backward_weight, weight->gradient, bias ? bias->gradient : nullptr,
+           tape.value(workspace), tape.gradient_data(y), tape.data(x), shape);
+}
+
+Conv2dShape shape_of(const Tensor& x, MapSize size, const Parameter& weight, const Parameter* bias,
+                     std::int64_t stride, std::int64_t padding) {
+    require(weight.shape.size() == 4 && weight.shape[2] == weight.shape[3],
+            "conv2d: the weight is not [N, C, kernel, kernel]");
+    const std::int64_t pixels = size.height * size.width, N = weight.shape[0], C = weight.shape[1],
+                       kernel = weight.shape[2];
+    require(pixels > 0 && x.rows() % pixels == 0, "conv2d: x is not a batch of maps of this size");
+    require(x.width() == C, "conv2d: x has other channels than the weight");
+    require(bias == nullptr || bias->count == N, "conv2d: the bias is not [N]");
+    require(stride > 0 && padding >= 0 && padding < kernel, "conv2d: a padding as wide as the kernel");
+    require(size.height + 2 * padding >= kernel && size.width + 2 * padding >= kernel,
+            "conv2d: the map is smaller than the kernel");
+    return {x.rows() / pixels, size.height, size.width, C, N, kernel, stride, padding};
+}
+
+// y, of x in the activation type.
+Tensor convolve(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias,
+                const Conv2dShape& shape) {
+    const Tensor y = activation(tape, shape.out_rows(), shape.N),
+                 workspace = scratch(tape, SIZE_ON(tape.device(), conv2d_forward_workspace, shape));
+    LAUNCH(tape, conv2d_forward, tape.data(y), tape.value(workspace), tape.data(x), tape.weight(weight),
+           tape.weight(bias), shape);
+    return y;
+}
+
+}  // namespace
+
+MapSize convolved(MapSize size, std::int64_t kernel, std::int64_t stride, std::int64_t padding) {
+    return {(size.height + 2 * padding - kernel) / stride + 1,
+            (size.width + 2 * padding - kernel) / stride + 1};
+}
+
+Tensor conv2d(Tape& tape, const Tensor& input, MapSize size, const Parameter& weight, const Parameter* bias,
+              std::int64_t stride, std::int64_t padding) {
+    const Conv2dShape shape = shape_of(input, size, weight, bias, stride, padding);
+    const Tensor x = as_activation(tape, input), y = convolve(tape, x, weight, bias, shape);
+    if (tape.recording())
+        tape.record({x.node(), y.node()}, {x.node()},
+                    [&tape, x = x.node(), y = y.node(), weight = &weight, bias, shape] {
+                        backward_weight(tape, x, y, weight, bias, shape);
+                        backward_input(tape, x, y, weight, shape);
+                    });
+    return y;
+}
+
+Tensor frozen_conv2d(Tape& tape, const Tensor& input, MapSize size, const Parameter& weight,
+                     const Parameter* bias, std::int64_t stride, std::int64_t padding) {
+    const Conv2dShape shape = shape_of(input, size, weight, bias, stride, padding);
+    const Tensor x = as_activation(tape, input), y = convolve(tape, x, weight, bias, shape);
+    if (tape.recording())
+        tape.record({x.node(), y.node()}, {}, [&tape, x = x.node(), y = y.node(), weight = &weight, shape] {
+            backward_input(tape, x, y, weight, shape);
+        });
+    return y;
+}

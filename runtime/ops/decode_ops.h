@@ -1,0 +1,41 @@
+// The steps of parallel decoding on the tape's device: see kernels/sampling/token_draw.h and kernels/sampling/remask.h. Every
+// number that a step needs lies in device memory, so that recorded steps serve any strategy, seed and images.
+// Not recorded.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/common/philox.h"
+#include "kernels/sampling/token_draw.h"
+#include "runtime/tensor/tape.h"
+
+// The schedules of T steps, a row each: fp32 [T, 4]. `steps` is read unless planning.
+Tensor decoding_schedule(Tape& tape, std::int64_t T, std::span<const DecodingStep> steps);
+// A key in device memory: int32 [1, 2].
+Tensor device_key(Tape& tape, PhiloxKey key);
+
+struct TokenNoise {
+    Tensor uniforms, gumbel;  // fp32 [images, N]
+};
+// The numbers of step `step` for the images named `numbers`, int64 [images, 1].
+TokenNoise token_noise(Tape& tape, const Tensor& numbers, const Tensor& key, std::int64_t N,
+                       std::int64_t step);
+
+// What a step makes of its ids. The same tensors serve all steps: the last one's `filled` are the result.
+struct TokenDraw {
+    Tensor filled, drawn;  // int32 [images * N, 1]; drawn: at every position, masked or not
+    Tensor confidence;     // fp32 [images * N, 1]
+};
+TokenDraw create_token_draw(Tape& tape, std::int64_t images, std::int64_t N);
+// Fills `draw` from logits [halves * images * N, K], the unconditional half last if there is one, for ids
+// int32 [halves * images, N], K where masked. `keep_guided`: the conditional logits become the guided ones.
+// Throws std::logic_error for shapes that do not fit, or more codes than token_draw_max_codes.
+void draw_tokens(Tape& tape, const TokenDraw& draw, const Tensor& logits, const Tensor& ids,
+                 const TokenNoise& noise, const Tensor& schedule, std::int64_t step,
+                 bool keep_guided = false);
+
+// The ids of the next step, in every half of `ids`. Throws std::logic_error for more positions than
+// remask_max_positions.
+void remask_tokens(Tape& tape, const Tensor& ids, const TokenDraw& draw, const Tensor& schedule,
+                   std::int64_t step, std::int64_t K);

@@ -1,0 +1,101 @@
+#include "runtime/ops/feature_ops.h"
+
+#include <stdexcept>
+
+#include "kernels/conv/max_pool.h"
+#include "kernels/conv/resample.h"
+#include "runtime/device/launch.h"
+#include "runtime/ops/gradients.h"
+
+Tensor groupnorm(Tape& tape, const Tensor& x, std::int64_t positions, const Parameter& weight,
+                 const Parameter& bias, std::int64_t groups, float epsilon, Activation activation) {
+    const std::int64_t C = x.width();
+    require(positions > 0 && x.rows() % positions == 0, "groupnorm: x is not of whole maps");
+    require(C % groups == 0 && weight.count == C && bias.count == C,
+            "groupnorm: its groups, weight or bias do not fit the channels");
+    const GroupNormShape shape{x.rows() / positions, positions, C, groups};
+    const Tensor y = tape.create(x.rows(), C, true, tape.element(x.node())),
+                 mean = tape.create(shape.images, groups, false),
+                 rstd = tape.create(shape.images, groups, false);
+    {
+        const Tensor workspace = scratch(tape, SIZE_ON(tape.device(), groupnorm_forward_workspace, shape));
+        LAUNCH(tape, groupnorm_forward, tape.data(y), tape.value(mean), tape.value(rstd),
+               tape.value(workspace), tape.data(x), weight.value, bias.value, shape, epsilon, activation);
+    }
+    if (!tape.recording()) return y;
+    tape.record({x.node(), y.node()}, {x.node(), mean.node(), rstd.node()},
+                [&tape, x = x.node(), y = y.node(), mean = mean.node(), rstd = rstd.node(), weight = &weight,
+                 bias = &bias, shape, activation] {
+                    if (!tape.has_gradient(y)) return;
+                    write_gradient(tape, x, [&](auto target) {
+                        const Tensor workspace =
+                            scratch(tape, SIZE_ON(tape.device(), groupnorm_backward_workspace, shape));
+                        LAUNCH(tape, groupnorm_backward, target(), weight->gradient, bias->gradient,
+                               tape.value(workspace), tape.gradient_data(y), tape.data(x), weight->value,
+                               bias->value, tape.value(mean), tape.value(rstd), shape, activation);
+                    });
+                });
+    return y;
+}
+
+Tensor average_pool(Tape& tape, const Tensor& x, MapSize size) {
+    require(size.height % 2 == 0 && size.width % 2 == 0 && x.rows() % (size.height * size.width) == 0,
+            "average_pool: x is not of maps of an even size");
+    const ResampleShape shape{x.rows() / (size.height * size.width), size.height / 2, size.width / 2,
+                              x.width()};
+    const Tensor y = tape.create(x.rows() / 4, x.width(), true, tape.element(x.node()));
+    LAUNCH(tape, average_pool_forward, tape.data(y), tape.data(x), shape);
+    if (tape.recording())
+        tape.record({x.node(), y.node()}, {}, [&tape, x = x.node(), y = y.node(), shape] {
+            if (!tape.has_gradient(y)) return;
+            write_gradient(tape, x, [&](auto target) {
+                LAUNCH(tape, average_pool_backward, target(), tape.gradient_data(y), shape);
+            });
+        });
+    return y;
+}
+
+Tensor max_pool(Tape& tape, const Tensor& x, MapSize size) {
+    require(size.height >= 2 && size.width >= 2 && x.rows() % (size.height * size.width) == 0,
+            "max_pool: x is not of maps of 2 x 2 or larger");
+    const MaxPoolShape shape{x.rows() / (size.height * size.width), size.height, size.width, x.width()};
+    const Tensor y = tape.create(shape.B * shape.out_height() * shape.out_width(), x.width(), true,
+                                 tape.element(x.node()));
+    LAUNCH(tape, max_pool_forward, tape.data(y), tape.data(x), shape);
+    if (tape.recording())
+        tape.record({x.node(), y.node()}, {x.node()}, [&tape, x = x.node(), y = y.node(), shape] {
+            if (!tape.has_gradient(y)) return;
+            write_gradient(tape, x, [&](auto target) {
+                LAUNCH(tape, max_pool_backward, target(), tape.gradient_data(y), tape.data(x), shape);
+            });
+        });
+    return y;
+}
+
+Tensor upsample_nearest(Tape& tape, const Tensor& x, MapSize size) {
+    require(x.rows() % (size.height * size.width) == 0, "upsample_nearest: x is not of whole maps");
+    const ResampleShape shape{x.rows() / (size.height * size.width), size.height, size.width, x.width()};
+    const Tensor y = tape.create(x.rows() * 4, x.width(), true, tape.element(x.node()));
+    LAUNCH(tape, upsample_forward, tape.data(y), tape.data(x), shape);
+    if (tape.recording())
+        tape.record({x.node(), y.node()}, {}, [&tape, x = x.node(), y = y.node(), shape] {
+            if (!tape.has_gradient(y)) return;
+            write_gradient(tape, x, [&](auto target) {
+                LAUNCH(tape, upsample_backward, target(), tape.gradient_data(y), shape);
+            });
+        });
+    return y;
+}
+
+Tensor add_maps(Tape& tape, const Tensor& a, const Tensor& b) {
+    require(a.rows() == b.rows() && a.width() == b.width(), "add_maps: maps of different sizes");
+    const Tensor y = tape.create(a.rows(), a.width(), true, tape.element(a.node()));
+    LAUNCH(tape, residual_forward, tape.data(y), tape.data(a), tape.data(b), tape.elements(y.node()));
+    if (tape.recording())
+        tape.record({a.node(), b.node(), y.node()}, {}, [&tape, a = a.node(), b = b.node(), y = y.node()] {
+            if (!tape.has_gradient(y)) return;
+            pass_gradient(tape, a, y);
+            pass_gradient(tape, b, y);
+        });
+    return y;
+}

@@ -1,0 +1,59 @@
+// What ops share: a look at their arguments; where a gradient goes, whether it overwrites or adds, and in
+// which type it arrives.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+
+#include "kernels/pointwise/convert.h"
+#include "kernels/pointwise/residual.h"
+#include "runtime/device/launch.h"
+#include "runtime/tensor/tape.h"
+
+// A caller's mistake, before anything is computed. Throws std::logic_error unless it `fits`.
+inline void require(bool fits, const char* what) {
+    if (!fits) throw std::logic_error(what);
+}
+
+// A temporary [1, floats].
+inline Tensor scratch(Tape& tape, std::int64_t floats) {
+    return tape.create(1, floats, false);
+}
+
+// A tensor of the tape's precision that gradients flow into.
+inline Tensor activation(Tape& tape, std::int64_t rows, std::int64_t width) {
+    return tape.create(rows, width, true, tape.activation());
+}
+
+// y = x, one of them float and the other bf16; y(), x() are called when the tape runs.
+template <class Y, class X>
+void convert(Tape& tape, Y y, X x, std::int64_t count) {
+    if (tape.planning()) return;
+    const Data to = y(), from = x();
+    if (to.element == Element::bf16)
+        LAUNCH(tape, round_to_bf16, static_cast<bf16*>(to.address), static_cast<const float*>(from.address),
+               count);
+    else
+        LAUNCH(tape, widen_bf16, static_cast<float*>(to.address), static_cast<const bf16*>(from.address),
+               count);
+}
+
+// Opens the gradient of `node` and lets `overwrite(target)` fill what target() points at: the gradient
+// itself, or a temporary one that is then added to what is there.
+template <class Overwrite>
+void write_gradient(Tape& tape, NodeId node, Overwrite overwrite) {
+    if (!tape.open_gradient(node)) {
+        overwrite([&] { return tape.gradient_data(node); });
+        return;
+    }
+    const Tensor part = tape.create(tape.rows(node), tape.width(node), false, tape.element(node));
+    overwrite([&] { return tape.data(part); });
+    LAUNCH(tape, residual_backward_accumulate, tape.gradient_data(node), tape.data(part),
+           tape.elements(node));
+}
+
+// The gradient of `to` takes all of that of `from`, without a copy where that can be.
+void pass_gradient(Tape& tape, NodeId to, NodeId from);
+
+// x with elements of another type; the gradient is converted back.
+Tensor converted(Tape& tape, const Tensor& x, Element element);

@@ -1,0 +1,26 @@
+// Between images and what the models see: bytes and normalised values, patches, and the paths that name them.
+// Nothing here is differentiable.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "runtime/tensor/tape.h"
+
+// bytes uint8 [M, C * plane] -> (x / 255 - mean) / deviation.
+Tensor normalize_pixels(Tape& tape, const Tensor& bytes, std::span<const float> mean,
+                        std::span<const float> deviation);
+// Normalised values [N, C] -> integers int32 [N, C], nearest, halves to even.
+Tensor pixel_values(Tape& tape, const Tensor& normalized, std::span<const float> mean,
+                    std::span<const float> deviation);
+// The inverse.
+Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float> mean,
+                        std::span<const float> deviation);
+// Mean colour of images [M, C * size^2] -> [M, C].
+Tensor mean_pixels(Tape& tape, const Tensor& images, std::int64_t channels, std::int64_t size);
+// images [M, C * size^2] -> patches [M * L, C * patch^2] in raster order.
+Tensor patchify(Tape& tape, const Tensor& images, std::int64_t channels, std::int64_t size,
+                std::int64_t patch);
+// The inverse.
+Tensor unpatchify(Tape& tape, const Tensor& patches, std::int64_t channels, std::int64_t size,
+                  std::int64_t patch);

@@ -1,0 +1,27 @@
+// The operations of a MAR level beside runtime/ops/ops.h: its sequence with hidden patches, and the selection of
+// what goes on to the next level.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/layout/neighbours.h"
+#include "runtime/tensor/parameters.h"
+#include "runtime/tensor/tape.h"
+
+// [guiding pixel, conditions, patches] + positions, masked patches hidden: `guide` [M, D] or none, conditions
+// [M, n * D], tokens [M * L, D], mask uint8 [M, L] -> [M * (P + L), D]. See kernels/layout/masked_sequence.h.
+Tensor masked_sequence(Tape& tape, const Tensor& guide, const Tensor& conditions, const Tensor& tokens,
+                       const Tensor& mask, const Parameter& mask_token, const Parameter& positions);
+
+// Conditions of the selected patches [K, n * D] from outputs x [M * (P + L), D]: selected int32 [K, 1], each
+// m * L + t; rows int32 [M, L], the place of each patch among the selected ones or -1 (read by the backward
+// pass only: may be none while nothing is recorded). See kernels/layout/neighbours.h.
+Tensor neighbour_conditions(Tape& tape, const Tensor& x, const Tensor& selected, const Tensor& rows,
+                            const NeighbourShape& shape);
+
+// The first of several conditions, [M, n * width] -> [M, width].
+Tensor first_condition(Tape& tape, const Tensor& conditions, std::int64_t width);
+
+// x[index] and destination[index] = x for rows of fp32; index int32 [rows, 1]. Not differentiable.
+Tensor gather_rows(Tape& tape, const Tensor& x, const Tensor& index);
+void scatter_rows(Tape& tape, const Tensor& destination, const Tensor& x, const Tensor& index);

@@ -1,0 +1,34 @@
+#include "runtime/ops/patch_rank_ops.h"
+
+#include "kernels/sampling/patch_ranks.h"
+#include "runtime/device/launch.h"
+
+void random_ranks(Tape& tape, const Tensor& ranks, const Tensor& paths, PhiloxKey key) {
+    LAUNCH(tape, random_ranks, tape.value<std::int32_t>(ranks), tape.value<std::int64_t>(paths), ranks.rows(),
+           ranks.width(), key);
+}
+
+void raster_ranks(Tape& tape, const Tensor& ranks) {
+    LAUNCH(tape, raster_ranks, tape.value<std::int32_t>(ranks), ranks.rows(), ranks.width());
+}
+
+void hidden_mask(Tape& tape, const Tensor& mask, const Tensor& ranks, std::int64_t hidden) {
+    LAUNCH(tape, hidden_mask, tape.value<std::uint8_t>(mask), tape.value<std::int32_t>(ranks), ranks.rows(),
+           ranks.width(), mask.rows() / ranks.rows(), hidden);
+}
+
+void chosen_patches(Tape& tape, const Tensor& index, const Tensor& child_paths, const Tensor& ranks,
+                    const Tensor& paths, std::int64_t kept, std::int64_t hidden) {
+    LAUNCH(tape, chosen_patches, tape.value<std::int32_t>(index), tape.value<std::int64_t>(child_paths),
+           tape.value<std::int32_t>(ranks), tape.value<std::int64_t>(paths), ranks.rows(), ranks.width(),
+           kept, hidden);
+}
+
+ChildRows child_rows(Tape& tape, const Tensor& index, std::int64_t M, std::int64_t L, std::int64_t halves) {
+    const std::int64_t count = index.rows();
+    ChildRows rows{tape.create(halves * count, 1, false, Element::i32),
+                   tape.create(halves * count, 1, false, Element::i32)};
+    LAUNCH(tape, child_rows, tape.value<std::int32_t>(rows.patches), tape.value<std::int32_t>(rows.parents),
+           tape.value<std::int32_t>(index), count, M, L, halves);
+    return rows;
+}

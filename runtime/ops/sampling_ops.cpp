@@ -1,0 +1,75 @@
+#include "runtime/ops/sampling_ops.h"
+
+#include <stdexcept>
+
+#include "kernels/attention/attention_decode.h"
+#include "kernels/layout/sequence.h"
+#include "kernels/linear/packed_linear.h"
+#include "kernels/sampling/uniform.h"
+#include "runtime/device/launch.h"
+#include "runtime/ops/ops.h"
+
+Tensor pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N) {
+    const std::int64_t K = weight.shape.back();
+    const Tensor packed =
+        tape.create(1, SIZE_ON(tape.device(), packed_linear_elements, N, K), false, tape.activation());
+    LAUNCH(tape, pack_linear, tape.data(packed), weight.value, bias ? bias->value : nullptr, N, K);
+    return packed;
+}
+
+Tensor packed_linear(Tape& tape, const Tensor& input, const Tensor& packed, std::int64_t N) {
+    const Tensor x = as_activation(tape, input);
+    if (packed.width() != SIZE_ON(tape.device(), packed_linear_elements, N, x.width()))
+        throw std::logic_error("packed_linear: x does not fit the packed weights");
+    const Tensor y = tape.create(x.rows(), N, false, tape.activation());
+    LAUNCH(tape, packed_linear_forward, tape.data(y), tape.data(x), tape.data(packed), x.rows(), N,
+           x.width());
+    return y;
+}
+
+Tensor attention_decode(Tape& tape, const Tensor& qkv, const Tensor& key_cache, const Tensor& value_cache,
+                        std::int64_t heads, std::int64_t position, std::int64_t capacity) {
+    const std::int64_t width = qkv.width() / 3;
+    const Tensor y = tape.create(qkv.rows(), width, false, tape.activation());
+    LAUNCH(tape, attention_decode, tape.data(y), tape.data(key_cache), tape.data(value_cache), tape.data(qkv),
+           qkv.rows(), heads, width / heads, position, capacity);
+    return y;
+}
+
+Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std::int64_t t) {
+    const Tensor y = tape.create(x.rows(), x.width(), false);
+    LAUNCH(tape, level_sequence_forward, tape.value(y), tape.data(x), Data(), positions.value + t * x.width(),
+           x.rows(), 1, x.width());
+    return y;
+}
+
+Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std::int64_t channels,
+                        PhiloxKey key) {
+    const Tensor y = tape.create(channels, rows, false);
+    for (std::int64_t c = 0; c < channels; ++c)
+        LAUNCH(tape, uniform_by_path, tape.value(y) + c * rows, tape.value<std::int64_t>(paths), rows,
+               static_cast<std::uint32_t>(c), key);
+    return y;
+}
+
+bool pixel_sampler_fits(Device device, const PixelSamplerShape& shape) {
+    return SIZE_ON(device, pixel_sampler_fits, shape);
+}
+
+Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape) {
+    const Tensor packed = tape.create(1, SIZE_ON(tape.device(), pixel_sampler_packed_elements, shape), false,
+                                      tape.activation());
+    LAUNCH(tape, pixel_sampler_pack, tape.data(packed), weights, shape);
+    return packed;
+}
+
+Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
+                     const PixelSamplerShape& shape, Guidance guidance, const Tensor& scale,
+                     const Tensor& margins, const Tensor& limits) {
+    if (!tape.planning()) guidance.current_scale = tape.value(scale);
+    const Tensor values = tape.create(condition.rows(), shape.channels, false, Element::i32);
+    LAUNCH(tape, pixel_sample, tape.value<std::int32_t>(values), tape.value(margins), tape.data(condition),
+           tape.value(uniforms), tape.data(packed), shape, uniforms.width(), guidance,
+           limits ? tape.value<std::uint8_t>(limits) : nullptr);
+    return values;
+}

@@ -1,0 +1,39 @@
+// What sampling needs beside runtime/ops/ops.h: steps over one token with a cache, weights packed for few rows,
+// and the draw itself. Nothing here is recorded.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/philox.h"
+#include "kernels/sampling/categorical.h"
+#include "kernels/sampling/pixel_sampler.h"
+#include "runtime/tensor/parameters.h"
+#include "runtime/tensor/tape.h"
+
+// Few rows meet the same weights again and again: a linear layer's weights packed
+// (kernels/linear/packed_linear.h), N outputs starting at `weight` (and going on in adjacent parameters), and the
+// layer with them.
+Tensor pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N);
+Tensor packed_linear(Tape& tape, const Tensor& x, const Tensor& packed, std::int64_t N);
+
+// Causal attention for one new token per sequence (qkv [sequences, 3 D]) at `position`, whose k and v join
+// the caches [sequences, capacity * D] first.
+Tensor attention_decode(Tape& tape, const Tensor& qkv, const Tensor& key_cache, const Tensor& value_cache,
+                        std::int64_t heads, std::int64_t position, std::int64_t capacity);
+
+// x [M, D] + positions[t].
+Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std::int64_t t);
+// Uniform numbers [C, rows] for the first `rows` of `paths`.
+Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std::int64_t channels,
+                        PhiloxKey key);
+// Whether a pixel level of this shape can be sampled: see kernels/sampling/pixel_sampler.h.
+bool pixel_sampler_fits(Device device, const PixelSamplerShape& shape);
+// The pixel level's weights as its sampler wants them, for one sampling job: see kernels/sampling/pixel_sampler.h.
+Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape);
+// Draws pixels for `condition` [R, condition width]: values int32 [R, C]. R is the number of `uniforms`'
+// columns, or twice that with guidance, the unconditional rows last. `margins` [C, R] receives each uniform's
+// distance to the nearer edge of its value's interval. `scale` [1, 1] is read instead of the guidance's own.
+// `limits`, uint8 [C * R, 2] or none, bounds the values.
+Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
+                     const PixelSamplerShape& shape, Guidance guidance, const Tensor& scale,
+                     const Tensor& margins, const Tensor& limits = Tensor());

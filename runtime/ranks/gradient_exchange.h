@@ -1,0 +1,58 @@
+// Sums gradients over ranks in buckets, each as soon as the backward pass has completed it.
+//
+// Between GPUs NCCL does it on a stream of its own, beside the rest of the backward pass. A build without
+// NCCL, and CPU ranks, sum in the host's memory through MPI, each bucket in turn: there the processor that
+// would compute meanwhile is the one that adds. A bucket is summed by parts, one on each rank (reduce-
+// scatter), and, unless the optimizer is sharded too, the parts are handed to all (all-gather): what a ring
+// all-reduce does, but with the same bits on every rank by construction, sharded or not.
+//
+// Moves 2 (ranks - 1) / ranks times the bytes of the slab from and to every rank; with a sharded optimizer
+// half of it for gradients, and the other half for the parameters behind the update.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "kernels/common/stream.h"
+#include "runtime/device/device.h"
+#include "runtime/ranks/comm.h"
+#include "runtime/tensor/gradient_listener.h"
+#include "runtime/tensor/shard.h"
+
+namespace nccl {
+class Ring;
+}
+
+class GradientExchange : public GradientWatch {
+  public:
+    // Of slabs of `slab_floats`, padded (shard.h), in `device`'s memory; kernels write gradients on `stream`.
+    // `sharded`: each rank gets the sums of its own shard only. Collective. Throws Error.
+    GradientExchange(const Comm& comm, Device device, Stream stream, std::size_t slab_floats,
+                     std::size_t bucket_floats, bool sharded);
+    ~GradientExchange() override;
+
+    const std::vector<Bucket>& buckets() const { return buckets_; }
+
+    // Before the last backward pass of a step, whose gradients are summed from here on.
+    void begin(float* gradients);
+    void complete_from(std::size_t offset) override;
+    // Everything is complete; returns when all sums are there (on the GPU: for what is queued from now on).
+    void finish();
+
+    // Hands every rank's shard of a slab to all.
+    void all_gather(float* slab);
+
+  private:
+    void sum(const Bucket& bucket);
+    void sum_on_host(const Bucket& bucket, float* values);
+
+    const Comm& comm_;
+    Device device_;
+    Stream stream_;
+    bool sharded_;
+    std::vector<Bucket> buckets_;
+    std::unique_ptr<nccl::Ring> ring_;  // null: through the host
+    std::vector<float> part_, staged_;  // of one bucket; staged_ only for a GPU without NCCL
+    float* gradients_ = nullptr;        // while a step's are summed
+    std::size_t next_ = 0;              // bucket
+};

@@ -1,0 +1,67 @@
+// A model's parameters: named tensors in one slab, their gradients in a second one of the same layout. Names
+// are the published ones, so that a checkpoint of ours loads elsewhere and theirs here.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/device/backend.h"
+
+// normal(0, 0.02); Xavier-uniform over [rows, columns]; uniform within 1 / sqrt(inputs of an output), for
+// convolutions; uniform within 1 / rows, for the codebook of a tokenizer.
+enum class Init { zeros, ones, normal, xavier, fan_in, codebook };
+
+struct Parameter {
+    std::string name;
+    std::vector<std::int64_t> shape;
+    Init init = Init::zeros;
+    std::int64_t count = 0;
+    std::size_t offset = 0;     // in floats, in every slab of this layout
+    float* value = nullptr;     // null until allocate(); all three in the device's memory
+    float* gradient = nullptr;  // null unless allocated with gradients
+    bf16* rounded = nullptr;    // the value in bf16, for matrix products; null in precision fp32
+
+    // Weight decay applies to tensors of rank > 1 whose name does not end in ".bias".
+    bool decays() const { return shape.size() > 1 && !name.ends_with(".bias"); }
+};
+
+class Parameters {
+  public:
+    // Registers a parameter; the reference stays valid. `adjacent`: lies directly behind the one before it,
+    // so that both read as one matrix; otherwise it starts at a multiple of 64 bytes. Throws std::logic_error
+    // for a name used twice.
+    Parameter& add(std::string name, std::vector<std::int64_t> shape, Init init, bool adjacent = false);
+
+    // Before allocate(): makes every slab of this layout a multiple of so many floats long.
+    void pad_slab(std::size_t multiple);
+    // Reserves the slabs; values and gradients are zero.
+    void allocate(Backend backend, bool with_gradients);
+    // Draws every parameter by its rule, keyed by (seed, its name).
+    void initialize(std::uint64_t seed);
+    // Behind what `stream` holds.
+    void zero_gradients(Stream stream = {});
+    // Makes the parameters read from another slab of this layout (an average, say) until the next call.
+    void use_values(float* slab);
+    // Brings `rounded` up to date after the values have changed, unless the optimizer changed them.
+    void round_values();
+
+    // Throws Error if there is none.
+    Parameter& find(std::string_view name);
+    std::deque<Parameter>& all() { return parameters_; }
+    const std::deque<Parameter>& all() const { return parameters_; }
+    // Sum of the parameters' sizes, and the size of a slab with its padding, in floats.
+    std::int64_t count() const;
+    std::size_t slab_floats() const { return slab_floats_; }
+    float* values() const { return reinterpret_cast<float*>(values_.data()); }
+    float* gradients() const { return reinterpret_cast<float*>(gradients_.data()); }
+    Device device() const { return device_; }
+
+  private:
+    std::deque<Parameter> parameters_;
+    std::size_t slab_floats_ = 0;
+    Device device_ = Device::cpu;
+    Memory values_, gradients_, rounded_;
+};

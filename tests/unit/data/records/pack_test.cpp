@@ -1,0 +1,296 @@
+#include "data/records/pack.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <string>
+
+#include "data/images/image_file.h"
+#include "data/records/packed.h"
+#include "runtime/base/error.h"
+#include "tests/unit/temporary_folder.h"
+
+namespace {
+
+using Names = std::vector<std::string>;
+
+void write_text(const std::filesystem::path& path, const std::string& text) {
+    std::ofstream(path, std::ios::binary) << text;
+}
+
+// An image of 4 x 4 equal pixels, into folders that are made if need be.
+void write_plain(const std::filesystem::path& path, int red, int green = 50, int blue = 60) {
+    std::filesystem::create_directories(path.parent_path());
+    Image image{4, 4, 3, {}};
+    for (int i = 0; i < 16; ++i)
+        for (const int value : {red, green, blue}) image.pixels.push_back(static_cast<std::uint8_t>(value));
+    write_png(path, image);
+}
+
+// First byte of each record, which tells the images apart.
+std::vector<int> first_bytes(const std::filesystem::path& path) {
+    const PackedFile file(path);
+    file.verify();
+    std::vector<int> values;
+    for (std::int64_t i = 0; i < file.count(); ++i) values.push_back(file.pixels(i)[0]);
+    return values;
+}
+
+std::vector<int> labels(const std::filesystem::path& path) {
+    const PackedFile file(path);
+    std::vector<int> values;
+    for (std::int64_t i = 0; i < file.count(); ++i) values.push_back(file.label(i));
+    return values;
+}
+
+std::string message_of(const auto& action) {
+    try {
+        action();
+    } catch (const Error& error) {
+        return error.what();
+    }
+    return "";
+}
+
+// A folder of images beside the packed file.
+struct Folders {
+    TemporaryFolder folder;
+    std::filesystem::path images = folder / "my images", out = folder / "out.bin";
+
+    PackReport pack(double holdout = 0.0, bool grey = false, int size = 4) const {
+        return pack_folder(images, size, grey, {out, holdout, {}});
+    }
+    std::string refusal(double holdout = 0.0, int size = 4) const {
+        const std::string message = message_of([&] { pack(holdout, false, size); });
+        CHECK_FALSE(std::filesystem::exists(out));
+        CHECK_FALSE(std::filesystem::exists(holdout_path(out)));
+        CHECK_FALSE(std::filesystem::exists(folder / "out.bin.partial"));
+        return message;
+    }
+};
+
+constexpr std::size_t record_bytes = 3073;
+
+// One record of CIFAR-10: the label, then 3072 bytes that count up from `first`.
+std::string record(int label, int first) {
+    std::string bytes(1, static_cast<char>(label));
+    for (int i = 0; i < 3072; ++i) bytes += static_cast<char>(first + i);
+    return bytes;
+}
+
+struct Cifar {
+    TemporaryFolder folder;
+    std::filesystem::path out = folder / "out.bin", test = folder / "test_batch.bin";
+
+    PackReport pack(const std::string& split = "test", double holdout = 0.0) const {
+        return pack_cifar10(folder.path(), split, {out, holdout, {}});
+    }
+    // The message of packing these bytes as the test set; nothing may come of it.
+    std::string refusal(const std::string& bytes) const {
+        write_text(test, bytes);
+        const std::string message = message_of([&] { pack(); });
+        CHECK_FALSE(std::filesystem::exists(out));
+        CHECK_FALSE(std::filesystem::exists(folder / "out.bin.partial"));
+        return message;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("pack: class folders are labels in the order of their names, and alternate") {
+    const Folders folders;
+    write_plain(folders.images / "zebra" / "1.png", 10);
+    write_plain(folders.images / "Über uns" / "two words.png", 20);
+    write_plain(folders.images / "Über uns" / "Ä.png", 21);
+    write_plain(folders.images / "a b" / "10.png", 30);
+    write_plain(folders.images / "a b" / "9.png", 31);
+    write_plain(folders.images / ".hidden" / "1.png", 99);
+    write_plain(folders.images / "zebra" / ".hidden.png", 99);
+    std::filesystem::create_directories(folders.images / "nothing in it");
+    const PackReport report = folders.pack();
+    CHECK(report.packed == 5);
+    CHECK(report.skipped == 0);
+    CHECK(report.held_out == 0);
+    CHECK(PackedFile(folders.out).classes() == Names{"a b", "nothing in it", "zebra", "Über uns"});
+    CHECK(first_bytes(folders.out) == std::vector<int>{30, 20, 10, 31, 21});
+    CHECK(labels(folders.out) == std::vector<int>{0, 3, 2, 0, 3});
+    CHECK_FALSE(std::filesystem::exists(holdout_path(folders.out)));
+}
+
+TEST_CASE("pack: a flat folder has no labels, and pixels become planes") {
+    const Folders folders;
+    write_plain(folders.images / "b.png", 1, 2, 3);
+    write_plain(folders.images / "a.jpg", 4, 5, 6);  // a PNG by its bytes
+    const PackReport report = folders.pack();
+    CHECK(report.packed == 2);
+    const PackedFile file(folders.out);
+    CHECK(file.classes().empty());
+    CHECK(labels(folders.out) == std::vector<int>{-1, -1});
+    for (int i = 0; i < 48; ++i) {
+        CHECK(file.pixels(0)[i] == 4 + i / 16);
+        CHECK(file.pixels(1)[i] == 1 + i / 16);
+    }
+    CHECK(file.channels() == 3);
+
+    folders.pack(0.0, true, 2);
+    const PackedFile grey(folders.out);
+    CHECK(grey.channels() == 1);
+    CHECK(grey.size() == 2);
+    CHECK(grey.record_bytes() == 4);
+}
+
+TEST_CASE("pack: what is no sound image is skipped with its reason") {
+    const Folders folders;
+    write_plain(folders.images / "cat" / "good.png", 10);
+    write_text(folders.images / "cat" / "note.jpg", "this is a text");
+    write_text(folders.images / "cat" / "empty.png", "");
+    std::filesystem::create_directories(folders.images / "cat" / "deeper");
+    std::filesystem::create_symlink("nowhere", folders.images / "cat" / "link.png");
+    write_plain(folders.images / "stray.png", 11);
+    const PackReport report = folders.pack();
+    CHECK(report.packed == 1);
+    REQUIRE(report.skipped == 5);
+    REQUIRE(report.first_skipped.size() == 5);
+    const Names endings{"stray.png: not in a class folder", "deeper: not a file", "empty.png: empty",
+                        "link.png: not a file", "note.jpg: not a JPEG or PNG"};
+    for (std::size_t i = 0; i < endings.size(); ++i) CHECK(report.first_skipped[i].ends_with(endings[i]));
+
+    for (int i = 0; i < 20; ++i)
+        write_text(folders.images / "cat" / ("text " + std::to_string(i) + ".jpg"), "a text");
+    const PackReport many = folders.pack();
+    CHECK(many.skipped == 25);
+    CHECK(many.first_skipped.size() == maximum_skipped_named);
+    CHECK(first_bytes(folders.out) == std::vector<int>{10});
+}
+
+TEST_CASE("pack: a folder without images leaves nothing") {
+    const Folders folders;
+    CHECK(folders.refusal().ends_with("my images: cannot be listed: No such file or directory"));
+    std::filesystem::create_directories(folders.images);
+    CHECK(folders.refusal().ends_with("my images: holds no JPEG or PNG image"));
+    std::filesystem::create_directories(folders.images / "cat");
+    CHECK(folders.refusal().ends_with("my images: holds no JPEG or PNG image"));
+    write_text(folders.images / "cat" / "note.jpg", "this is a text");
+    CHECK(folders.refusal().ends_with("note.jpg: not a JPEG or PNG"));
+    write_plain(folders.images / "cat" / "good.png", 10);
+    CHECK(folders.refusal(0.0, 0).find("images of size 0, expected 1 to") != std::string::npos);
+    CHECK(folders.refusal(0.0, packed_maximum_size + 1).find("expected 1 to 4096") != std::string::npos);
+    folders.pack();
+
+    // What was packed before stays when packing again goes wrong.
+    std::filesystem::remove(folders.images / "cat" / "good.png");
+    CHECK_THROWS_AS(folders.pack(), Error);
+    CHECK(first_bytes(folders.out) == std::vector<int>{10});
+}
+
+TEST_CASE("pack: a holdout takes its fraction of every class, evenly") {
+    const Folders folders;
+    for (int i = 0; i < 20; ++i) write_plain(folders.images / "cat" / (std::to_string(100 + i) + ".png"), i);
+    for (int i = 0; i < 8; ++i) write_plain(folders.images / "dog" / (std::to_string(i) + ".png"), 100 + i);
+    const PackReport report = folders.pack(0.25);
+    CHECK(report.packed == 21);
+    CHECK(report.held_out == 7);
+    const auto held_out = first_bytes(holdout_path(folders.out)), kept = first_bytes(folders.out);
+    CHECK(labels(holdout_path(folders.out)) == std::vector<int>{0, 1, 0, 0, 0, 1, 0});
+    CHECK(held_out == std::vector<int>{1, 101, 5, 9, 13, 105, 17});
+    std::vector<int> all = kept;
+    all.insert(all.end(), held_out.begin(), held_out.end());
+    std::sort(all.begin(), all.end());
+    std::vector<int> expected;
+    for (int i = 0; i < 20; ++i) expected.push_back(i);
+    for (int i = 0; i < 8; ++i) expected.push_back(100 + i);
+    CHECK(all == expected);
+    CHECK(PackedFile(holdout_path(folders.out)).classes() == Names{"cat", "dog"});
+
+    CHECK(holdout_path("some dir/name.bin") == "some dir/name.holdout.bin");
+    CHECK(holdout_path("name") == "name.holdout");
+}
+
+TEST_CASE("pack: a holdout that cannot be is refused") {
+    const Folders folders;
+    for (int i = 0; i < 3; ++i) write_plain(folders.images / (std::to_string(i) + ".png"), i);
+    for (const double fraction : {-0.1, 1.0, 2.0, std::nan(""), std::numeric_limits<double>::infinity()})
+        CHECK(folders.refusal(fraction).find("expected a fraction from 0 to below 1") != std::string::npos);
+    CHECK(folders.refusal(0.01) ==
+          "a holdout of 0.01 divides the images into 3 and 0, expected at least one in each");
+    CHECK(folders.refusal(0.99) ==
+          "a holdout of 0.99 divides the images into 0 and 3, expected at least one in each");
+}
+
+TEST_CASE("pack: progress ends with all images, and giving up there leaves nothing") {
+    const Folders folders;
+    for (int i = 0; i < 3; ++i) write_plain(folders.images / (std::to_string(i) + ".png"), i);
+    std::int64_t last_done = 0, last_total = 0;
+    const PackProgress note = [&](std::int64_t done, std::int64_t total) {
+        last_done = done, last_total = total;
+    };
+    pack_folder(folders.images, 4, false, {folders.folder / "noted.bin", 0.0, note});
+    CHECK(last_done == 3);
+    CHECK(last_total == 3);
+    const PackProgress give_up = [](std::int64_t, std::int64_t) { fail("given up"); };
+    CHECK(message_of([&] {
+              pack_folder(folders.images, 4, false, {folders.out, 0.0, give_up});
+          }) == "given up");
+    CHECK_FALSE(std::filesystem::exists(folders.out));
+}
+
+TEST_CASE("pack: CIFAR-10's five training files and its test file") {
+    const Cifar cifar;
+    for (int i = 1; i <= 5; ++i)
+        write_text(cifar.folder / ("data_batch_" + std::to_string(i) + ".bin"),
+                   record(i, 10 * i) + (i == 3 ? record(9, 77) : ""));
+    write_text(cifar.test, record(7, 200));
+    const PackReport report = cifar.pack("train");
+    CHECK(report.packed == 6);
+    CHECK(report.skipped == 0);
+    CHECK(first_bytes(cifar.out) == std::vector<int>{10, 20, 30, 77, 40, 50});
+    CHECK(labels(cifar.out) == std::vector<int>{1, 2, 3, 9, 4, 5});
+    {
+        const PackedFile file(cifar.out);
+        CHECK(file.size() == 32);
+        CHECK(file.channels() == 3);
+        CHECK(file.classes().size() == 10);
+        CHECK(file.classes().front() == "airplane");
+        CHECK(file.classes().back() == "truck");
+        for (int i = 0; i < 3072; ++i) REQUIRE(file.pixels(5)[i] == static_cast<std::uint8_t>(50 + i));
+    }
+    cifar.pack();
+    CHECK(first_bytes(cifar.out) == std::vector<int>{200});
+
+    std::filesystem::remove(cifar.folder / "data_batch_4.bin");
+    CHECK(message_of([&] {
+              cifar.pack("train");
+          }).ends_with("data_batch_4.bin: cannot be read: No such file or directory"));
+    CHECK(message_of([&] { cifar.pack("valid"); }) ==
+          "CIFAR-10 has no split \"valid\", expected train or test");
+    CHECK(first_bytes(cifar.out) == std::vector<int>{200});
+}
+
+TEST_CASE("pack: CIFAR-10 files that are cut or damaged are refused by name and record") {
+    const Cifar cifar;
+    const std::string two = record(0, 1) + record(9, 2);
+    for (const std::size_t length :
+         {std::size_t{0}, std::size_t{1}, record_bytes - 1, record_bytes + 1, 2 * record_bytes - 1}) {
+        CAPTURE(length);
+        CHECK(cifar.refusal(two.substr(0, length))
+                  .ends_with(fmt::format("test_batch.bin: {} bytes long, expected a multiple of 3073, the "
+                                         "length of a CIFAR-10 record",
+                                         length)));
+    }
+    CHECK(cifar.refusal(two + record(10, 3))
+              .ends_with("test_batch.bin: record 2 has label 10, expected 0 to 9"));
+    CHECK(cifar.refusal(record(255, 3)).ends_with("test_batch.bin: record 0 has label 255, expected 0 to 9"));
+}
+
+TEST_CASE("pack: CIFAR-10's class names, if they are there") {
+    const Cifar cifar;
+    write_text(cifar.test, record(0, 1));
+    write_text(cifar.folder / "batches.meta.txt", "a\r\nb\nc\nd\ne\nf\ng\nh\ni\nlast one\n\n");
+    cifar.pack();
+    CHECK(PackedFile(cifar.out).classes() == Names{"a", "b", "c", "d", "e", "f", "g", "h", "i", "last one"});
+    write_text(cifar.folder / "batches.meta.txt", "a\nb\n");
+    CHECK(message_of([&] { cifar.pack(); }).ends_with("batches.meta.txt: 2 class names, expected 10"));
+}

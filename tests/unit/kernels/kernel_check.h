@@ -1,0 +1,225 @@
+// What the tests of the kernels share: the means to run on every device of the build, reproducible inputs,
+// the measure of error, and the demand that the number of threads changes no bit.
+//
+//   DEVICE_TEST("gelu of nothing is nothing") {      // runs once for each device, `device`
+//       const std::vector<float> x(5);
+//       std::vector<float> y(5, NAN);
+//       RUN(device, gelu_forward, y, x, 5);
+//       CHECK(same_bits(y, x));
+//   }
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <limits>
+#include <random>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "runtime/device/launch.h"
+#include "tests/test_devices.h"
+
+// Calls a kernel on a device and waits for it. Each argument that is a vector, a pointer to one (may be null)
+// or from(vector, first) stands for the address of its elements there; a vector named twice is one array.
+// Vectors that are not const hold what the kernel wrote when RUN returns. Other addresses on the device:
+// address(pointer).
+#define RUN(device, kernel, ...) \
+    kernel_check::run(           \
+        device, [](Device where, auto... all) { LAUNCH_ON(where, Stream(), kernel, all...); }, __VA_ARGS__)
+
+namespace kernel_check {
+
+template <class Vector>
+struct From {
+    Vector& vector;
+    std::int64_t first;
+};
+// The elements of `vector` from number `first` on.
+template <class Vector>
+From<Vector> from(Vector& vector, std::int64_t first) {
+    return {vector, first};
+}
+
+template <class T>
+struct Address {
+    T* pointer;
+};
+template <class T>
+Address<T> address(T* pointer) {
+    return {pointer};
+}
+
+// What a kernel's arguments are on the device: vectors are copied there, and back by `finish`. The CPU gets
+// the vectors' own memory, whose bounds a sanitizer watches.
+class Arguments {
+  public:
+    explicit Arguments(Device device) : device_(device) {}
+
+    template <class T>
+    T operator()(const T& value) {
+        static_assert(!std::is_pointer_v<T>, "a vector, from(vector, first) or address(pointer)");
+        return value;
+    }
+    template <class T>
+    T* operator()(std::vector<T>& vector) {
+        return pointer(vector.data(), vector.data(), vector.size());
+    }
+    template <class T>
+    const T* operator()(const std::vector<T>& vector) {
+        return pointer<const T>(vector.data(), nullptr, vector.size());
+    }
+    template <class T>
+    auto operator()(std::vector<T>* vector) {
+        return vector == nullptr ? nullptr : (*this)(*vector);
+    }
+    template <class T>
+    auto operator()(const std::vector<T>* vector) {
+        return vector == nullptr ? nullptr : (*this)(*vector);
+    }
+    template <class Vector>
+    auto operator()(const From<Vector>& part) {
+        return (*this)(part.vector) + part.first;
+    }
+    template <class T>
+    T* operator()(const Address<T>& elsewhere) {
+        return elsewhere.pointer;
+    }
+
+    void finish() {
+        for (const Copy& copy : copies_)
+            if (copy.back != nullptr) copy_from_device(device_, copy.back, copy.memory.data(), copy.bytes);
+    }
+
+  private:
+    struct Copy {
+        const void* host;
+        void* back;  // where to copy the device's values in the end, null: nowhere
+        std::size_t bytes;
+        Memory memory;
+    };
+
+    template <class T>
+    T* pointer(T* host, void* back, std::size_t count) {
+        if (device_ == Device::cpu || count == 0) return host;
+        const auto known = std::ranges::find(copies_, static_cast<const void*>(host), &Copy::host);
+        Copy& copy = known != copies_.end() ? *known : copies_.emplace_back(copied(host, count * sizeof(T)));
+        if (back != nullptr) copy.back = back;
+        return reinterpret_cast<T*>(copy.memory.data());
+    }
+    Copy copied(const void* host, std::size_t bytes) const {
+        Copy copy{host, nullptr, bytes, Memory(device_, bytes)};
+        copy_to_device(device_, copy.memory.data(), host, bytes);
+        return copy;
+    }
+
+    Device device_;
+    std::deque<Copy> copies_;
+};
+
+template <class Launch, class... Values>
+void run(Device device, Launch launch, Values&&... values) {
+    Arguments on_device(device);
+    launch(device, on_device(values)...);
+    on_device.finish();
+}
+
+// Values that stay on the device, for structs that hold their address.
+template <class T>
+class DeviceArray {
+  public:
+    DeviceArray(Device device, std::vector<T> values) : host_(std::move(values)) {
+        if (device == Device::cpu) return;
+        memory_ = Memory(device, host_.size() * sizeof(T));
+        copy_to_device(device, memory_.data(), host_.data(), memory_.size());
+    }
+    const T* data() const {
+        return memory_.size() == 0 ? host_.data() : reinterpret_cast<const T*>(memory_.data());
+    }
+    const std::vector<T>& host() const { return host_; }
+
+  private:
+    std::vector<T> host_;
+    Memory memory_;
+};
+
+// Sizes around the edges of vectors, slices and blocks.
+inline const std::vector<std::int64_t> row_counts = {1, 3, 17, 257};
+inline const std::vector<std::int64_t> widths = {1, 5, 48, 64, 129, 768};
+
+inline std::vector<float> uniform(std::int64_t count, unsigned seed, float low = -1, float high = 1) {
+    std::mt19937 engine(seed);
+    std::uniform_real_distribution<float> distribution(low, high);
+    std::vector<float> values(static_cast<std::size_t>(count));
+    for (float& value : values) value = distribution(engine);
+    return values;
+}
+
+inline std::vector<std::int32_t> integers(std::int64_t count, unsigned seed, std::int32_t bound) {
+    std::mt19937 engine(seed);
+    std::uniform_int_distribution<std::int32_t> distribution(0, bound - 1);
+    std::vector<std::int32_t> values(static_cast<std::size_t>(count));
+    for (std::int32_t& value : values) value = distribution(engine);
+    return values;
+}
+
+// The largest difference relative to the largest expected magnitude; infinite where either is not a number.
+inline double relative_error(const std::vector<float>& actual, const std::vector<double>& expected) {
+    if (actual.size() != expected.size()) return std::numeric_limits<double>::infinity();
+    double difference = 0, magnitude = 1e-30;
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+        const double d = std::abs(static_cast<double>(actual[i]) - expected[i]);
+        if (!(d <= std::numeric_limits<double>::max())) return std::numeric_limits<double>::infinity();
+        difference = std::max(difference, d);
+        magnitude = std::max(magnitude, std::abs(expected[i]));
+    }
+    return difference / magnitude;
+}
+
+inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+    return a.size() == b.size() &&
+           (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+// Whether compute(), which returns a vector<float>, gives the same bits on 1, 2 and 3 threads (and so, on a
+// GPU, three times).
+template <class Compute>
+bool same_for_any_threads(Compute compute) {
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(1);
+    const std::vector<float> reference = compute();
+    bool same = true;
+    for (const int threads : {2, 3, 8}) {
+        omp_set_num_threads(threads);
+        same = same && same_bits(compute(), reference);
+    }
+    omp_set_num_threads(before);
+    return same;
+}
+
+// d loss / d input by central differences, loss(vector<double>) -> double.
+template <class Loss>
+std::vector<double> central_differences(std::vector<double> input, Loss loss) {
+    std::vector<double> gradient(input.size());
+    for (std::size_t i = 0; i < input.size(); ++i) {
+        const double value = input[i], step = 1e-5;
+        input[i] = value + step;
+        const double above = loss(input);
+        input[i] = value - step;
+        const double below = loss(input);
+        input[i] = value;
+        gradient[i] = (above - below) / (2 * step);
+    }
+    return gradient;
+}
+
+inline std::vector<double> widened(const std::vector<float>& values) {
+    return {values.begin(), values.end()};
+}
+
+}  // namespace kernel_check

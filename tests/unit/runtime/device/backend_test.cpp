@@ -1,0 +1,64 @@
+// What --device and --precision accept.
+#include "runtime/device/backend.h"
+
+#include <doctest/doctest.h>
+
+#include "runtime/base/error.h"
+
+#if __has_include("emulated/runtime_calls.h")
+#include "tests/emulator/emulated_device.h"
+#endif
+
+namespace {
+
+// The message with which the flags are refused, "" if they are not.
+std::string refusal(const char* device, const char* precision) {
+    try {
+        parse_backend(device, precision);
+    } catch (const UsageError& error) {
+        return error.what();
+    }
+    return "";
+}
+
+}  // namespace
+
+TEST_CASE("backend: names, and what the CPU does not do") {
+    CHECK(parse_backend("cpu", "").precision == Precision::fp32);
+    CHECK(parse_backend("cpu", "fp32").device == Device::cpu);
+    CHECK(refusal("cpu", "bf16") ==
+          "--precision bf16: the CPU computes in fp32 only; --device cuda takes bf16");
+    CHECK(refusal("cpu", "fp16") == "--precision fp16: expected fp32 or bf16");
+    CHECK(refusal("gpu", "") == "--device gpu: expected cpu or cuda");
+    CHECK(refusal("", "") == "--device : expected cpu or cuda");
+    if constexpr (!cuda_backend_built)
+        for (const char* precision : {"", "bf16", "fp32"})
+            CHECK(refusal("cuda", precision) ==
+                  "--device cuda: this build has no CUDA backend (built without nvcc)");
+}
+
+#if __has_include("emulated/runtime_calls.h")
+
+TEST_CASE("backend: cards that do not serve") {
+    const emulator::Card before = emulator::card();
+    CHECK(parse_backend("cuda", "").precision == Precision::bf16);
+    CHECK(parse_backend("cuda", "fp32").precision == Precision::fp32);
+    CHECK(parse_backend("cuda", "bf16", 5).device == Device::cuda);
+    emulator::card().devices = 0;
+    CHECK(refusal("cuda", "").starts_with("--device cuda: no CUDA device ("));
+    CHECK(gpu_count() == 0);
+    emulator::card() = before;
+    // The code in this build is for 8.0, 9.0 and 10.0, or a part of these.
+    for (const auto& [major, minor] : {std::pair{7, 5}, {12, 0}}) {
+        emulator::card().major = major;
+        emulator::card().minor = minor;
+        const std::string message = refusal("cuda", "");
+        CHECK(message.find("emulated card is an sm_" + std::to_string(10 * major + minor)) !=
+              std::string::npos);
+        CHECK(message.find("make CUDA=1 ARCH=" + std::to_string(10 * major + minor)) != std::string::npos);
+    }
+    emulator::card() = before;
+    CHECK(refusal("cuda", "") == "");
+}
+
+#endif

@@ -1,0 +1,77 @@
+#include "runtime/device/device_graph.h"
+
+#include <doctest/doctest.h>
+
+#include <stdexcept>
+
+#include "runtime/ops/ops.h"
+#include "tests/test_devices.h"
+
+namespace {
+
+// A tensor of one number, and work that adds 1 to it.
+struct Counter {
+    explicit Counter(Device device) : tape(device) {
+        plan = plan_job(tape, [&] { tape.create(2, 1, false); });
+    }
+    template <class Job>
+    std::vector<float> run(Job job) {
+        std::vector<float> values(2);
+        run_job(tape, plan, [&] {
+            const Tensor tensor = tape.create(2, 1, false);
+            const std::vector<float> start{0, 1};
+            copy_to_tensor(tape, tensor, start.data(), 2 * sizeof(float));
+            job([&] { add_tensor(tape, tape.slice(tensor, 0, 1), tape.slice(tensor, 1, 1)); });
+            copy_from_tensor(tape, values.data(), tensor, 2 * sizeof(float));
+        });
+        return values;
+    }
+    Tape tape;
+    Plan plan;
+    GraphCache cache;
+};
+
+}  // namespace
+
+DEVICE_TEST("graph: what is replayed is what was recorded, once for every key") {
+    Counter counter(device);
+    int calls = 0;
+    for (int time = 0; time < 2; ++time)
+        CHECK(counter.run([&](auto add) {
+            for (int i = 0; i < 10; ++i)
+                counter.cache.run(counter.tape, {i % 2}, [&] {
+                    ++calls;
+                    for (int n = 0; n <= i % 2; ++n) add();
+                });
+        })[0] == 15);
+    // The first is run, then each is recorded.
+    CHECK(calls == (device == Device::cpu ? 20 : 3));
+    CHECK(counter.cache.size() == (device == Device::cpu ? 0 : 2));
+}
+
+DEVICE_TEST("graph: a recording that an error ends is forgotten") {
+    Counter counter(device);
+    const auto result = counter.run([&](auto add) {
+        counter.cache.run(counter.tape, {1}, add);
+        CHECK_THROWS_AS(counter.cache.run(counter.tape, {2},
+                                          [&] {
+                                              if (device == Device::cuda) add();
+                                              throw std::runtime_error("planted");
+                                          }),
+                        std::runtime_error);
+        add();  // queued and run as before
+        counter.cache.run(counter.tape, {2}, add);
+    });
+    CHECK(result[0] == 3);
+    CHECK(counter.cache.size() == (device == Device::cpu ? 0 : 1));
+}
+
+DEVICE_TEST("graph: there are never too many of them") {
+    Counter counter(device);
+    constexpr auto most = static_cast<std::int64_t>(GraphCache::most);
+    const auto result = counter.run([&](auto add) {
+        for (std::int64_t i = 0; i < most + 3; ++i) counter.cache.run(counter.tape, {i}, add);
+    });
+    CHECK(result[0] == static_cast<float>(most + 3));
+    CHECK(counter.cache.size() <= GraphCache::most);
+}
