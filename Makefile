@@ -61,7 +61,7 @@ $(BUILD)/deps.stamp:
 # ---- compiling --------------------------------------------------------------------------------------------------------------------
 
 # CUDA=1: nvcc compiles the .cu files for each architecture of ARCH. EMULATED=1, set by the target `emulated`: the C++ compiler does,
-# against the headers of tests/emulator, and --device cuda is a card that they pretend. Each has a folder of its own in build/.
+# against the headers of tests/emulator, and --device cuda is a device that they pretend. Each has a folder of its own in build/.
 CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda /usr/lib/cuda) /usr)
 NVCC ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) nvcc)
 ARCH := 80 90 100
@@ -126,7 +126,7 @@ TRAIN := $(call object,$(wildcard train/*.cpp))
 SAMPLE := $(call object,$(wildcard sample/*.cpp))
 TEST_SOURCES := tests/main.cpp $(call sources,tests/unit tests/gradient tests/golden tests/end_to_end,*.cpp)
 ifneq ($(EMULATED),)
-# Without the tests in which no card is ever named: they are the CPU build's.
+# Without the tests in which no device is ever named: they are the CPU build's.
 TEST_SOURCES += $(wildcard tests/emulator/*_test.cpp)
 TEST_SOURCES := $(filter-out %_test.cpp,$(TEST_SOURCES)) \
                 $(shell grep -liE 'DEVICE_TEST|GRADIENT_TEST|cuda' $(filter %_test.cpp,$(TEST_SOURCES)))
@@ -297,7 +297,7 @@ $(DATASETS)/cifar10.holdout.bin: | $(CIFAR)
 # ---- checking ---------------------------------------------------------------------------------------------------------------------
 
 # Four runs: the tests of this build; the parsers' rubbish under sanitizers; where there is nvcc, what ptxas says about the kernels; the kernels,
-# models and goldens on the card that the CPU plays. ARGS, SANITIZE and a build with CUDA=1 mean the first alone.
+# models and goldens on the device that the CPU plays. ARGS, SANITIZE and a build with CUDA=1 mean the first alone.
 THIS_BUILD_ALONE := $(ARGS)$(SANITIZE)$(CUDA)$(EMULATED)
 test: build $(BUILD)/tests $(BUILD)/bench ## run every test; ARGS='-tc=*golden*' chooses, on this build's devices
 	@$(WATCHFUL) $(BUILD)/tests -tce='ptxas*' $(ARGS)
@@ -316,13 +316,13 @@ else
 	@echo "make test: no nvcc here, so no look at the kernels' registers"
 endif
 
-# The card that the CPU plays (tests/emulator): the same programs, whose --device cuda it is, and the tests that name a device, on the card
+# The device that the CPU plays (tests/emulator): the same programs, whose --device cuda it is, and the tests that name a device, on the device
 # alone: `test` has run them on the CPU.
 AS_EMULATED = $(MAKE) --no-print-directory EMULATED=1 BUILD=$(BUILD)/emulated
 EMULATED_TESTS = $(BUILD)/emulated/tests
-emulated: ## build/emulated/train and so on, whose --device cuda is a card that the CPU plays
+emulated: ## build/emulated/train and so on, whose --device cuda is a device that the CPU plays
 	+@$(AS_EMULATED) build
-test-emulated: ## run the tests of everything that has a --device with that card for a GPU
+test-emulated: ## run the tests of everything that has a --device with that device for a GPU
 	+@TEST_DEVICES=cuda $(AS_EMULATED) test
 
 # What depends on the order of threads, on memory nobody gave, on barriers nobody set: the tests of kernels in other orders and, built anew
@@ -342,7 +342,7 @@ test-signatures: # where there is a toolkit
 test-orders:
 	+@$(AS_EMULATED) $(EMULATED_TESTS)
 	@for order in reversed shuffled:1 shuffled:2; do \
-	    echo "threads $$order"; EMULATED_CARD=order=$$order $(EMULATED_TESTS) $(KERNEL_TESTS) $(ARGS) || exit 1; done
+	    echo "threads $$order"; EMULATED_DEVICE=order=$$order $(EMULATED_TESTS) $(KERNEL_TESTS) $(ARGS) || exit 1; done
 test-sanitized:
 	+@$(AS_EMULATED) $(EMULATED_TESTS)
 	@$(WATCHFUL) $(EMULATED_TESTS) $(KERNEL_TESTS) $(ARGS)

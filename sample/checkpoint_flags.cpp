@@ -55,9 +55,9 @@ void add_checkpoint_flags(CLI::App& app, CheckpointFlags& flags) {
 
 OpenedCheckpoint::OpenedCheckpoint(const CheckpointFlags& flags)
     : file(open_tensor_file(flags.checkpoint)),
-      description(read_description(*file, flags.given_config(*file))),
+      metadata(read_metadata(*file, flags.given_config(*file))),
       choice(flags.weight_choice()) {}
 
 std::unique_ptr<FractalModel> OpenedCheckpoint::load(Backend backend) const {
-    return load_fractal(*file, description.config, backend, choice);
+    return load_fractal(*file, metadata.config, backend, choice);
 }

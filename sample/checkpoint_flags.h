@@ -31,6 +31,6 @@ struct OpenedCheckpoint {
     std::unique_ptr<FractalModel> load(Backend backend) const;
 
     std::unique_ptr<TensorFile> file;
-    FractalDescription description;
+    FractalMetadata metadata;
     std::optional<WeightChoice> choice;
 };

@@ -28,14 +28,13 @@ std::map<std::string, std::string> remaining_metadata(const TensorFile& file, st
 }
 
 template <class Model, class ModelDescription>
-void write_weights(const ConvertJob& job, const TensorFile& file, Model& model,
-                   ModelDescription description) {
+void write_weights(const ConvertJob& job, const TensorFile& file, Model& model, ModelDescription metadata) {
     const std::string_view prefix = chosen_prefix(file, job.checkpoint.weight_choice());
     CheckpointWriter writer;
     writer.add_slab(model.parameters(), "", model.parameters().values());
     for (const auto& [key, value] : remaining_metadata(file, prefix)) writer.set(key, value);
-    description.ema_decay = 0;
-    describe(writer, description);
+    metadata.ema_decay = 0;
+    write_metadata(writer, metadata);
     writer.write(job.out);
     fmt::print("{}: {} parameters, the {} weights of {}\n", job.out, model.parameters().count(),
                prefix.empty() ? "newest" : "averaged", file.path().string());
@@ -45,21 +44,21 @@ void run_convert(const ConvertJob& job) {
     const CheckpointFlags& flags = job.checkpoint;
     const auto file = open_tensor_file(flags.checkpoint);
     if (is_tokenizer(*file)) {
-        const TokenizerDescription description = read_tokenizer_description(*file);
-        Tokenizer model(description.config, Device::cpu);
+        const TokenizerMetadata metadata = read_tokenizer_metadata(*file);
+        Tokenizer model(metadata.config, Device::cpu);
         model.parameters().allocate(Device::cpu, false);
         load_tokenizer_weights(*file, model.parameters(), chosen_prefix(*file, flags.weight_choice()),
                                model.parameters().values());
-        return write_weights(job, *file, model, description);
+        return write_weights(job, *file, model, metadata);
     }
     if (holds_nat(*file)) {
-        const NatDescription description = read_nat_description(*file, flags.given_nat_config(*file));
-        const auto model = load_nat(*file, description.config, Device::cpu, flags.weight_choice());
-        return write_weights(job, *file, *model, description);
+        const NatMetadata metadata = read_nat_metadata(*file, flags.given_nat_config(*file));
+        const auto model = load_nat(*file, metadata.config, Device::cpu, flags.weight_choice());
+        return write_weights(job, *file, *model, metadata);
     }
-    const FractalDescription description = read_description(*file, flags.given_config(*file));
-    const auto model = load_fractal(*file, description.config, Device::cpu, flags.weight_choice());
-    write_weights(job, *file, *model, description);
+    const FractalMetadata metadata = read_metadata(*file, flags.given_config(*file));
+    const auto model = load_fractal(*file, metadata.config, Device::cpu, flags.weight_choice());
+    write_weights(job, *file, *model, metadata);
 }
 
 }  // namespace

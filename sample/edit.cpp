@@ -29,7 +29,7 @@ struct EditJob {
 };
 
 // The class asked for; -1: none.
-std::int64_t chosen_class(const EditJob& job, const FractalDescription& model) {
+std::int64_t chosen_class(const EditJob& job, const FractalMetadata& model) {
     if (!job.label.empty()) return class_number("--class", job.label, model.config.class_num, model.classes);
     if (job.drawing.guidance != 1)
         fail_usage("--cfg {}: guides towards a class, and no --class is given", job.drawing.guidance);
@@ -39,9 +39,9 @@ std::int64_t chosen_class(const EditJob& job, const FractalDescription& model) {
 void run_job(const EditJob& job) {
     const Backend backend = job.drawing.backend.backend();
     const OpenedCheckpoint checkpoint(job.checkpoint);
-    const FractalConfig& config = checkpoint.description.config;
+    const FractalConfig& config = checkpoint.metadata.config;
     job.drawing.check(config);
-    const std::int64_t label = chosen_class(job, checkpoint.description);
+    const std::int64_t label = chosen_class(job, checkpoint.metadata);
     const EditCanvas canvas =
         make_edit_canvas({job.picture, job.mask, job.box, job.outpaint, job.uncrop},
                          static_cast<int>(config.image_size()), static_cast<int>(config.channels));

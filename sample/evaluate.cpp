@@ -63,7 +63,7 @@ void run_nll(const EvaluateJob& job) {
     const Backend backend = job.backend.backend();
     const OpenedCheckpoint checkpoint(job.checkpoint);
     const PackedFile data(job.data);
-    require_fitting_data(job, checkpoint.description.config, data);
+    require_fitting_data(job, checkpoint.metadata.config, data);
     data.verify();
     const auto model = checkpoint.load(backend);
     const std::int64_t images = job.images > 0 ? std::min(job.images, data.count()) : data.count();
@@ -81,7 +81,7 @@ void run_nll(const EvaluateJob& job) {
             likelihood.add(batch.pixels, classes, static_cast<std::uint32_t>(pass));
         }
     line.clear();
-    report(job, checkpoint.description.config, likelihood);
+    report(job, checkpoint.metadata.config, likelihood);
 }
 
 }  // namespace

@@ -22,8 +22,8 @@ struct SampleJob {
 void run_job(const SampleJob& job) {
     const Backend backend = job.drawing.backend.backend();
     const OpenedCheckpoint checkpoint(job.checkpoint);
-    const FractalConfig& config = checkpoint.description.config;
-    const DrawnImages drawn = choose_images(job.images, config.class_num, checkpoint.description.classes);
+    const FractalConfig& config = checkpoint.metadata.config;
+    const DrawnImages drawn = choose_images(job.images, config.class_num, checkpoint.metadata.classes);
     job.drawing.check(config);
     if (!job.drawing.trace.empty()) require_one_batch(drawn);
     ImageDrawing drawing(job.images, drawn, config.channels, config.image_size());

@@ -66,37 +66,36 @@ std::string updates_done(const TensorFile& file, std::int64_t steps) {
 }
 
 void print_tokenizer(const TensorFile& file) {
-    const TokenizerDescription description = read_tokenizer_description(file);
-    const TokenizerConfig& config = description.config;
+    const TokenizerMetadata metadata = read_tokenizer_metadata(file);
+    const TokenizerConfig& config = metadata.config;
     const Tokenizer model(config, Device::cpu);
     const std::int64_t f = config.downsampling();
     fmt::print("{}: tokenizer of {}x{} pixels a token, {} codes of width {}, {} parameters{}\n",
                file.path().string(), f, f, config.n_embed, config.z_channels, model.parameters().count(),
-               updates_done(file, description.step));
+               updates_done(file, metadata.step));
     fmt::print("  {} channel{}, widths", config.in_channels, config.in_channels == 1 ? "" : "s");
     for (std::size_t level = 0; level < config.levels(); ++level) fmt::print(" {}", config.channels(level));
     fmt::print(", {} residual blocks a level\n", config.num_res_blocks);
-    if (description.image_size > 0)
-        fmt::print("  of {}x{} images\n", description.image_size, description.image_size);
-    print_contents(file, description.ema_decay, model.codebook().name);
+    if (metadata.image_size > 0) fmt::print("  of {}x{} images\n", metadata.image_size, metadata.image_size);
+    print_contents(file, metadata.ema_decay, model.codebook().name);
     fmt::print("  config: {}\n", to_json(config));
 }
 
 void print_nat(const TensorFile& file, const std::optional<NatConfig>& given) {
-    const NatDescription description = read_nat_description(file, given);
-    const NatConfig& config = description.config;
+    const NatMetadata metadata = read_nat_metadata(file, given);
+    const NatConfig& config = metadata.config;
     const NatTransformer model(config, Device::cpu);
     require_fitting(file, model.parameters(), "");
     fmt::print("{}: masked-token transformer of {}x{} tokens, {} codes, {} parameters{}\n",
                file.path().string(), config.img_size, config.img_size, config.codebook_size,
-               model.parameters().count(), updates_done(file, description.step));
+               model.parameters().count(), updates_done(file, metadata.step));
     fmt::print(
         "  width {}, {} + 1 + {} blocks, {} heads{}\n", config.embed_dim, config.depth / 2, config.depth / 2,
         config.num_heads,
         config.patch_size > 1 ? fmt::format(", patches of {}x{}", config.patch_size, config.patch_size) : "");
-    if (description.tokenizer) fmt::print("  of the tokenizer {:08x}\n", *description.tokenizer);
-    print_classes(config.num_classes - 1, description.classes);
-    print_contents(file, description.ema_decay, model.parameters().all().front().name);
+    if (metadata.tokenizer) fmt::print("  of the tokenizer {:08x}\n", *metadata.tokenizer);
+    print_classes(config.num_classes - 1, metadata.classes);
+    print_contents(file, metadata.ema_decay, model.parameters().all().front().name);
     fmt::print("  config: {}\n", to_json(config));
 }
 
@@ -108,17 +107,17 @@ void run_info(const CheckpointFlags& flags) {
     if (holds_nat(file)) return print_nat(file, flags.given_nat_config(file));
     const auto given = flags.given_config(file);
     if (!given && !file.metadata().contains("format")) return print_unknown_model(file);
-    const FractalDescription description = read_description(file, given);
-    const FractalConfig& config = description.config;
+    const FractalMetadata metadata = read_metadata(file, given);
+    const FractalConfig& config = metadata.config;
     const FractalModel model(config, Device::cpu);
     require_fitting(file, model.parameters(), "");
     fmt::print("{}: fractal model of {}x{} images, {} channel{}, {} parameters{}\n", path,
                config.image_size(), config.image_size(), config.channels, config.channels == 1 ? "" : "s",
-               model.parameters().count(), updates_done(file, description.step));
+               model.parameters().count(), updates_done(file, metadata.step));
     print_levels(config);
     if (config.class_num == 0) fmt::print("  unlabelled\n");
-    if (config.class_num > 0) print_classes(config.class_num, description.classes);
-    print_contents(file, description.ema_decay, "fake_latent");
+    if (config.class_num > 0) print_classes(config.class_num, metadata.classes);
+    print_contents(file, metadata.ema_decay, "fake_latent");
     fmt::print("  config: {}\n", to_json(config));
 }
 

@@ -32,11 +32,11 @@ struct NatJob {
 
 // The transformer, whose codes they are, and what both say about themselves.
 struct Models {
-    NatDescription description;
+    NatMetadata metadata;
     std::unique_ptr<NatTransformer> transformer;
     std::unique_ptr<Tokenizer> tokenizer;
 
-    std::int64_t side() const { return description.config.img_size; }
+    std::int64_t side() const { return metadata.config.img_size; }
     std::int64_t image_size() const { return side() * tokenizer->config().downsampling(); }
 };
 
@@ -55,32 +55,32 @@ Strategy choose_strategy(const NatJob& job, bool labelled) {
 }
 
 // Throws Error unless the tokens that the one predicts are the other's.
-void require_matching(const TensorFile& checkpoint, const NatDescription& description,
-                      const std::string& tokenizer_path, const TokenizerDescription& tokenizer) {
+void require_matching(const TensorFile& checkpoint, const NatMetadata& metadata,
+                      const std::string& tokenizer_path, const TokenizerMetadata& tokenizer) {
     const std::string path = checkpoint.path().string();
-    if (description.config.codebook_size != tokenizer.config.n_embed)
-        fail("{}: predicts {} codes, but the codebook of {} has {}", path, description.config.codebook_size,
+    if (metadata.config.codebook_size != tokenizer.config.n_embed)
+        fail("{}: predicts {} codes, but the codebook of {} has {}", path, metadata.config.codebook_size,
              tokenizer_path, tokenizer.config.n_embed);
     const std::int64_t f = tokenizer.config.downsampling();
-    if (tokenizer.image_size > 0 && tokenizer.image_size != f * description.config.img_size)
+    if (tokenizer.image_size > 0 && tokenizer.image_size != f * metadata.config.img_size)
         fail("{}: predicts {}x{} tokens, but {} makes {}x{} of its pictures of {}x{} pixels", path,
-             description.config.img_size, description.config.img_size, tokenizer_path,
-             tokenizer.image_size / f, tokenizer.image_size / f, tokenizer.image_size, tokenizer.image_size);
+             metadata.config.img_size, metadata.config.img_size, tokenizer_path, tokenizer.image_size / f,
+             tokenizer.image_size / f, tokenizer.image_size, tokenizer.image_size);
 }
 
 Models load_models(const NatJob& job) {
     const Backend backend = job.backend.backend();
     const auto file = open_tensor_file(job.checkpoint.checkpoint);
     if (!holds_nat(*file)) fail("{}: holds no masked-token transformer", job.checkpoint.checkpoint);
-    Models models{read_nat_description(*file, job.checkpoint.given_nat_config(*file)), nullptr, nullptr};
+    Models models{read_nat_metadata(*file, job.checkpoint.given_nat_config(*file)), nullptr, nullptr};
     const auto tokenizer_file = open_tensor_file(job.tokenizer);
-    require_matching(*file, models.description, job.tokenizer, read_tokenizer_description(*tokenizer_file));
+    require_matching(*file, models.metadata, job.tokenizer, read_tokenizer_metadata(*tokenizer_file));
     models.tokenizer = load_tokenizer(*tokenizer_file, backend);
     require_tokenizer(
-        *file, models.description,
-        tokenizer_fingerprint(codebook_values(*models.tokenizer), models.description.config.codebook_size),
+        *file, models.metadata,
+        tokenizer_fingerprint(codebook_values(*models.tokenizer), models.metadata.config.codebook_size),
         job.tokenizer);
-    models.transformer = load_nat(*file, models.description.config, backend, job.checkpoint.weight_choice());
+    models.transformer = load_nat(*file, models.metadata.config, backend, job.checkpoint.weight_choice());
     return models;
 }
 
@@ -94,15 +94,15 @@ void add_to_trace(TraceFolder& trace, const Models& models, std::span<const std:
         for (std::size_t y = 0; y < size; ++y)
             for (std::size_t x = 0; x < size; ++x)
                 known.push_back(next[(image * side + y / f) * side + x / f] !=
-                                models.description.config.mask_id());
+                                models.metadata.config.mask_id());
     trace.add(decoded_bytes(*models.tokenizer, filled, models.side()), known);
 }
 
 void run_job(const NatJob& job) {
     const Models models = load_models(job);
-    const Strategy strategy = choose_strategy(job, models.description.config.num_classes > 1);
+    const Strategy strategy = choose_strategy(job, models.metadata.config.num_classes > 1);
     const DrawnImages drawn =
-        choose_images(job.images, models.description.config.num_classes - 1, models.description.classes);
+        choose_images(job.images, models.metadata.config.num_classes - 1, models.metadata.classes);
     if (!job.trace.empty()) require_one_batch(drawn);
     const std::int64_t channels = models.tokenizer->config().out_ch;
     ImageDrawing drawing(job.images, drawn, channels, models.image_size());

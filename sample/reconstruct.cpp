@@ -34,9 +34,9 @@ struct Pictures {
     std::vector<std::uint8_t> pixels;
 };
 
-Pictures one_picture(const ReconstructJob& job, const TokenizerDescription& description) {
-    const Image image = read_image(job.picture, static_cast<int>(description.config.in_channels));
-    int size = job.size > 0 ? job.size : static_cast<int>(description.image_size);
+Pictures one_picture(const ReconstructJob& job, const TokenizerMetadata& metadata) {
+    const Image image = read_image(job.picture, static_cast<int>(metadata.config.in_channels));
+    int size = job.size > 0 ? job.size : static_cast<int>(metadata.image_size);
     if (size == 0) size = std::min(image.width, image.height);
     return {size, planar_pixels(crop_centre(image, size))};
 }
@@ -103,11 +103,10 @@ void run_job(const ReconstructJob& job) {
     require_writable(job.out);
     const Backend backend = job.backend.backend();
     const auto opened = open_tensor_file(job.tokenizer);
-    const TokenizerDescription description = read_tokenizer_description(*opened);
-    const TokenizerConfig& config = description.config;
+    const TokenizerMetadata metadata = read_tokenizer_metadata(*opened);
+    const TokenizerConfig& config = metadata.config;
     const std::string& source = job.picture.empty() ? job.data : job.picture;
-    const Pictures pictures =
-        job.picture.empty() ? packed_pictures(job, config) : one_picture(job, description);
+    const Pictures pictures = job.picture.empty() ? packed_pictures(job, config) : one_picture(job, metadata);
     const auto tokenizer = load_tokenizer(*opened, backend);
     const auto n = static_cast<std::int64_t>(pictures.pixels.size()) /
                    (config.in_channels * pictures.size * pictures.size);

@@ -16,20 +16,20 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 #if __has_include("emulated/runtime_calls.h")
-// The orders of the emulated card.
+// The orders of the emulated device.
 template <class Run>
 void in_every_order(Run run) {
     using namespace emulator;
-    const ThreadOrder before = card().order;
+    const ThreadOrder before = emulated_device().order;
     for (const ThreadOrder order : {ThreadOrder{Order::forward, 0}, ThreadOrder{Order::reversed, 0},
                                     ThreadOrder{Order::shuffled, 1}, ThreadOrder{Order::shuffled, 2}}) {
-        card().order = order;
+        emulated_device().order = order;
         run();
     }
-    card().order = before;
+    emulated_device().order = before;
 }
 #else
-// A real card has an order of its own each time.
+// A real device has an order of its own each time.
 template <class Run>
 void in_every_order(Run run) {
     for (int time = 0; time < 4; ++time) run();

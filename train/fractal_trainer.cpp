@@ -48,20 +48,20 @@ void FractalTrainer::start_from(const TensorFile& file) {
 }
 
 void FractalTrainer::resume(const SafetensorsFile& file) {
-    const FractalDescription description = read_description(file);
-    if (description.config != model_.config())
+    const FractalMetadata metadata = read_metadata(file);
+    if (metadata.config != model_.config())
         fail_usage("{} is of another model: give its --preset or --config, or another --out",
                    file.path().string());
     require_same_training(file.metadata("training"), settings_, file.path().string());
-    state_.resume(file, description.step);
+    state_.resume(file, metadata.step);
 }
 
 void FractalTrainer::save(const std::filesystem::path& path, const std::vector<std::string>& classes,
                           std::optional<double> validation_bits_per_dim, bool with_state) {
     CheckpointWriter writer;
     if (!state_.save(writer, path, with_state)) return;
-    describe(writer,
-             FractalDescription{{classes, steps_done(), settings_.optimizer.ema_decay}, model_.config()});
+    write_metadata(writer,
+                   FractalMetadata{{classes, steps_done(), settings_.optimizer.ema_decay}, model_.config()});
     writer.set("training", to_json(settings_));
     writer.set("seed", std::to_string(settings_.seed));
     writer.set("data_position", std::to_string(position()));
@@ -98,9 +98,9 @@ StepResult FractalTrainer::step(const PackedFile& data) {
     std::vector<double> totals(scales.size());
     for (std::size_t i = 0; i < masks.size(); ++i) {
         const Batch& batch = loader_->next();
-        GradientWatch* const watch = i + 1 == masks.size() ? state_.exchange() : nullptr;
-        if (watch != nullptr) state_.exchange()->begin(model_.parameters().gradients());
-        run_job(tape_, plan_, [&] { run_batch(batch, masks[i], scales, totals, watch); });
+        GradientReadyListener* const listener = i + 1 == masks.size() ? state_.exchange() : nullptr;
+        if (listener != nullptr) state_.exchange()->begin(model_.parameters().gradients());
+        run_job(tape_, plan_, [&] { run_batch(batch, masks[i], scales, totals, listener); });
     }
     if (state_.exchange() != nullptr) state_.exchange()->finish();
     comm_.sum(totals);
@@ -120,7 +120,7 @@ StepResult FractalTrainer::update(std::span<const double> totals, std::span<cons
 }
 
 void FractalTrainer::run_batch(const Batch& batch, const FractalMasks& masks, std::span<const float> scales,
-                               std::vector<double>& totals, GradientWatch* watch) {
+                               std::vector<double>& totals, GradientReadyListener* listener) {
     const FractalConfig& config = model_.config();
     const auto count = static_cast<std::int64_t>(batch.labels.size());
     const std::int64_t dims = config.channels * config.image_size() * config.image_size();
@@ -133,7 +133,7 @@ void FractalTrainer::run_batch(const Batch& batch, const FractalMasks& masks, st
     constexpr float jitter = 0.01f;
     const PassRule rule{settings_.dropout, recompute_, jitter, settings_.seed, step_number()};
     model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), ids,
-                masks, scales, sums, rule, chunks_, watch);
+                masks, scales, sums, rule, chunks_, listener);
     copy_from_tensor(tape_, totals.data(), sums, totals.size() * sizeof(double));
 }
 

@@ -59,7 +59,7 @@ class FractalTrainer {
     // The batches of this rank, from where the run stands.
     std::unique_ptr<Loader> make_loader(const PackedFile& data) const;
     void run_batch(const Batch& batch, const FractalMasks& masks, std::span<const float> scales,
-                   std::vector<double>& totals, GradientWatch* watch);
+                   std::vector<double>& totals, GradientReadyListener* listener);
     StepResult update(std::span<const double> totals, std::span<const float> scales, double pixels);
     std::vector<std::int32_t> condition_ids(const Batch& batch) const;
 

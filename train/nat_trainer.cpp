@@ -49,25 +49,25 @@ void NatTrainer::start_from(const TensorFile& file) {
 }
 
 void NatTrainer::resume(const SafetensorsFile& file) {
-    const NatDescription description = read_nat_description(file);
+    const NatMetadata metadata = read_nat_metadata(file);
     const std::string path = file.path().string();
-    if (description.config != model_.config())
+    if (metadata.config != model_.config())
         fail_usage("{} is of another model: give its --preset or --config, or another --out", path);
-    if (description.tokenizer != data_.format().fingerprint)
+    if (metadata.tokenizer != data_.format().fingerprint)
         fail_usage(
             "{} was trained on the tokens of another tokenizer than {}: give its tokens, or another --out",
             path, data_.path().string());
     require_same_training(file.metadata("training"), settings_, path);
-    state_.resume(file, description.step);
+    state_.resume(file, metadata.step);
 }
 
 void NatTrainer::save(const std::filesystem::path& path, std::optional<double> validation_loss,
                       bool with_state) {
     CheckpointWriter writer;
     if (!state_.save(writer, path, with_state)) return;
-    describe(writer, NatDescription{{data_.classes(), steps_done(), settings_.optimizer.ema_decay},
-                                    model_.config(),
-                                    data_.format().fingerprint});
+    write_metadata(writer, NatMetadata{{data_.classes(), steps_done(), settings_.optimizer.ema_decay},
+                                       model_.config(),
+                                       data_.format().fingerprint});
     writer.set("training", to_json(settings_));
     writer.set("seed", std::to_string(settings_.seed));
     writer.set("data_position", std::to_string(position()));
@@ -98,10 +98,10 @@ StepResult NatTrainer::step() {
         const NatMasks masks = draw_masks(config, mask_rule(), samples, settings_.seed, step_number());
         const std::vector<std::int32_t> contexts =
             draw_contexts(config, batch.labels, samples, settings_.label_drop, settings_.seed, step_number());
-        GradientWatch* const watch = i + 1 == settings_.accumulation ? state_.exchange() : nullptr;
-        if (watch != nullptr) state_.exchange()->begin(model_.parameters().gradients());
+        GradientReadyListener* const listener = i + 1 == settings_.accumulation ? state_.exchange() : nullptr;
+        if (listener != nullptr) state_.exchange()->begin(model_.parameters().gradients());
         run_job(tape_, plan_, [&] {
-            run_batch({batch.tokens, contexts, masks.mask, samples}, rule, pass, total[0], watch);
+            run_batch({batch.tokens, contexts, masks.mask, samples}, rule, pass, total[0], listener);
         });
     }
     if (state_.exchange() != nullptr) state_.exchange()->finish();
@@ -136,9 +136,9 @@ double NatTrainer::validation_loss(const TokenFile& held_out, std::int64_t image
 }
 
 void NatTrainer::run_batch(const NatBatch& batch, const SmoothedLoss& rule, const NatPass& pass,
-                           double& total, GradientWatch* watch) {
+                           double& total, GradientReadyListener* listener) {
     const Tensor sum = tape_.create(1, 1, false, Element::f64);
     copy_to_tensor(tape_, sum, &total, sizeof total);
-    model_.loss(tape_, batch, rule, sum, pass, chunk_, watch);
+    model_.loss(tape_, batch, rule, sum, pass, chunk_, listener);
     copy_from_tensor(tape_, &total, sum, sizeof total);
 }

@@ -64,7 +64,7 @@ class NatTrainer {
     MaskRule mask_rule() const { return {settings_.of("mask-alpha"), settings_.of("mask-beta")}; }
     // Adds the batch's summed loss to `total`.
     void run_batch(const NatBatch& batch, const SmoothedLoss& rule, const NatPass& pass, double& total,
-                   GradientWatch* watch);
+                   GradientReadyListener* listener);
 
     TrainingSettings settings_;
     const Comm& comm_;

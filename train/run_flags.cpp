@@ -128,7 +128,7 @@ void require_memory(const MemoryNeed& need, Device device, const Comm& comm) {
     const int sharing = device == Device::cpu ? comm.local_ranks() : 1;
     const std::size_t step = need.state + need.activations, needed = step + need.evaluations,
                       there = static_cast<std::size_t>(
-                          comm.smallest(static_cast<std::int64_t>(available_memory(device))) / sharing);
+                          comm.all_reduce_min(static_cast<std::int64_t>(available_memory(device))) / sharing);
     const auto mebibytes = [](std::size_t bytes) { return static_cast<double>(bytes) / 0x1p20; };
     if (needed > there)
         fail(

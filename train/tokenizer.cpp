@@ -31,7 +31,7 @@ struct TokenizerJob {
 // nor a file, the one to start from.
 TokenizerConfig choose_config(const TokenizerJob& job, const PackedFile& data) {
     if (job.preset.empty() && job.config.empty() && !job.initial.empty())
-        return read_tokenizer_description(*open_tensor_file(job.initial)).config;
+        return read_tokenizer_metadata(*open_tensor_file(job.initial)).config;
     if (job.preset.empty() == job.config.empty()) fail_usage("expected either --preset or --config");
     TokenizerConfig config =
         job.config.empty() ? tokenizer_preset(job.preset).config : read_tokenizer_config(job.config);

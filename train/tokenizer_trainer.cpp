@@ -91,14 +91,14 @@ void TokenizerTrainer::start_from(const TensorFile& file) {
 }
 
 void TokenizerTrainer::resume(const SafetensorsFile& file) {
-    const TokenizerDescription description = read_tokenizer_description(file);
-    if (description.config != tokenizer_.config())
+    const TokenizerMetadata metadata = read_tokenizer_metadata(file);
+    if (metadata.config != tokenizer_.config())
         fail_usage("{} is of another tokenizer: give its --preset or --config, or another --out",
                    file.path().string());
     require_same_perceptual_loss(file, perceptual_);
     require_same_training(file.metadata("training"), settings_, file.path().string());
-    state_.resume(file, description.step);
-    discriminator_state_.resume(file, std::max<std::int64_t>(0, description.step - adversarial_start_));
+    state_.resume(file, metadata.step);
+    discriminator_state_.resume(file, std::max<std::int64_t>(0, metadata.step - adversarial_start_));
     const std::span<const float> last_used = file.floats(last_used_name);
     if (last_used.size() != revival_.last_used().size())
         fail("{}: {} has {} entries, expected {}", file.path().string(), last_used_name, last_used.size(),
@@ -112,7 +112,7 @@ void TokenizerTrainer::save(const std::filesystem::path& path, std::optional<dou
     if (!state_.save(writer, path, with_state) || !discriminator_state_.save(writer, path, with_state))
         return;
     writer.add(last_used_name, {tokenizer_.config().n_embed}, revival_.last_used().data(), Device::cpu);
-    describe(writer, TokenizerDescription{{{}, steps_done(), 0}, tokenizer_.config(), image_size_});
+    write_metadata(writer, TokenizerMetadata{{{}, steps_done(), 0}, tokenizer_.config(), image_size_});
     writer.set("training", to_json(settings_));
     writer.set("seed", std::to_string(settings_.seed));
     if (perceptual_ != nullptr) writer.set(perceptual_key, perceptual_weights(perceptual_));
@@ -184,7 +184,7 @@ StepResult TokenizerTrainer::result_of(const Sums& sums) const {
     result.figures = {distance,
                       quantiser,
                       codebook_perplexity(code_counts_),
-                      sums.deception / logits,
+                      sums.generator_loss / logits,
                       static_cast<double>(sums.weight),
                       (sums.real + sums.generated) / 2 / logits};
     if (perceptual_ != nullptr) result.figures.push_back(perceptual);
@@ -207,15 +207,16 @@ void TokenizerTrainer::run_batch(const Batch& batch, bool adversarial, Sums& sum
         const auto scale = 1.0f / static_cast<float>(z.rows() * z.width());
         const Tensor features =
             tokenizer_.decode_features(tape_, tokenizer_.quantise(tape_, z, codes, scale, quantiser), grid);
-        reconstruction = tokenizer_.draw(tape_, features, size);
+        reconstruction = tokenizer_.to_pixels(tape_, features, size);
         add_perceptual(reconstruction, pictures, sums);
         const AdversarialScales scales{1.0f / static_cast<float>(pixels_per_step()),
                                        1.0f / static_cast<float>(logits_per_step())};
         if (adversarial) {
-            const Tensor deception = zero_total(tape_), weight = tape_.create(1, 1, false);
+            const Tensor generator_loss = zero_total(tape_), weight = tape_.create(1, 1, false);
             generator_gradient(tape_, discriminator_, reconstruction, pictures, size,
-                               {features, &tokenizer_.last_layer()}, scales, {distance, deception, weight});
-            read_total(tape_, sums.deception, deception);
+                               {features, &tokenizer_.last_layer()}, scales,
+                               {distance, generator_loss, weight});
+            read_total(tape_, sums.generator_loss, generator_loss);
             copy_from_tensor(tape_, &sums.weight, weight, sizeof sums.weight);
         } else {
             l1_loss(tape_, reconstruction, pictures, scales.pixels, distance);
@@ -237,7 +238,7 @@ void TokenizerTrainer::add_perceptual(const Tensor& reconstruction, const Tensor
 }
 
 void TokenizerTrainer::note_codes(const Tensor& z, const Tensor& codes) {
-    const Tensor vectors = as_stream(tape_, z);
+    const Tensor vectors = to_f32(tape_, z);
     if (tape_.planning()) return;
     std::vector<std::int32_t> host(static_cast<std::size_t>(codes.rows()));
     copy_from_tensor(tape_, host.data(), codes, host.size() * sizeof(std::int32_t));

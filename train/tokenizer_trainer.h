@@ -54,7 +54,7 @@ class TokenizerTrainer {
   private:
     // The sums of a step's losses, and the weight of the adversarial one.
     struct Sums {
-        double distance = 0, perceptual = 0, quantiser = 0, deception = 0, real = 0, generated = 0;
+        double distance = 0, perceptual = 0, quantiser = 0, generator_loss = 0, real = 0, generated = 0;
         float weight = 0;
     };
     bool adversarial() const { return steps_done() >= adversarial_start_; }

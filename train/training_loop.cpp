@@ -96,10 +96,10 @@ void require_finite(const StepResult& result, std::int64_t step, const RunFolder
 }  // namespace
 
 bool resume_newest(TrainingRun& run, const Comm& comm, const RunFolder& folder) {
-    const auto steps = comm.of_first(folder.checkpoint_steps());
+    const auto steps = comm.broadcast(folder.checkpoint_steps());
     for (const std::int64_t step : steps) {
         const std::string error = resume_from(folder.checkpoint(step), run);
-        const std::int64_t failed = comm.smallest(error.empty() ? comm.ranks() : comm.rank());
+        const std::int64_t failed = comm.all_reduce_min(error.empty() ? comm.ranks() : comm.rank());
         if (failed == comm.ranks()) {
             folder.point_last_at(step);  // the run may have been killed before it did
             return true;

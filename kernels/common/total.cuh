@@ -10,7 +10,7 @@
 
 namespace cuda {
 
-constexpr std::int64_t max_parts = 1024;  // blocks, about 8 per multiprocessor of the largest cards
+constexpr std::int64_t max_parts = 1024;  // blocks, about 8 per multiprocessor of the largest devices
 
 namespace total_detail {
 

@@ -104,7 +104,7 @@ void backward_phase(Stream stream, T* dx, const T* packed, const T* dy, const Co
     launch_product<T>(stream, dx, dy, packed, nullptr, product_of(gather, dx, placement, s.C, s));
 }
 
-// So many slices that a large card has four blocks for each of its multiprocessors, and 256 rows in each.
+// So many slices that a large device has four blocks for each of its multiprocessors, and 256 rows in each.
 std::int64_t slices_of(const Conv2dShape& s) {
     constexpr std::int64_t wanted_blocks = 528, least_rows = 256;
     const std::int64_t columns = weight_columns<bf16>,

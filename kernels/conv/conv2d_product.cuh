@@ -244,7 +244,7 @@ void launch_product(Stream stream, T* out, const T* map, const T* weight, const 
            weight, bias, p);
 }
 
-// With the largest blocks that still keep a large card busy.
+// With the largest blocks that still keep a large device busy.
 template <class T>
 void launch_product(Stream stream, T* out, const T* map, const T* weight, const T* bias, const Product& p) {
     constexpr unsigned busy = 264;  // two blocks for each multiprocessor of an H100

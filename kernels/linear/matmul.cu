@@ -1,4 +1,4 @@
-// Why so: these products are where a step's arithmetic is, and NVIDIA's cuBLASLt knows each card's matrix
+// Why so: these products are where a step's arithmetic is, and NVIDIA's cuBLASLt knows each device's matrix
 // units better than one file can. It also adds the bias, and applies GELU, while a tile of the result is
 // still in registers.
 //
@@ -20,7 +20,7 @@
 // The algorithm: the library's heuristic is asked once for each distinct problem (sizes, leading dimensions,
 // types, epilogue, alignment of every pointer, size of the workspace) and its first answer is kept. With a
 // workspace of the caller's, cuBLASLt promises the same bits for the same call on the same version, kind of
-// card and number of multiprocessors. Long sums (dW runs over all rows) may be split among blocks if their
+// device and number of multiprocessors. Long sums (dW runs over all rows) may be split among blocks if their
 // parts go into the workspace as floats and are added in a pass of their own; adding them in place, in D's
 // type, is not allowed.
 //

@@ -14,7 +14,7 @@
 //
 // The 8 warps of a block share out the tiles along K (warp w takes tiles w, w + 8, ...) and add up their sums
 // in shared memory, in order: with 8 times as many warps under way a layer of a few hundred outputs still
-// fills the card's memory pipes. More rows take more accumulators per warp (8, 16 or 32 rows, and 32 outputs
+// fills the device's memory pipes. More rows take more accumulators per warp (8, 16 or 32 rows, and 32 outputs
 // in the last case), so that at a few hundred rows weights are read from the second-level cache a few times
 // only. Traded away: wgmma, which would double the rate from some 500 rows on.
 //

@@ -3,7 +3,7 @@
 // kernel adds the parts in order. The price is a second launch; the parts are next to nothing.
 //
 // Sums of single numbers are taken in double: as many additions as there are elements, 1 for each 4 bytes
-// read, which even cards with a 64th of the rate for double can hide. sum_accumulate is for losses, some
+// read, which even devices with a 64th of the rate for double can hide. sum_accumulate is for losses, some
 // 10,000 numbers that one block reads in a few microseconds, and so needs no second pass and no workspace.
 //
 // Column sums: a block is `lanes` threads wide, each of which reads 16 bytes of a row, and as many rows high

@@ -32,8 +32,8 @@ constexpr int most_threads = lanes == whole_block ? widest_team : warp_teams_thr
 
 // Of an H100, and threads on each: a kernel with one chunk per thread needs 64 registers (80 with a block per
 // row, whose sums go through shared memory), with two chunks 128.
-// A smaller card runs the slices in two waves, a larger one leaves some of itself idle; the workspace, and
-// with it the bits of the result, do not depend on the card.
+// A smaller device runs the slices in two waves, a larger one leaves some of itself idle; the workspace, and
+// with it the bits of the result, do not depend on the device.
 constexpr int multiprocessors = 132;
 template <int lanes, int chunks>
 constexpr int resident_threads = lanes == whole_block ? 768 : 1024 / chunks;

@@ -2,7 +2,7 @@
 // would otherwise be a pass of its own (6 more). Bound by memory: a thread starts the loads of 8 elements of
 // each array, and while they are under way the first thread of the block makes the clip factor from the
 // squared norm. It is made here, from device memory, so that the host never waits for the norm; one thread of
-// 256 does it because doubles are slow on most cards.
+// 256 does it because doubles are slow on most devices.
 // ptxas budget: 80 registers, no spills
 #include "kernels/optimizer/adamw.h"
 

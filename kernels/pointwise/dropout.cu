@@ -1,4 +1,4 @@
-// The mask is computed, not stored (dropout_mask.cuh): about 25 integer operations per element, which a card
+// The mask is computed, not stored (dropout_mask.cuh): about 25 integer operations per element, which a device
 // does in the time that its memory takes for the element itself, while a stored mask would cost a byte per
 // element of activation memory and a pass to draw it.
 //

@@ -7,15 +7,16 @@
 
 namespace cpu {
 
-void random_ranks(std::int32_t* ranks, const std::int64_t* paths, std::int64_t M, std::int64_t L,
+void random_ranks(std::int32_t* ranks, const std::int64_t* sequence_ids, std::int64_t M, std::int64_t L,
                   PhiloxKey key) {
     std::vector<std::uint64_t> sorted(static_cast<std::size_t>(L));  // word, then patch: no two are equal
     for (std::int64_t m = 0; m < M; ++m) {
-        const auto path = static_cast<std::uint64_t>(paths[m]);
+        const auto sequence_id = static_cast<std::uint64_t>(sequence_ids[m]);
         for (std::int64_t t = 0; t < L; ++t) {
-            const auto words = philox({static_cast<std::uint32_t>(t / 4), static_cast<std::uint32_t>(path),
-                                       static_cast<std::uint32_t>(path >> 32), 0},
-                                      key);
+            const auto words =
+                philox({static_cast<std::uint32_t>(t / 4), static_cast<std::uint32_t>(sequence_id),
+                        static_cast<std::uint32_t>(sequence_id >> 32), 0},
+                       key);
             sorted[static_cast<std::size_t>(t)] =
                 std::uint64_t{words[static_cast<std::size_t>(t % 4)]} << 32 | static_cast<std::uint64_t>(t);
         }
@@ -31,24 +32,25 @@ void raster_ranks(std::int32_t* ranks, std::int64_t M, std::int64_t L) {
 }
 
 void hidden_mask(std::uint8_t* mask, const std::int32_t* ranks, std::int64_t M, std::int64_t L,
-                 std::int64_t halves, std::int64_t hidden) {
+                 std::int64_t guidance_rows, std::int64_t hidden) {
     for (std::int64_t i = 0; i < M * L; ++i)
-        for (std::int64_t half = 0; half < halves; ++half) mask[half * M * L + i] = ranks[i] < hidden ? 1 : 0;
+        for (std::int64_t half = 0; half < guidance_rows; ++half)
+            mask[half * M * L + i] = ranks[i] < hidden ? 1 : 0;
 }
 
-void chosen_patches(std::int32_t* index, std::int64_t* child_paths, const std::int32_t* ranks,
-                    const std::int64_t* paths, std::int64_t M, std::int64_t L, std::int64_t kept,
+void chosen_patches(std::int32_t* index, std::int64_t* child_sequence_ids, const std::int32_t* ranks,
+                    const std::int64_t* sequence_ids, std::int64_t M, std::int64_t L, std::int64_t kept,
                     std::int64_t hidden) {
     for (std::int64_t i = 0; i < M * L; ++i)
         if (ranks[i] >= kept && ranks[i] < hidden) {
             *index++ = static_cast<std::int32_t>(i);
-            *child_paths++ = paths[i / L] * L + i % L;
+            *child_sequence_ids++ = sequence_ids[i / L] * L + i % L;
         }
 }
 
 void child_rows(std::int32_t* patches, std::int32_t* parents, const std::int32_t* index, std::int64_t count,
-                std::int64_t M, std::int64_t L, std::int64_t halves) {
-    for (std::int64_t half = 0; half < halves; ++half)
+                std::int64_t M, std::int64_t L, std::int64_t guidance_rows) {
+    for (std::int64_t half = 0; half < guidance_rows; ++half)
         for (std::int64_t i = 0; i < count; ++i) {
             patches[half * count + i] = index[i] + static_cast<std::int32_t>(half * M * L);
             parents[half * count + i] =

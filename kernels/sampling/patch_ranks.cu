@@ -15,15 +15,16 @@ namespace {
 constexpr unsigned block_threads = 128;
 
 // Dynamic shared memory: L words.
-__global__ void random_ranks_kernel(std::int32_t* ranks, const std::int64_t* paths, int L, PhiloxKey key) {
+__global__ void random_ranks_kernel(std::int32_t* ranks, const std::int64_t* sequence_ids, int L,
+                                    PhiloxKey key) {
     SharedMemory shared;
     auto* words = shared.take<std::uint32_t>(static_cast<std::size_t>(L));
     const std::int64_t m = blockIdx.x;
-    const auto path = static_cast<std::uint64_t>(paths[m]);
+    const auto sequence_id = static_cast<std::uint64_t>(sequence_ids[m]);
     const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
     for (int group = thread; 4 * group < L; group += threads) {
-        const auto four = philox({static_cast<std::uint32_t>(group), static_cast<std::uint32_t>(path),
-                                  static_cast<std::uint32_t>(path >> 32), 0},
+        const auto four = philox({static_cast<std::uint32_t>(group), static_cast<std::uint32_t>(sequence_id),
+                                  static_cast<std::uint32_t>(sequence_id >> 32), 0},
                                  key);
         for (int i = 0; i < 4 && 4 * group + i < L; ++i) words[4 * group + i] = four[i];
     }
@@ -48,9 +49,10 @@ __global__ void hidden_mask_kernel(std::uint8_t* mask, const std::int32_t* ranks
 }
 
 // A warp per sequence.
-__global__ void chosen_patches_kernel(std::int32_t* index, std::int64_t* child_paths,
-                                      const std::int32_t* ranks, const std::int64_t* paths, std::int64_t M,
-                                      std::int64_t L, std::int64_t kept, std::int64_t hidden) {
+__global__ void chosen_patches_kernel(std::int32_t* index, std::int64_t* child_sequence_ids,
+                                      const std::int32_t* ranks, const std::int64_t* sequence_ids,
+                                      std::int64_t M, std::int64_t L, std::int64_t kept,
+                                      std::int64_t hidden) {
     const std::int64_t m = thread_index() / warp_size;
     if (m >= M) return;  // whole warps
     const int lane = static_cast<int>(threadIdx.x) % warp_size;
@@ -63,16 +65,17 @@ __global__ void chosen_patches_kernel(std::int32_t* index, std::int64_t* child_p
         if (chosen) {
             const std::int64_t mine = place + __popc(vote & ((1u << lane) - 1));
             index[mine] = static_cast<std::int32_t>(m * L + t);
-            child_paths[mine] = paths[m] * L + t;
+            child_sequence_ids[mine] = sequence_ids[m] * L + t;
         }
         place += __popc(vote);
     }
 }
 
 __global__ void child_rows_kernel(std::int32_t* patches, std::int32_t* parents, const std::int32_t* index,
-                                  std::int64_t count, std::int64_t M, std::int64_t L, std::int64_t halves) {
+                                  std::int64_t count, std::int64_t M, std::int64_t L,
+                                  std::int64_t guidance_rows) {
     const std::int64_t i = thread_index();
-    if (i >= halves * count) return;
+    if (i >= guidance_rows * count) return;
     const std::int64_t half = i / count, patch = index[i % count];
     patches[i] = static_cast<std::int32_t>(patch + half * M * L);
     parents[i] = static_cast<std::int32_t>(patch / L + half * M);
@@ -80,11 +83,11 @@ __global__ void child_rows_kernel(std::int32_t* patches, std::int32_t* parents, 
 
 }  // namespace
 
-void random_ranks(Stream stream, std::int32_t* ranks, const std::int64_t* paths, std::int64_t M,
+void random_ranks(Stream stream, std::int32_t* ranks, const std::int64_t* sequence_ids, std::int64_t M,
                   std::int64_t L, PhiloxKey key) {
     launch(random_ranks_kernel, blocks_for(M, 1), block_threads,
-           shared_array_bytes(static_cast<std::size_t>(L) * sizeof(std::uint32_t)), stream, ranks, paths,
-           static_cast<int>(L), key);
+           shared_array_bytes(static_cast<std::size_t>(L) * sizeof(std::uint32_t)), stream, ranks,
+           sequence_ids, static_cast<int>(L), key);
 }
 
 void raster_ranks(Stream stream, std::int32_t* ranks, std::int64_t M, std::int64_t L) {
@@ -92,22 +95,22 @@ void raster_ranks(Stream stream, std::int32_t* ranks, std::int64_t M, std::int64
 }
 
 void hidden_mask(Stream stream, std::uint8_t* mask, const std::int32_t* ranks, std::int64_t M, std::int64_t L,
-                 std::int64_t halves, std::int64_t hidden) {
-    launch(hidden_mask_kernel, blocks_for(halves * M * L, block_threads), block_threads, 0, stream, mask,
-           ranks, M * L, halves, hidden);
+                 std::int64_t guidance_rows, std::int64_t hidden) {
+    launch(hidden_mask_kernel, blocks_for(guidance_rows * M * L, block_threads), block_threads, 0, stream,
+           mask, ranks, M * L, guidance_rows, hidden);
 }
 
-void chosen_patches(Stream stream, std::int32_t* index, std::int64_t* child_paths, const std::int32_t* ranks,
-                    const std::int64_t* paths, std::int64_t M, std::int64_t L, std::int64_t kept,
-                    std::int64_t hidden) {
+void chosen_patches(Stream stream, std::int32_t* index, std::int64_t* child_sequence_ids,
+                    const std::int32_t* ranks, const std::int64_t* sequence_ids, std::int64_t M,
+                    std::int64_t L, std::int64_t kept, std::int64_t hidden) {
     launch(chosen_patches_kernel, blocks_for(M * warp_size, block_threads), block_threads, 0, stream, index,
-           child_paths, ranks, paths, M, L, kept, hidden);
+           child_sequence_ids, ranks, sequence_ids, M, L, kept, hidden);
 }
 
 void child_rows(Stream stream, std::int32_t* patches, std::int32_t* parents, const std::int32_t* index,
-                std::int64_t count, std::int64_t M, std::int64_t L, std::int64_t halves) {
-    launch(child_rows_kernel, blocks_for(halves * count, block_threads), block_threads, 0, stream, patches,
-           parents, index, count, M, L, halves);
+                std::int64_t count, std::int64_t M, std::int64_t L, std::int64_t guidance_rows) {
+    launch(child_rows_kernel, blocks_for(guidance_rows * count, block_threads), block_threads, 0, stream,
+           patches, parents, index, count, M, L, guidance_rows);
 }
 
 }  // namespace cuda

@@ -2,7 +2,7 @@
 // which each step takes the next few. A patch's rank is its place in that order.
 //
 //   rank[m, t] = number of u with (w_mu, u) < (w_mt, t),  w_mt = word t % 4 of
-//                philox({t / 4, low32(paths[m]), high32(paths[m]), 0}, key)
+//                philox({t / 4, low32(sequence_ids[m]), high32(sequence_ids[m]), 0}, key)
 //
 // so that a sequence's order depends on its name alone. With `hidden` patches left of which a step keeps
 // `kept`, the ones it draws are those with kept <= rank < hidden.
@@ -17,42 +17,42 @@
 
 namespace cpu {
 
-// ranks [M, L] overwritten; paths [M].
-void random_ranks(std::int32_t* ranks, const std::int64_t* paths, std::int64_t M, std::int64_t L,
+// ranks [M, L] overwritten; sequence_ids [M].
+void random_ranks(std::int32_t* ranks, const std::int64_t* sequence_ids, std::int64_t M, std::int64_t L,
                   PhiloxKey key);
 // ranks [M, L]: L - 1 - t, so that the first patch is drawn first.
 void raster_ranks(std::int32_t* ranks, std::int64_t M, std::int64_t L);
 
-// mask [halves * M, L]: 1 where ranks [M, L] is below `hidden`, the same in each of `halves` copies.
+// mask [guidance_rows * M, L]: 1 where ranks [M, L] is below `hidden`, the same in each of `guidance_rows` copies.
 void hidden_mask(std::uint8_t* mask, const std::int32_t* ranks, std::int64_t M, std::int64_t L,
-                 std::int64_t halves, std::int64_t hidden);
+                 std::int64_t guidance_rows, std::int64_t hidden);
 
 // The patches with kept <= rank < hidden, ascending: index [M * (hidden - kept)] receives m * L + t, and
-// child_paths [M * (hidden - kept)] their names, paths[m] * L + t. Each sequence must have as many.
-void chosen_patches(std::int32_t* index, std::int64_t* child_paths, const std::int32_t* ranks,
-                    const std::int64_t* paths, std::int64_t M, std::int64_t L, std::int64_t kept,
+// child_sequence_ids [M * (hidden - kept)] their names, sequence_ids[m] * L + t. Each sequence must have as many.
+void chosen_patches(std::int32_t* index, std::int64_t* child_sequence_ids, const std::int32_t* ranks,
+                    const std::int64_t* sequence_ids, std::int64_t M, std::int64_t L, std::int64_t kept,
                     std::int64_t hidden);
 
 // Rows of the children's patches and of their parents, for each half of the rows (the unconditional ones
-// follow the conditional ones): patches [halves, count] = index + half * M * L, parents [halves, count] =
+// follow the conditional ones): patches [guidance_rows, count] = index + half * M * L, parents [guidance_rows, count] =
 // index / L + half * M; index [count].
 void child_rows(std::int32_t* patches, std::int32_t* parents, const std::int32_t* index, std::int64_t count,
-                std::int64_t M, std::int64_t L, std::int64_t halves);
+                std::int64_t M, std::int64_t L, std::int64_t guidance_rows);
 
 }  // namespace cpu
 
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void random_ranks(Stream stream, std::int32_t* ranks, const std::int64_t* paths, std::int64_t M,
+void random_ranks(Stream stream, std::int32_t* ranks, const std::int64_t* sequence_ids, std::int64_t M,
                   std::int64_t L, PhiloxKey key);
 void raster_ranks(Stream stream, std::int32_t* ranks, std::int64_t M, std::int64_t L);
 void hidden_mask(Stream stream, std::uint8_t* mask, const std::int32_t* ranks, std::int64_t M, std::int64_t L,
-                 std::int64_t halves, std::int64_t hidden);
-void chosen_patches(Stream stream, std::int32_t* index, std::int64_t* child_paths, const std::int32_t* ranks,
-                    const std::int64_t* paths, std::int64_t M, std::int64_t L, std::int64_t kept,
-                    std::int64_t hidden);
+                 std::int64_t guidance_rows, std::int64_t hidden);
+void chosen_patches(Stream stream, std::int32_t* index, std::int64_t* child_sequence_ids,
+                    const std::int32_t* ranks, const std::int64_t* sequence_ids, std::int64_t M,
+                    std::int64_t L, std::int64_t kept, std::int64_t hidden);
 void child_rows(Stream stream, std::int32_t* patches, std::int32_t* parents, const std::int32_t* index,
-                std::int64_t count, std::int64_t M, std::int64_t L, std::int64_t halves);
+                std::int64_t count, std::int64_t M, std::int64_t L, std::int64_t guidance_rows);
 
 }  // namespace cuda

@@ -134,12 +134,12 @@ struct Job {
     const std::uint8_t* limits;
 };
 
-// Tokens of the first channel, for both halves of the rows.
+// Tokens of the first channel, for the guidance_rows rows of each draw.
 void project_conditions(const Job& job, const Layout& layout, const Tile& tile, std::int64_t first,
-                        int halves) {
+                        int guidance_rows) {
     const std::int64_t K = job.shape.condition_width, W = job.shape.width;
-    const int drawn = tile.rows / halves;
-    for (int half = 0; half < halves; ++half)
+    const int drawn = tile.rows / guidance_rows;
+    for (int half = 0; half < guidance_rows; ++half)
         packed_linear_tile(tile.x + half * drawn * W, job.conditions + (half * job.draws + first) * K,
                            job.packed + layout.condition, drawn, W, K, false);
 }
@@ -148,20 +148,20 @@ void project_conditions(const Job& job, const Layout& layout, const Tile& tile, 
 void sample_tile(const Job& job, const Layout& layout, std::int64_t first, int drawn) {
     alignas(64) float room[stack_floats];
     const std::int64_t W = job.shape.width, channels = job.shape.channels;
-    const int halves = job.guidance.scale == 1.0f ? 1 : 2, rows = halves * drawn;
+    const int guidance_rows = job.guidance.scale == 1.0f ? 1 : 2, rows = guidance_rows * drawn;
     float *normed = room + rows * W, *wide = normed + rows * W;
     float* caches = wide + rows * std::max(4 * W, vocabulary);
     const Tile tile{job.shape, rows, room, normed, wide, caches};
     std::int32_t values[tile_rows];
-    project_conditions(job, layout, tile, first, halves);
+    project_conditions(job, layout, tile, first, guidance_rows);
     for (std::int64_t c = 0; c < channels; ++c) {
         predict(tile, job.packed, layout, c);
-        const float* unconditional = halves == 1 ? nullptr : tile.wide + drawn * vocabulary;
+        const float* unconditional = guidance_rows == 1 ? nullptr : tile.wide + drawn * vocabulary;
         const std::int64_t at = c * job.draws + first;
         categorical_sample(values, job.margins == nullptr ? nullptr : job.margins + at, tile.wide,
                            unconditional, job.uniforms == nullptr ? nullptr : job.uniforms + at, drawn,
                            vocabulary, job.guidance, job.limits == nullptr ? nullptr : job.limits + 2 * at);
-        for (int half = 0; half < halves; ++half) {
+        for (int half = 0; half < guidance_rows; ++half) {
             for (int i = 0; i < drawn; ++i)
                 job.values[(half * job.draws + first + i) * channels + c] = values[i];
             if (c + 1 < channels)
@@ -219,9 +219,10 @@ void pixel_sample(std::int32_t* values, float* margins, const float* conditions,
     assert(pixel_sampler_fits(shape));
     const Layout layout = packed_layout(shape);
     const Job job{values, margins, conditions, uniforms, packed, shape, draws, guidance, limits};
-    const std::int64_t halves = guidance.scale == 1.0f ? 1 : 2, tiles = tile_count(draws, tile_rows / halves);
+    const std::int64_t guidance_rows = guidance.scale == 1.0f ? 1 : 2,
+                       tiles = tile_count(draws, tile_rows / guidance_rows);
     const std::int64_t activations =
-        halves * draws * shape.channels * (9 * shape.width * shape.blocks + vocabulary);
+        guidance_rows * draws * shape.channels * (9 * shape.width * shape.blocks + vocabulary);
     const std::int64_t shared_out = tiles > 1 ? activations : 0;  // a single tile starts no threads
     for_each_task(tiles, shared_out, [&job, &layout, draws, tiles](std::int64_t tile) {
         const auto [begin, end] = row_slice(draws, tiles, tile);

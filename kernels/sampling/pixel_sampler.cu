@@ -14,7 +14,7 @@
 // time of one tile. So tiles are as small as 8 draws, one a warp, while they find an idle multiprocessor, and
 // grow to 32 rows, 64 where the weights stay, when there are more pixels: every streamed weight then serves
 // more rows. Shapes whose activations leave no room for 16 rows get fewer, down to one draw; a row's
-// arithmetic is always the same, so that its bits depend neither on the batch nor on the card.
+// arithmetic is always the same, so that its bits depend neither on the batch nor on the device.
 //
 // Numbers. bf16: the residual stream, norms, softmax, gelu, logits and the draw in float; inputs of products
 // (normed, q, k, v, attention's result, the hidden layer) are rounded once. float: the same kernel, products
@@ -52,7 +52,7 @@ struct Job {
     Layout layout;
     Strides strides;
     int channels, width, condition_width, blocks, heads;
-    int rows, halves;  // of a tile; halves: 2 with guidance
+    int rows, guidance_rows;  // of a tile; guidance_rows: 2 with guidance
 };
 
 __device__ int lane_index() {
@@ -156,7 +156,7 @@ struct Sampler {
     __device__ void load_conditions(std::int64_t first_draw, int first) const {
         const int count =
             min(condition_room(), static_cast<int>(padded_depth<T>(job.condition_width)) - first);
-        const int drawn = job.rows / job.halves;
+        const int drawn = job.rows / job.guidance_rows;
         for (int row = warp_index(); row < job.rows; row += warp_count()) {
             const std::int64_t draw = first_draw + row % drawn;
             const T* from = job.conditions + (row / drawn * job.draws + draw) * job.condition_width + first;
@@ -218,15 +218,15 @@ struct Sampler {
     // A draw of the tile, by one warp. Draws behind the last are 0.
     __device__ int draw(int channel, int row, std::int64_t draw) const {
         if (draw >= job.draws) return 0;
-        const int drawn = job.rows / job.halves;
+        const int drawn = job.rows / job.guidance_rows;
         const std::int64_t at = channel * job.draws + draw;
         float margin;
         const int value =
-            draw_categorical(logits(row), job.halves == 2 ? logits(row + drawn) : nullptr, vocabulary,
+            draw_categorical(logits(row), job.guidance_rows == 2 ? logits(row + drawn) : nullptr, vocabulary,
                              job.uniforms ? job.uniforms[at] : 0.0f, job.limits ? job.limits[2 * at] : 0,
                              job.limits ? job.limits[2 * at + 1] : vocabulary - 1, job.guidance, margin);
         if (lane_index() == 0) {
-            for (int half = 0; half < job.halves; ++half)
+            for (int half = 0; half < job.guidance_rows; ++half)
                 job.values[(half * job.draws + draw) * job.channels + channel] = value;
             if (job.margins) job.margins[at] = margin;
         }
@@ -242,7 +242,7 @@ struct Sampler {
 
     // Draws `channel` from the logits and begins the next one with what was drawn.
     __device__ void draw_rows(int channel, std::int64_t first_draw) const {
-        const int drawn = job.rows / job.halves;
+        const int drawn = job.rows / job.guidance_rows;
         for (int i = warp_index(); i < drawn; i += warp_count()) {
             const int value = draw(channel, i, first_draw + i);
             if (channel + 1 == job.channels) continue;
@@ -341,25 +341,26 @@ __global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads, 
         for (int i = job.width + lane_index(); i < job.strides.normed; i += warp_size)
             tile.normed[row * job.strides.normed + i] = T{};
     const Sampler<T, row_tiles> sampler{job, tile, blocks};
-    for (std::int64_t t = blockIdx.x; t < job.tiles; t += gridDim.x) sampler.run(t * (job.rows / job.halves));
+    for (std::int64_t t = blockIdx.x; t < job.tiles; t += gridDim.x)
+        sampler.run(t * (job.rows / job.guidance_rows));
 }
 
 // ---- the choice of a tile -----------------------------------------------------------------------------
 
-struct Card {
+struct DeviceLimits {
     std::int64_t multiprocessors;
     std::size_t shared_bytes;  // most that a block may have
 };
 
-Card card() {
+DeviceLimits device_limits() {
     const auto ask = [](cudaDeviceAttr attribute) {
         int device = 0, value = 0;
         check(cudaGetDevice(&device), "current device");
         check(cudaDeviceGetAttribute(&value, attribute, device), "attribute of the device");
         return value;
     };
-    static const Card known{ask(cudaDevAttrMultiProcessorCount),
-                            static_cast<std::size_t>(ask(cudaDevAttrMaxSharedMemoryPerBlockOptin))};
+    static const DeviceLimits known{ask(cudaDevAttrMultiProcessorCount),
+                                    static_cast<std::size_t>(ask(cudaDevAttrMaxSharedMemoryPerBlockOptin))};
     return known;
 }
 
@@ -373,39 +374,42 @@ struct Plan {
 // Tiles of `rows` rows, if they fit beside `weight_bytes`.
 template <class T>
 bool choose(Plan& plan, const PixelSamplerShape& shape, std::int64_t rows, std::size_t weight_bytes,
-            std::int64_t draws, std::int64_t halves) {
+            std::int64_t draws, std::int64_t guidance_rows) {
     const std::size_t bytes = activation_bytes<T>(shape, rows) + weight_bytes;
-    if (rows < halves || bytes > card().shared_bytes) return false;
-    plan = {rows, weight_bytes > 0, blocks_for(draws, rows / halves), bytes};
+    if (rows < guidance_rows || bytes > device_limits().shared_bytes) return false;
+    plan = {rows, weight_bytes > 0, blocks_for(draws, rows / guidance_rows), bytes};
     return true;
 }
 
-// The smallest tiles that each find a place of their own on the card, or the largest.
+// The smallest tiles that each find a place of their own on the device, or the largest.
 template <class T>
-Plan plan_tiles(const PixelSamplerShape& shape, std::int64_t draws, std::int64_t halves) {
-    const std::int64_t places = card().multiprocessors;
+Plan plan_tiles(const PixelSamplerShape& shape, std::int64_t draws, std::int64_t guidance_rows) {
+    const std::int64_t places = device_limits().multiprocessors;
     Plan plan;
     if constexpr (std::is_same_v<T, bf16>) {
         const std::size_t weights =
             sizeof(T) * static_cast<std::size_t>(shape.blocks * packed_layout<T>(shape).block.elements);
-        if (weights > 0 && choose<T>(plan, shape, 16, weights, draws, halves)) {
-            for (const std::int64_t rows : {8 * halves, std::int64_t{16}, std::int64_t{32}, std::int64_t{64}})
-                if (choose<T>(plan, shape, rows, weights, draws, halves) && plan.tiles <= places) break;
+        if (weights > 0 && choose<T>(plan, shape, 16, weights, draws, guidance_rows)) {
+            for (const std::int64_t rows :
+                 {8 * guidance_rows, std::int64_t{16}, std::int64_t{32}, std::int64_t{64}})
+                if (choose<T>(plan, shape, rows, weights, draws, guidance_rows) && plan.tiles <= places)
+                    break;
             return plan;
         }
-        for (const std::int64_t rows : {8 * halves, std::int64_t{16}, std::int64_t{32}})
-            if (choose<T>(plan, shape, rows, 0, draws, halves) && plan.tiles <= 2 * places) return plan;
+        for (const std::int64_t rows : {8 * guidance_rows, std::int64_t{16}, std::int64_t{32}})
+            if (choose<T>(plan, shape, rows, 0, draws, guidance_rows) && plan.tiles <= 2 * places)
+                return plan;
         if (plan.rows > 0) return plan;
     }
     for (const std::int64_t rows : {8, 4, 2, 1})
-        if (choose<T>(plan, shape, rows, 0, draws, halves)) return plan;
+        if (choose<T>(plan, shape, rows, 0, draws, guidance_rows)) return plan;
     return plan;
 }
 
 template <class T>
 void launch_tiles(Stream stream, const Plan& plan, const Job<T>& job) {
-    const auto blocks =
-        static_cast<unsigned>(plan.resident ? std::min(plan.tiles, card().multiprocessors) : plan.tiles);
+    const auto blocks = static_cast<unsigned>(
+        plan.resident ? std::min(plan.tiles, device_limits().multiprocessors) : plan.tiles);
     const unsigned threads = plan.resident && plan.rows >= 32 ? 2 * group_threads : group_threads;
     const auto with = [&](auto kernel) { launch(kernel, blocks, threads, plan.shared_bytes, stream, job); };
     if constexpr (std::is_same_v<T, float>)
@@ -426,8 +430,8 @@ template <class T>
 void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* conditions,
                   const float* uniforms, const T* packed, const PixelSamplerShape& shape, std::int64_t draws,
                   const Guidance& guidance, const std::uint8_t* limits) {
-    const int halves = guidance.scale == 1.0f ? 1 : 2;
-    const Plan plan = plan_tiles<T>(shape, draws, halves);
+    const int guidance_rows = guidance.scale == 1.0f ? 1 : 2;
+    const Plan plan = plan_tiles<T>(shape, draws, guidance_rows);
     if (plan.rows == 0)
         throw std::runtime_error("CUDA: the pixel sampler's activations exceed a block's shared memory");
     const auto narrow = [](std::int64_t size) { return static_cast<int>(size); };
@@ -435,7 +439,7 @@ void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* 
                     {values, margins, conditions, uniforms, packed, limits, draws, plan.tiles, guidance,
                      packed_layout<T>(shape), activation_strides<T>(shape), narrow(shape.channels),
                      narrow(shape.width), narrow(shape.condition_width), narrow(shape.blocks),
-                     narrow(shape.heads), narrow(plan.rows), halves});
+                     narrow(shape.heads), narrow(plan.rows), guidance_rows});
 }
 
 template void pixel_sample(Stream, std::int32_t*, float*, const float*, const float*, const float*,

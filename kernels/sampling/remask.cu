@@ -19,7 +19,7 @@ namespace {
 constexpr std::int64_t most_threads = 256;
 
 __global__ void remask_image(std::int32_t* ids, const std::int32_t* filled, const float* confidence,
-                             const DecodingStep* step, std::int64_t halves, int N, std::int32_t K) {
+                             const DecodingStep* step, std::int64_t guidance_rows, int N, std::int32_t K) {
     SharedMemory shared;
     auto* keys = shared.take<std::uint32_t>(static_cast<std::size_t>(N));
     int* parts = shared.take<int>(2 * warp_size);
@@ -45,21 +45,22 @@ __global__ void remask_image(std::int32_t* ids, const std::int32_t* filled, cons
     const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * N;
     for (int n = static_cast<int>(threadIdx.x); n < N; n += static_cast<int>(blockDim.x)) {
         const std::int32_t id = keys[n] <= cut ? K : filled[first + n];
-        for (std::int64_t half = 0; half < halves; ++half) ids[half * stride + first + n] = id;
+        for (std::int64_t half = 0; half < guidance_rows; ++half) ids[half * stride + first + n] = id;
     }
 }
 
 }  // namespace
 
 void remask(Stream stream, std::int32_t* ids, const std::int32_t* filled, const float* confidence,
-            const DecodingStep* step, std::int64_t images, std::int64_t halves, std::int64_t N,
+            const DecodingStep* step, std::int64_t images, std::int64_t guidance_rows, std::int64_t N,
             std::int64_t K) {
     assert(N <= cpu::remask_max_positions);
     const std::int64_t threads = std::min(most_threads, (N + warp_size - 1) / warp_size * warp_size);
     launch(remask_image, blocks_for(images, 1), static_cast<unsigned>(threads),
            shared_array_bytes(static_cast<std::size_t>(N) * sizeof(std::uint32_t)) +
                shared_array_bytes(2 * warp_size * sizeof(int)),
-           stream, ids, filled, confidence, step, halves, static_cast<int>(N), static_cast<std::int32_t>(K));
+           stream, ids, filled, confidence, step, guidance_rows, static_cast<int>(N),
+           static_cast<std::int32_t>(K));
 }
 
 }  // namespace cuda

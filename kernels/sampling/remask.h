@@ -37,11 +37,11 @@ namespace cpu {
 // On a device a row's confidences lie in shared memory.
 constexpr std::int64_t remask_max_positions = 8192;
 
-// ids [halves, images, N]: the same into each half (unconditional rows have the conditional ones' ids);
+// ids [guidance_rows, images, N]: the same into each half (unconditional rows have the conditional ones' ids);
 // filled, confidence [images, N]; step: one, read from memory, its ratio in [0, 1]. N <= remask_max_positions
-// (asserted). Moves 8 + 4 halves bytes per position.
+// (asserted). Moves 8 + 4 guidance_rows bytes per position.
 void remask(std::int32_t* ids, const std::int32_t* filled, const float* confidence, const DecodingStep* step,
-            std::int64_t images, std::int64_t halves, std::int64_t N, std::int64_t K);
+            std::int64_t images, std::int64_t guidance_rows, std::int64_t N, std::int64_t K);
 
 }  // namespace cpu
 
@@ -49,7 +49,7 @@ namespace cuda {
 
 // The same contract on the device: stream.h says what pointers and sizes mean there.
 void remask(Stream stream, std::int32_t* ids, const std::int32_t* filled, const float* confidence,
-            const DecodingStep* step, std::int64_t images, std::int64_t halves, std::int64_t N,
+            const DecodingStep* step, std::int64_t images, std::int64_t guidance_rows, std::int64_t N,
             std::int64_t K);
 
 }  // namespace cuda

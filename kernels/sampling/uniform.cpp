@@ -3,12 +3,13 @@
 
 namespace cpu {
 
-void uniform_by_path(float* values, const std::int64_t* paths, std::int64_t rows, std::uint32_t channel,
-                     PhiloxKey key) {
+void uniform_by_sequence(float* values, const std::int64_t* sequence_ids, std::int64_t rows,
+                         std::uint32_t channel, PhiloxKey key) {
     for (std::int64_t row = 0; row < rows; ++row) {
-        const auto path = static_cast<std::uint64_t>(paths[row]);
-        values[row] = unit_float(philox(
-            {channel, static_cast<std::uint32_t>(path), static_cast<std::uint32_t>(path >> 32), 0}, key)[0]);
+        const auto sequence_id = static_cast<std::uint64_t>(sequence_ids[row]);
+        values[row] = unit_float(philox({channel, static_cast<std::uint32_t>(sequence_id),
+                                         static_cast<std::uint32_t>(sequence_id >> 32), 0},
+                                        key)[0]);
     }
 }
 

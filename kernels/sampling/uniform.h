@@ -1,4 +1,4 @@
-// Uniform random numbers for the sampler, one per row, keyed by the row's path.
+// Uniform random numbers for the sampler, one per row, keyed by the row's sequence_id.
 #pragma once
 
 #include <cstdint>
@@ -8,16 +8,16 @@
 
 namespace cpu {
 
-// values[r] in [0, 1): word 0 of philox({channel, low32(paths[r]), high32(paths[r]), 0}, key), 24 bits.
-void uniform_by_path(float* values, const std::int64_t* paths, std::int64_t rows, std::uint32_t channel,
-                     PhiloxKey key);
+// values[r] in [0, 1): word 0 of philox({channel, low32(sequence_ids[r]), high32(sequence_ids[r]), 0}, key), 24 bits.
+void uniform_by_sequence(float* values, const std::int64_t* sequence_ids, std::int64_t rows,
+                         std::uint32_t channel, PhiloxKey key);
 
 }  // namespace cpu
 
 namespace cuda {
 
 // The same contracts on the device: stream.h says what pointers and sizes mean there.
-void uniform_by_path(Stream stream, float* values, const std::int64_t* paths, std::int64_t rows,
-                     std::uint32_t channel, PhiloxKey key);
+void uniform_by_sequence(Stream stream, float* values, const std::int64_t* sequence_ids, std::int64_t rows,
+                         std::uint32_t channel, PhiloxKey key);
 
 }  // namespace cuda

@@ -51,28 +51,30 @@ ArLevel::ArLevel(Parameters& parameters, const std::string& prefix, const Fracta
     norm_bias_ = add("norm.bias", {D}, Init::zeros);
 }
 
-Tensor ArLevel::forward(Tape& tape, const Tensor& patches, const Tensor& condition, const Tensor& paths,
-                        const PassRule& rule, GradientWatch* watch) const {
+Tensor ArLevel::forward(Tape& tape, const Tensor& patches, const Tensor& condition,
+                        const Tensor& sequence_ids, const PassRule& rule,
+                        GradientReadyListener* listener) const {
     const Tensor tokens = linear(tape, drop_last_token(tape, patches, length_), *patch_weight_, patch_bias_);
     const Tensor first = linear(tape, condition, *condition_weight_, condition_bias_);
     Tensor x = level_sequence(tape, first, tokens, *positions_, length_);
-    x = stream_layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
+    x = layernorm_f32(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
     for (const Block& block : blocks_) {
-        announce_complete(tape, watch, block.wqkv->offset);
+        announce_ready(tape, listener, block.wqkv->offset);
         const int number = static_cast<int>(&block - blocks_.data());
-        const auto run = [this, &tape, &block, number, paths = paths.node(), rule](const Tensor& input) {
+        const auto run = [this, &tape, &block, number, sequence_ids = sequence_ids.node(),
+                          rule](const Tensor& input) {
             const ProfileRange range("block", number);
-            return block_forward(tape, block, input, paths, rule);
+            return block_forward(tape, block, input, sequence_ids, rule);
         };
-        x = rule.recompute ? recompute(tape, x, paths, run) : run(x);
+        x = rule.recompute ? recompute(tape, x, sequence_ids, run) : run(x);
     }
     return layernorm(tape, x, *norm_weight_, *norm_bias_, layernorm_epsilon);
 }
 
-Tensor ArLevel::block_forward(Tape& tape, const Block& block, const Tensor& x, NodeId paths,
+Tensor ArLevel::block_forward(Tape& tape, const Block& block, const Tensor& x, NodeId sequence_ids,
                               const PassRule& rule) const {
     const auto dropout = [&](const std::string& purpose) {
-        return DropoutRule{rule.dropout, random_key(rule.seed, purpose), rule.step, paths};
+        return DropoutRule{rule.dropout, random_key(rule.seed, purpose), rule.step, sequence_ids};
     };
     const Tensor qkv =
         linear(tape, rmsnorm(tape, x, *block.attention_norm, rmsnorm_epsilon), *block.wqkv, nullptr);
@@ -116,7 +118,7 @@ Tensor ArLevel::step(Tape& tape, std::int64_t t, const Tensor& condition, const 
     Tensor x = t == 0 ? packed_linear(tape, condition, packed.condition, width_)
                       : packed_linear(tape, previous, packed.patch, width_);
     x = add_position(tape, x, *positions_, t);
-    x = stream_layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
+    x = layernorm_f32(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
         const ProfileRange range("block", static_cast<int>(i));
         const Block& block = blocks_[i];

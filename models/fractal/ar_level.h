@@ -26,9 +26,9 @@ class ArLevel {
             Device device);
 
     // patches [M * L, C * p^2] and one condition per sequence [M, condition width] -> a condition per patch
-    // [M * L, D]. `paths` int64 [M, 1] names the sequences for dropout. `watch` hears of each block.
-    Tensor forward(Tape& tape, const Tensor& patches, const Tensor& condition, const Tensor& paths,
-                   const PassRule& rule, GradientWatch* watch = nullptr) const;
+    // [M * L, D]. `sequence_ids` int64 [M, 1] names the sequences for dropout. `listener` hears of each block.
+    Tensor forward(Tape& tape, const Tensor& patches, const Tensor& condition, const Tensor& sequence_ids,
+                   const PassRule& rule, GradientReadyListener* listener = nullptr) const;
 
     // The weights laid out for step(), for one sampling job.
     struct PackedBlock {
@@ -57,7 +57,7 @@ class ArLevel {
         std::string attention_purpose, feed_forward_purpose;  // of the random numbers of its dropouts
     };
 
-    Tensor block_forward(Tape& tape, const Block& block, const Tensor& x, NodeId paths,
+    Tensor block_forward(Tape& tape, const Block& block, const Tensor& x, NodeId sequence_ids,
                          const PassRule& rule) const;
     Tensor feed_forward(Tape& tape, const Block& block, const Tensor& normed) const;
 

@@ -9,30 +9,30 @@ constexpr std::string_view class_embeddings = "class_emb.weight";
 
 }  // namespace
 
-void describe(CheckpointWriter& writer, const FractalDescription& description) {
-    describe(writer, format_name, to_json(description.config), description);
+void write_metadata(CheckpointWriter& writer, const FractalMetadata& metadata) {
+    write_metadata(writer, format_name, to_json(metadata.config), metadata);
 }
 
-FractalDescription read_description(const TensorFile& file, const std::optional<FractalConfig>& config) {
+FractalMetadata read_metadata(const TensorFile& file, const std::optional<FractalConfig>& config) {
     const std::string path = file.path().string();
-    FractalDescription description;
-    if (!says_format(file, format_name)) {
+    FractalMetadata metadata;
+    if (!has_format(file, format_name)) {
         if (!config)
             fail_usage(
                 "{}: does not say which model it is (no metadata \"{}\"): --preset NAME or --config FILE "
                 "says it",
                 path, format_name);
-        description.config = *config;
-        return description;
+        metadata.config = *config;
+        return metadata;
     }
-    read_description(file, description, [&](const std::string& json, const std::string& source) {
-        description.config = parse_fractal_config(json, source);
+    read_metadata(file, metadata, [&](const std::string& json, const std::string& source) {
+        metadata.config = parse_fractal_config(json, source);
     });
-    if (config && *config != description.config)
+    if (config && *config != metadata.config)
         fail_usage(
             "{}: is of another model than --preset or --config says; without them it says itself which",
             path);
-    return description;
+    return metadata;
 }
 
 FractalConfig preset_for(const TensorFile& file, std::string_view name) {

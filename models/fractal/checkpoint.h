@@ -9,16 +9,16 @@
 #include "runtime/checkpoint/checkpoint_metadata.h"
 
 // The metadata of a checkpoint, beside its tensors.
-struct FractalDescription : Description {
+struct FractalMetadata : CheckpointMetadata {
     FractalConfig config;
 };
 
-void describe(CheckpointWriter& writer, const FractalDescription& description);
+void write_metadata(CheckpointWriter& writer, const FractalMetadata& metadata);
 // What the file says about itself, or, if it says nothing (a published checkpoint, or weights alone),
 // `config`. Throws UsageError if neither says which model it is or both do and differ, Error if the metadata
 // is malformed.
-FractalDescription read_description(const TensorFile& file,
-                                    const std::optional<FractalConfig>& config = std::nullopt);
+FractalMetadata read_metadata(const TensorFile& file,
+                              const std::optional<FractalConfig>& config = std::nullopt);
 // The preset's model with as many classes as the file has embeddings for. Throws UsageError for an unknown
 // name.
 FractalConfig preset_for(const TensorFile& file, std::string_view name);

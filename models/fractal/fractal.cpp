@@ -95,21 +95,22 @@ struct FractalModel::Pass {
     const Tensor& totals;
     const PassRule& rule;
     const ChunkSizes& chunks;
-    GradientWatch* watch;  // null: nobody asks, or more chunks follow, here or further out
+    GradientReadyListener* listener;  // null: nobody asks, or more chunks follow, here or further out
     std::vector<std::int64_t>
         done;  // sequences of each level so far: chunks follow each other in the batch's order
 
     // Who is told about a chunk that ends at row `end` of `rows`: whoever was told about all of them, if it
     // is the last.
-    static GradientWatch* watch_of(GradientWatch* outer, std::int64_t end, std::int64_t rows) {
+    static GradientReadyListener* listener_for(GradientReadyListener* outer, std::int64_t end,
+                                               std::int64_t rows) {
         return end == rows ? outer : nullptr;
     }
 
     // Names of the next `count` sequences of a level.
-    Tensor paths(std::size_t level, std::int64_t count) const {
+    Tensor sequence_ids(std::size_t level, std::int64_t count) const {
         const Tensor tensor = tape.create(count, 1, false, Element::i64);
         if (!tape.planning())
-            copy_to_tensor(tape, tensor, masks.level(level).paths.data() + done[level],
+            copy_to_tensor(tape, tensor, masks.level(level).sequence_ids.data() + done[level],
                            static_cast<std::size_t>(count) * sizeof(std::int64_t));
         return tensor;
     }
@@ -117,14 +118,15 @@ struct FractalModel::Pass {
 
 void FractalModel::loss(Tape& tape, const Tensor& images, std::span<const std::int32_t> ids,
                         const FractalMasks& masks, std::span<const float> scales, const Tensor& totals,
-                        const PassRule& rule, const ChunkSizes& chunks, GradientWatch* watch) const {
+                        const PassRule& rule, const ChunkSizes& chunks,
+                        GradientReadyListener* listener) const {
     Pass pass{tape, masks, scales, totals, rule, chunks, nullptr, std::vector<std::int64_t>(levels_.size())};
     const std::size_t mark = tape.mark();
     const Tensor condition = class_condition(tape, ids);
     const ProfileRange range("level", 0);
     run_in_chunks(tape, condition, chunks[0],
                   [&](std::int64_t begin, std::int64_t count, const Tensor& chunk) {
-                      pass.watch = pass.watch_of(watch, begin + count, condition.rows());
+                      pass.listener = pass.listener_for(listener, begin + count, condition.rows());
                       level_loss(pass, 0, tape.slice(images, begin, count), chunk);
                   });
     if (tape.recording()) tape.backward(mark);
@@ -152,9 +154,10 @@ void FractalModel::level_loss(Pass& pass, std::size_t level, const Tensor& image
 
 void FractalModel::ar_loss(Pass& pass, std::size_t level, const Tensor& patches,
                            const Tensor& condition) const {
-    const Tensor paths = pass.paths(level, condition.rows());
-    children_loss(pass, level, patches,
-                  ar_level(level).forward(pass.tape, patches, condition, paths, pass.rule, pass.watch));
+    const Tensor sequence_ids = pass.sequence_ids(level, condition.rows());
+    children_loss(
+        pass, level, patches,
+        ar_level(level).forward(pass.tape, patches, condition, sequence_ids, pass.rule, pass.listener));
 }
 
 void FractalModel::mar_loss(Pass& pass, std::size_t level, const Tensor& patches, const Tensor& condition,
@@ -163,9 +166,9 @@ void FractalModel::mar_loss(Pass& pass, std::size_t level, const Tensor& patches
     const std::int64_t M = condition.rows();
     const ChunkMask chunk = chunk_mask(tape, pass.masks, level, pass.done[level], M, config_.tokens(level));
     // A guiding pixel's level lies behind the blocks in the slab, but finishes after them.
-    GradientWatch* const watch = config_.guides(level) ? nullptr : pass.watch;
+    GradientReadyListener* const listener = config_.guides(level) ? nullptr : pass.listener;
     const Tensor outputs = mar_level(level).forward(tape, patches, condition, guiding_pixel, chunk.mask,
-                                                    pass.paths(level, M), pass.rule, watch);
+                                                    pass.sequence_ids(level, M), pass.rule, listener);
     const Tensor conditions =
         neighbour_conditions(tape, outputs, chunk.selected, chunk.rows, mar_level(level).neighbours());
     children_loss(pass, level, gather_rows(tape, patches, chunk.selected), conditions);
@@ -173,15 +176,15 @@ void FractalModel::mar_loss(Pass& pass, std::size_t level, const Tensor& patches
 
 void FractalModel::children_loss(Pass& pass, std::size_t level, const Tensor& patches,
                                  const Tensor& conditions) const {
-    GradientWatch* const watch = pass.watch;
+    GradientReadyListener* const listener = pass.listener;
     const ProfileRange range("level", static_cast<int>(level) + 1);
     run_in_chunks(pass.tape, conditions, pass.chunks[level + 1],
                   [&](std::int64_t begin, std::int64_t count, const Tensor& chunk) {
-                      pass.watch = pass.watch_of(watch, begin + count, conditions.rows());
+                      pass.listener = pass.listener_for(listener, begin + count, conditions.rows());
                       level_loss(pass, level + 1, pass.tape.slice(patches, begin, count), chunk);
                   });
-    pass.watch = watch;
-    if (watch != nullptr) watch->complete_from(level_begins_[level + 1]);
+    pass.listener = listener;
+    if (listener != nullptr) listener->ready_from(level_begins_[level + 1]);
 }
 
 Tensor FractalModel::jittered(Pass& pass, std::size_t level, const Tensor& guiding_pixel) const {
@@ -191,9 +194,10 @@ Tensor FractalModel::jittered(Pass& pass, std::size_t level, const Tensor& guidi
     std::vector<float> noise;
     for (std::int64_t m = 0; m < M && !pass.tape.planning(); ++m)
         for (std::int64_t c = 0; c < C; ++c) {
-            const std::int64_t path =
-                pass.masks.level(level).paths[static_cast<std::size_t>(pass.done[level] + m)];
-            const double normal = random_normal(key, path, static_cast<std::uint32_t>(c), pass.rule.step);
+            const std::int64_t sequence_id =
+                pass.masks.level(level).sequence_ids[static_cast<std::size_t>(pass.done[level] + m)];
+            const double normal =
+                random_normal(key, sequence_id, static_cast<std::uint32_t>(c), pass.rule.step);
             noise.push_back(static_cast<float>(normal) * pass.rule.jitter / 255.0f /
                             config_.pixel_deviation()[static_cast<std::size_t>(c)]);
         }

@@ -50,11 +50,11 @@ class FractalModel {
     // cross-entropies to totals (double [generators + 1, C]): row i of level i's guiding pixels, the last row
     // of the pixels. While the tape records, the gradient of the sum of scales * totals is added to the
     // parameters' gradients, and nothing stays on the tape. While planning, ids' values and masks are not
-    // read, and the plan holds for all of them. `watch`, null while planning, is told which gradients are
+    // read, and the plan holds for all of them. `listener`, null while planning, is told which gradients are
     // complete.
     void loss(Tape& tape, const Tensor& images, std::span<const std::int32_t> ids, const FractalMasks& masks,
               std::span<const float> scales, const Tensor& totals, const PassRule& rule,
-              const ChunkSizes& chunks, GradientWatch* watch = nullptr) const;
+              const ChunkSizes& chunks, GradientReadyListener* listener = nullptr) const;
 
   private:
     struct Pass;

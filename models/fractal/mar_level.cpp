@@ -45,22 +45,23 @@ MarLevel::MarLevel(Parameters& parameters, const std::string& prefix, const Frac
 }
 
 Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& conditions,
-                         const Tensor& guiding_pixel, const Tensor& mask, const Tensor& paths,
-                         const PassRule& rule, GradientWatch* watch) const {
+                         const Tensor& guiding_pixel, const Tensor& mask, const Tensor& sequence_ids,
+                         const PassRule& rule, GradientReadyListener* listener) const {
     const Tensor tokens = linear(tape, patches, *patch_weight_, patch_bias_);
-    const Tensor told = linear_tokens(tape, conditions, *condition_weight_, condition_bias_);
+    const Tensor condition_tokens = linear_tokens(tape, conditions, *condition_weight_, condition_bias_);
     const Tensor guide = guiding_level_ ? linear(tape, guiding_pixel, *pixel_weight_, pixel_bias_) : Tensor();
-    Tensor x = masked_sequence(tape, guide, told, tokens, mask, *mask_token_, *positions_);
-    x = stream_layernorm(tape, x, *patch_norm_weight_, *patch_norm_bias_, epsilon);
+    Tensor x = masked_sequence(tape, guide, condition_tokens, tokens, mask, *mask_token_, *positions_);
+    x = layernorm_f32(tape, x, *patch_norm_weight_, *patch_norm_bias_, epsilon);
     for (const VitBlock& block : blocks_) {
-        announce_complete(tape, watch, block.first().offset);
+        announce_ready(tape, listener, block.first().offset);
         const int number = static_cast<int>(&block - blocks_.data());
-        const auto run = [&tape, &block, number, length = length_, paths = paths.node(),
+        const auto run = [&tape, &block, number, length = length_, sequence_ids = sequence_ids.node(),
                           rule](const Tensor& input) {
             const ProfileRange range("block", number);
-            return block.forward(tape, input, length, false, {rule.dropout, rule.seed, rule.step, paths});
+            return block.forward(tape, input, length, false,
+                                 {rule.dropout, rule.seed, rule.step, sequence_ids});
         };
-        x = rule.recompute ? recompute(tape, x, paths, run) : run(x);
+        x = rule.recompute ? recompute(tape, x, sequence_ids, run) : run(x);
     }
     return layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
 }

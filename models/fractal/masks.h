@@ -1,7 +1,7 @@
 // Which patches of which sequences a pass predicts. MAR levels hide some patches and hand only those on to
 // the next level, so the masks decide how many sequences every level sees. They are drawn on the host for a
 // whole batch before it runs: the loss is divided by counts that must be known before the first gradient, and
-// every number is keyed by (seed, step, patch path), so that no rank needs to ask another.
+// every number is keyed by (seed, step, patch sequence_id), so that no rank needs to ask another.
 //
 // Source: Li et al., "Fractal Generative Models" (2025, arXiv 2502.17437), section 4.2; the distribution of
 // the ratio is MAR's (Li et al. 2024, arXiv 2406.11838), truncated to [0, 1].
@@ -16,7 +16,8 @@
 
 // Masks of one level. Sequences are in the order of the pass: sample-major, then raster.
 struct LevelMasks {
-    std::vector<std::int64_t> paths;  // name of each sequence: its parent's path * L + its place there
+    std::vector<std::int64_t>
+        sequence_ids;  // name of each sequence: its parent's sequence_id * L + its place there
     std::vector<std::uint8_t>
         mask;  // [sequences, L], 1 = predicted; empty for an AR level, which predicts all
     std::vector<std::int32_t> selected;  // m * L + t of the masked patches, ascending
@@ -26,7 +27,8 @@ struct LevelMasks {
 class FractalMasks {
   public:
     // Draws the mask [L] of one sequence.
-    using Draw = std::function<void(std::size_t level, std::int64_t path, std::span<std::uint8_t> mask)>;
+    using Draw =
+        std::function<void(std::size_t level, std::int64_t sequence_id, std::span<std::uint8_t> mask)>;
 
     FractalMasks() = default;
     // For the samples of these numbers. Throws std::logic_error if a mask hides nothing.

@@ -59,7 +59,7 @@ PatchOrder::PatchOrder(Tape& tape, const FractalConfig& config, std::size_t leve
     } else if (!random_) {
         raster_ranks(tape_, ranks_);
     } else if (rule.recorded.empty()) {
-        random_ranks(tape_, ranks_, images_.paths, rule.key);
+        random_ranks(tape_, ranks_, images_.sequence_ids, rule.key);
     } else {
         std::vector<std::int32_t> ranks(rule.recorded.size());
         for (std::size_t i = 0; i < ranks.size(); ++i) {
@@ -78,7 +78,7 @@ void PatchOrder::order_on_host(const OrderRule& rule) {
         if (!random_)
             std::iota(all.rbegin(), all.rend(), 0);
         else if (rule.recorded.empty())
-            random_order(all, rule.key, images_.host_paths[m], 0);
+            random_order(all, rule.key, images_.host_sequence_ids[m], 0);
         else
             std::copy_n(rule.recorded.begin() + static_cast<std::ptrdiff_t>(m * L), L, all.begin());
         std::vector<std::int32_t>& order = orders_.emplace_back();
@@ -124,16 +124,16 @@ ChosenPatches PatchOrder::next(std::int64_t s) {
                                : tape_.planning() ? M_ * largest_step_
                                                   : M_ * (before - after);
     chosen.index = tape_.create(count, 1, false, Element::i32);
-    chosen.paths = tape_.create(count, 1, false, Element::i64);
+    chosen.sequence_ids = tape_.create(count, 1, false, Element::i64);
     steps_done_ = s + 1;
     if (!on_host_) {
-        chosen_patches(tape_, chosen.index, chosen.paths, ranks_, images_.paths, after, before);
+        chosen_patches(tape_, chosen.index, chosen.sequence_ids, ranks_, images_.sequence_ids, after, before);
         return chosen;
     }
     copy_to_tensor(tape_, chosen.index, chosen.host_index.data(),
                    chosen.host_index.size() * sizeof(std::int32_t));
-    copy_to_tensor(tape_, chosen.paths, chosen.host_paths.data(),
-                   chosen.host_paths.size() * sizeof(std::int64_t));
+    copy_to_tensor(tape_, chosen.sequence_ids, chosen.host_sequence_ids.data(),
+                   chosen.host_sequence_ids.size() * sizeof(std::int64_t));
     return chosen;
 }
 
@@ -153,8 +153,8 @@ void PatchOrder::next_on_host(std::int64_t s, ChosenPatches& chosen) {
     std::ranges::sort(chosen.host_index);
     for (const std::int32_t index : chosen.host_index) {
         hidden_[static_cast<std::size_t>(index)] = 0;
-        chosen.host_paths.push_back(images_.host_paths[static_cast<std::size_t>(index / L_)] * L_ +
-                                    index % L_);
+        chosen.host_sequence_ids.push_back(
+            images_.host_sequence_ids[static_cast<std::size_t>(index / L_)] * L_ + index % L_);
     }
 }
 

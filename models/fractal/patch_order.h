@@ -20,18 +20,18 @@
 // The images that one call of a level draws.
 struct SampledImages {
     std::int64_t count = 0;
-    Tensor paths;  // int64 [count, 1]: the name of each
+    Tensor sequence_ids;  // int64 [count, 1]: the name of each
     // Only when editing: the same on the host, and where each lies in the whole picture.
-    std::vector<std::int64_t> host_paths;
+    std::vector<std::int64_t> host_sequence_ids;
     std::vector<PatchOrigin> origins;
 };
 
 // Patches that a step draws, of all the images of a call.
 struct ChosenPatches {
     Tensor index;                          // int32 [n, 1]: m * L + t, ascending
-    Tensor paths;                          // int64 [n, 1]
+    Tensor sequence_ids;                   // int64 [n, 1]
     std::vector<std::int32_t> host_index;  // both on the host, only when editing
-    std::vector<std::int64_t> host_paths;
+    std::vector<std::int64_t> host_sequence_ids;
 };
 
 // What an order is made by. `recorded`: an order [M, L] to use instead of a random one, or none.

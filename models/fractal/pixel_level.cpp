@@ -33,8 +33,8 @@ PixelLevel::PixelLevel(Parameters& parameters, const std::string& prefix, std::i
 
 Tensor PixelLevel::forward(Tape& tape, const Tensor& condition, const Tensor& values) const {
     const Tensor first = linear(tape, condition, *condition_weight_, condition_bias_);
-    Tensor x = stream_layernorm(tape, pixel_sequence(tape, first, values, codebooks_), *ln_weight_, *ln_bias_,
-                                epsilon);
+    Tensor x =
+        layernorm_f32(tape, pixel_sequence(tape, first, values, codebooks_), *ln_weight_, *ln_bias_, epsilon);
     for (const VitBlock& block : blocks_) x = block.forward(tape, x, channels_, true, {});
     return layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
 }

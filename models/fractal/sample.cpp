@@ -95,11 +95,11 @@ void FractalSampler::run(const EditTask* task, std::span<const std::int64_t> cla
                                   : Tensor());
     }
     job.guiding.push_back(model_.pixel_level().pack_for_sampling(tape_));
-    std::vector<std::int64_t> paths(classes.size());
-    std::iota(paths.begin(), paths.end(), rule.first_image);
-    SampledImages images{count, device_copy(tape_, paths, count), {}, {}};
+    std::vector<std::int64_t> sequence_ids(classes.size());
+    std::iota(sequence_ids.begin(), sequence_ids.end(), rule.first_image);
+    SampledImages images{count, device_copy(tape_, sequence_ids, count), {}, {}};
     if (task != nullptr) {
-        images.host_paths = paths;
+        images.host_sequence_ids = sequence_ids;
         images.origins.assign(classes.size(), {0, 0});
     }
     const Tensor drawn = sample_level(job, 0, images, model_.class_condition(tape_, ids));
@@ -215,11 +215,12 @@ void FractalSampler::sample_children(Job& job, std::size_t level, const SampledI
     const std::int64_t L = config.tokens(level), chunk = chunks_[level + 1], total = chosen.index.rows();
     tape_.arena().loop((total + chunk - 1) / chunk, [&](std::int64_t i) {
         const std::int64_t begin = i * chunk, count = std::min(chunk, total - begin);
-        SampledImages children{count, tape_.slice(chosen.paths, begin, count), {}, {}};
+        SampledImages children{count, tape_.slice(chosen.sequence_ids, begin, count), {}, {}};
         if (job.task != nullptr)
             for (std::int64_t child = begin; child < begin + count; ++child) {
                 const std::int32_t index = chosen.host_index[static_cast<std::size_t>(child)];
-                children.host_paths.push_back(chosen.host_paths[static_cast<std::size_t>(child)]);
+                children.host_sequence_ids.push_back(
+                    chosen.host_sequence_ids[static_cast<std::size_t>(child)]);
                 children.origins.push_back(patch_origin(
                     config, level, images.origins[static_cast<std::size_t>(index / L)], index % L));
             }
@@ -267,7 +268,7 @@ Tensor FractalSampler::uniforms(const Job& job, std::size_t level, const Sampled
     const bool pixels = level == model_.config().generators();
     const PhiloxKey key =
         random_key(job.rule.seed, pixels ? "draw" : "guiding draw/" + std::to_string(level));
-    const Tensor numbers = uniforms_by_path(tape_, images.paths, images.count, C, key);
+    const Tensor numbers = uniforms_by_sequence(tape_, images.sequence_ids, images.count, C, key);
     if (!replay_.empty() && !tape_.planning()) {
         const auto used = static_cast<std::size_t>(C * images.count);
         copy_to_tensor(tape_, numbers, replay_.subspan(replayed_, used).data(), used * sizeof(float));
@@ -280,17 +281,18 @@ void FractalSampler::record_draws(std::size_t level, const SampledImages& images
                                   const Tensor& numbers, const Tensor& margins) {
     const std::int64_t C = model_.config().channels, count = images.count;
     const auto size = static_cast<std::size_t>(C * count);
-    std::vector<std::int64_t> paths(static_cast<std::size_t>(count));
+    std::vector<std::int64_t> sequence_ids(static_cast<std::size_t>(count));
     std::vector<std::int32_t> drawn(size);
     std::vector<float> uniform(size), margin(size);
-    copy_from_tensor(tape_, paths.data(), images.paths, paths.size() * sizeof(std::int64_t));
+    copy_from_tensor(tape_, sequence_ids.data(), images.sequence_ids,
+                     sequence_ids.size() * sizeof(std::int64_t));
     copy_from_tensor(tape_, drawn.data(), values, size * sizeof(std::int32_t));
     copy_from_tensor(tape_, uniform.data(), numbers, size * sizeof(float));
     copy_from_tensor(tape_, margin.data(), margins, size * sizeof(float));
     for (std::int64_t channel = 0; channel < C; ++channel)
         for (std::int64_t row = 0; row < count; ++row) {
             const auto i = static_cast<std::size_t>(channel * count + row);
-            draws_.push_back({level, paths[static_cast<std::size_t>(row)], channel,
+            draws_.push_back({level, sequence_ids[static_cast<std::size_t>(row)], channel,
                               drawn[static_cast<std::size_t>(row * C + channel)], uniform[i], margin[i]});
         }
 }

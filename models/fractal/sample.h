@@ -32,8 +32,8 @@ struct SampleRule {
 
 // What one draw saw, in the order of the draws.
 struct DrawRecord {
-    std::size_t level;  // of the guiding pixel; generators() for a pixel
-    std::int64_t path;  // of the patch or pixel
+    std::size_t level;         // of the guiding pixel; generators() for a pixel
+    std::int64_t sequence_id;  // of the patch or pixel
     std::int64_t channel;
     std::int32_t value;
     float uniform, margin;  // margin: distance of the uniform to the nearer edge of the value's interval

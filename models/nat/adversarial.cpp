@@ -21,7 +21,8 @@ void generator_gradient(Tape& tape, const Discriminator& discriminator, const Te
                         const AdversarialScales& scales, const GeneratorReport& report) {
     l1_loss(tape, reconstruction, targets, scales.pixels, report.distance);
     const Tensor judged = detached(tape, reconstruction, true);
-    judge(tape, discriminator, judged, size, AdversarialTerm::generator, scales.logits, report.deception);
+    judge(tape, discriminator, judged, size, AdversarialTerm::generator, scales.logits,
+          report.generator_loss);
     add_adaptive_gradient(tape, reconstruction, judged, last.input, size, *last.weight, weight_factor,
                           report.weight);
 }

@@ -20,9 +20,9 @@ struct AdversarialScales {
 // What the generator's side reports, double [1, 1] and float [1, 1]. The sums are added to, the weight is
 // overwritten.
 struct GeneratorReport {
-    Tensor distance;   // sum |reconstruction - target|
-    Tensor deception;  // sum of -logits
-    Tensor weight;     // lambda
+    Tensor distance;        // sum |reconstruction - target|
+    Tensor generator_loss;  // sum of -logits
+    Tensor weight;          // lambda
 };
 
 // Leaves in the reconstruction's gradient, before the backward pass through the decoder, that of

@@ -70,34 +70,34 @@ NatConfig infer_config(const TensorFile& file) {
 
 }  // namespace
 
-void describe(CheckpointWriter& writer, const NatDescription& description) {
-    describe(writer, format_name, to_json(description.config), description);
-    if (description.tokenizer) writer.set("tokenizer", fmt::format("{:08x}", *description.tokenizer));
+void write_metadata(CheckpointWriter& writer, const NatMetadata& metadata) {
+    write_metadata(writer, format_name, to_json(metadata.config), metadata);
+    if (metadata.tokenizer) writer.set("tokenizer", fmt::format("{:08x}", *metadata.tokenizer));
 }
 
 bool holds_nat(const TensorFile& file) {
-    return says_format(file, format_name) || (!file.metadata().contains("format") && file.contains(words) &&
-                                              file.contains(contexts) && file.contains(hidden_layer));
+    return has_format(file, format_name) || (!file.metadata().contains("format") && file.contains(words) &&
+                                             file.contains(contexts) && file.contains(hidden_layer));
 }
 
-NatDescription read_nat_description(const TensorFile& file, const std::optional<NatConfig>& config) {
+NatMetadata read_nat_metadata(const TensorFile& file, const std::optional<NatConfig>& config) {
     const std::string path = file.path().string();
-    NatDescription description;
-    if (!says_format(file, format_name)) {
+    NatMetadata metadata;
+    if (!has_format(file, format_name)) {
         if (!holds_nat(file)) fail("{}: not a masked-token transformer", path);
-        description.config = config ? *config : infer_config(file);
-        return description;
+        metadata.config = config ? *config : infer_config(file);
+        return metadata;
     }
-    read_description(file, description, [&](const std::string& json, const std::string& source) {
-        description.config = parse_nat_config(json, source);
+    read_metadata(file, metadata, [&](const std::string& json, const std::string& source) {
+        metadata.config = parse_nat_config(json, source);
     });
     if (file.metadata().contains("tokenizer"))
-        description.tokenizer = parse_fingerprint(file.metadata("tokenizer"), path);
-    if (config && *config != description.config)
+        metadata.tokenizer = parse_fingerprint(file.metadata("tokenizer"), path);
+    if (config && *config != metadata.config)
         fail_usage(
             "{}: is of another model than --preset or --config says; without them it says itself which",
             path);
-    return description;
+    return metadata;
 }
 
 NatConfig nat_preset_for(const TensorFile& file, std::string_view name) {
@@ -107,11 +107,11 @@ NatConfig nat_preset_for(const TensorFile& file, std::string_view name) {
     return config;
 }
 
-void require_tokenizer(const TensorFile& file, const NatDescription& description, std::uint32_t fingerprint,
+void require_tokenizer(const TensorFile& file, const NatMetadata& metadata, std::uint32_t fingerprint,
                        std::string_view whose) {
-    if (description.tokenizer && *description.tokenizer != fingerprint)
+    if (metadata.tokenizer && *metadata.tokenizer != fingerprint)
         fail("{}: predicts the codes of the tokenizer {:08x}, expected {:08x}, the one of {}",
-             file.path().string(), *description.tokenizer, fingerprint, whose);
+             file.path().string(), *metadata.tokenizer, fingerprint, whose);
 }
 
 std::unique_ptr<NatTransformer> load_nat(const TensorFile& file, const NatConfig& config, Backend backend,

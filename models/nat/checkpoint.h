@@ -11,26 +11,25 @@
 #include "runtime/checkpoint/checkpoint_metadata.h"
 
 // The metadata of a checkpoint, beside its tensors.
-struct NatDescription : Description {
+struct NatMetadata : CheckpointMetadata {
     NatConfig config;
     std::optional<std::uint32_t>
         tokenizer;  // fingerprint (data/records/tokens.h) of the one whose codes it predicts
 };
 
-void describe(CheckpointWriter& writer, const NatDescription& description);
+void write_metadata(CheckpointWriter& writer, const NatMetadata& metadata);
 // Whether the file says that it is one, or has the embeddings of one.
 bool holds_nat(const TensorFile& file);
 // What the file says about itself; if it says nothing, `config`, or else what its shapes say together with
 // the presets: they do not tell the number of heads. Throws UsageError if that leaves the heads open, or if
 // file and `config` differ; Error if the metadata or the shapes are malformed.
-NatDescription read_nat_description(const TensorFile& file,
-                                    const std::optional<NatConfig>& config = std::nullopt);
+NatMetadata read_nat_metadata(const TensorFile& file, const std::optional<NatConfig>& config = std::nullopt);
 // The preset's model with as many contexts as the file has embeddings for. Throws UsageError for an unknown
 // name.
 NatConfig nat_preset_for(const TensorFile& file, std::string_view name);
 // Throws Error if the model in `file` predicts the codes of another tokenizer than the one with this
 // fingerprint, which `whose` names; nothing if the file does not say.
-void require_tokenizer(const TensorFile& file, const NatDescription& description, std::uint32_t fingerprint,
+void require_tokenizer(const TensorFile& file, const NatMetadata& metadata, std::uint32_t fingerprint,
                        std::string_view whose);
 
 // A model for generation and evaluation (no gradients). Throws Error, naming the first tensor that does not

@@ -30,7 +30,7 @@ void decode_pictures(Tape& tape, const Tokenizer& tokenizer, const Tensor& token
     tape.arena().loop((images + chunk - 1) / chunk, [&](std::int64_t i) {
         const std::int64_t first = i * chunk, count = std::min(chunk, images - first);
         const Tensor part = tape.slice(tokens, first * N, count * N);
-        receive(first, as_stream(tape, tokenizer.decode(tape, tokenizer.entries(tape, part), {side, side})));
+        receive(first, to_f32(tape, tokenizer.decode(tape, tokenizer.entries(tape, part), {side, side})));
     });
 }
 

@@ -177,11 +177,11 @@ Tensor Tokenizer::decode_features(Tape& tape, const Tensor& entries, MapSize siz
     return norm_swish(tape, x, size, config_.groups, *decoder_.norm_weight, *decoder_.norm_bias);
 }
 
-Tensor Tokenizer::draw(Tape& tape, const Tensor& features, MapSize picture) const {
+Tensor Tokenizer::to_pixels(Tape& tape, const Tensor& features, MapSize picture) const {
     return conv3x3(tape, features, picture, *decoder_.conv_out_weight, decoder_.conv_out_bias);
 }
 
 Tensor Tokenizer::decode(Tape& tape, const Tensor& entries, MapSize grid) const {
     const std::int64_t f = config_.downsampling();
-    return draw(tape, decode_features(tape, entries, grid), {grid.height * f, grid.width * f});
+    return to_pixels(tape, decode_features(tape, entries, grid), {grid.height * f, grid.width * f});
 }

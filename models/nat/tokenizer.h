@@ -72,7 +72,7 @@ class Tokenizer {
     // and the pictures from them; `last_layer` is that convolution's weight, at which adversarial training
     // weighs its gradients.
     Tensor decode_features(Tape& tape, const Tensor& entries, MapSize grid) const;
-    Tensor draw(Tape& tape, const Tensor& features, MapSize picture) const;
+    Tensor to_pixels(Tape& tape, const Tensor& features, MapSize picture) const;
     const Parameter& last_layer() const { return *decoder_.conv_out_weight; }
 
   private:

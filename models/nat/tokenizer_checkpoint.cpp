@@ -69,32 +69,32 @@ void refuse_other_parts(const TensorFile& file, const Parameters& parameters, st
 
 }  // namespace
 
-void describe(CheckpointWriter& writer, const TokenizerDescription& description) {
-    describe(writer, format_name, to_json(description.config), description);
-    if (description.image_size > 0) writer.set("image_size", std::to_string(description.image_size));
+void write_metadata(CheckpointWriter& writer, const TokenizerMetadata& metadata) {
+    write_metadata(writer, format_name, to_json(metadata.config), metadata);
+    if (metadata.image_size > 0) writer.set("image_size", std::to_string(metadata.image_size));
 }
 
 bool is_tokenizer(const TensorFile& file) {
-    return says_format(file, format_name) || (file.contains(codebook_name) && file.contains(first_name));
+    return has_format(file, format_name) || (file.contains(codebook_name) && file.contains(first_name));
 }
 
-TokenizerDescription read_tokenizer_description(const TensorFile& file) {
+TokenizerMetadata read_tokenizer_metadata(const TensorFile& file) {
     const std::string path = file.path().string();
     if (!is_tokenizer(file))
         fail("{}: not a tokenizer: no metadata \"{}\" and no tensors {} and {}", path, format_name,
              codebook_name, first_name);
-    TokenizerDescription description;
-    if (!says_format(file, format_name)) {
-        description.config = config_of_shapes(file);
-        return description;
+    TokenizerMetadata metadata;
+    if (!has_format(file, format_name)) {
+        metadata.config = config_of_shapes(file);
+        return metadata;
     }
-    read_description(file, description, [&](const std::string& json, const std::string& source) {
-        description.config = parse_tokenizer_config(json, source);
+    read_metadata(file, metadata, [&](const std::string& json, const std::string& source) {
+        metadata.config = parse_tokenizer_config(json, source);
         if (file.metadata().contains("image_size"))
-            parse_value(file.metadata("image_size"), description.image_size,
+            parse_value(file.metadata("image_size"), metadata.image_size,
                         file.path().string() + ": image_size");
     });
-    return description;
+    return metadata;
 }
 
 void load_tokenizer_weights(const TensorFile& file, const Parameters& parameters, std::string_view prefix,
@@ -104,9 +104,9 @@ void load_tokenizer_weights(const TensorFile& file, const Parameters& parameters
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const TensorFile& file, Backend backend) {
-    const TokenizerDescription description = read_tokenizer_description(file);
+    const TokenizerMetadata metadata = read_tokenizer_metadata(file);
     const bool averaged = file.contains(std::string(average_prefix) + codebook_name);
-    auto tokenizer = std::make_unique<Tokenizer>(description.config, backend);
+    auto tokenizer = std::make_unique<Tokenizer>(metadata.config, backend);
     Parameters& parameters = tokenizer->parameters();
     parameters.allocate(backend, false);
     load_tokenizer_weights(file, parameters, averaged ? average_prefix : "", parameters.values());

@@ -12,18 +12,18 @@
 #include "runtime/checkpoint/checkpoint_metadata.h"
 
 // The metadata of a tokenizer's file, beside its tensors.
-struct TokenizerDescription : Description {
+struct TokenizerMetadata : CheckpointMetadata {
     TokenizerConfig config;
     std::int64_t image_size = 0;  // side of the pictures it was trained on; 0: the file does not say
 };
 
-void describe(CheckpointWriter& writer, const TokenizerDescription& description);
+void write_metadata(CheckpointWriter& writer, const TokenizerMetadata& metadata);
 // Whether the file holds a tokenizer: says so, or has a codebook and an encoder.
 bool is_tokenizer(const TensorFile& file);
 // What the file says about itself or, if it says nothing, what its shapes say; beta, which no shape says, is
 // then 0.25. Throws Error naming the file if it holds no tokenizer or a malformed one, and naming the tensor
 // that is missing or fits no tokenizer.
-TokenizerDescription read_tokenizer_description(const TensorFile& file);
+TokenizerMetadata read_tokenizer_metadata(const TensorFile& file);
 
 // A tokenizer for encoding and decoding (no gradients), the averaged weights if the file has them. Tensors
 // beside a tokenizer's (loss.* of the published form, an optimizer's state) are not read. Throws Error,

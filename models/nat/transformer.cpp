@@ -110,23 +110,23 @@ std::int64_t NatTransformer::default_chunk() const {
     return std::max<std::int64_t>(1, tokens_at_once(backend_) / config_.sequence());
 }
 
-Tensor NatTransformer::embedded(Tape& tape, const Tensor& ids, const Tensor& contexts, const Tensor& paths,
-                                const NatPass& rule) const {
-    const Tensor context = stream_layernorm(
+Tensor NatTransformer::embedded(Tape& tape, const Tensor& ids, const Tensor& contexts,
+                                const Tensor& sequence_ids, const NatPass& rule) const {
+    const Tensor context = layernorm_f32(
         tape,
         add_positions(tape, embedding(tape, contexts, *contexts_, config_.num_classes), *context_position_),
         *context_norm_weight_, *context_norm_bias_, embedding_epsilon);
     Tensor words = embedding(tape, ids, *words_, config_.codebook_size + 1);
     if (merge_weight_ != nullptr) words = linear(tape, words, *merge_weight_, merge_bias_);
-    const Tensor tokens = stream_layernorm(tape, add_positions(tape, words, *positions_),
-                                           *embedding_norm_weight_, *embedding_norm_bias_, embedding_epsilon);
+    const Tensor tokens = layernorm_f32(tape, add_positions(tape, words, *positions_),
+                                        *embedding_norm_weight_, *embedding_norm_bias_, embedding_epsilon);
     const DropoutRule dropped{rule.dropout, random_key(rule.seed, "dropout/token_emb"), rule.step,
-                              rule.dropout > 0 ? paths.node() : -1};
+                              rule.dropout > 0 ? sequence_ids.node() : -1};
     return prepend_token(tape, context, dropout(tape, tokens, dropped));
 }
 
 Tensor NatTransformer::trunk(Tape& tape, Tensor x, const Tensor& contexts, const NatPass& rule,
-                             GradientWatch* watch) const {
+                             GradientReadyListener* listener) const {
     const std::int64_t length = config_.sequence();
     int number = 0;
     const auto run = [&](const VitBlock& block, const Tensor& input) {
@@ -138,16 +138,16 @@ Tensor NatTransformer::trunk(Tape& tape, Tensor x, const Tensor& contexts, const
     };
     std::vector<Tensor> skips;
     for (const VitBlock& block : in_blocks_) {
-        announce_complete(tape, watch, block.first().offset);
+        announce_ready(tape, listener, block.first().offset);
         skips.push_back(x = run(block, x));
     }
-    announce_complete(tape, watch, mid_block_->first().offset);
+    announce_ready(tape, listener, mid_block_->first().offset);
     x = run(*mid_block_, x);
     for (const OutBlock& out : out_blocks_) {
-        announce_complete(tape, watch, out.block.first().offset);
+        announce_ready(tape, listener, out.block.first().offset);
         if (config_.skip) {
-            x = as_stream(tape,
-                          linear(tape, join_columns(tape, x, skips.back()), *out.skip_weight, out.skip_bias));
+            x = to_f32(tape,
+                       linear(tape, join_columns(tape, x, skips.back()), *out.skip_weight, out.skip_bias));
         }
         skips.pop_back();
         x = run(out.block, x);
@@ -157,7 +157,7 @@ Tensor NatTransformer::trunk(Tape& tape, Tensor x, const Tensor& contexts, const
 
 Tensor NatTransformer::head_hidden(Tape& tape, const Tensor& x) const {
     const Tensor normed = layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
-    return as_stream(tape, linear_gelu(tape, normed, *head_weight_, *head_fc_bias_));
+    return to_f32(tape, linear_gelu(tape, normed, *head_weight_, *head_fc_bias_));
 }
 
 Tensor NatTransformer::forward(Tape& tape, const Tensor& ids, const Tensor& contexts,
@@ -168,12 +168,12 @@ Tensor NatTransformer::forward(Tape& tape, const Tensor& ids, const Tensor& cont
     const Tensor x = trunk(tape, embedded(tape, in_patches, contexts, {}, rule), contexts, rule, nullptr);
     const Tensor of_patches = head_hidden(tape, drop_first_token(tape, x, config_.sequence()));
     const Tensor hidden = p > 1 ? patches_to_raster(tape, of_patches, side, p) : of_patches;
-    return tied_logits(tape, stream_layernorm(tape, hidden, *head_norm_weight_, *head_norm_bias_, epsilon),
+    return tied_logits(tape, layernorm_f32(tape, hidden, *head_norm_weight_, *head_norm_bias_, epsilon),
                        *words_, *head_bias_, config_.codebook_size);
 }
 
 void NatTransformer::loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule, const Tensor& total,
-                          const NatPass& pass, std::int64_t chunk, GradientWatch* watch) const {
+                          const NatPass& pass, std::int64_t chunk, GradientReadyListener* listener) const {
     const auto images = static_cast<std::int64_t>(batch.contexts.size());
     tape.arena().loop((images + chunk - 1) / chunk, [&](std::int64_t i) {
         const std::int64_t begin = i * chunk, count = std::min(chunk, images - begin);
@@ -181,13 +181,14 @@ void NatTransformer::loss(Tape& tape, const NatBatch& batch, const SmoothedLoss&
             tape.planning() ? NatBatch{{}, batch.contexts.subspan(0, static_cast<std::size_t>(count)), {}, {}}
                             : part_of(config_, batch, begin, count);
         const std::size_t mark = tape.mark();
-        chunk_loss(tape, part, rule, total, pass, begin + count == images ? watch : nullptr);
+        chunk_loss(tape, part, rule, total, pass, begin + count == images ? listener : nullptr);
         if (tape.recording()) tape.backward(mark);
     });
 }
 
 void NatTransformer::chunk_loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule,
-                                const Tensor& total, const NatPass& pass, GradientWatch* watch) const {
+                                const Tensor& total, const NatPass& pass,
+                                GradientReadyListener* listener) const {
     const auto M = static_cast<std::int64_t>(batch.contexts.size()), N = config_.tokens();
     const HiddenTokens hidden = tape.planning() ? HiddenTokens() : hide(config_, batch);
     const std::int64_t P = config_.patches(), p2 = config_.patch_tokens(),
@@ -198,9 +199,9 @@ void NatTransformer::chunk_loss(Tape& tape, const NatBatch& batch, const Smoothe
                  patches = on_device<std::int32_t>(tape, hiding, 1, hidden.patches),
                  places = on_device<std::int32_t>(tape, n, 1, hidden.places),
                  codes = on_device<std::int32_t>(tape, n, 1, hidden.codes),
-                 paths = on_device<std::int64_t>(tape, M, 1, batch.samples);
-    const Tensor x = trunk(tape, embedded(tape, ids, contexts, paths, pass), contexts, pass, watch);
-    announce_complete(tape, watch, norm_weight_->offset);
+                 sequence_ids = on_device<std::int64_t>(tape, M, 1, batch.samples);
+    const Tensor x = trunk(tape, embedded(tape, ids, contexts, sequence_ids, pass), contexts, pass, listener);
+    announce_ready(tape, listener, norm_weight_->offset);
     Tensor compared = head_hidden(tape, select_rows(tape, x, patches, config_.embed_dim));
     if (p2 > 1) compared = select_rows(tape, compared, places, config_.embed_dim);
     compared = layernorm(tape, compared, *head_norm_weight_, *head_norm_bias_, epsilon);

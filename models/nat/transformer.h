@@ -53,9 +53,9 @@ class NatTransformer {
     // Adds the cross-entropy at the hidden tokens of the batch to `total` (double [1, 1]), `chunk` images at
     // a time. While the tape records, the gradient of loss.scale * (that sum) is added to the parameters'
     // gradients, and nothing stays on the tape. While planning, only the length of `contexts` is read, and
-    // the plan holds for all masks. `watch`, null while planning, is told which gradients are complete.
+    // the plan holds for all masks. `listener`, null while planning, is told which gradients are complete.
     void loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule, const Tensor& total,
-              const NatPass& pass, std::int64_t chunk, GradientWatch* watch = nullptr) const;
+              const NatPass& pass, std::int64_t chunk, GradientReadyListener* listener = nullptr) const;
 
     // Images of about 2,048 places of the sequence on the CPU, whose activations stay in its larger caches;
     // 65,536 on the GPU, which only so many keep busy.
@@ -69,12 +69,12 @@ class NatTransformer {
     };
 
     // ids [M * patches, p^2], patch by patch.
-    Tensor embedded(Tape& tape, const Tensor& ids, const Tensor& contexts, const Tensor& paths,
+    Tensor embedded(Tape& tape, const Tensor& ids, const Tensor& contexts, const Tensor& sequence_ids,
                     const NatPass& rule) const;
     Tensor trunk(Tape& tape, Tensor x, const Tensor& contexts, const NatPass& rule,
-                 GradientWatch* watch) const;
+                 GradientReadyListener* listener) const;
     void chunk_loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule, const Tensor& total,
-                    const NatPass& pass, GradientWatch* watch) const;
+                    const NatPass& pass, GradientReadyListener* listener) const;
     // From outputs of the trunk to what the codes' embeddings are compared with, but for the last norm: fp32
     // [n, D], of patches [n, D p^2].
     Tensor head_hidden(Tape& tape, const Tensor& x) const;

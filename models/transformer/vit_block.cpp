@@ -27,7 +27,7 @@ Tensor VitBlock::forward(Tape& tape, const Tensor& x, std::int64_t length, bool 
                          const BlockDropout& dropped) const {
     const auto drop = [&](const char* where) {
         return DropoutRule{dropped.probability, random_key(dropped.seed, "dropout/" + prefix_ + "." + where),
-                           dropped.step, dropped.paths};
+                           dropped.step, dropped.sequence_ids};
     };
     const Tensor qkv =
         linear(tape, layernorm(tape, x, *norm1_weight_, *norm1_bias_, epsilon_), *qkv_weight_, qkv_bias_);

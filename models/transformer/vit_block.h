@@ -19,12 +19,12 @@ struct VitBlockForm {
 };
 
 // What a block drops, with the same probability: of the attention weights, behind the projection and behind
-// both layers of the MLP. `paths` int64 [sequences, 1] names the sequences.
+// both layers of the MLP. `sequence_ids` int64 [sequences, 1] names the sequences.
 struct BlockDropout {
     float probability = 0;
     std::uint64_t seed = 0;
     std::uint32_t step = 0;
-    NodeId paths = -1;
+    NodeId sequence_ids = -1;
 };
 
 class VitBlock {

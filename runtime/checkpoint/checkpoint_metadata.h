@@ -10,20 +10,20 @@
 
 #include "runtime/checkpoint/checkpoint.h"
 
-struct Description {
+struct CheckpointMetadata {
     std::vector<std::string> classes;  // names by label; empty if none are known
     std::int64_t step = 0;             // updates done
     float ema_decay = 0;               // 0: the file holds no averaged weights
 };
 
 // `config`: the model's configuration in JSON.
-void describe(CheckpointWriter& writer, std::string_view format, const std::string& config,
-              const Description& description);
+void write_metadata(CheckpointWriter& writer, std::string_view format, const std::string& config,
+                    const CheckpointMetadata& metadata);
 // Whether the file says that it is of this format.
-bool says_format(const TensorFile& file, std::string_view format);
+bool has_format(const TensorFile& file, std::string_view format);
 // Of a file that says its format: `parse_config` gets the configuration and a name for it in messages; it may
 // throw UsageError. Throws Error naming the file if its metadata are
 // malformed.
-void read_description(
-    const TensorFile& file, Description& description,
+void read_metadata(
+    const TensorFile& file, CheckpointMetadata& metadata,
     const std::function<void(const std::string& json, const std::string& source)>& parse_config);

@@ -126,7 +126,7 @@ void add_adaptive_gradient(Tape& tape, const Tensor& y, const Tensor& other, con
     add_squared_norm(tape, y.node(), input, shape, [&] { return tape.value<double>(norms); });
     add_squared_norm(tape, other.node(), input, shape, [&] { return tape.value<double>(norms) + 1; });
     LAUNCH(tape, adaptive_weight, tape.value(lambda), tape.value<double>(norms), factor);
-    tape.open_gradient(y.node());  // there is one: shared ones are copied
+    tape.begin_gradient(y.node());  // there is one: shared ones are copied
     LAUNCH(tape, add_weighted, tape.gradient_data(y.node()), tape.gradient_data(other.node()),
            tape.value(lambda), tape.elements(y.node()));
 }

@@ -28,8 +28,8 @@ struct TokenDraw {
     Tensor confidence;     // fp32 [images * N, 1]
 };
 TokenDraw create_token_draw(Tape& tape, std::int64_t images, std::int64_t N);
-// Fills `draw` from logits [halves * images * N, K], the unconditional half last if there is one, for ids
-// int32 [halves * images, N], K where masked. `keep_guided`: the conditional logits become the guided ones.
+// Fills `draw` from logits [guidance_rows * images * N, K], the unconditional half last if there is one, for ids
+// int32 [guidance_rows * images, N], K where masked. `keep_guided`: the conditional logits become the guided ones.
 // Throws std::logic_error for shapes that do not fit, or more codes than token_draw_max_codes.
 void draw_tokens(Tape& tape, const TokenDraw& draw, const Tensor& logits, const Tensor& ids,
                  const TokenNoise& noise, const Tensor& schedule, std::int64_t step,

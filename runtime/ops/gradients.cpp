@@ -8,7 +8,7 @@ void pass_gradient(Tape& tape, NodeId to, NodeId from) {
     const auto source = [&] { return tape.gradient_data(from); };
     if (tape.element(to) != tape.element(from))
         write_gradient(tape, to, [&](auto target) { convert(tape, target, source, count); });
-    else if (tape.open_gradient(to))
+    else if (tape.begin_gradient(to))
         LAUNCH(tape, residual_backward_accumulate, tape.gradient_data(to), source(), count);
     else
         LAUNCH(tape, copy_rows, tape.gradient_data(to), count, source(), count, 1, count);

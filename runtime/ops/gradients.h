@@ -42,7 +42,7 @@ void convert(Tape& tape, Y y, X x, std::int64_t count) {
 // itself, or a temporary one that is then added to what is there.
 template <class Overwrite>
 void write_gradient(Tape& tape, NodeId node, Overwrite overwrite) {
-    if (!tape.open_gradient(node)) {
+    if (!tape.begin_gradient(node)) {
         overwrite([&] { return tape.gradient_data(node); });
         return;
     }

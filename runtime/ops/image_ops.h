@@ -1,4 +1,4 @@
-// Between images and what the models see: bytes and normalised values, patches, and the paths that name them.
+// Between images and what the models see: bytes and normalised values, patches, and the sequence_ids that name them.
 // Nothing here is differentiable.
 #pragma once
 

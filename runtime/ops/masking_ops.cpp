@@ -25,8 +25,8 @@ Tensor masked_sequence(Tape& tape, const Tensor& guide, const Tensor& conditions
                            tokens = tokens.node(), mask = mask.node(), y = y.node(), mask_token = &mask_token,
                            positions = &positions, shape] {
         if (!tape.has_gradient(y)) return;
-        bool shared = tape.open_gradient(conditions) | tape.open_gradient(tokens);
-        if (shape.guided) shared |= tape.open_gradient(guide);
+        bool shared = tape.begin_gradient(conditions) | tape.begin_gradient(tokens);
+        if (shape.guided) shared |= tape.begin_gradient(guide);
         require(!shared, "masked_sequence: its inputs feed nothing else");
         const Tensor workspace =
             tape.create(1, SIZE_ON(tape.device(), masked_sequence_backward_workspace, shape), false);
@@ -52,7 +52,7 @@ Tensor neighbour_conditions(Tape& tape, const Tensor& x, const Tensor& selected,
         tape.record({x.node(), y.node()}, {rows.node()},
                     [&tape, x = x.node(), y = y.node(), rows = rows.node(), T, shape] {
                         if (!tape.has_gradient(y)) return;
-                        require(!tape.open_gradient(x), "neighbour_conditions: x feeds nothing else");
+                        require(!tape.begin_gradient(x), "neighbour_conditions: x feeds nothing else");
                         LAUNCH(tape, gather_neighbours_backward, tape.gradient_data(x), tape.gradient_data(y),
                                tape.value<std::int32_t>(rows), tape.rows(x) / T, shape);
                     });
@@ -67,7 +67,7 @@ Tensor first_condition(Tape& tape, const Tensor& conditions, std::int64_t width)
         tape.record({conditions.node(), y.node()}, {},
                     [&tape, conditions = conditions.node(), y = y.node(), M, all, width] {
                         if (!tape.has_gradient(y)) return;
-                        require(tape.open_gradient(conditions),
+                        require(tape.begin_gradient(conditions),
                                 "first_condition: another use of all conditions comes after it");
                         LAUNCH(tape, add_rows, tape.gradient_data(conditions), all, tape.gradient_data(y),
                                width, M, width);

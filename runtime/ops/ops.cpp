@@ -36,7 +36,7 @@ void linear_backward(Tape& tape, NodeId x, NodeId y, const Parameter* weight, co
                tape.value(workspace), tape.gradient_data(y), N, tape.data(x), K, rows, N, K);
     }
     if (!tape.differentiable(x)) return;
-    if (tape.open_gradient(x))
+    if (tape.begin_gradient(x))
         LAUNCH(tape, linear_backward_input_accumulate, tape.gradient_data(x), K, tape.gradient_data(y), N,
                tape.weight(weight), rows, N, K);
     else
@@ -125,7 +125,7 @@ void rotary(Tape& tape, const Tensor& qkv, const RotaryTable& table, std::int64_
             {qkv.node()}, {},
             [&tape, qkv = qkv.node(), table = &table, sequences, length, heads, head_dim, first_position] {
                 if (!tape.has_gradient(qkv)) return;
-                tape.open_gradient(qkv);  // turned in place: in a copy, if it is another node's as well
+                tape.begin_gradient(qkv);  // turned in place: in a copy, if it is another node's as well
                 LAUNCH(tape, rotary_backward, tape.gradient_data(qkv), table->cosine(), table->sine(),
                        sequences, length, heads, head_dim, first_position);
             });
@@ -136,7 +136,7 @@ Tensor attention(Tape& tape, const Tensor& qkv, std::int64_t length, std::int64_
     const AttentionShape shape{qkv.rows() / length, length, heads, width / heads, causal};
     const auto rule = [&tape](const DropoutRule& d) {
         return AttentionDropout{d.probability, d.key, d.step,
-                                d.probability > 0 ? tape.value<std::int64_t>(d.paths) : nullptr};
+                                d.probability > 0 ? tape.value<std::int64_t>(d.sequence_ids) : nullptr};
     };
     const Tensor y = tape.create(qkv.rows(), width, true, tape.element(qkv.node())),
                  log_sum_exp = tape.create(qkv.rows(), heads, false);
@@ -152,7 +152,7 @@ Tensor attention(Tape& tape, const Tensor& qkv, std::int64_t length, std::int64_
         });
     };
     if (dropout.probability > 0)
-        tape.record({qkv.node(), y.node()}, {qkv.node(), y.node(), log_sum_exp.node(), dropout.paths},
+        tape.record({qkv.node(), y.node()}, {qkv.node(), y.node(), log_sum_exp.node(), dropout.sequence_ids},
                     backward);
     else
         tape.record({qkv.node(), y.node()}, {qkv.node(), y.node(), log_sum_exp.node()}, backward);
@@ -207,7 +207,7 @@ Tensor level_sequence(Tape& tape, const Tensor& condition, const Tensor& tokens,
                     [&tape, condition = condition.node(), tokens = tokens.node(), y = y.node(),
                      positions = &positions, M, length, D] {
                         if (!tape.has_gradient(y)) return;
-                        const bool shared = tape.open_gradient(condition) | tape.open_gradient(tokens);
+                        const bool shared = tape.begin_gradient(condition) | tape.begin_gradient(tokens);
                         require(!shared, "level_sequence: its inputs feed nothing else");
                         const Tensor workspace = scratch(
                             tape, SIZE_ON(tape.device(), level_sequence_backward_workspace, M, length, D));
@@ -234,7 +234,7 @@ Tensor pixel_sequence(Tape& tape, const Tensor& projected, const Tensor& values,
                     [&tape, condition = condition.node(), y = y.node(), values = values.node(),
                      codebooks = codebooks.data(), N, W, C] {
                         if (!tape.has_gradient(y)) return;
-                        require(!tape.open_gradient(condition),
+                        require(!tape.begin_gradient(condition),
                                 "pixel_sequence: its condition feeds nothing else");
                         LAUNCH(tape, copy_rows, tape.gradient(condition), W, tape.gradient(y), C * W, N, W);
                         for (std::int64_t c = 0; c + 1 < C; ++c) {
@@ -262,7 +262,8 @@ void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
                          const Tensor& totals) {
     const auto C = static_cast<std::int64_t>(codebooks.size());
     const std::int64_t N = x.rows() / C, W = x.width();
-    if (tape.recording()) require(!tape.open_gradient(x.node()), "pixel_cross_entropy: x feeds nothing else");
+    if (tape.recording())
+        require(!tape.begin_gradient(x.node()), "pixel_cross_entropy: x feeds nothing else");
     for (std::int64_t c = 0; c < C; ++c) {
         const Parameter& codebook = *codebooks[static_cast<std::size_t>(c)];
         const Parameter& bias = *biases[static_cast<std::size_t>(c)];
@@ -289,7 +290,7 @@ void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
 Tensor as_activation(Tape& tape, const Tensor& x) {
     return converted(tape, x, tape.activation());
 }
-Tensor as_stream(Tape& tape, const Tensor& x) {
+Tensor to_f32(Tape& tape, const Tensor& x) {
     return converted(tape, x, Element::f32);
 }
 

@@ -3,7 +3,7 @@
 //
 // A tensor is [rows, width]; rows of several sequences follow each other (sequence-major). Its elements are
 // activations, fp32 or bf16 as the tape's precision says, unless said otherwise; the residual stream (what
-// sequences of tokens, residual and stream_layernorm give, and norms take) is always fp32. Parameter
+// sequences of tokens, residual and layernorm_f32 give, and norms take) is always fp32. Parameter
 // gradients accumulate. All of these throw std::logic_error only, for shapes that do not fit.
 #pragma once
 
@@ -79,7 +79,7 @@ void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
 // x itself or, where the tape's activations are bf16 and x is fp32, a copy in bf16.
 Tensor as_activation(Tape& tape, const Tensor& x);
 // x itself or, where it is bf16, a copy in fp32, as norms take it.
-Tensor as_stream(Tape& tape, const Tensor& x);
+Tensor to_f32(Tape& tape, const Tensor& x);
 // destination += source. Not recorded.
 void add_tensor(Tape& tape, const Tensor& destination, const Tensor& source);
 // Copies to and from the host.

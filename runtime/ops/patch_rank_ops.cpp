@@ -3,9 +3,9 @@
 #include "kernels/sampling/patch_ranks.h"
 #include "runtime/device/launch.h"
 
-void random_ranks(Tape& tape, const Tensor& ranks, const Tensor& paths, PhiloxKey key) {
-    LAUNCH(tape, random_ranks, tape.value<std::int32_t>(ranks), tape.value<std::int64_t>(paths), ranks.rows(),
-           ranks.width(), key);
+void random_ranks(Tape& tape, const Tensor& ranks, const Tensor& sequence_ids, PhiloxKey key) {
+    LAUNCH(tape, random_ranks, tape.value<std::int32_t>(ranks), tape.value<std::int64_t>(sequence_ids),
+           ranks.rows(), ranks.width(), key);
 }
 
 void raster_ranks(Tape& tape, const Tensor& ranks) {
@@ -17,18 +17,19 @@ void hidden_mask(Tape& tape, const Tensor& mask, const Tensor& ranks, std::int64
            ranks.width(), mask.rows() / ranks.rows(), hidden);
 }
 
-void chosen_patches(Tape& tape, const Tensor& index, const Tensor& child_paths, const Tensor& ranks,
-                    const Tensor& paths, std::int64_t kept, std::int64_t hidden) {
-    LAUNCH(tape, chosen_patches, tape.value<std::int32_t>(index), tape.value<std::int64_t>(child_paths),
-           tape.value<std::int32_t>(ranks), tape.value<std::int64_t>(paths), ranks.rows(), ranks.width(),
-           kept, hidden);
+void chosen_patches(Tape& tape, const Tensor& index, const Tensor& child_sequence_ids, const Tensor& ranks,
+                    const Tensor& sequence_ids, std::int64_t kept, std::int64_t hidden) {
+    LAUNCH(tape, chosen_patches, tape.value<std::int32_t>(index),
+           tape.value<std::int64_t>(child_sequence_ids), tape.value<std::int32_t>(ranks),
+           tape.value<std::int64_t>(sequence_ids), ranks.rows(), ranks.width(), kept, hidden);
 }
 
-ChildRows child_rows(Tape& tape, const Tensor& index, std::int64_t M, std::int64_t L, std::int64_t halves) {
+ChildRows child_rows(Tape& tape, const Tensor& index, std::int64_t M, std::int64_t L,
+                     std::int64_t guidance_rows) {
     const std::int64_t count = index.rows();
-    ChildRows rows{tape.create(halves * count, 1, false, Element::i32),
-                   tape.create(halves * count, 1, false, Element::i32)};
+    ChildRows rows{tape.create(guidance_rows * count, 1, false, Element::i32),
+                   tape.create(guidance_rows * count, 1, false, Element::i32)};
     LAUNCH(tape, child_rows, tape.value<std::int32_t>(rows.patches), tape.value<std::int32_t>(rows.parents),
-           tape.value<std::int32_t>(index), count, M, L, halves);
+           tape.value<std::int32_t>(index), count, M, L, guidance_rows);
     return rows;
 }

@@ -10,8 +10,8 @@ namespace {
 
 Dropout element_dropout(const Tape& tape, const DropoutRule& rule, NodeId x) {
     if (rule.probability == 0) return {0, {}, 0, nullptr, tape.elements(x)};
-    return {rule.probability, rule.key, rule.step, tape.value<std::int64_t>(rule.paths),
-            tape.elements(x) / tape.rows(rule.paths)};
+    return {rule.probability, rule.key, rule.step, tape.value<std::int64_t>(rule.sequence_ids),
+            tape.elements(x) / tape.rows(rule.sequence_ids)};
 }
 
 // y = norm(x), with what its backward pass needs.
@@ -41,7 +41,7 @@ void record_layernorm(Tape& tape, const Tensor& input, const LayerNorm& norm, co
                     const std::int64_t rows = tape.rows(x), width = tape.width(x);
                     const Tensor workspace =
                         scratch(tape, SIZE_ON(tape.device(), layernorm_backward_workspace, width));
-                    if (tape.open_gradient(x))
+                    if (tape.begin_gradient(x))
                         LAUNCH(tape, layernorm_backward_accumulate, tape.gradient(x), weight->gradient,
                                bias->gradient, tape.value(workspace), tape.gradient_data(y), tape.value(x),
                                weight->value, tape.value(mean), tape.value(rstd), rows, width);
@@ -60,7 +60,7 @@ void record_rmsnorm(Tape& tape, const Tensor& input, const RmsNorm& norm, const 
             if (!tape.has_gradient(y)) return;
             const std::int64_t rows = tape.rows(x), width = tape.width(x);
             const Tensor workspace = scratch(tape, SIZE_ON(tape.device(), rmsnorm_backward_workspace, width));
-            if (tape.open_gradient(x))
+            if (tape.begin_gradient(x))
                 LAUNCH(tape, rmsnorm_backward_accumulate, tape.gradient(x), weight->gradient,
                        tape.value(workspace), tape.gradient_data(y), tape.value(x), weight->value,
                        tape.value(rstd), rows, width);
@@ -82,7 +82,7 @@ void record_residual(Tape& tape, const Tensor& input, const Tensor& joined, cons
                 const bool converts = tape.element(branch) != tape.element(y);
                 if (converts) convert(tape, target, source, tape.elements(y));
                 LAUNCH(tape, dropout_backward, target(), converts ? target() : source(),
-                       tape.rows(dropout.paths), element_dropout(tape, dropout, y));
+                       tape.rows(dropout.sequence_ids), element_dropout(tape, dropout, y));
             });
         } else {
             pass_gradient(tape, branch, y);
@@ -90,7 +90,7 @@ void record_residual(Tape& tape, const Tensor& input, const Tensor& joined, cons
         pass_gradient(tape, x, y);
     };
     if (drops)
-        tape.record({input.node(), joined.node(), sum.node()}, {dropout.paths}, backward);
+        tape.record({input.node(), joined.node(), sum.node()}, {dropout.sequence_ids}, backward);
     else
         tape.record({input.node(), joined.node(), sum.node()}, {}, backward);
 }
@@ -110,8 +110,8 @@ Tensor layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Par
     return layernorm_as(tape, x, weight, bias, epsilon, tape.activation());
 }
 
-Tensor stream_layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias,
-                        float epsilon) {
+Tensor layernorm_f32(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias,
+                     float epsilon) {
     return layernorm_as(tape, x, weight, bias, epsilon, Element::f32);
 }
 
@@ -126,13 +126,13 @@ Tensor rmsnorm(Tape& tape, const Tensor& x, const Parameter& weight, float epsil
 Tensor dropout(Tape& tape, const Tensor& x, const DropoutRule& rule) {
     if (rule.probability == 0) return x;
     const Tensor y = tape.create(x.rows(), x.width(), true, tape.element(x.node()));
-    LAUNCH(tape, dropout_forward, tape.data(y), tape.data(x), tape.rows(rule.paths),
+    LAUNCH(tape, dropout_forward, tape.data(y), tape.data(x), tape.rows(rule.sequence_ids),
            element_dropout(tape, rule, y.node()));
     if (tape.recording())
-        tape.record({x.node(), y.node()}, {rule.paths}, [&tape, x = x.node(), y = y.node(), rule] {
+        tape.record({x.node(), y.node()}, {rule.sequence_ids}, [&tape, x = x.node(), y = y.node(), rule] {
             if (!tape.has_gradient(y)) return;
             write_gradient(tape, x, [&](auto target) {
-                LAUNCH(tape, dropout_backward, target(), tape.gradient_data(y), tape.rows(rule.paths),
+                LAUNCH(tape, dropout_backward, target(), tape.gradient_data(y), tape.rows(rule.sequence_ids),
                        element_dropout(tape, rule, y));
             });
         });
@@ -143,7 +143,7 @@ Tensor residual(Tape& tape, const Tensor& x, const Tensor& branch, const Dropout
     const Tensor sum = tape.create(x.rows(), x.width(), true);
     if (dropout.probability > 0)
         LAUNCH(tape, residual_dropout_forward, tape.value(sum), tape.value(x), tape.data(branch),
-               tape.rows(dropout.paths), element_dropout(tape, dropout, sum.node()));
+               tape.rows(dropout.sequence_ids), element_dropout(tape, dropout, sum.node()));
     else
         LAUNCH(tape, residual_forward, tape.value(sum), tape.value(x), tape.data(branch),
                tape.elements(sum.node()));

@@ -8,19 +8,19 @@
 #include "runtime/tensor/parameters.h"
 #include "runtime/tensor/tape.h"
 
-// Which numbers a dropout draws: a key for (seed, name), the step, and the path of each sequence (int64
+// Which numbers a dropout draws: a key for (seed, name), the step, and the sequence_id of each sequence (int64
 // [sequences]).
 struct DropoutRule {
     float probability = 0;
     PhiloxKey key;
     std::uint32_t step = 0;
-    NodeId paths = -1;
+    NodeId sequence_ids = -1;
 };
 
 Tensor layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias, float epsilon);
 // The same as the start of a residual stream: fp32.
-Tensor stream_layernorm(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias,
-                        float epsilon);
+Tensor layernorm_f32(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias,
+                     float epsilon);
 Tensor rmsnorm(Tape& tape, const Tensor& x, const Parameter& weight, float epsilon);
 // x with elements dropped; the rule's sequences have rows / sequences tokens each.
 Tensor dropout(Tape& tape, const Tensor& x, const DropoutRule& rule);

@@ -43,12 +43,12 @@ Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std
     return y;
 }
 
-Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std::int64_t channels,
-                        PhiloxKey key) {
+Tensor uniforms_by_sequence(Tape& tape, const Tensor& sequence_ids, std::int64_t rows, std::int64_t channels,
+                            PhiloxKey key) {
     const Tensor y = tape.create(channels, rows, false);
     for (std::int64_t c = 0; c < channels; ++c)
-        LAUNCH(tape, uniform_by_path, tape.value(y) + c * rows, tape.value<std::int64_t>(paths), rows,
-               static_cast<std::uint32_t>(c), key);
+        LAUNCH(tape, uniform_by_sequence, tape.value(y) + c * rows, tape.value<std::int64_t>(sequence_ids),
+               rows, static_cast<std::uint32_t>(c), key);
     return y;
 }
 

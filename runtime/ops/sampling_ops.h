@@ -23,9 +23,9 @@ Tensor attention_decode(Tape& tape, const Tensor& qkv, const Tensor& key_cache, 
 
 // x [M, D] + positions[t].
 Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std::int64_t t);
-// Uniform numbers [C, rows] for the first `rows` of `paths`.
-Tensor uniforms_by_path(Tape& tape, const Tensor& paths, std::int64_t rows, std::int64_t channels,
-                        PhiloxKey key);
+// Uniform numbers [C, rows] for the first `rows` of `sequence_ids`.
+Tensor uniforms_by_sequence(Tape& tape, const Tensor& sequence_ids, std::int64_t rows, std::int64_t channels,
+                            PhiloxKey key);
 // Whether a pixel level of this shape can be sampled: see kernels/sampling/pixel_sampler.h.
 bool pixel_sampler_fits(Device device, const PixelSamplerShape& shape);
 // The pixel level's weights as its sampler wants them, for one sampling job: see kernels/sampling/pixel_sampler.h.

@@ -35,7 +35,7 @@ Tensor add_positions(Tape& tape, const Tensor& x, const Parameter& positions) {
             {x.node(), y.node()}, {},
             [&tape, x = x.node(), y = y.node(), positions = &positions, M, width, none] {
                 if (!tape.has_gradient(y)) return;
-                require(!tape.open_gradient(x), "add_positions: x feeds nothing else");
+                require(!tape.begin_gradient(x), "add_positions: x feeds nothing else");
                 const Tensor workspace =
                     scratch(tape, SIZE_ON(tape.device(), level_sequence_backward_workspace, M, 1, width));
                 LAUNCH(tape, level_sequence_backward, tape.gradient_data(x), none(tape.gradient_data(x)),
@@ -54,7 +54,7 @@ Tensor prepend_token(Tape& tape, const Tensor& first, const Tensor& tokens) {
         tape.record({first.node(), tokens.node(), y.node()}, {},
                     [&tape, first = first.node(), tokens = tokens.node(), y = y.node(), M, D, rest, all] {
                         if (!tape.has_gradient(y)) return;
-                        const bool shared = tape.open_gradient(first) | tape.open_gradient(tokens);
+                        const bool shared = tape.begin_gradient(first) | tape.begin_gradient(tokens);
                         require(!shared, "prepend_token: its inputs feed nothing else");
                         LAUNCH(tape, copy_rows, tape.gradient(first), D, tape.gradient(y), all, M, D);
                         LAUNCH(tape, copy_rows, tape.gradient(tokens), rest, tape.gradient(y) + D, all, M,
@@ -99,7 +99,7 @@ Tensor select_rows(Tape& tape, const Tensor& x, const Tensor& index, std::int64_
         tape.record({x.node(), y.node()}, {index.node()},
                     [&tape, x = x.node(), y = y.node(), index = index.node(), width] {
                         if (!tape.has_gradient(y)) return;
-                        require(!tape.open_gradient(x), "select_rows: x feeds nothing else");
+                        require(!tape.begin_gradient(x), "select_rows: x feeds nothing else");
                         if (tape.planning()) return;
                         fill_on_device(
                             tape.device(), tape.gradient_data(x).address, 0,
@@ -144,7 +144,7 @@ void tied_cross_entropy(Tape& tape, const Tensor& x, const Tensor& targets, cons
                         const Parameter& bias, std::int64_t vocabulary, const SmoothedLoss& rule,
                         const Tensor& total) {
     const std::int64_t n = x.rows(), D = x.width();
-    if (tape.recording()) require(!tape.open_gradient(x.node()), "tied_cross_entropy: x feeds nothing else");
+    if (tape.recording()) require(!tape.begin_gradient(x.node()), "tied_cross_entropy: x feeds nothing else");
     const Tensor logits = tied_logits(tape, x, table, bias, vocabulary), losses = tape.create(n, 1, false);
     if (tape.recording()) {
         const Tensor workspace = scratch(tape, SIZE_ON(tape.device(), column_sum_workspace, vocabulary));

@@ -22,7 +22,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // How long a failing rank lets rank 0 speak first, and how often ranks look after each other.
-constexpr std::chrono::milliseconds courtesy = 2s, watch_interval = 100ms;
+constexpr std::chrono::milliseconds report_delay = 2s, watch_interval = 100ms;
 
 int number_in_environment(std::initializer_list<const char*> names, int otherwise) {
     for (const char* name : names)
@@ -137,7 +137,7 @@ bool Comm::any(bool flag) const {
     return count > 0;
 }
 
-std::vector<std::int64_t> Comm::of_first(std::vector<std::int64_t> values) const {
+std::vector<std::int64_t> Comm::broadcast(std::vector<std::int64_t> values) const {
     auto size = static_cast<std::int64_t>(values.size());
     broadcast(&size, sizeof size);
     values.resize(static_cast<std::size_t>(size));
@@ -149,7 +149,7 @@ void Comm::broadcast(void* values, std::size_t bytes) const {
     if (ranks_ > 1) mpi::broadcast(values, bytes);
 }
 
-std::int64_t Comm::smallest(std::int64_t value) const {
+std::int64_t Comm::all_reduce_min(std::int64_t value) const {
     if (ranks_ == 1) return value;
     std::vector<std::int64_t> all(static_cast<std::size_t>(ranks_));
     mpi::all_gather(&value, all.data(), sizeof value);
@@ -171,7 +171,7 @@ void Comm::gather(const float* mine, float* all, std::size_t count) const {
 void Comm::report(const std::string& error) {
     if (lacks_mpi_ && rank_ > 0) return;
     if (watch_) watch_->mine.ended = 1;
-    if (rank_ > 0) std::this_thread::sleep_for(courtesy);
+    if (rank_ > 0) std::this_thread::sleep_for(report_delay);
     report_line(program_, (rank_ > 0 ? fmt::format("rank {}: ", rank_) : "") + error);
 }
 

@@ -34,9 +34,9 @@ class Comm {
     void sum(std::span<double> values) const;
     bool any(bool flag) const;
     // What rank 0 has.
-    std::vector<std::int64_t> of_first(std::vector<std::int64_t> values) const;
+    std::vector<std::int64_t> broadcast(std::vector<std::int64_t> values) const;
     void broadcast(void* values, std::size_t bytes) const;
-    std::int64_t smallest(std::int64_t value) const;
+    std::int64_t all_reduce_min(std::int64_t value) const;
 
     // Collective, on the host's memory, `count` floats for each rank: comm_mpi.h.
     void reduce_scatter(const float* values, float* piece, std::size_t count) const;

@@ -13,7 +13,7 @@
 namespace nccl {
 namespace {
 
-static_assert(sizeof(ncclUniqueId) == sizeof(Name));
+static_assert(sizeof(ncclUniqueId) == sizeof(UniqueId));
 
 void check(ncclResult_t result, const char* what) {
     if (result != ncclSuccess) fail("NCCL: {}: {}", what, ncclGetErrorString(result));
@@ -38,15 +38,15 @@ bool built() {
     return true;
 }
 
-Name new_name() {
+UniqueId new_unique_id() {
     ncclUniqueId id;
     check(ncclGetUniqueId(&id), "a name for the ranks");
-    Name name;
+    UniqueId name;
     std::memcpy(name.data(), &id, name.size());
     return name;
 }
 
-Ring::Ring(const Name& name, int rank, int ranks) : rank_(rank) {
+Communicator::Communicator(const UniqueId& name, int rank, int ranks) : rank_(rank) {
     ncclUniqueId id;
     std::memcpy(&id, name.data(), name.size());
     ncclComm_t joined = nullptr;
@@ -63,7 +63,7 @@ Ring::Ring(const Name& name, int rank, int ranks) : rank_(rank) {
     event_ = mark;
 }
 
-Ring::~Ring() {
+Communicator::~Communicator() {
     // While an error ends this rank, others may never answer what is queued.
     if (std::uncaught_exceptions() > 0)
         ncclCommAbort(communicator(communicator_));
@@ -73,33 +73,33 @@ Ring::~Ring() {
     cudaStreamDestroy(stream(stream_));
 }
 
-void Ring::wait_for(Stream compute) {
+void Communicator::wait_for(Stream compute) {
     check(cudaEventRecord(event(event_), compute.handle), "an event");
     check(cudaStreamWaitEvent(stream(stream_), event(event_), 0), "waiting for gradients");
 }
 
-void Ring::all_reduce(float* values, std::size_t count, Stream compute) {
+void Communicator::all_reduce(float* values, std::size_t count, Stream compute) {
     wait_for(compute);
     check(ncclAllReduce(values, values, count, ncclFloat, ncclSum, communicator(communicator_),
                         stream(stream_)),
           "sum of gradients");
 }
 
-void Ring::reduce_scatter(float* values, std::size_t count, Stream compute) {
+void Communicator::reduce_scatter(float* values, std::size_t count, Stream compute) {
     wait_for(compute);
     check(ncclReduceScatter(values, values + static_cast<std::size_t>(rank_) * count, count, ncclFloat,
                             ncclSum, communicator(communicator_), stream(stream_)),
           "sum of gradients");
 }
 
-void Ring::all_gather(float* values, std::size_t count, Stream compute) {
+void Communicator::all_gather(float* values, std::size_t count, Stream compute) {
     wait_for(compute);
     check(ncclAllGather(values + static_cast<std::size_t>(rank_) * count, values, count, ncclFloat,
                         communicator(communicator_), stream(stream_)),
           "new parameters");
 }
 
-void Ring::join(Stream compute) {
+void Communicator::join(Stream compute) {
     ncclResult_t result = ncclSuccess;
     check(ncclCommGetAsyncError(communicator(communicator_), &result), "state of the ranks");
     check(result, "between the ranks");
@@ -116,16 +116,16 @@ namespace nccl {
 bool built() {
     return false;
 }
-Name new_name() {
+UniqueId new_unique_id() {
     return {};
 }
-Ring::Ring(const Name&, int rank, int) : rank_(rank) {}
-Ring::~Ring() = default;
-void Ring::all_reduce(float*, std::size_t, Stream) {}
-void Ring::reduce_scatter(float*, std::size_t, Stream) {}
-void Ring::all_gather(float*, std::size_t, Stream) {}
-void Ring::join(Stream) {}
-void Ring::wait_for(Stream) {}
+Communicator::Communicator(const UniqueId&, int rank, int) : rank_(rank) {}
+Communicator::~Communicator() = default;
+void Communicator::all_reduce(float*, std::size_t, Stream) {}
+void Communicator::reduce_scatter(float*, std::size_t, Stream) {}
+void Communicator::all_gather(float*, std::size_t, Stream) {}
+void Communicator::join(Stream) {}
+void Communicator::wait_for(Stream) {}
 
 }  // namespace nccl
 

@@ -11,18 +11,18 @@ namespace nccl {
 
 bool built();
 
-using Name = std::array<std::byte, 128>;
-Name new_name();
+using UniqueId = std::array<std::byte, 128>;
+UniqueId new_unique_id();
 
 // All ranks of a name; each has its GPU selected. Operations are queued on a stream of the ring's own, behind
 // what `compute` holds at the call, and in the same order on every rank. They work in place: part r of
 // `ranks * count` values is that of rank r. Throws Error.
-class Ring {
+class Communicator {
   public:
-    Ring(const Name& name, int rank, int ranks);
-    ~Ring();
-    Ring(const Ring&) = delete;
-    Ring& operator=(const Ring&) = delete;
+    Communicator(const UniqueId& name, int rank, int ranks);
+    ~Communicator();
+    Communicator(const Communicator&) = delete;
+    Communicator& operator=(const Communicator&) = delete;
 
     void all_reduce(float* values, std::size_t count, Stream compute);
     void reduce_scatter(float* values, std::size_t count, Stream compute);

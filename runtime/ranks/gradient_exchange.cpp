@@ -16,9 +16,9 @@ GradientExchange::GradientExchange(const Comm& comm, Device device, Stream strea
         if (gpu_count() < comm.local_ranks())
             fail_usage("--device cuda: {} ranks on this machine, which has {} GPU{}: expected one for each",
                        comm.local_ranks(), gpu_count(), gpu_count() == 1 ? "" : "s");
-        nccl::Name name = comm.rank() == 0 ? nccl::new_name() : nccl::Name{};
+        nccl::UniqueId name = comm.rank() == 0 ? nccl::new_unique_id() : nccl::UniqueId{};
         comm.broadcast(name.data(), name.size());
-        ring_ = std::make_unique<nccl::Ring>(name, comm.rank(), comm.ranks());
+        ring_ = std::make_unique<nccl::Communicator>(name, comm.rank(), comm.ranks());
         return;
     }
     const std::size_t largest = buckets_.empty() ? 0 : buckets_[0].end - buckets_[0].begin;
@@ -33,12 +33,12 @@ void GradientExchange::begin(float* gradients) {
     next_ = 0;
 }
 
-void GradientExchange::complete_from(std::size_t offset) {
+void GradientExchange::ready_from(std::size_t offset) {
     for (; next_ < buckets_.size() && buckets_[next_].begin >= offset; ++next_) sum(buckets_[next_]);
 }
 
 void GradientExchange::finish() {
-    complete_from(0);
+    ready_from(0);
     if (ring_) ring_->join(stream_);
 }
 

@@ -20,10 +20,10 @@
 #include "runtime/tensor/shard.h"
 
 namespace nccl {
-class Ring;
+class Communicator;
 }
 
-class GradientExchange : public GradientWatch {
+class GradientExchange : public GradientReadyListener {
   public:
     // Of slabs of `slab_floats`, padded (shard.h), in `device`'s memory; kernels write gradients on `stream`.
     // `sharded`: each rank gets the sums of its own shard only. Collective. Throws Error.
@@ -35,7 +35,7 @@ class GradientExchange : public GradientWatch {
 
     // Before the last backward pass of a step, whose gradients are summed from here on.
     void begin(float* gradients);
-    void complete_from(std::size_t offset) override;
+    void ready_from(std::size_t offset) override;
     // Everything is complete; returns when all sums are there (on the GPU: for what is queued from now on).
     void finish();
 
@@ -51,8 +51,8 @@ class GradientExchange : public GradientWatch {
     Stream stream_;
     bool sharded_;
     std::vector<Bucket> buckets_;
-    std::unique_ptr<nccl::Ring> ring_;  // null: through the host
-    std::vector<float> part_, staged_;  // of one bucket; staged_ only for a GPU without NCCL
-    float* gradients_ = nullptr;        // while a step's are summed
-    std::size_t next_ = 0;              // bucket
+    std::unique_ptr<nccl::Communicator> ring_;  // null: through the host
+    std::vector<float> part_, staged_;          // of one bucket; staged_ only for a GPU without NCCL
+    float* gradients_ = nullptr;                // while a step's are summed
+    std::size_t next_ = 0;                      // bucket
 };

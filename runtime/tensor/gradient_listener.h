@@ -6,18 +6,18 @@
 
 #include "runtime/tensor/tape.h"
 
-class GradientWatch {
+class GradientReadyListener {
   public:
-    virtual ~GradientWatch() = default;
+    virtual ~GradientReadyListener() = default;
     // The gradients from this place of their slab to its end are complete; on the GPU, as soon as what is
     // queued has run. Parameters are registered in the order in which a forward pass meets them, so a
     // backward pass completes their slab from its end.
-    virtual void complete_from(std::size_t offset) = 0;
+    virtual void ready_from(std::size_t offset) = 0;
 };
 
 // Recorded in front of what uses the parameters from `offset` on, and so called behind its backward pass.
-// `watch` may be null, and is while planning.
-inline void announce_complete(Tape& tape, GradientWatch* watch, std::size_t offset) {
-    if (watch == nullptr || !tape.recording()) return;
-    tape.record({}, {}, [watch, offset] { watch->complete_from(offset); });
+// `listener` may be null, and is while planning.
+inline void announce_ready(Tape& tape, GradientReadyListener* listener, std::size_t offset) {
+    if (listener == nullptr || !tape.recording()) return;
+    tape.record({}, {}, [listener, offset] { listener->ready_from(offset); });
 }

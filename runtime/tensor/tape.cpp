@@ -55,7 +55,7 @@ void Tape::reserve_gradient(const Tensor& tensor) {
         node.gradient = {arena_.allocate(bytes(node)), 0};
 }
 
-bool Tape::open_gradient(NodeId id) {
+bool Tape::begin_gradient(NodeId id) {
     Node& node = at(id);
     if (!node.gradient_written) {
         node.gradient_written = true;
@@ -84,7 +84,7 @@ bool Tape::share_gradient(NodeId target, NodeId source) {
 
 void Tape::inherit_gradient(NodeId target, NodeId source) {
     const bool shared = arena_.owners(at(source).gradient.buffer) > 1;
-    if (shared || !share_gradient(target, source)) open_gradient(target);
+    if (shared || !share_gradient(target, source)) begin_gradient(target);
 }
 
 void Tape::backward(std::size_t mark) {

@@ -111,7 +111,7 @@ class Tape {
 
     // Makes `node`'s gradient writable and marks it written. True: it already holds a sum, and the caller
     // adds to it; false: the caller overwrites it. A gradient that other nodes share is copied first.
-    bool open_gradient(NodeId node);
+    bool begin_gradient(NodeId node);
     // Lets `target` take the gradient of `source` as its own, without a copy; false if it already has one.
     bool share_gradient(NodeId target, NodeId source);
     // Gives `target`, which has no gradient yet, one to overwrite: the memory of `source`'s, which is not
@@ -257,23 +257,24 @@ void run_in_chunks(Tape& tape, const Tensor& condition, std::int64_t chunk, Body
     if (tape.recording()) tape.mark_gradient_written(condition);
 }
 
-// y = block(x), keeping only x and `paths`: the activations inside are computed again when the backward pass
+// y = block(x), keeping only x and `sequence_ids`: the activations inside are computed again when the backward pass
 // arrives. `block` is a closure over numbers, node ids and pointers, and draws its random numbers by name, so
 // that both times agree.
 template <class Block>
-Tensor recompute(Tape& tape, const Tensor& x, const Tensor& paths, Block block) {
+Tensor recompute(Tape& tape, const Tensor& x, const Tensor& sequence_ids, Block block) {
     if (!tape.recording()) return block(x);
     tape.set_recording(false);
     Tensor y = block(x);
     tape.set_recording(true);
-    tape.record({y.node()}, {x.node(), paths.node()}, [&tape, block, x_node = x.node(), y_node = y.node()] {
-        if (!tape.has_gradient(y_node)) return;
-        const std::size_t mark = tape.mark();
-        {
-            const Tensor again = block(tape.handle(x_node));
-            tape.share_gradient(again.node(), y_node);
-        }
-        tape.backward(mark);
-    });
+    tape.record({y.node()}, {x.node(), sequence_ids.node()},
+                [&tape, block, x_node = x.node(), y_node = y.node()] {
+                    if (!tape.has_gradient(y_node)) return;
+                    const std::size_t mark = tape.mark();
+                    {
+                        const Tensor again = block(tape.handle(x_node));
+                        tape.share_gradient(again.node(), y_node);
+                    }
+                    tape.backward(mark);
+                });
     return y;
 }

@@ -1,4 +1,4 @@
-// What each kernel costs by formula, and which roof bounds it on a card known from its data sheet alone.
+// What each kernel costs by formula, and which roof bounds it on a device known from its data sheet alone.
 #pragma once
 
 #include <string>

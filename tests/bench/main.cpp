@@ -7,7 +7,7 @@
 // how the operations of the training step and of sampling are counted: model.cpp and, for the NAT pipeline,
 // nat.cpp.
 //
-// What runs on the emulated card (tests/emulator) is right or wrong, never fast or slow: --smoke is for
+// What runs on the emulated device (tests/emulator) is right or wrong, never fast or slow: --smoke is for
 // there.
 #include <fmt/format.h>
 #include <omp.h>
@@ -38,7 +38,7 @@ void measure_kernels(Table& table, const KernelList& list) {
     for (const Kernel& kernel : list.kernels()) {
         try {
             table.kernel(kernel);
-        } catch (const Error& error) {  // a card with less memory than most
+        } catch (const Error& error) {  // a device with less memory than most
             table.note(kernel.name + ", " + kernel.shape, error.what());
         }
     }

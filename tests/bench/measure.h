@@ -41,5 +41,5 @@ double measure_bandwidth(const Backend& backend, const Effort& effort);
 std::string product_text(const Backend& backend, const Effort& effort);
 std::string bandwidth_text(const Backend& backend, const Effort& effort);
 
-// Processor or card.
+// Processor or device.
 std::string device_name(const Backend& backend);

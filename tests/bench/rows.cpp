@@ -195,8 +195,10 @@ void add_orders(KernelList& list) {
     list.add("random_ranks", shape, Bound::memory, {4 * patches, 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
         std::int32_t* ranks = in.integers(M * L, 1);
-        std::int64_t* paths = in.numbers(M);
-        return [=] { LAUNCH_ON(on.device, on.stream, random_ranks, ranks, paths, M, L, PhiloxKey{1, 2}); };
+        std::int64_t* sequence_ids = in.numbers(M);
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, random_ranks, ranks, sequence_ids, M, L, PhiloxKey{1, 2});
+        };
     });
     const auto raster = [=](Operands& in) {
         const LaunchSite on = in.site();
@@ -219,10 +221,10 @@ void add_orders(KernelList& list) {
     list.add("chosen_patches", shape, Bound::memory, {4 * patches + 12 * chosen, 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
         std::int32_t *ranks = raster(in), *index = in.integers(count, 1);
-        std::int64_t *paths = in.numbers(M), *child_paths = in.numbers(count);
+        std::int64_t *sequence_ids = in.numbers(M), *child_sequence_ids = in.numbers(count);
         return [=] {
-            LAUNCH_ON(on.device, on.stream, chosen_patches, index, child_paths, ranks, paths, M, L,
-                      std::int64_t{0}, hidden);
+            LAUNCH_ON(on.device, on.stream, chosen_patches, index, child_sequence_ids, ranks, sequence_ids, M,
+                      L, std::int64_t{0}, hidden);
         };
     });
     list.add("child_rows", shape, Bound::memory, {12 * chosen, 0}, [=](Operands& in) {

@@ -99,16 +99,16 @@ void add_draw(KernelList& list, const std::string& note, const Guidance& guidanc
 // As build/sample draws: one pixel of each image at a time.
 void add_draws(KernelList& list) {
     const std::int64_t rows = list.shapes().draws;
-    list.add(
-        "uniform_by_path", fmt::format("{}", rows), Bound::memory, {12 * elements(rows, 1), 0},
-        [=](Operands& in) {
-            const LaunchSite on = in.site();
-            float* uniforms = in.floats(rows);
-            std::int64_t* paths = in.numbers(rows);
-            return [=] {
-                LAUNCH_ON(on.device, on.stream, uniform_by_path, uniforms, paths, rows, 0u, PhiloxKey{1, 2});
-            };
-        });
+    list.add("uniform_by_sequence", fmt::format("{}", rows), Bound::memory, {12 * elements(rows, 1), 0},
+             [=](Operands& in) {
+                 const LaunchSite on = in.site();
+                 float* uniforms = in.floats(rows);
+                 std::int64_t* sequence_ids = in.numbers(rows);
+                 return [=] {
+                     LAUNCH_ON(on.device, on.stream, uniform_by_sequence, uniforms, sequence_ids, rows, 0u,
+                               PhiloxKey{1, 2});
+                 };
+             });
     add_draw(list, "", {});
     add_draw(list, ", guided", {1, 3, 1e-4f, false});
 }

@@ -6,9 +6,9 @@
 
 using namespace emulator;
 
-TEST_CASE("emulated card: every thread of a grid runs once, at its place") {
+TEST_CASE("emulated device: every thread of a grid runs once, at its place") {
     const dim3 grid(3, 2, 2), block(5, 3, 2);
-    const CardArray<int> runs(std::vector<int>(360, 0));
+    const DeviceArray<int> runs(std::vector<int>(360, 0));
     int* const out = runs.data();
     REQUIRE(run_threads(grid, block, 0, [=] {
                 const unsigned in_block = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
@@ -18,8 +18,8 @@ TEST_CASE("emulated card: every thread of a grid runs once, at its place") {
     CHECK(runs.values() == std::vector<int>(360, 1));
 }
 
-TEST_CASE("emulated card: what a thread wrote before a barrier, others read behind it") {
-    const CardArray<int> results(1024);
+TEST_CASE("emulated device: what a thread wrote before a barrier, others read behind it") {
+    const DeviceArray<int> results(1024);
     int* const out = results.data();
     REQUIRE(run_threads(1, 1024, 4096, [=] {
                 cuda::SharedMemory shared;
@@ -38,7 +38,7 @@ TEST_CASE("emulated card: what a thread wrote before a barrier, others read behi
     for (int i = 0; i < 1024; ++i) CHECK(values[i] == (i + 10) % 1024);
 }
 
-TEST_CASE("emulated card: barriers that count") {
+TEST_CASE("emulated device: barriers that count") {
     const auto counts = results_of(96, [](int i) { return __syncthreads_count(i % 3 == 0); });
     CHECK(counts == std::vector<int>(96, 32));
     const auto some =
@@ -49,7 +49,7 @@ TEST_CASE("emulated card: barriers that count") {
     CHECK(all == std::vector<int>(96, 2));
 }
 
-TEST_CASE("emulated card: shuffles") {
+TEST_CASE("emulated device: shuffles") {
     constexpr unsigned all = 0xFFFFFFFFu;
     const auto broadcast = results_of(64, [](int i) { return __shfl_sync(all, 1.5f * i, 7); });
     const auto eighths = results_of(64, [](int i) { return __shfl_sync(all, i, 9, 8); });
@@ -69,7 +69,7 @@ TEST_CASE("emulated card: shuffles") {
     }
 }
 
-TEST_CASE("emulated card: lanes of a mask exchange values without the others") {
+TEST_CASE("emulated device: lanes of a mask exchange values without the others") {
     const auto halves = results_of(32, [](int i) {
         const unsigned mask = i < 16 ? 0x0000FFFFu : 0xFFFF0000u;
         int sum = i;
@@ -81,7 +81,7 @@ TEST_CASE("emulated card: lanes of a mask exchange values without the others") {
     for (int i = 0; i < 32; ++i) CHECK(halves[i] == (i < 16 ? 120 : 376 * 256));
 }
 
-TEST_CASE("emulated card: votes") {
+TEST_CASE("emulated device: votes") {
     constexpr unsigned all = 0xFFFFFFFFu;
     const auto ballots = results_of(64, [](int i) { return __ballot_sync(all, i % 5 == 0); });
     const auto any = results_of(64, [](int i) { return __any_sync(all, i == 40); });
@@ -98,10 +98,10 @@ TEST_CASE("emulated card: votes") {
     CHECK(part[4] == 0);
 }
 
-TEST_CASE("emulated card: atomics return the old value") {
-    const CardArray<int> memory(std::vector<int>{0, 0, 1000, 5, 0});
+TEST_CASE("emulated device: atomics return the old value") {
+    const DeviceArray<int> memory(std::vector<int>{0, 0, 1000, 5, 0});
     int* const at = memory.data();
-    const CardArray<int> tickets(256);
+    const DeviceArray<int> tickets(256);
     int* const out = tickets.data();
     REQUIRE(run_threads(2, 128, 0, [=] {
                 const int me = static_cast<int>(blockIdx.x * 128 + threadIdx.x);
@@ -122,7 +122,7 @@ TEST_CASE("emulated card: atomics return the old value") {
     CHECK(seen == std::vector<int>(256, 1));
 }
 
-TEST_CASE("emulated card: products and sums of one rounding each are not contracted") {
+TEST_CASE("emulated device: products and sums of one rounding each are not contracted") {
     volatile float a = 1 + 0x1p-12f, c = -1 - 0x1p-11f;
     const float product_rounded = __fadd_rn(__fmul_rn(a, a), c), fused = __fmaf_rn(a, a, c);
     CHECK(product_rounded == 0);
@@ -133,12 +133,12 @@ TEST_CASE("emulated card: products and sums of one rounding each are not contrac
     CHECK(__fma_rn(d, d, e) == 0x1p-54);
 }
 
-TEST_CASE("emulated card: denormal floats are numbers, whatever the host does") {
+TEST_CASE("emulated device: denormal floats are numbers, whatever the host does") {
     const auto halves = results_of(2, [](int i) { return 0x1p-126f * (i == 0 ? 1.0f : 0.5f); });
     CHECK(__float_as_uint(halves[1]) == 0x00400000u);
 }
 
-TEST_CASE("emulated card: conversions and bits") {
+TEST_CASE("emulated device: conversions and bits") {
     CHECK(__float2int_rn(2.5f) == 2);
     CHECK(__float2int_rn(-3.5f) == -4);
     CHECK(__float2int_rz(-3.9f) == -3);

@@ -1,4 +1,4 @@
-// How often the host has asked the emulated card for what makes it wait, for tests that count it.
+// How often the host has asked the emulated device for what makes it wait, for tests that count it.
 #pragma once
 
 #include <atomic>

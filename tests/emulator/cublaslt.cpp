@@ -264,20 +264,20 @@ std::size_t extent(const MatrixLayout& layout) {
 // Whether everything the call touches is device memory.
 bool on_device(const Call& call) {
     const Problem& p = call.problem;
-    const auto on_card = [](const void* address, std::size_t bytes) {
+    const auto on_gpu = [](const void* address, std::size_t bytes) {
         return emulator::place_of(address, bytes) == emulator::Place::device;
     };
-    if (!on_card(call.a, extent(p.a)) || !on_card(call.b, extent(p.b)) || !on_card(call.d, extent(p.d)) ||
-        (call.beta != 0 && !on_card(call.c, extent(p.c))))
+    if (!on_gpu(call.a, extent(p.a)) || !on_gpu(call.b, extent(p.b)) || !on_gpu(call.d, extent(p.d)) ||
+        (call.beta != 0 && !on_gpu(call.c, extent(p.c))))
         return false;
-    if (has_bias(p.operation.epilogue) && !on_card(p.operation.bias, p.d.rows * bytes_of(p.d.type)))
+    if (has_bias(p.operation.epilogue) && !on_gpu(p.operation.bias, p.d.rows * bytes_of(p.d.type)))
         return false;
     if (has_gelu(p.operation.epilogue)) {
         MatrixLayout auxiliary = p.d;
         auxiliary.ld = p.operation.auxiliary_ld;
-        if (!on_card(p.operation.auxiliary, extent(auxiliary))) return false;
+        if (!on_gpu(p.operation.auxiliary, extent(auxiliary))) return false;
     }
-    return call.algorithm.workspace_bytes == 0 || on_card(call.workspace, call.algorithm.workspace_bytes);
+    return call.algorithm.workspace_bytes == 0 || on_gpu(call.workspace, call.algorithm.workspace_bytes);
 }
 
 bool keeps_promises(const Call& call, std::size_t workspace_bytes) {

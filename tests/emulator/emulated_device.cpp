@@ -62,8 +62,8 @@ void poison([[maybe_unused]] const std::byte* begin, [[maybe_unused]] const Allo
 
 bool host_may_touch(std::size_t bytes_used) {
     constexpr std::size_t automatic_limit = 4 << 20;
-    const HostAccess access = card().host;
-    return access == HostAccess::open || (access == HostAccess::automatic && bytes_used > automatic_limit);
+    const HostAccess access = emulated_device().host;
+    return access == HostAccess::allowed || (access == HostAccess::automatic && bytes_used > automatic_limit);
 }
 
 struct Memories {
@@ -104,36 +104,36 @@ ThreadOrder parse_order(const std::string& text) {
 }
 
 HostAccess parse_access(const std::string& text) {
-    if (text == "open") return HostAccess::open;
-    if (text == "closed") return HostAccess::closed;
+    if (text == "open") return HostAccess::allowed;
+    if (text == "closed") return HostAccess::denied;
     if (text == "automatic") return HostAccess::automatic;
     throw std::invalid_argument(text);
 }
 
-void change(Card& card, const std::string& key, const std::string& value) {
+void change(EmulatedDevice& device, const std::string& key, const std::string& value) {
     if (key == "devices") {
-        card.devices = std::stoi(value);
+        device.devices = std::stoi(value);
     } else if (key == "capability") {
         const std::size_t point = value.find('.');
-        card.major = std::stoi(value);
-        card.minor = point == std::string::npos ? 0 : std::stoi(value.substr(point + 1));
+        device.major = std::stoi(value);
+        device.minor = point == std::string::npos ? 0 : std::stoi(value.substr(point + 1));
     } else if (key == "memory") {
-        card.memory = parse_bytes(value);
+        device.memory = parse_bytes(value);
     } else if (key == "order") {
-        card.order = parse_order(value);
+        device.order = parse_order(value);
     } else if (key == "host") {
-        card.host = parse_access(value);
+        device.host = parse_access(value);
     } else {
         throw std::invalid_argument(key);
     }
 }
 
-Card card_of_environment() {
-    const char* settings = std::getenv("EMULATED_CARD");
+EmulatedDevice emulated_device_of_environment() {
+    const char* settings = std::getenv("EMULATED_DEVICE");
     try {
-        return parse_card(settings != nullptr ? settings : "");
+        return parse_emulated_device(settings != nullptr ? settings : "");
     } catch (const std::invalid_argument& error) {
-        fmt::print(stderr, "EMULATED_CARD: {}\n", error.what());
+        fmt::print(stderr, "EMULATED_DEVICE: {}\n", error.what());
         std::exit(2);
     }
 }
@@ -145,29 +145,29 @@ std::string& the_report() {
 
 }  // namespace
 
-Card parse_card(const std::string& settings) {
-    Card card;
+EmulatedDevice parse_emulated_device(const std::string& settings) {
+    EmulatedDevice device;
     std::istringstream stream(settings);
     for (std::string setting; std::getline(stream, setting, ',');) {
         const std::size_t equals = std::min(setting.find('='), setting.size() - 1);
         try {
-            change(card, setting.substr(0, equals), setting.substr(equals + 1));
+            change(device, setting.substr(0, equals), setting.substr(equals + 1));
         } catch (const std::exception&) {
             throw std::invalid_argument("cannot read \"" + setting + "\"");
         }
     }
-    return card;
+    return device;
 }
 
-Card& card() {
-    static Card the_card = card_of_environment();
+EmulatedDevice& emulated_device() {
+    static EmulatedDevice the_card = emulated_device_of_environment();
     return the_card;
 }
 
 void* allocate_device(std::size_t bytes) {
     Memories& all = memories();
     const std::lock_guard lock(all.mutex);
-    if (bytes > card().memory || all.used + bytes > card().memory) return nullptr;
+    if (bytes > emulated_device().memory || all.used + bytes > emulated_device().memory) return nullptr;
     const std::size_t rounded = bytes + guard_behind(bytes), pages = (rounded + page - 1) / page * page;
     void* mapped =
         ::mmap(nullptr, pages + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -291,8 +291,8 @@ std::string overwritten_guard() {
 
 void report(const std::string& message) {
     the_report() = message;
-    if (card().quiet) return;
-    fmt::print(stderr, "emulated card: {}\n", message);
+    if (emulated_device().quiet) return;
+    fmt::print(stderr, "emulated device: {}\n", message);
     std::fflush(stderr);
 }
 const std::string& last_report() {

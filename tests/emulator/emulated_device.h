@@ -1,12 +1,12 @@
-// What the emulated card is, and its memory.
+// What the emulated device is, and its memory.
 //
-// The environment variable EMULATED_CARD changes the card of a whole program, settings separated by commas:
+// The environment variable EMULATED_DEVICE changes the device of a whole program, settings separated by commas:
 //
-//   devices=0        no card in this machine
+//   devices=0        no device in this machine
 //   capability=7.5   another architecture (9.0)
 //   memory=64M       another amount of memory, in bytes or with K, M, G (16G)
 //   order=reversed   the order of threads: forward, reversed, shuffled or shuffled:SEED
-//   host=closed      whether the host may touch the card's memory: open, closed, or automatic, which is
+//   host=denied      whether the host may touch the device's memory: open, closed, or automatic, which is
 //                    closed while no more than 4 MiB are in use (automatic)
 #pragma once
 
@@ -24,10 +24,10 @@ struct ThreadOrder {
     std::uint64_t seed = 0;  // of shuffled
 };
 
-// Whether the host may touch the card's memory. Closing it costs time for each page in use.
+// Whether the host may touch the device's memory. Closing it costs time for each page in use.
 enum class HostAccess { open, closed, automatic };  // automatic: closed up to 4 MiB
 
-struct Card {
+struct EmulatedDevice {
     int devices = 1;
     int major = 9, minor = 0;
     std::size_t memory = std::size_t{16} << 30;
@@ -35,18 +35,18 @@ struct Card {
     ThreadOrder order;
     bool quiet = false;  // reports are kept for last_report, not written
 };
-// The card that these settings describe (EMULATED_CARD). Throws std::invalid_argument.
-Card parse_card(const std::string& settings);
-// Changes of the card hold from the next call on.
-Card& card();
+// The device that these settings describe (EMULATED_DEVICE). Throws std::invalid_argument.
+EmulatedDevice parse_emulated_device(const std::string& settings);
+// Changes of the device hold from the next call on.
+EmulatedDevice& emulated_device();
 
-// ---- memory of the card ---------------------------------------------------------------------------------
+// ---- memory of the device ---------------------------------------------------------------------------------
 
-// Null if the card has not as much left. Filled with 0xFF: not a number.
+// Null if the device has not as much left. Filled with 0xFF: not a number.
 void* allocate_device(std::size_t bytes);
 bool release_device(void* memory);  // whether it was allocated
 std::size_t device_bytes_used();
-// Memory of the host that the card may read.
+// Memory of the host that the device may read.
 void* allocate_pinned(std::size_t bytes);
 bool release_pinned(void* memory);
 
@@ -62,7 +62,7 @@ std::string overwritten_guard();
 void report(const std::string& message);
 const std::string& last_report();
 
-// While one of these lives, the card's memory can be touched.
+// While one of these lives, the device's memory can be touched.
 class DeviceAccess {
   public:
     DeviceAccess();

@@ -23,7 +23,7 @@ std::vector<float> sums(Mistake mistake) {
     constexpr int threads = 256, blocks = 3;
     std::vector<float> values(threads * blocks);
     for (int i = 0; i < threads * blocks; ++i) values[i] = static_cast<float>(i % 7);
-    const CardArray<float> input(values), results(blocks);
+    const DeviceArray<float> input(values), results(blocks);
     const float* const from = input.data();
     float* const to = results.data();
     CHECK(run_threads(blocks, threads, threads * sizeof(float), [=] {
@@ -86,7 +86,7 @@ struct Outcome {
 }  // namespace
 
 #if defined(__SANITIZE_THREAD__)
-TEST_CASE("emulated card: the thread sanitizer reports missing barriers, and only them") {
+TEST_CASE("emulated device: the thread sanitizer reports missing barriers, and only them") {
     CHECK(run_planted("nothing").success);
     for (const char* test : {"a missing barrier", "a missing barrier of a warp"}) {
         const Outcome outcome = run_planted(test);
@@ -96,14 +96,14 @@ TEST_CASE("emulated card: the thread sanitizer reports missing barriers, and onl
     }
 }
 #else
-TEST_CASE("emulated card: a missing barrier gives other results in other orders") {
+TEST_CASE("emulated device: a missing barrier gives other results in other orders") {
     CHECK_FALSE(same_in_every_order([] { return sums(Mistake::missing_barrier); }));
     CHECK_FALSE(same_in_every_order([] { return sums(Mistake::missing_warp_barrier); }));
 }
 #endif
 
 #if defined(__SANITIZE_ADDRESS__)
-TEST_CASE("emulated card: the address sanitizer reports a write behind a shared array, and only that") {
+TEST_CASE("emulated device: the address sanitizer reports a write behind a shared array, and only that") {
     CHECK(run_planted("nothing").success);
     const Outcome outcome = run_planted("a write behind a shared array");
     CHECK_FALSE(outcome.success);

@@ -27,7 +27,7 @@ void land() {
 // Returns into land() at the top of the thread's stack: what the thread was doing is over.
 void handle(int signal, siginfo_t* information, void* context) {
     std::byte* const stack = fault_stack();
-    if (stack == nullptr) {  // not of the card: as without this handler
+    if (stack == nullptr) {  // not of the device: as without this handler
         for (int i = 0; i < 3; ++i)
             if (signals[i] == signal) ::sigaction(signal, &before[i], nullptr);
         return;

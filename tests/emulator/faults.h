@@ -8,7 +8,7 @@
 namespace emulator {
 
 // While it lives, a signal of the processor (a wrong address, an integer divided by zero) in a thread of the
-// card calls on_fault(signal, address) in that thread, which must not return. Elsewhere, and under a
+// device calls on_fault(signal, address) in that thread, which must not return. Elsewhere, and under a
 // sanitizer, nothing changes.
 class FaultHandler {
   public:

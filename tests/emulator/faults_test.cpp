@@ -1,4 +1,4 @@
-// Mistakes that the emulated card has to find. The kernels with mistakes exist only here.
+// Mistakes that the emulated device has to find. The kernels with mistakes exist only here.
 #include <doctest/doctest.h>
 
 #include <stdexcept>
@@ -15,11 +15,11 @@ namespace {
 // Mistakes on purpose need no lines on stderr; what the reports say is that of the forward order.
 struct Quiet {
     Quiet() {
-        card().quiet = true;
-        card().order = {};
+        emulated_device().quiet = true;
+        emulated_device().order = {};
     }
-    ~Quiet() { card() = before; }
-    Card before = card();
+    ~Quiet() { emulated_device() = before; }
+    EmulatedDevice before = emulated_device();
 };
 
 // Whether the last report contains all of these.
@@ -43,7 +43,7 @@ cudaError_t run_store(float* to, const float* from, int count) {
 }  // namespace
 
 #ifndef __SANITIZE_ADDRESS__  // which ends the program there: fault_injection_test.cpp
-TEST_CASE_FIXTURE(Quiet, "emulated card: a write behind a shared array is found at the end of the block") {
+TEST_CASE_FIXTURE(Quiet, "emulated device: a write behind a shared array is found at the end of the block") {
     for (const int past : {0, 3, 15}) {
         CHECK(run_threads(dim3(2), 64, 272 + 16, [=] {
                   cuda::SharedMemory shared;
@@ -63,8 +63,8 @@ TEST_CASE_FIXTURE(Quiet, "emulated card: a write behind a shared array is found 
 }
 #endif
 
-TEST_CASE_FIXTURE(Quiet, "emulated card: shared memory is not a number at the start of each block") {
-    const CardArray<float> seen(3);
+TEST_CASE_FIXTURE(Quiet, "emulated device: shared memory is not a number at the start of each block") {
+    const DeviceArray<float> seen(3);
     float* const out = seen.data();
     REQUIRE(run_threads(3, 1, 64, [=] {
                 cuda::SharedMemory shared;
@@ -75,7 +75,7 @@ TEST_CASE_FIXTURE(Quiet, "emulated card: shared memory is not a number at the st
     for (const float each : seen.values()) CHECK(std::isnan(each));
 }
 
-TEST_CASE_FIXTURE(Quiet, "emulated card: shared arrays beyond the launch's or the card's memory") {
+TEST_CASE_FIXTURE(Quiet, "emulated device: shared arrays beyond the launch's or the device's memory") {
     CHECK(run_threads(1, 1, 256, [] {
               cuda::SharedMemory shared;
               shared.take<float>(64);
@@ -94,7 +94,7 @@ TEST_CASE_FIXTURE(Quiet, "emulated card: shared arrays beyond the launch's or th
     CHECK(run_threads(1, 1, 100 * 1024 + 1, nothing) == cudaErrorInvalidValue);
 }
 
-TEST_CASE_FIXTURE(Quiet, "emulated card: threads that ask for different shared arrays") {
+TEST_CASE_FIXTURE(Quiet, "emulated device: threads that ask for different shared arrays") {
     CHECK(run_threads(1, 32, 1024, [] {
               cuda::SharedMemory shared;
               shared.take<float>(threadIdx.x == 9 ? 8 : 16);
@@ -102,7 +102,7 @@ TEST_CASE_FIXTURE(Quiet, "emulated card: threads that ask for different shared a
     reported("thread (9, 0, 0)", "32 bytes", "64");
 }
 
-TEST_CASE_FIXTURE(Quiet, "emulated card: a barrier that some threads never reach") {
+TEST_CASE_FIXTURE(Quiet, "emulated device: a barrier that some threads never reach") {
     CHECK(run_threads(1, 64, 0, [] {
               if (threadIdx.x < 40) __syncthreads();
           }) == cudaErrorLaunchFailure);
@@ -124,7 +124,7 @@ TEST_CASE_FIXTURE(Quiet, "emulated card: a barrier that some threads never reach
     reported("thread (63, 0, 0) waits for lanes 0xffffffff", "thread (32, 0, 0) waits at the barrier");
 }
 
-TEST_CASE_FIXTURE(Quiet, "emulated card: lanes of a mask that are missing or elsewhere") {
+TEST_CASE_FIXTURE(Quiet, "emulated device: lanes of a mask that are missing or elsewhere") {
     CHECK(run_threads(1, 48, 0, [] { __shfl_xor_sync(0xFFFFFFFFu, 1, 1); }) == cudaErrorLaunchFailure);
     reported("thread (32, 0, 0) waits for lanes 0xffffffff", "the block has no lane 16 there");
     CHECK(run_threads(1, 32, 0, [] {
@@ -144,7 +144,7 @@ TEST_CASE_FIXTURE(Quiet, "emulated card: lanes of a mask that are missing or els
           cudaErrorLaunchFailure);
 }
 
-TEST_CASE_FIXTURE(Quiet, "emulated card: a matrix product needs its 32 lanes") {
+TEST_CASE_FIXTURE(Quiet, "emulated device: a matrix product needs its 32 lanes") {
     CHECK(run_threads(1, 32, 0, [] {
               float d[4] = {};
               const std::uint32_t a[4] = {}, b[2] = {};
@@ -153,8 +153,8 @@ TEST_CASE_FIXTURE(Quiet, "emulated card: a matrix product needs its 32 lanes") {
     reported("thread (31, 0, 0) ended");
 }
 
-TEST_CASE_FIXTURE(Quiet, "emulated card: 16-byte accesses to addresses that are not multiples of 16") {
-    const CardArray<float> array(std::vector<float>(64, 1));
+TEST_CASE_FIXTURE(Quiet, "emulated device: 16-byte accesses to addresses that are not multiples of 16") {
+    const DeviceArray<float> array(std::vector<float>(64, 1));
     float* const memory = array.data();
     CHECK(run_threads(1, 1, 0, [=] { cuda::load_packed(memory + 1); }) == cudaErrorLaunchFailure);
     reported("load_packed", "multiple of 16");
@@ -176,8 +176,8 @@ TEST_CASE_FIXTURE(Quiet, "emulated card: 16-byte accesses to addresses that are 
     reported("thread (1, 0, 0)", "ldmatrix");
 }
 
-TEST_CASE_FIXTURE(Quiet, "emulated card: a kernel's pointers are null or device memory") {
-    const CardArray<float> array(std::vector<float>(64, 1));
+TEST_CASE_FIXTURE(Quiet, "emulated device: a kernel's pointers are null or device memory") {
+    const DeviceArray<float> array(std::vector<float>(64, 1));
     std::vector<float> host(64);
     CHECK(run_store(array.data(), array.data(), 64) == cudaSuccess);
     CHECK(run_store(nullptr, nullptr, 0) == cudaSuccess);
@@ -193,20 +193,20 @@ TEST_CASE_FIXTURE(Quiet, "emulated card: a kernel's pointers are null or device 
 }
 
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-TEST_CASE_FIXTURE(Quiet, "emulated card: accesses outside of allocations") {
-    const CardArray<float> array(std::vector<float>(64, 1));
+TEST_CASE_FIXTURE(Quiet, "emulated device: accesses outside of allocations") {
+    const DeviceArray<float> array(std::vector<float>(64, 1));
     CHECK(run_store(array.data(), array.data() + 64 - 31, 32) == cudaErrorIllegalAddress);
     reported("(anonymous namespace)::store", "thread (31, 0, 0)",
              "touches 0 bytes behind the end of an allocation of 256");
     CHECK(run_store(nullptr, array.data(), 1) == cudaErrorIllegalAddress);
     reported("touches the null pointer");
-    const CardArray<char> small(std::vector<char>(10, 1));
+    const DeviceArray<char> small(std::vector<char>(10, 1));
     char* const memory = small.data();
     CHECK(run_threads(1, 1, 0, [=] { memory[12] = 1; }) == cudaErrorLaunchFailure);
     reported("wrote 2 bytes behind the end of an allocation of 10");
 }
 
-TEST_CASE_FIXTURE(Quiet, "emulated card: an integer division by zero") {
+TEST_CASE_FIXTURE(Quiet, "emulated device: an integer division by zero") {
     const auto divide = results_of(1, [](int i) { return 7 / (i + 1); });
     CHECK(divide[0] == 7);
     volatile int zero = 0;
@@ -216,7 +216,7 @@ TEST_CASE_FIXTURE(Quiet, "emulated card: an integer division by zero") {
 }
 #endif
 
-TEST_CASE_FIXTURE(Quiet, "emulated card: an exception ends the kernel, and the next one runs") {
+TEST_CASE_FIXTURE(Quiet, "emulated device: an exception ends the kernel, and the next one runs") {
     CHECK(run_threads(4, 64, 0, [] {
               __syncthreads();
               if (threadIdx.x == 17 && blockIdx.x == 0) throw std::runtime_error("of a test");
@@ -228,7 +228,7 @@ TEST_CASE_FIXTURE(Quiet, "emulated card: an exception ends the kernel, and the n
     CHECK(run_threads(4, 64, 0, [] { __syncthreads(); }) == cudaSuccess);
 }
 
-TEST_CASE_FIXTURE(Quiet, "emulated card: blocks and grids beyond its limits") {
+TEST_CASE_FIXTURE(Quiet, "emulated device: blocks and grids beyond its limits") {
     const auto nothing = [] {};
     CHECK(run_threads(1, 1025, 0, nothing) == cudaErrorInvalidConfiguration);
     CHECK(run_threads(1, dim3(32, 33), 0, nothing) == cudaErrorInvalidConfiguration);

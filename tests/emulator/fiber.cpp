@@ -140,7 +140,7 @@ void Fiber::jump(Fiber& to) {
         const std::size_t offset = reinterpret_cast<std::uintptr_t>(to.bottom_) / guard_bytes % 32 * 128;
 #ifdef __SSE__
         const unsigned control = _mm_getcsr();
-        _mm_setcsr(0x1F80);  // denormal floats are numbers on the card; a fiber keeps this register
+        _mm_setcsr(0x1F80);  // denormal floats are numbers on the device; a fiber keeps this register
 #endif
         to.context_ = make_fcontext(to.top() - offset, to.bytes_ - offset, start);
 #ifdef __SSE__

@@ -1,4 +1,4 @@
-// A stack of its own and a place to go on from: what a thread of the card is to the host. The sanitizers are
+// A stack of its own and a place to go on from: what a thread of the device is to the host. The sanitizers are
 // told of every switch. The emulator is compiled without the thread sanitizer: to it, the threads
 // of a block shall be threads that know of each other only what their barriers say.
 #pragma once
@@ -39,11 +39,11 @@ class Fiber {
 
 // Whether the program has the thread sanitizer.
 bool thread_sanitizer();
-// What came before the release of `sync` on one thread of the card is seen behind the acquire on another.
+// What came before the release of `sync` on one thread of the device is seen behind the acquire on another.
 void release(void* sync);
 void acquire(void* sync);
 
-// While it lives, the thread sanitizer does not look at what the calling thread of the card does: the card's
+// While it lives, the thread sanitizer does not look at what the calling thread of the device does: the device's
 // own bookkeeping is no kernel's business.
 class Unseen {
   public:

@@ -1,4 +1,4 @@
-// Grids of blocks, and the calls of the card's threads.
+// Grids of blocks, and the calls of the device's threads.
 #include <omp.h>
 
 #include <algorithm>
@@ -44,7 +44,7 @@ thread_local std::unique_ptr<Worker> the_worker;
 }  // namespace
 
 Failure run(const Grid& grid) {
-    const ThreadOrder order = card().order;
+    const ThreadOrder order = emulated_device().order;
     const BlockOrder block(grid.blocks, order);
     std::atomic<std::uint64_t> next = 0;
     std::atomic<bool> failed = false;
@@ -77,7 +77,7 @@ std::byte* fault_stack() {
 void on_fault(int signal, const void* address) {
     if (signal == SIGFPE) in_kernel->fail("divides an integer by zero");
     if (in_kernel->fiber().overflowed_at(address))
-        in_kernel->fail("needs a larger stack than the emulated card's threads have");
+        in_kernel->fail("needs a larger stack than the emulated device's threads have");
     std::string message = "touches " + describe(address);
     in_kernel->fail(std::move(message), true);
 }

@@ -13,11 +13,11 @@ using namespace emulator;
 
 namespace {
 
-// The card as it was, behind a test that changes it.
+// The device as it was, behind a test that changes it.
 struct Restored {
-    Restored() { card().quiet = true; }
-    ~Restored() { card() = before; }
-    Card before = card();
+    Restored() { emulated_device().quiet = true; }
+    ~Restored() { emulated_device() = before; }
+    EmulatedDevice before = emulated_device();
 };
 
 // Whether a process that reads there survives.
@@ -36,9 +36,9 @@ bool host_can_read(const volatile float* address) {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Restored, "emulated card: it has as much memory as it says") {
+TEST_CASE_FIXTURE(Restored, "emulated device: it has as much memory as it says") {
     std::size_t free = 0, total = 0, free_then = 0;
-    card().memory = 1 << 20;
+    emulated_device().memory = 1 << 20;
     CHECK(cudaMemGetInfo(&free, &total) == cudaSuccess);
     CHECK(total == 1 << 20);
     void *half = nullptr, *more = nullptr;
@@ -55,8 +55,8 @@ TEST_CASE_FIXTURE(Restored, "emulated card: it has as much memory as it says") {
     cudaGetLastError();
 }
 
-TEST_CASE_FIXTURE(Restored, "emulated card: no card in the machine") {
-    card().devices = 0;
+TEST_CASE_FIXTURE(Restored, "emulated device: no device in the machine") {
+    emulated_device().devices = 0;
     int count = 7;
     void* memory = nullptr;
     CHECK(cudaGetDeviceCount(&count) == cudaErrorNoDevice);
@@ -67,7 +67,7 @@ TEST_CASE_FIXTURE(Restored, "emulated card: no card in the machine") {
     cudaGetLastError();
 }
 
-TEST_CASE("emulated card: its properties are those of a card of its architecture") {
+TEST_CASE("emulated device: its properties are those of a device of its architecture") {
     cudaDeviceProp properties;
     REQUIRE(cudaGetDeviceProperties(&properties, 0) == cudaSuccess);
     CHECK(properties.major == 9);
@@ -78,40 +78,41 @@ TEST_CASE("emulated card: its properties are those of a card of its architecture
     cudaGetLastError();
 }
 
-TEST_CASE("emulated card: settings of the environment") {
-    const Card all = parse_card("devices=0,capability=7.5,memory=64M,order=shuffled:9,host=open");
+TEST_CASE("emulated device: settings of the environment") {
+    const EmulatedDevice all =
+        parse_emulated_device("devices=0,capability=7.5,memory=64M,order=shuffled:9,host=allowed");
     CHECK(all.devices == 0);
     CHECK(all.major == 7);
     CHECK(all.minor == 5);
     CHECK(all.memory == 64 << 20);
     CHECK(all.order.order == Order::shuffled);
     CHECK(all.order.seed == 9);
-    CHECK(all.host == HostAccess::open);
-    CHECK(parse_card("").devices == 1);
-    CHECK(parse_card("capability=10").major == 10);
+    CHECK(all.host == HostAccess::allowed);
+    CHECK(parse_emulated_device("").devices == 1);
+    CHECK(parse_emulated_device("capability=10").major == 10);
     for (const char* wrong : {"devices", "memory=12Q", "order=sideways", "colour=red", "host=", "="})
-        CHECK_THROWS_AS(parse_card(wrong), std::invalid_argument);
+        CHECK_THROWS_AS(parse_emulated_device(wrong), std::invalid_argument);
 }
 
-TEST_CASE("emulated card: fresh memory is not a number") {
-    const CardArray<float> array(1000);
+TEST_CASE("emulated device: fresh memory is not a number") {
+    const DeviceArray<float> array(1000);
     for (const float each : array.values()) CHECK(std::isnan(each));
 }
 
-TEST_CASE_FIXTURE(Restored, "emulated card: the host cannot touch its memory") {
-    const CardArray<float> array(std::vector<float>{1, 2, 3});
-    card().host = HostAccess::closed;
+TEST_CASE_FIXTURE(Restored, "emulated device: the host cannot touch its memory") {
+    const DeviceArray<float> array(std::vector<float>{1, 2, 3});
+    emulated_device().host = HostAccess::denied;
     float* const memory = array.data();
     REQUIRE(run_threads(1, 1, 0, [=] { memory[0] = memory[1]; }) == cudaSuccess);
     CHECK_FALSE(host_can_read(memory + 1));
     CHECK(array.values() == std::vector<float>{2, 2, 3});
-    card().host = HostAccess::open;
+    emulated_device().host = HostAccess::allowed;
     REQUIRE(run_threads(1, 1, 0, [] {}) == cudaSuccess);
     CHECK(host_can_read(memory + 1));
 }
 
-TEST_CASE_FIXTURE(Restored, "emulated card: copies go where their kind says") {
-    const CardArray<float> array(std::vector<float>{1, 2, 3, 4}), other(4);
+TEST_CASE_FIXTURE(Restored, "emulated device: copies go where their kind says") {
+    const DeviceArray<float> array(std::vector<float>{1, 2, 3, 4}), other(4);
     float* const device = array.data();
     std::vector<float> host(4);
     CHECK(cudaMemcpy(host.data(), device, 16, cudaMemcpyDeviceToHost) == cudaSuccess);
@@ -134,7 +135,7 @@ TEST_CASE_FIXTURE(Restored, "emulated card: copies go where their kind says") {
     cudaGetLastError();
 }
 
-TEST_CASE("emulated card: kernels reach pinned memory of the host") {
+TEST_CASE("emulated device: kernels reach pinned memory of the host") {
     float* pinned = nullptr;
     REQUIRE(cudaHostAlloc(&pinned, 16, cudaHostAllocDefault) == cudaSuccess);
     pinned[0] = 5;

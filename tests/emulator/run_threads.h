@@ -1,4 +1,4 @@
-// For tests of the emulated card: arrays of the card's memory, and functions as kernels.
+// For tests of the emulated device: arrays of the device's memory, and functions as kernels.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -11,15 +11,15 @@
 namespace emulator {
 
 template <class T>
-class CardArray {
+class DeviceArray {
   public:
-    explicit CardArray(std::size_t count) : count_(count) { cudaMalloc(&memory_, count * sizeof(T)); }
-    explicit CardArray(const std::vector<T>& values) : CardArray(values.size()) {
+    explicit DeviceArray(std::size_t count) : count_(count) { cudaMalloc(&memory_, count * sizeof(T)); }
+    explicit DeviceArray(const std::vector<T>& values) : DeviceArray(values.size()) {
         cudaMemcpy(memory_, values.data(), count_ * sizeof(T), cudaMemcpyHostToDevice);
     }
-    ~CardArray() { cudaFree(memory_); }
-    CardArray(const CardArray&) = delete;
-    CardArray& operator=(const CardArray&) = delete;
+    ~DeviceArray() { cudaFree(memory_); }
+    DeviceArray(const DeviceArray&) = delete;
+    DeviceArray& operator=(const DeviceArray&) = delete;
 
     T* data() const { return memory_; }
     std::vector<T> values() const {
@@ -50,7 +50,7 @@ cudaError_t run_threads(dim3 grid, dim3 block, std::size_t shared_bytes, Functio
 template <class Function>
 auto results_of(unsigned threads, Function function) {
     using T = decltype(function(0));
-    const CardArray<T> results(threads);
+    const DeviceArray<T> results(threads);
     T* const out = results.data();
     run_threads(1, threads, 0, [=] { out[threadIdx.x] = function(static_cast<int>(threadIdx.x)); });
     return results.values();

@@ -1,4 +1,4 @@
-// The CUDA runtime's calls on the emulated card: devices, memory, launches. Streams and graphs: streams.cpp.
+// The CUDA runtime's calls on the emulated device: devices, memory, launches. Streams and graphs: streams.cpp.
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 
@@ -74,7 +74,7 @@ std::size_t shared_limit(const void* kernel) {
 }
 
 cudaError_t need_device() {
-    return emulator::card().devices == 0 ? cudaErrorNoDevice : cudaSuccess;
+    return emulator::emulated_device().devices == 0 ? cudaErrorNoDevice : cudaSuccess;
 }
 
 cudaError_t fault(const std::string& message, cudaError_t error) {
@@ -141,16 +141,16 @@ cudaError_t cudaPeekAtLastError() {
 // ---- device ---------------------------------------------------------------------------------------------
 
 cudaError_t cudaGetDeviceCount(int* count) {
-    *count = emulator::card().devices;
+    *count = emulator::emulated_device().devices;
     return remember(need_device());
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-    const emulator::Card& card = emulator::card();
-    if (device < 0 || device >= card.devices) return remember(cudaErrorInvalidDevice);
+    const emulator::EmulatedDevice& device = emulator::emulated_device();
+    if (device < 0 || device >= device.devices) return remember(cudaErrorInvalidDevice);
     *properties = {};
-    std::strcpy(properties->name, "emulated card");
-    properties->totalGlobalMem = card.memory;
+    std::strcpy(properties->name, "emulated device");
+    properties->totalGlobalMem = device.memory;
     properties->sharedMemPerBlock = shared_default;
     properties->sharedMemPerBlockOptin = shared_most;
     properties->reservedSharedMemPerBlock = 1024;
@@ -164,8 +164,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     properties->maxThreadsDim[2] = 64;
     properties->maxGridSize[0] = 0x7FFFFFFF;
     properties->maxGridSize[1] = properties->maxGridSize[2] = 65535;
-    properties->major = card.major;
-    properties->minor = card.minor;
+    properties->major = device.major;
+    properties->minor = device.minor;
     properties->multiProcessorCount = 132;
     properties->l2CacheSize = 50 << 20;
     properties->memoryBusWidth = 5120;
@@ -212,7 +212,8 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 
 cudaError_t cudaSetDevice(int device) {
     if (const cudaError_t result = need_device(); result != cudaSuccess) return remember(result);
-    return remember(device < 0 || device >= emulator::card().devices ? cudaErrorInvalidDevice : cudaSuccess);
+    return remember(device < 0 || device >= emulator::emulated_device().devices ? cudaErrorInvalidDevice
+                                                                                : cudaSuccess);
 }
 cudaError_t cudaGetDevice(int* device) {
     *device = 0;
@@ -309,7 +310,7 @@ cudaError_t cudaMemset(void* memory, int byte, std::size_t bytes) {
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
     if (const cudaError_t result = need_device(); result != cudaSuccess) return remember(result);
     const std::size_t used = emulator::device_bytes_used();
-    *total = emulator::card().memory;
+    *total = emulator::emulated_device().memory;
     *free = *total > used ? *total - used : 0;
     return cudaSuccess;
 }
@@ -328,7 +329,8 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* ke
     *attributes = {};
     attributes->maxThreadsPerBlock = 1024;
     attributes->numRegs = 32;
-    attributes->ptxVersion = attributes->binaryVersion = 10 * emulator::card().major + emulator::card().minor;
+    attributes->ptxVersion = attributes->binaryVersion =
+        10 * emulator::emulated_device().major + emulator::emulated_device().minor;
     attributes->maxDynamicSharedSizeBytes = static_cast<int>(shared_limit(kernel));
     return cudaSuccess;
 }

@@ -1,7 +1,7 @@
-// The emulated card: runs kernels on the host, for tests of them on machines without a GPU.
+// The emulated device: runs kernels on the host, for tests of them on machines without a GPU.
 //
 // The same .cu files, compiled by the C++ compiler against the headers in include/, become programs for which
-// the card is simply the CUDA device. Each thread of a block is a fiber (fiber.h). Blocks run one after
+// the device is simply the CUDA device. Each thread of a block is a fiber (fiber.h). Blocks run one after
 // another, or on several threads of the host; within a block, a thread runs until it waits for others, and
 // then another one goes on, in an order that a test can choose. A thread that never waits costs little more
 // than a function call.
@@ -14,15 +14,15 @@
 //   ended, or at another operation; mma and ldmatrix without all 32 lanes; memory nobody wrote: fresh memory,
 //   shared or not, is not a number; so is the target of a cp.async until its wait; writes and reads outside
 //   of arrays: guards around shared arrays, guard pages around allocations; shared memory beyond what the
-//   launch or the card gives; 16-byte accesses and ldmatrix rows that are not aligned; pointers of the host
+//   launch or the device gives; 16-byte accesses and ldmatrix rows that are not aligned; pointers of the host
 //   given to a kernel; device memory touched by the host; calls that a capture forbids.
 //
 // A kernel that does any of these ends with an error: the launch returns it, and one line on stderr says what
-// happened, with kernel, block and thread. Other than on a real card, the next kernel runs as if nothing had
+// happened, with kernel, block and thread. Other than on a real device, the next kernel runs as if nothing had
 // happened.
 //
 // A missing barrier shows in three ways: results differ between thread orders (tests/thread_orders.h), shared
-// memory is read before it was written, and the thread sanitizer, to which the card's threads are threads
+// memory is read before it was written, and the thread sanitizer, to which the device's threads are threads
 // that only their barriers order, reports a data race.
 //
 // What it does not pretend: time; the memory model beyond barriers, so that a missing __threadfence shows
@@ -55,7 +55,7 @@ struct Failure {
 };
 Failure run(const Grid& grid);
 
-// ---- what threads of the card call ----------------------------------------------------------------------
+// ---- what threads of the device call ----------------------------------------------------------------------
 
 using Where = std::source_location;
 

@@ -72,7 +72,7 @@ void* SharedArrays::take(int index, std::size_t bytes, std::size_t element_bytes
     const Array array{used_ + guard_bytes, bytes, element_bytes};
     const std::size_t end = array.offset + rounded(bytes) + guard_bytes;
     if (end > room) {
-        problem = "takes more shared arrays than the emulated card has room for";
+        problem = "takes more shared arrays than the emulated device has room for";
         return nullptr;
     }
 #ifdef __SANITIZE_ADDRESS__

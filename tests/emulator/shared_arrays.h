@@ -1,4 +1,4 @@
-// The shared memory of a block on the emulated card.
+// The shared memory of a block on the emulated device.
 #pragma once
 
 #include <cstddef>

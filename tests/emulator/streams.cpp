@@ -1,4 +1,4 @@
-// Streams, events and graphs of the emulated card. Work runs when it is submitted, so that a stream is always
+// Streams, events and graphs of the emulated device. Work runs when it is submitted, so that a stream is always
 // empty; what a stream captures is recorded in the order of the calls, which is one that all streams of the
 // capture allow.
 #include "tests/emulator/streams.h"

@@ -63,9 +63,9 @@ cudaError_t in_capture(Call call) {
 
 }  // namespace
 
-TEST_CASE("emulated card: a captured graph runs when it is launched, each time") {
+TEST_CASE("emulated device: a captured graph runs when it is launched, each time") {
     const TestStream stream;
-    const CardArray<float> array(std::vector<float>(4, 1)), copy(std::vector<float>(4, 0));
+    const DeviceArray<float> array(std::vector<float>(4, 1)), copy(std::vector<float>(4, 0));
     float pinned[4] = {10, 20, 30, 40};
     REQUIRE(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal) == cudaSuccess);
     CHECK(status(stream) == cudaStreamCaptureStatusActive);
@@ -93,9 +93,9 @@ TEST_CASE("emulated card: a captured graph runs when it is launched, each time")
     CHECK(cudaGraphExecDestroy(executable) == cudaSuccess);
 }
 
-TEST_CASE("emulated card: an executable graph takes the parameters of another of the same shape") {
+TEST_CASE("emulated device: an executable graph takes the parameters of another of the same shape") {
     const TestStream stream;
-    const CardArray<float> array(std::vector<float>(4, 0));
+    const DeviceArray<float> array(std::vector<float>(4, 0));
     const auto captured = [&](int launches, float value) {
         CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
         for (int i = 0; i < launches; ++i) CHECK(run_add(array.data(), value, stream) == cudaSuccess);
@@ -117,8 +117,8 @@ TEST_CASE("emulated card: an executable graph takes the parameters of another of
     cudaGetLastError();
 }
 
-TEST_CASE("emulated card: calls that a capture forbids") {
-    const CardArray<float> array(4);
+TEST_CASE("emulated device: calls that a capture forbids") {
+    const DeviceArray<float> array(4);
     float host[4];
     void* memory = nullptr;
     CHECK(in_capture([&](cudaStream_t) { return cudaMalloc(&memory, 16); }) ==
@@ -140,8 +140,8 @@ TEST_CASE("emulated card: calls that a capture forbids") {
     cudaGetLastError();
 }
 
-TEST_CASE("emulated card: the legacy stream waits for blocking streams, so not while one captures") {
-    const CardArray<float> array(std::vector<float>(4, 0));
+TEST_CASE("emulated device: the legacy stream waits for blocking streams, so not while one captures") {
+    const DeviceArray<float> array(std::vector<float>(4, 0));
     const TestStream blocking(cudaStreamDefault), free_running;
     REQUIRE(cudaStreamBeginCapture(free_running, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
     CHECK(run_add(array.data(), 1, nullptr) == cudaSuccess);
@@ -155,8 +155,8 @@ TEST_CASE("emulated card: the legacy stream waits for blocking streams, so not w
     cudaGetLastError();
 }
 
-TEST_CASE("emulated card: a capture follows events to other streams and has to come back") {
-    const CardArray<float> array(std::vector<float>(4, 0));
+TEST_CASE("emulated device: a capture follows events to other streams and has to come back") {
+    const DeviceArray<float> array(std::vector<float>(4, 0));
     const TestStream first, second;
     const TestEvent fork, join;
     cudaGraph_t graph = nullptr;
@@ -177,7 +177,7 @@ TEST_CASE("emulated card: a capture follows events to other streams and has to c
     cudaGetLastError();
 }
 
-TEST_CASE("emulated card: handles that do not exist") {
+TEST_CASE("emulated device: handles that do not exist") {
     cudaStream_t stream = nullptr;
     cudaEvent_t event = nullptr;
     REQUIRE(cudaStreamCreate(&stream) == cudaSuccess);
@@ -191,7 +191,7 @@ TEST_CASE("emulated card: handles that do not exist") {
     cudaGetLastError();
 }
 
-TEST_CASE("emulated card: events measure time") {
+TEST_CASE("emulated device: events measure time") {
     cudaEvent_t start = nullptr, end = nullptr;
     REQUIRE(cudaEventCreate(&start) == cudaSuccess);
     REQUIRE(cudaEventCreate(&end) == cudaSuccess);

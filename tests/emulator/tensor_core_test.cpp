@@ -20,10 +20,10 @@ std::vector<bf16> random_bf16(int count, unsigned seed) {
 
 // The fragments are filled by ldmatrix as a kernel fills them: A [16, 16] and B [16, 8] row by row in shared
 // memory.
-TEST_CASE("emulated card: ldmatrix and mma multiply a 16x16 with a 16x8 matrix") {
+TEST_CASE("emulated device: ldmatrix and mma multiply a 16x16 with a 16x8 matrix") {
     const std::vector<bf16> a = random_bf16(16 * 16, 1), b = random_bf16(16 * 8, 2);
-    const CardArray<bf16> on_card_a(a), on_card_b(b);
-    const CardArray<float> product(16 * 8);
+    const DeviceArray<bf16> on_card_a(a), on_card_b(b);
+    const DeviceArray<float> product(16 * 8);
     const bf16 *const from_a = on_card_a.data(), *const from_b = on_card_b.data();
     float* const to = product.data();
     REQUIRE(run_threads(1, 32, 768, [=] {
@@ -52,9 +52,9 @@ TEST_CASE("emulated card: ldmatrix and mma multiply a 16x16 with a 16x8 matrix")
 }
 
 // Source: PTX ISA, "Warp-level matrix load instruction: ldmatrix", the figure of the fragment layout.
-TEST_CASE("emulated card: ldmatrix hands out 8x8 matrices") {
+TEST_CASE("emulated device: ldmatrix hands out 8x8 matrices") {
     for (const bool transposed : {false, true}) {
-        const CardArray<std::uint32_t> loaded(32 * 6);
+        const DeviceArray<std::uint32_t> loaded(32 * 6);
         std::uint32_t* const out = loaded.data();
         REQUIRE(run_threads(1, 32, 512, [=] {
                     cuda::SharedMemory shared;
@@ -84,9 +84,9 @@ TEST_CASE("emulated card: ldmatrix hands out 8x8 matrices") {
     }
 }
 
-TEST_CASE("emulated card: asynchronous copies arrive at the wait of their group") {
-    const CardArray<float> source(std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8});
-    const CardArray<float> seen(6);
+TEST_CASE("emulated device: asynchronous copies arrive at the wait of their group") {
+    const DeviceArray<float> source(std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8});
+    const DeviceArray<float> seen(6);
     const float* const from = source.data();
     float* const out = seen.data();
     REQUIRE(run_threads(1, 1, 48, [=] {
@@ -115,9 +115,9 @@ TEST_CASE("emulated card: asynchronous copies arrive at the wait of their group"
     CHECK(values[5] == 0);
 }
 
-TEST_CASE("emulated card: a wait leaves out copies that no group holds yet") {
-    const CardArray<float> source(std::vector<float>{1, 2, 3, 4});
-    const CardArray<float> seen(2);
+TEST_CASE("emulated device: a wait leaves out copies that no group holds yet") {
+    const DeviceArray<float> source(std::vector<float>{1, 2, 3, 4});
+    const DeviceArray<float> seen(2);
     const float* const from = source.data();
     float* const out = seen.data();
     REQUIRE(run_threads(1, 1, 16, [=] {
@@ -134,7 +134,7 @@ TEST_CASE("emulated card: a wait leaves out copies that no group holds yet") {
     CHECK(seen.values()[1] == 1);
 }
 
-TEST_CASE("emulated card: rounding to bf16 and 2^x") {
+TEST_CASE("emulated device: rounding to bf16 and 2^x") {
     CHECK(cuda::round_to_bf16(1 + 0x1p-8f).bits == 0x3F80);      // halfway, to even
     CHECK(cuda::round_to_bf16(1 + 3 * 0x1p-8f).bits == 0x3F82);  // halfway, to even
     CHECK(cuda::pack_bf16(1.0f, -2.0f) == 0xC0003F80u);

@@ -18,7 +18,7 @@ std::int64_t lines_with(const std::string& text, std::string_view part) {
 }  // namespace
 
 DEVICE_TEST("bench: every kernel and job runs once, and what was measured becomes a page") {
-    const Workplace work;
+    const TestDirectory work;
     for (const std::string precision : {"fp32", "bf16"}) {
         if (device == Device::cpu && precision == "bf16") continue;
         const Outcome outcome =
@@ -45,7 +45,7 @@ DEVICE_TEST("bench: every kernel and job runs once, and what was measured become
 }
 
 TEST_CASE("bench: the README's table is what the program prints") {
-    const Workplace work;
+    const TestDirectory work;
     const Outcome outcome = work.run("bench", {"--formulas"});
     REQUIRE(outcome.exit_code == 0);
     CHECK(lines_with(outcome.output, "\n") > 50);
@@ -55,7 +55,7 @@ TEST_CASE("bench: the README's table is what the program prints") {
 }
 
 TEST_CASE("bench: wrong arguments are refused in one line") {
-    const Workplace work;
+    const TestDirectory work;
     const Outcome outcome = work.run("bench", {"--device", "abacus"});
     CHECK(outcome.exit_code == 2);
     CHECK(lines_with(outcome.errors, "\n") == 1);

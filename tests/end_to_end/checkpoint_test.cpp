@@ -35,7 +35,7 @@ struct PublishedModel {
                         Words{"convert", "--checkpoint", checkpoint, "--out", work.path(out)} + more);
     }
 
-    Workplace work;
+    TestDirectory work;
     const Words config{"--config", work.path("published.json")};
 };
 
@@ -161,7 +161,7 @@ TEST_CASE_FIXTURE(PublishedModel, "end to end: model_ema of a .pth is the averag
 }
 
 TEST_CASE("end to end: convert keeps a run's weights or their average, and what is still true of them") {
-    const Workplace work;
+    const TestDirectory work;
     work.make_config("model.json", 10);
     work.make_fractals("data.bin", 40);
     REQUIRE(

@@ -11,7 +11,7 @@
 
 namespace {
 
-nlohmann::json cost_json(const Workplace& work, const Words& more) {
+nlohmann::json cost_json(const TestDirectory& work, const Words& more) {
     const Outcome outcome = work.run("sample", Words{"cost", "--json"} + more);
     REQUIRE(outcome.exit_code == 0);
     CHECK(outcome.errors.empty());
@@ -34,7 +34,7 @@ bool has(const std::string& text, const std::string& part) {
 }  // namespace
 
 TEST_CASE("end to end: the cost of the paper's models is what the paper says") {
-    const Workplace work;
+    const TestDirectory work;
     const auto json = cost_json(work, {"--preset", "fractalmar_in64"});
     CHECK(json.at("parameters") == 431'995'648);
     CHECK(json.at("iterations") == nlohmann::json{64, 16});
@@ -60,7 +60,7 @@ TEST_CASE("end to end: the cost of the paper's models is what the paper says") {
 }
 
 TEST_CASE("end to end: the cost of a model from a file is measured on request") {
-    const Workplace work;
+    const TestDirectory work;
     const std::string config = work.make_config("model.json", 10);
     const auto formula = cost_json(work, {"--config", config});
     CHECK_FALSE(formula.contains("paper"));
@@ -82,7 +82,7 @@ TEST_CASE("end to end: the cost of a model from a file is measured on request") 
 }
 
 TEST_CASE("end to end: a cost that cannot be told is refused in one line") {
-    const Workplace work;
+    const TestDirectory work;
     const auto refused = [&](const Words& flags, const std::string& part) {
         is_refused(work.run("sample", Words{"cost"} + flags), part);
     };
@@ -100,7 +100,7 @@ TEST_CASE("end to end: a cost that cannot be told is refused in one line") {
 }
 
 TEST_CASE("end to end: trained runs are compared in one table") {
-    const Workplace work;
+    const TestDirectory work;
     work.make_config("model.json", 10);
     work.make_fractals("data.bin", 40);
     work.write("two.json",
@@ -163,7 +163,7 @@ TEST_CASE("end to end: trained runs are compared in one table") {
 }
 
 TEST_CASE("end to end: the cost of masked-token transformers, by the paper's count and by operations") {
-    const Workplace work;
+    const TestDirectory work;
     const auto json = cost_json(work, {"--preset", "autonat_s"});
     CHECK(json.at("tokenizer") == "vqgan_f16");
     CHECK(json.at("images").at(0).at("steps") == 4);

@@ -54,7 +54,7 @@ struct Bench {
 
     Image curves(const std::string& run) const { return read_image(work.at(run) / "curves.png", 3); }
 
-    Workplace work;
+    TestDirectory work;
 };
 
 bool is_blank(const Image& image) {

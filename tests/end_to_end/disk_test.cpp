@@ -110,7 +110,7 @@ struct Disk {
         CHECK(leftovers(work.at(run)) == Words{});
     }
 
-    Workplace work;
+    TestDirectory work;
 };
 
 }  // namespace

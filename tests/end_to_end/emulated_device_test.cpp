@@ -1,4 +1,4 @@
-// Training, drawing and measuring with --device cuda, as a user does: what the CPU gives, what a card that
+// Training, drawing and measuring with --device cuda, as a user does: what the CPU gives, what a device that
 // does not serve is answered, and what lies in a checkpoint does not depend on where it was made. In a build
 // without CUDA, that it says so.
 #include <doctest/doctest.h>
@@ -22,38 +22,38 @@ const Words on_cpu{"--device", "cpu"}, in_fp32{"--device", "cuda", "--precision"
     in_bf16{"--device", "cuda"};
 
 #if __has_include("emulated/runtime_calls.h")
-// What EMULATED_CARD says of the card of the programs started while it lives.
-struct CardSetting {
-    explicit CardSetting(const char* settings) {
-        emulator::card();  // of this program: has read the variable from now on
-        if (const char* value = std::getenv("EMULATED_CARD")) before = value;
-        ::setenv("EMULATED_CARD", settings, 1);
+// What EMULATED_DEVICE says of the device of the programs started while it lives.
+struct EmulatedDeviceSetting {
+    explicit EmulatedDeviceSetting(const char* settings) {
+        emulator::emulated_device();  // of this program: has read the variable from now on
+        if (const char* value = std::getenv("EMULATED_DEVICE")) before = value;
+        ::setenv("EMULATED_DEVICE", settings, 1);
     }
-    ~CardSetting() {
+    ~EmulatedDeviceSetting() {
         if (before.empty())
-            ::unsetenv("EMULATED_CARD");
+            ::unsetenv("EMULATED_DEVICE");
         else
-            ::setenv("EMULATED_CARD", before.c_str(), 1);
+            ::setenv("EMULATED_DEVICE", before.c_str(), 1);
     }
-    CardSetting(const CardSetting&) = delete;
-    CardSetting& operator=(const CardSetting&) = delete;
+    EmulatedDeviceSetting(const EmulatedDeviceSetting&) = delete;
+    EmulatedDeviceSetting& operator=(const EmulatedDeviceSetting&) = delete;
     std::string before;
 };
 #else
-struct CardSetting {
-    explicit CardSetting(const char*) {}
+struct EmulatedDeviceSetting {
+    explicit EmulatedDeviceSetting(const char*) {}
 };
 #endif
 
-struct CardBench {
-    CardBench() {
+struct DeviceBench {
+    DeviceBench() {
         use_model(R"("generator_type_list": ["ar", "ar", "ar"])");
         const Outcome outcome =
             work.run("data", {"fractals", "--out", work.path("data.bin"), "--size", "4", "--count", "40"});
         REQUIRE_MESSAGE(outcome.exit_code == 0, outcome.errors);
     }
 
-    // Of sixteen pixels: a card that the CPU plays is slow.
+    // Of sixteen pixels: a device that the CPU plays is slow.
     void use_model(const std::string& generators) const {
         work.write(
             "model.json",
@@ -103,8 +103,8 @@ struct CardBench {
         CHECK(work.listing() == before);
     }
 
-    Workplace work;
-    const CardSetting open{"host=open"};  // faster, and one test below is for the other setting
+    TestDirectory work;
+    const EmulatedDeviceSetting open{"host=allowed"};  // faster, and one test below is for the other setting
 };
 
 // The curves of two runs, up to `tolerance` of each number.
@@ -121,7 +121,7 @@ void check_same_curve(const LogTable& ours, const LogTable& theirs, double toler
 
 }  // namespace
 
-TEST_CASE_FIXTURE(CardBench, "end to end: --precision where it makes no sense, and --device cuda without") {
+TEST_CASE_FIXTURE(DeviceBench, "end to end: --precision where it makes no sense, and --device cuda without") {
     for (const auto& [more, parts] :
          std::vector<std::pair<Words, Words>>{{{"--precision", "bf16"}, {"--precision bf16", "CPU", "cuda"}},
                                               {{"--precision", "fp16"}, {"fp16", "fp32 or bf16"}},
@@ -140,7 +140,7 @@ TEST_CASE_FIXTURE(CardBench, "end to end: --precision where it makes no sense, a
         2, {"--device cuda", "no CUDA backend"});
 }
 
-TEST_CASE_FIXTURE(CardBench, "end to end: the card's losses are the CPU's, in bf16 within 1 %") {
+TEST_CASE_FIXTURE(DeviceBench, "end to end: the device's losses are the CPU's, in bf16 within 1 %") {
     if constexpr (!cuda_backend_built) return;
     for (const bool mar : {false, true}) {
         CAPTURE(mar);
@@ -159,7 +159,7 @@ TEST_CASE_FIXTURE(CardBench, "end to end: the card's losses are the CPU's, in bf
     }
 }
 
-TEST_CASE_FIXTURE(CardBench, "end to end: a run goes on where another device left it") {
+TEST_CASE_FIXTURE(DeviceBench, "end to end: a run goes on where another device left it") {
     if constexpr (!cuda_backend_built) return;
     const LogTable whole = train("whole", 5, on_cpu);
     for (const auto& [first, then] : {std::pair{on_cpu, in_fp32}, {in_fp32, on_cpu}}) {
@@ -169,12 +169,13 @@ TEST_CASE_FIXTURE(CardBench, "end to end: a run goes on where another device lef
     }
     // --init-from takes the weights alone.
     const Words start{"--init-from", checkpoint("from-cuda")};
-    const LogTable card = train("card", 2, start + in_fp32), cpu = train("cpu", 2, start);
-    check_same_curve(card, cpu, 1e-4);
-    CHECK(card[0].at("loss") != whole[0].at("loss"));
+    const LogTable gpu = train("device", 2, start + in_fp32), cpu = train("cpu", 2, start);
+    check_same_curve(gpu, cpu, 1e-4);
+    CHECK(gpu[0].at("loss") != whole[0].at("loss"));
 }
 
-TEST_CASE_FIXTURE(CardBench, "end to end: the same bits again, resumed or not, with evaluations or without") {
+TEST_CASE_FIXTURE(DeviceBench,
+                  "end to end: the same bits again, resumed or not, with evaluations or without") {
     if constexpr (!cuda_backend_built) return;
     for (const Words& precision : {in_fp32, in_bf16}) {
         const std::string name = precision == in_bf16 ? "bf16-" : "fp32-";
@@ -193,7 +194,7 @@ TEST_CASE_FIXTURE(CardBench, "end to end: the same bits again, resumed or not, w
     }
 }
 
-TEST_CASE_FIXTURE(CardBench, "end to end: on the card, too, chunks and recomputation change nothing") {
+TEST_CASE_FIXTURE(DeviceBench, "end to end: on the device, too, chunks and recomputation change nothing") {
     if constexpr (!cuda_backend_built) return;
     for (const bool mar : {false, true}) {
         CAPTURE(mar);
@@ -207,7 +208,7 @@ TEST_CASE_FIXTURE(CardBench, "end to end: on the card, too, chunks and recomputa
     }
 }
 
-TEST_CASE_FIXTURE(CardBench, "end to end: the card draws the same images each time, whatever the batch") {
+TEST_CASE_FIXTURE(DeviceBench, "end to end: the device draws the same images each time, whatever the batch") {
     if constexpr (!cuda_backend_built) return;
     train("run", 3, {});
     for (const Words& precision : {in_fp32, in_bf16}) {
@@ -220,7 +221,7 @@ TEST_CASE_FIXTURE(CardBench, "end to end: the card draws the same images each ti
 
 #if __has_include("emulated/runtime_calls.h")
 
-TEST_CASE_FIXTURE(CardBench, "end to end: cards that do not serve are refused in one line") {
+TEST_CASE_FIXTURE(DeviceBench, "end to end: devices that do not serve are refused in one line") {
     train("run", 1, {});
     const Words sample = Words{"fractal", "--checkpoint", checkpoint("run"), "--out", work.path("a.png"),
                                "--count", "500",          "--batch",         "500"} +
@@ -229,7 +230,7 @@ TEST_CASE_FIXTURE(CardBench, "end to end: cards that do not serve are refused in
                             checkpoint("run"), "--data", work.path("data.bin")} +
                       in_bf16;
     struct Case {
-        const char* card;
+        const char* device;
         int exit_code;
         Words train, sample, nll;
     };
@@ -251,11 +252,11 @@ TEST_CASE_FIXTURE(CardBench, "end to end: cards that do not serve are refused in
               {"the run needs ", "for the model", "MiB are free", "--recompute", "--chunks", "--batch"},
               {},
               {}}}) {
-        const CardSetting setting(each.card);
-        CAPTURE(each.card);
+        const EmulatedDeviceSetting setting(each.device);
+        CAPTURE(each.device);
         check_refused("train", work.training("new", 1, in_bf16 + Words{"--batch", "256"}), each.exit_code,
                       each.train);
-        if (std::string(each.card) == "memory=34M")
+        if (std::string(each.device) == "memory=34M")
             check_refused("train", work.training("new", 1, in_bf16 + Words{"--sheet-rows", "400"}), 1,
                           {"for evaluations", "--sheet-rows"});
         if (!each.sample.empty()) check_refused("sample", sample, each.exit_code, each.sample);
@@ -263,18 +264,18 @@ TEST_CASE_FIXTURE(CardBench, "end to end: cards that do not serve are refused in
     }
 }
 
-TEST_CASE_FIXTURE(CardBench,
-                  "end to end: the host never touches the card's memory, in any order of threads") {
+TEST_CASE_FIXTURE(DeviceBench,
+                  "end to end: the host never touches the device's memory, in any order of threads") {
     for (const bool mar : {false, true}) {
         if (mar) use_mar();
         const std::string kind = mar ? "mar-" : "ar-";
         const Words rule = in_bf16 + Words{"--dropout", "0.1", "--ema", "0.5"};
         train(kind + "open", 1, rule);
-        for (const std::string card :
-             {mar ? "host=closed" : "host=closed,order=reversed", "host=open,order=shuffled:3"}) {
-            CAPTURE(card);
-            const CardSetting setting(card.c_str());
-            const std::string run = kind + card;
+        for (const std::string device :
+             {mar ? "host=denied" : "host=denied,order=reversed", "host=allowed,order=shuffled:3"}) {
+            CAPTURE(device);
+            const EmulatedDeviceSetting setting(device.c_str());
+            const std::string run = kind + device;
             train(run, 1, rule);
             CHECK(differences(checkpoint(run), checkpoint(kind + "open")) == "");
             CHECK(read_file(work.at(run) / "samples-00000001.png") ==

@@ -29,7 +29,7 @@ struct BadInput {
                more;
     }
 
-    Workplace work;
+    TestDirectory work;
 };
 
 }  // namespace

@@ -56,7 +56,7 @@ struct Interrupted {
         return Command("/bin/sh", {"-c", line}).finish();
     }
 
-    Workplace work;
+    TestDirectory work;
 };
 
 }  // namespace

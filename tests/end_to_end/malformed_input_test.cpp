@@ -39,14 +39,14 @@ struct Trained {
             {{"--checkpoint", work.path("run/last.safetensors")}, {"--data", work.path("data.bin")}}, more);
     }
 
-    Workplace work;
+    TestDirectory work;
 };
 
 Image plain_image(int width, int height) {
     return {width, height, 3, std::vector<std::uint8_t>(static_cast<std::size_t>(width * height * 3), 90)};
 }
 
-Words pack(const Workplace& work, const std::string& folder) {
+Words pack(const TestDirectory& work, const std::string& folder) {
     return {"pack", "--images", work.path(folder), "--size", "8", "--out", work.path(folder + ".bin")};
 }
 
@@ -66,7 +66,7 @@ void spoil(const fs::path& from, const fs::path& to, const std::string& tensor, 
 }  // namespace
 
 TEST_CASE("end to end: pictures that are none, and pictures of extreme sides") {
-    const Workplace work;
+    const TestDirectory work;
     for (const char* folder : {"texts", "wide", "small"}) fs::create_directory(work.at(folder));
     work.write("texts/notes.jpg", "a text, whatever its name says\n");
     check_refusal(work, {"data", pack(work, "texts"), 1, {"notes.jpg", "not a JPEG or PNG"}});
@@ -79,7 +79,7 @@ TEST_CASE("end to end: pictures that are none, and pictures of extreme sides") {
 }
 
 TEST_CASE("end to end: folders and files whose names no one expected") {
-    const Workplace work;
+    const TestDirectory work;
     const std::vector<std::string> names{"-dash", "two words", "new\nline", "latin\xe9", "ü 猫 🐈"};
     for (const std::string& name : names) {
         fs::create_directories(work.at("images/" + name));
@@ -215,7 +215,7 @@ TEST_CASE_FIXTURE(Trained, "end to end: what is no file is not read, and not wai
 }
 
 TEST_CASE("end to end: a holdout file of an earlier packing is pointed at") {
-    const Workplace work;
+    const TestDirectory work;
     fs::create_directory(work.at("plain"));
     for (int i = 0; i < 4; ++i) write_png(work.at("plain/" + std::to_string(i) + ".png"), plain_image(8, 8));
     const Outcome held_out = work.run("data", pack(work, "plain") + Words{"--holdout", "0.5"});

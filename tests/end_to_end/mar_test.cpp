@@ -52,7 +52,7 @@ struct MarModel {
         CHECK_MESSAGE(outcome.errors.find(part) != std::string::npos, outcome.errors);
     }
 
-    Workplace work;
+    TestDirectory work;
 };
 
 }  // namespace

@@ -39,7 +39,7 @@ struct RandomModels {
         tokenizer.parameters().initialize(seed);
         CheckpointWriter writer;
         writer.add_slab(tokenizer.parameters(), "", tokenizer.parameters().values());
-        describe(writer, TokenizerDescription{{}, config, image_size});
+        write_metadata(writer, TokenizerMetadata{{}, config, image_size});
         writer.write(work.at(name));
         return tokenizer_fingerprint(codebook_values(tokenizer), codes);
     }
@@ -57,7 +57,7 @@ struct RandomModels {
         model.parameters().initialize(1);
         CheckpointWriter writer;
         writer.add_slab(model.parameters(), "", model.parameters().values());
-        describe(writer, NatDescription{{{"cat", "dog", "fox"}, 0, 0}, config, fingerprint});
+        write_metadata(writer, NatMetadata{{{"cat", "dog", "fox"}, 0, 0}, config, fingerprint});
         writer.write(work.at(name));
     }
 
@@ -91,7 +91,7 @@ struct RandomModels {
         CHECK(work.listing() == before);
     }
 
-    Workplace work;
+    TestDirectory work;
 };
 
 }  // namespace

@@ -87,7 +87,7 @@ struct Bench {
         CHECK(work.listing() == before);
     }
 
-    Workplace work;
+    TestDirectory work;
 };
 
 }  // namespace
@@ -184,7 +184,7 @@ TEST_CASE_FIXTURE(Bench,
     tokenizer.parameters().initialize(3);
     CheckpointWriter writer;
     writer.add_slab(tokenizer.parameters(), "", tokenizer.parameters().values());
-    describe(writer, TokenizerDescription{{}, config, 16});
+    write_metadata(writer, TokenizerMetadata{{}, config, 16});
     writer.write(work.at("tokenizer.safetensors"));
     const Words more{
         "--tokenizer", work.path("tokenizer.safetensors"), "--sheet-rows", "1", "--sheet-steps", "2"};
@@ -199,7 +199,7 @@ TEST_CASE_FIXTURE(Bench,
 }
 
 TEST_CASE("end to end: info and convert know a published tokenizer") {
-    const Workplace work;
+    const TestDirectory work;
     const std::string published = "tests/golden/vqgan_tiny.pth", ours = work.path("tokenizer.safetensors");
     const Outcome info = work.run("sample", {"info", published});
     REQUIRE_MESSAGE(info.exit_code == 0, info.errors);

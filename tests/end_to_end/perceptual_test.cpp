@@ -69,7 +69,7 @@ struct PerceptualPlace {
     }
     std::string weights(const char* vgg = "vgg") const { return work.path(vgg) + "," + work.path("lin"); }
 
-    Workplace work;
+    TestDirectory work;
 };
 
 double number(const std::map<std::string, std::string>& row, const char* column) {

@@ -121,13 +121,13 @@ struct Ranks {
         if (fs::is_symlink(link)) CHECK(fs::exists(link));
     }
 
-    Workplace work;
+    TestDirectory work;
 };
 
 // The whole state under a prefix, as a run on one rank would read it.
 std::vector<float> read_state(const fs::path& path, std::string_view prefix) {
     const SafetensorsFile file(path);
-    const FractalModel model(read_description(file).config, Device::cpu);
+    const FractalModel model(read_metadata(file).config, Device::cpu);
     const std::size_t floats = model.parameters().slab_floats();
     std::vector<float> state(floats);
     load_state(file, segments_of(model.parameters(), whole_slab(floats)), prefix, state.data(), Device::cpu);

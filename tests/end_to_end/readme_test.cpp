@@ -64,7 +64,7 @@ TEST_CASE("README: its pictures are whole") {
 }
 
 TEST_CASE("end to end: the programs, jobs and flags of README's commands exist") {
-    const Workplace work;
+    const TestDirectory work;
     std::map<std::string, std::set<std::string>> helps;
     int commands = 0;
     const std::regex call(R"(build/(train|sample|data) (evaluate nll|[a-z]+)(.*))");

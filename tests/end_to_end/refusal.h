@@ -15,7 +15,7 @@ struct Refusal {
     Words named;  // all of these stand in the line
 };
 
-inline void check_refusal(const Workplace& work, const Refusal& refusal) {
+inline void check_refusal(const TestDirectory& work, const Refusal& refusal) {
     std::string line = refusal.program;
     for (const std::string& word : refusal.arguments) line += " " + word;
     CAPTURE(line);

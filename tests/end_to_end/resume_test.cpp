@@ -60,7 +60,7 @@ struct Bench {
 
     void truncate(const std::string& file) const { fs::resize_file(file, fs::file_size(file) / 2); }
 
-    Workplace work;
+    TestDirectory work;
 };
 
 }  // namespace

@@ -24,11 +24,11 @@ struct ShortRun {
                                              "3", "--save-every", "2", "--keep", "2"}));
     }
 
-    Workplace work;
+    TestDirectory work;
     Outcome training;
 };
 
-nlohmann::json likelihood_of(const Workplace& work, const Words& more = {}) {
+nlohmann::json likelihood_of(const TestDirectory& work, const Words& more = {}) {
     const Outcome outcome =
         work.run("sample", Words{"evaluate", "nll", "--checkpoint", work.path("run/last.safetensors"),
                                  "--data", work.path("holdout.bin"), "--json"} +
@@ -124,7 +124,7 @@ TEST_CASE_FIXTURE(ShortRun, "end to end: info describes a checkpoint") {
 }
 
 TEST_CASE("end to end: the plan of a run needs neither data nor a folder and leaves nothing behind") {
-    const Workplace work;
+    const TestDirectory work;
     work.make_config("model.json", 10);
     const auto before = work.listing();
     const Outcome small = work.run("train", {"fractal", "--config", work.path("model.json"), "--plan"});
@@ -139,7 +139,7 @@ TEST_CASE("end to end: the plan of a run needs neither data nor a folder and lea
 }
 
 TEST_CASE("end to end: of a flag that is given twice the last counts, of a list all of its words") {
-    const Workplace work;
+    const TestDirectory work;
     work.make_config("model.json", 10);
     work.make_fractals("data.bin", 20);
     const Outcome training =
@@ -156,7 +156,7 @@ TEST_CASE("end to end: of a flag that is given twice the last counts, of a list 
 }
 
 TEST_CASE("end to end: two batches of 4 make the update that one batch of 8 makes") {
-    const Workplace work;
+    const TestDirectory work;
     work.make_config("model.json", 10);
     work.make_fractals("data.bin", 40);
     REQUIRE(work.run("train", work.training("large", 3, {"--batch", "8"})).exit_code == 0);

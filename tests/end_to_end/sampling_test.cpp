@@ -30,7 +30,7 @@ struct TrainedModel {
         return bytes;
     }
 
-    Workplace work;
+    TestDirectory work;
 };
 
 }  // namespace

@@ -33,7 +33,7 @@ Words split(const std::string& line) {
 
 }  // namespace
 
-Workplace::Workplace() {
+TestDirectory::TestDirectory() {
     std::string name = (std::filesystem::temp_directory_path() / "fractal-test-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw std::system_error(errno, std::generic_category(), name);
     folder_ = name;
@@ -42,32 +42,32 @@ Workplace::Workplace() {
     ::setenv("OMP_NUM_THREADS", "1", 0);
 }
 
-Workplace::~Workplace() {
+TestDirectory::~TestDirectory() {
     std::error_code ignored;
     std::filesystem::remove_all(folder_, ignored);
 }
 
-Outcome Workplace::run(std::string_view program, const Words& arguments) const {
+Outcome TestDirectory::run(std::string_view program, const Words& arguments) const {
     return start(program, arguments).finish();
 }
 
-Command Workplace::start(std::string_view name, const Words& arguments) const {
+Command TestDirectory::start(std::string_view name, const Words& arguments) const {
     return {program_path(name), arguments};
 }
 
-std::filesystem::path Workplace::program(std::string_view name) const {
+std::filesystem::path TestDirectory::program(std::string_view name) const {
     return program_path(name);
 }
 
-std::string Workplace::make_fractals(std::string_view name, int count, int first) const {
+std::string TestDirectory::make_fractals(std::string_view name, int count, int first) const {
     const Outcome outcome = run("data", {"fractals", "--out", path(name), "--size", "8", "--count",
                                          std::to_string(count), "--first", std::to_string(first)});
     if (outcome.exit_code != 0) throw std::runtime_error("data fractals: " + outcome.errors);
     return path(name);
 }
 
-std::string Workplace::make_config(std::string_view name, int class_num, int channels,
-                                   std::string_view more_keys) const {
+std::string TestDirectory::make_config(std::string_view name, int class_num, int channels,
+                                       std::string_view more_keys) const {
     write(name,
           fmt::format(
               R"({{"img_size_list": [8, 4, 1], "embed_dim_list": [16, 16, 16], "num_blocks_list": [1, 1, 1],
@@ -77,11 +77,11 @@ std::string Workplace::make_config(std::string_view name, int class_num, int cha
     return path(name);
 }
 
-void Workplace::write(std::string_view name, std::string_view text) const {
+void TestDirectory::write(std::string_view name, std::string_view text) const {
     overwrite(at(name), text);
 }
 
-Words Workplace::training(std::string_view run, std::int64_t steps, const Words& more) const {
+Words TestDirectory::training(std::string_view run, std::int64_t steps, const Words& more) const {
     const std::vector<std::pair<std::string, std::string>> usual{{"--config", path("model.json")},
                                                                  {"--data", path("data.bin")},
                                                                  {"--out", path(run)},
@@ -97,7 +97,7 @@ Words Workplace::training(std::string_view run, std::int64_t steps, const Words&
     return with_usual({"fractal"}, usual, more);
 }
 
-std::map<std::string, std::uintmax_t> Workplace::listing() const {
+std::map<std::string, std::uintmax_t> TestDirectory::listing() const {
     std::map<std::string, std::uintmax_t> files;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_))
         files[entry.path().string()] = entry.is_regular_file() ? entry.file_size() : 0;

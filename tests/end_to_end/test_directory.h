@@ -14,13 +14,13 @@
 
 using Words = std::vector<std::string>;
 
-class Workplace {
+class TestDirectory {
   public:
     // A new temporary folder; gone with the object.
-    Workplace();
-    ~Workplace();
-    Workplace(const Workplace&) = delete;
-    Workplace& operator=(const Workplace&) = delete;
+    TestDirectory();
+    ~TestDirectory();
+    TestDirectory(const TestDirectory&) = delete;
+    TestDirectory& operator=(const TestDirectory&) = delete;
 
     std::filesystem::path at(std::string_view name) const { return folder_ / name; }
     std::string path(std::string_view name) const { return at(name).string(); }

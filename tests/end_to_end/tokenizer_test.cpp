@@ -32,7 +32,7 @@ struct TokenizerPlace {
         random.parameters().initialize(4);
         CheckpointWriter writer;
         writer.add_slab(random.parameters(), "", random.parameters().values());
-        describe(writer, TokenizerDescription{{}, config, 16});
+        write_metadata(writer, TokenizerMetadata{{}, config, 16});
         writer.write(work.at(name));
     }
     Words tokens(const Words& more = {}) const {
@@ -43,7 +43,7 @@ struct TokenizerPlace {
         return Words{"reconstruct", "--tokenizer", tokenizer, "--out", work.path("sheet.png")} + more;
     }
 
-    Workplace work;
+    TestDirectory work;
     std::string tokenizer = work.path("tokenizer.safetensors"), data = work.path("data.bin");
 };
 

@@ -59,7 +59,7 @@ struct Place {
         CHECK(work.listing() == before);
     }
 
-    Workplace work;
+    TestDirectory work;
 };
 
 }  // namespace

@@ -10,7 +10,7 @@
 
 namespace {
 
-Words sampling(const Workplace& work, const std::string& run, const std::string& picture,
+Words sampling(const TestDirectory& work, const std::string& run, const std::string& picture,
                const Words& more = {}) {
     return Words{"fractal", "--checkpoint",    work.path(run + "/last.safetensors"), "--count", "3",
                  "--out",   work.path(picture)} +
@@ -28,7 +28,7 @@ double largest_difference(std::span<const float> a, std::span<const float> b) {
 }  // namespace
 
 TEST_CASE("end to end: the average of the weights is kept, and drawn from unless the newest are asked for") {
-    const Workplace work;
+    const TestDirectory work;
     work.make_config("model.json", 10);
     work.make_fractals("data.bin", 40);
     REQUIRE(work.run("train", work.training("run", 6, {"--ema", "0.75", "--save-every", "1"})).exit_code ==
@@ -58,7 +58,7 @@ TEST_CASE("end to end: the average of the weights is kept, and drawn from unless
 }
 
 TEST_CASE("end to end: a run starts from the weights of a model with another number of classes") {
-    const Workplace work;
+    const TestDirectory work;
     work.make_config("model.json", 10);
     work.make_fractals("data.bin", 40);
     REQUIRE(work.run("train", work.training("run", 8)).exit_code == 0);
@@ -103,7 +103,7 @@ TEST_CASE("end to end: a run starts from the weights of a model with another num
 }
 
 TEST_CASE("end to end: grey pictures without labels are packed, trained on, drawn and measured") {
-    const Workplace work;
+    const TestDirectory work;
     work.make_config("model.json", 10);
     work.make_fractals("data.bin", 40);
     REQUIRE(work.run("train", work.training("coloured", 1)).exit_code == 0);

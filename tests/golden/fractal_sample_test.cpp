@@ -12,22 +12,23 @@ std::string first_difference(const FractalConfig& config, const std::vector<Draw
     const std::int64_t size = config.image_size(), C = config.channels;
     for (std::size_t d = 0; d < draws.size(); ++d) {
         if (draws[d].level != config.generators()) continue;
-        std::int64_t path = draws[d].path, y = 0, x = 0;
-        // The pixel's place: its path read from the innermost level outwards.
+        std::int64_t sequence_id = draws[d].sequence_id, y = 0, x = 0;
+        // The pixel's place: its sequence_id read from the innermost level outwards.
         for (std::size_t level = config.generators(); level-- > 0;) {
             const std::int64_t L = config.tokens(level), p = config.patch_size(level),
                                side = config.img_size_list[level] / p;
-            y += path % L / side * p;
-            x += path % L % side * p;
-            path /= L;
+            y += sequence_id % L / side * p;
+            x += sequence_id % L % side * p;
+            sequence_id /= L;
         }
         const int wanted =
-            expected[static_cast<std::size_t>(((path * C + draws[d].channel) * size + y) * size + x)];
+            expected[static_cast<std::size_t>(((sequence_id * C + draws[d].channel) * size + y) * size + x)];
         if (draws[d].value != wanted)
             return fmt::format(
                 "draw {} (image {}, row {}, column {}, channel {}): value {}, expected {}; uniform {} is {} "
                 "from the edge of what was drawn",
-                d, path, y, x, draws[d].channel, draws[d].value, wanted, draws[d].uniform, draws[d].margin);
+                d, sequence_id, y, x, draws[d].channel, draws[d].value, wanted, draws[d].uniform,
+                draws[d].margin);
     }
     return "no draw differs";
 }

@@ -36,7 +36,7 @@ double difference(const std::vector<float>& actual, std::span<const float> expec
 }  // namespace
 
 DEVICE_TEST("golden: tokens decoded in four steps") {
-    [[maybe_unused]] const OpenCard open;
+    [[maybe_unused]] const HostAccessAllowed open;
     const NatGolden golden("generate", device);
     const auto schedule = [&](const char* name) {
         const auto values = golden.arrays.floats(std::string("generate.manual_") + name);

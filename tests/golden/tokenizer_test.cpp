@@ -58,7 +58,7 @@ struct Golden {
     explicit Golden(Backend backend)
         : arrays(folder + "vqgan_tiny.safetensors"),
           weights(folder + "vqgan_tiny.weights.safetensors"),
-          tokenizer(read_tokenizer_description(weights).config, backend) {
+          tokenizer(read_tokenizer_metadata(weights).config, backend) {
         tokenizer.parameters().allocate(backend, true);
         load_tokenizer_weights(weights, tokenizer.parameters(), "", tokenizer.parameters().values());
         tokenizer.parameters().round_values();
@@ -78,7 +78,7 @@ struct Pass {
 
 // The gradient of mean |reconstruction - pictures| into the reconstruction, by the host.
 void leave_l1_gradient(Tape& tape, const Tensor& reconstruction, const std::vector<float>& pictures) {
-    REQUIRE_FALSE(tape.open_gradient(reconstruction.node()));
+    REQUIRE_FALSE(tape.begin_gradient(reconstruction.node()));
     if (tape.planning()) return;
     const auto count = static_cast<std::size_t>(tape.elements(reconstruction.node()));
     const std::vector<float> maps =
@@ -200,8 +200,8 @@ TEST_CASE(
     const PthFile published(folder + "vqgan_tiny.pth");
     const SafetensorsFile weights(folder + "vqgan_tiny.weights.safetensors"),
         arrays(folder + "vqgan_tiny.safetensors");
-    const TokenizerConfig config = read_tokenizer_description(published).config;
-    CHECK(config == read_tokenizer_description(weights).config);
+    const TokenizerConfig config = read_tokenizer_metadata(published).config;
+    CHECK(config == read_tokenizer_metadata(weights).config);
     const auto number = [&](const char* key) { return std::stoll(arrays.metadata(key)); };
     CHECK(config.ch == number("ch"));
     CHECK(config.ch_mult ==

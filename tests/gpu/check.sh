@@ -13,10 +13,10 @@ fail() {
 }
 
 command -v nvidia-smi > /dev/null || fail "no GPU here (no nvidia-smi)"
-card=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader 2> /dev/null | head -n 1)
-architecture=$(sed -nE 's/^.*, *([0-9]+)\.([0-9])$/\1\2/p' <<< "$card")
+device=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader 2> /dev/null | head -n 1)
+architecture=$(sed -nE 's/^.*, *([0-9]+)\.([0-9])$/\1\2/p' <<< "$device")
 [[ -n $architecture ]] || fail "no GPU here (nvidia-smi lists none)"
-command -v "$NVCC" > /dev/null || fail "${card%,*}, but no nvcc to build for it"
+command -v "$NVCC" > /dev/null || fail "${device%,*}, but no nvcc to build for it"
 mkdir -p "$logs"
 
 steps=() results=() times=()
@@ -50,7 +50,7 @@ sanitize() { # tool
     fi
 }
 
-echo "$card"
+echo "$device"
 if step build "$MAKE" --no-print-directory -j"$(nproc)" CUDA=1 ARCH="$architecture" NVCC="$NVCC" BUILD="$build" BUNDLE="$BUNDLE" \
     build "$build/tests" "$build/bench"; then
     step tests "$build/tests" '-tce=ptxas*' -d
@@ -65,7 +65,7 @@ else
 fi
 
 echo
-echo "${card%,*}, sm_$architecture; logs in $logs"
+echo "${device%,*}, sm_$architecture; logs in $logs"
 printf '%-12s %-36s %7s\n' step result seconds
 for i in "${!steps[@]}"; do printf '%-12s %-36s %7d\n' "${steps[i]}" "${results[i]}" "${times[i]}"; done
 exit "$failed"

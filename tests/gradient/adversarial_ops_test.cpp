@@ -89,7 +89,7 @@ DEVICE_TEST("detached copies values and keeps gradients to itself") {
         const Tensor x = tape.create(2, 3, true);
         copy_to_tensor(tape, x, values.data(), values.size() * sizeof(float));
         const Tensor y = detached(tape, x, true);
-        tape.open_gradient(y.node());
+        tape.begin_gradient(y.node());
         tape.backward(0);
         CHECK_FALSE(tape.has_gradient(x.node()));
         CHECK_FALSE(tape.differentiable(detached(tape, x, false).node()));

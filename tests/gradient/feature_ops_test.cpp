@@ -89,13 +89,13 @@ DEVICE_TEST("quantise leaves the gradients of both terms of its loss, and passes
                 const Tensor x = tape.create(M, C, true), sum = tape.create(1, 1, false, Element::f64);
                 copy_to_tensor(tape, x, z.values.data(), z.values.size() * sizeof(float));
                 if (adds) {
-                    tape.open_gradient(x.node());
+                    tape.begin_gradient(x.node());
                     write_gradient(tape, x.node(), std::vector<float>(M * C, 0.75f));
                 }
                 zero_tensor(tape, sum);
                 const Tensor y = quantise(tape, x, constant(tape, M, codes), codebook, beta, scale, sum);
                 if (followed) {
-                    tape.open_gradient(y.node());
+                    tape.begin_gradient(y.node());
                     write_gradient(tape, y.node(), passed.values);
                 }
                 tape.backward(0);

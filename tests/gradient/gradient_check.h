@@ -62,7 +62,7 @@ inline Loss weighted_sum(Operation operation) {
         std::vector<float> weights(static_cast<std::size_t>(count));
         random_normal(weights.data(), count, random_key(99, "weights"), 1);
         if (tape.recording()) {
-            REQUIRE_FALSE(tape.open_gradient(y.node()));
+            REQUIRE_FALSE(tape.begin_gradient(y.node()));
             write_gradient(tape, y.node(), weights);
         }
         if (tape.planning()) return;
@@ -86,7 +86,7 @@ inline std::vector<Measured> on_cpu;
 inline std::size_t checks_done = 0;
 
 // A test of gradients on every device, first on the CPU. The thread sanitizer's build has no such run
-// (test_devices.h): there the card measures slopes of its own.
+// (test_devices.h): there the device measures slopes of its own.
 #define GRADIENT_TEST(name) GRADIENT_TEST_WITH_BODY(DOCTEST_ANONYMOUS(gradient_test_), name)
 #define GRADIENT_TEST_WITH_BODY(body, name)                             \
     static void body(Device device);                                    \
@@ -180,7 +180,7 @@ class Check {
 
     void open_inputs(Tape& tape, const std::vector<Tensor>& tensors) {
         for (const Tensor& tensor : tensors) {
-            tape.open_gradient(tensor.node());
+            tape.begin_gradient(tensor.node());
             write_gradient(
                 tape, tensor.node(),
                 std::vector<float>(static_cast<std::size_t>(tape.elements(tensor.node())), input_sum_before));

@@ -30,8 +30,8 @@ struct Weights {
     }
 };
 
-DropoutRule dropout_rule(const Tensor& paths) {
-    return {0.3f, random_key(5, "dropout"), 2, paths.node()};
+DropoutRule dropout_rule(const Tensor& sequence_ids) {
+    return {0.3f, random_key(5, "dropout"), 2, sequence_ids.node()};
 }
 
 }  // namespace
@@ -152,8 +152,8 @@ GRADIENT_TEST("gradient: residual") {
           }))
         .run();
     Check(device, {{6, 5, 7}, {6, 5, 8}}, nullptr, weighted_sum([](Tape& tape, std::span<const Tensor> in) {
-              const Tensor paths = constant<std::int64_t>(tape, 3, {4, 5, 9});
-              return residual(tape, in[0], in[1], dropout_rule(paths));
+              const Tensor sequence_ids = constant<std::int64_t>(tape, 3, {4, 5, 9});
+              return residual(tape, in[0], in[1], dropout_rule(sequence_ids));
           }))
         .run();
 }
@@ -164,16 +164,16 @@ GRADIENT_TEST("gradient: a residual sum and the norm behind it, both used") {
         Weights layer;
         const Parameter& weight = layer.add("weight", {5});
         const Parameter& bias = layer.add("bias", {5});
-        const auto rule = [&](const Tensor& paths) {
-            DropoutRule dropout = dropout_rule(paths);
+        const auto rule = [&](const Tensor& sequence_ids) {
+            DropoutRule dropout = dropout_rule(sequence_ids);
             dropout.probability = probability;
             return dropout;
         };
         Check(device, {{6, 5, 7}, {6, 5, 8}}, layer.draw(device),
               weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
-                  const Tensor paths = constant<std::int64_t>(tape, 3, {4, 5, 9});
+                  const Tensor sequence_ids = constant<std::int64_t>(tape, 3, {4, 5, 9});
                   const auto [sum, normed] =
-                      residual_layernorm(tape, in[0], in[1], rule(paths), weight, bias, epsilon);
+                      residual_layernorm(tape, in[0], in[1], rule(sequence_ids), weight, bias, epsilon);
                   return residual(tape, sum, normed, {});
               }))
             .run();
@@ -181,9 +181,9 @@ GRADIENT_TEST("gradient: a residual sum and the norm behind it, both used") {
         const Parameter& scale = root.add("scale", {5});
         Check(device, {{6, 5, 7}, {6, 5, 8}}, root.draw(device),
               weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
-                  const Tensor paths = constant<std::int64_t>(tape, 3, {4, 5, 9});
+                  const Tensor sequence_ids = constant<std::int64_t>(tape, 3, {4, 5, 9});
                   const auto [sum, normed] =
-                      residual_rmsnorm(tape, in[0], in[1], rule(paths), scale, epsilon);
+                      residual_rmsnorm(tape, in[0], in[1], rule(sequence_ids), scale, epsilon);
                   return residual(tape, sum, normed, {});
               }))
             .run();
@@ -232,9 +232,9 @@ GRADIENT_TEST("gradient: attention") {
                 const std::int64_t sequences = 2, heads = 2, width = 6;
                 Check(device, {{sequences * length, 3 * width, 10}}, nullptr,
                       weighted_sum([&](Tape& tape, std::span<const Tensor> in) {
-                          const Tensor paths = constant<std::int64_t>(tape, sequences, {3, 8});
+                          const Tensor sequence_ids = constant<std::int64_t>(tape, sequences, {3, 8});
                           return attention(tape, in[0], length, heads, causal,
-                                           drops ? dropout_rule(paths) : DropoutRule{});
+                                           drops ? dropout_rule(sequence_ids) : DropoutRule{});
                       }))
                     .run();
             }

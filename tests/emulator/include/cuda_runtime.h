@@ -1,4 +1,4 @@
-// Stands in for the CUDA runtime's header when the emulated card is built: what the sources use of it, with
+// Stands in for the CUDA runtime's header when the emulated device is built: what the sources use of it, with
 // the signatures of CUDA 13.
 #pragma once
 

@@ -1,4 +1,4 @@
-// The same small model on the CPU and on the card.
+// The same small model on the CPU and on the device.
 #pragma once
 
 #include <fmt/format.h>
@@ -11,27 +11,28 @@
 #include "tests/unit/models/fractal/random_fractal.h"
 
 // A test of what the GPU does beside the CPU: nothing to do in a build without.
-#define CARD_TEST(name) CARD_TEST_WITH_BODY(DOCTEST_ANONYMOUS(card_test_), name)
-#define CARD_TEST_WITH_BODY(body, name)           \
-    static void body();                           \
-    TEST_CASE(name) {                             \
-        if constexpr (cuda_backend_built) body(); \
-    }                                             \
+#define EMULATED_DEVICE_TEST(name) \
+    EMULATED_DEVICE_TEST_WITH_BODY(DOCTEST_ANONYMOUS(emulated_device_test_), name)
+#define EMULATED_DEVICE_TEST_WITH_BODY(body, name) \
+    static void body();                            \
+    TEST_CASE(name) {                              \
+        if constexpr (cuda_backend_built) body();  \
+    }                                              \
     static void body()
 
 #if __has_include("emulated/runtime_calls.h")
 #include "tests/emulator/emulated_device.h"
-// The host may touch the emulated card's memory while one lives, which spares a good part of the time.
-struct OpenCard {
-    OpenCard() { emulator::card().host = emulator::HostAccess::open; }
-    ~OpenCard() { emulator::card().host = before; }
-    emulator::HostAccess before = emulator::card().host;
+// The host may touch the emulated device's memory while one lives, which spares a good part of the time.
+struct HostAccessAllowed {
+    HostAccessAllowed() { emulator::emulated_device().host = emulator::HostAccess::allowed; }
+    ~HostAccessAllowed() { emulator::emulated_device().host = before; }
+    emulator::HostAccess before = emulator::emulated_device().host;
 };
 #else
-struct OpenCard {};
+struct HostAccessAllowed {};
 #endif
 
-namespace card_model {
+namespace device_model {
 
 inline constexpr std::int64_t labels[] = {0, 4, 2};
 
@@ -44,7 +45,7 @@ inline const FractalConfig ar = random_fractal::make_config({4, 2, 1}, 3, 5),
                            two_levels = random_fractal::make_config({4, 1}, 3, 5);
 inline const std::vector<FractalConfig> small_models{ar, mar, guided, mixed, two_levels};
 
-inline std::unique_ptr<FractalModel> on_card(const FractalModel& model, Precision precision) {
+inline std::unique_ptr<FractalModel> on_gpu(const FractalModel& model, Precision precision) {
     const Backend backend(Device::cuda, precision);
     auto copy = std::make_unique<FractalModel>(model.config(), backend);
     Parameters& parameters = copy->parameters();
@@ -89,7 +90,8 @@ inline std::string real_difference(const Drawn& a, const Drawn& b) {
     if (a.draws.size() != b.draws.size()) return "other numbers of draws";
     for (std::size_t i = 0; i < a.draws.size(); ++i) {
         const DrawRecord &x = a.draws[i], &y = b.draws[i];
-        if (x.level != y.level || x.path != y.path || x.channel != y.channel || x.uniform != y.uniform)
+        if (x.level != y.level || x.sequence_id != y.sequence_id || x.channel != y.channel ||
+            x.uniform != y.uniform)
             return fmt::format("draw {} is of another place or number", i);
         if (x.value == y.value) continue;
         if (std::min(x.margin, y.margin) < rounding) return "";
@@ -99,4 +101,4 @@ inline std::string real_difference(const Drawn& a, const Drawn& b) {
     return a.images == b.images ? "" : "the same draws make other images";
 }
 
-}  // namespace card_model
+}  // namespace device_model

@@ -120,7 +120,7 @@ T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32,
     const bool inside = distance < static_cast<unsigned>(width - lane % width);
     return emulator::shuffle(mask, value, inside ? lane + static_cast<int>(distance) : lane, where);
 }
-// As the card, lanes of a segment may read from earlier segments, not from later ones.
+// As the device, lanes of a segment may read from earlier segments, not from later ones.
 template <emulator::Shuffled T>
 T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32,
                   const emulator::Where& where = emulator::Where::current()) {
@@ -313,7 +313,7 @@ inline double __longlong_as_double(long long x) {
 }
 
 namespace emulator {
-// As the card converts: what is not a number becomes 0, what is too large the largest or smallest integer.
+// As the device converts: what is not a number becomes 0, what is too large the largest or smallest integer.
 template <class Integer, class Float>
 Integer to_integer(Float x) {
     if (x != x) return 0;

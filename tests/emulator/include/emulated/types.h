@@ -51,7 +51,7 @@ struct dim3 {
     constexpr operator uint3() const { return {x, y, z}; }
 };
 
-// Where the running thread of the emulated card is.
+// Where the running thread of the emulated device is.
 extern thread_local constinit uint3 threadIdx, blockIdx;
 extern thread_local constinit dim3 blockDim, gridDim;
 constexpr int warpSize = 32;

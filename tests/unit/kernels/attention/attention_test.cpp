@@ -89,7 +89,7 @@ double loss(const std::vector<double>& qkv, const std::vector<float>& d_out, con
     return sum;
 }
 
-// The emulated card is slow; how heads are numbered shows with three of them.
+// The emulated device is slow; how heads are numbered shows with three of them.
 std::vector<std::int64_t> heads_on(Device device) {
     if (device == Device::cuda) return {3};
     return {1, 3};

@@ -11,10 +11,10 @@ using namespace kernel_check;
 
 namespace {
 
-std::vector<std::int64_t> paths_of(std::int64_t M) {
-    std::vector<std::int64_t> paths;
-    for (std::int64_t m = 0; m < M; ++m) paths.push_back(m * 7919 + (m % 2) * (std::int64_t{5} << 33));
-    return paths;
+std::vector<std::int64_t> sequence_ids_of(std::int64_t M) {
+    std::vector<std::int64_t> sequence_ids;
+    for (std::int64_t m = 0; m < M; ++m) sequence_ids.push_back(m * 7919 + (m % 2) * (std::int64_t{5} << 33));
+    return sequence_ids;
 }
 
 template <class T>
@@ -28,12 +28,12 @@ DEVICE_TEST("ranks are the inverse of the random order") {
     const PhiloxKey key = random_key(3, "order/1");
     for (const std::int64_t L : {1, 4, 5, 33, 64, 257, 1024}) {
         const std::int64_t M = 5;
-        const std::vector<std::int64_t> paths = paths_of(M);
+        const std::vector<std::int64_t> sequence_ids = sequence_ids_of(M);
         auto ranks = vector_of<std::int32_t>(M * L, -1);
-        RUN(device, random_ranks, ranks, paths, M, L, key);
+        RUN(device, random_ranks, ranks, sequence_ids, M, L, key);
         for (std::int64_t m = 0; m < M; ++m) {
             auto order = vector_of<std::int32_t>(L, 0);
-            random_order(order, key, paths[static_cast<std::size_t>(m)], 0);
+            random_order(order, key, sequence_ids[static_cast<std::size_t>(m)], 0);
             bool inverse = true;
             for (std::int64_t i = 0; i < L; ++i)
                 inverse = inverse &&
@@ -46,17 +46,17 @@ DEVICE_TEST("ranks are the inverse of the random order") {
 
 DEVICE_TEST("masks and choices follow the ranks") {
     for (const std::int64_t L : {1, 5, 32, 100})
-        for (const std::int64_t halves : {1, 2}) {
+        for (const std::int64_t guidance_rows : {1, 2}) {
             const std::int64_t M = 3, hidden = (2 * L + 2) / 3, kept = L / 3;
-            const std::vector<std::int64_t> paths = paths_of(M);
+            const std::vector<std::int64_t> sequence_ids = sequence_ids_of(M);
             auto ranks = vector_of<std::int32_t>(M * L, -1);
-            RUN(device, random_ranks, ranks, paths, M, L, random_key(1, "a"));
-            auto mask = vector_of<std::uint8_t>(halves * M * L, 9);
-            RUN(device, hidden_mask, mask, ranks, M, L, halves, hidden);
+            RUN(device, random_ranks, ranks, sequence_ids, M, L, random_key(1, "a"));
+            auto mask = vector_of<std::uint8_t>(guidance_rows * M * L, 9);
+            RUN(device, hidden_mask, mask, ranks, M, L, guidance_rows, hidden);
             const std::int64_t count = M * (hidden - kept);
             auto index = vector_of<std::int32_t>(count, -1);
             auto children = vector_of<std::int64_t>(count, -1);
-            RUN(device, chosen_patches, index, children, ranks, paths, M, L, kept, hidden);
+            RUN(device, chosen_patches, index, children, ranks, sequence_ids, M, L, kept, hidden);
             std::vector<std::int32_t> expected_index;
             std::vector<std::int64_t> expected_children;
             std::vector<std::uint8_t> expected_mask;
@@ -65,9 +65,9 @@ DEVICE_TEST("masks and choices follow the ranks") {
                 expected_mask.push_back(rank < hidden);
                 if (rank < kept || rank >= hidden) continue;
                 expected_index.push_back(static_cast<std::int32_t>(i));
-                expected_children.push_back(paths[static_cast<std::size_t>(i / L)] * L + i % L);
+                expected_children.push_back(sequence_ids[static_cast<std::size_t>(i / L)] * L + i % L);
             }
-            if (halves == 2)
+            if (guidance_rows == 2)
                 expected_mask.insert(expected_mask.end(), expected_mask.begin(),
                                      expected_mask.begin() + M * L);
             CAPTURE(L);
@@ -77,7 +77,7 @@ DEVICE_TEST("masks and choices follow the ranks") {
         }
 }
 
-DEVICE_TEST("raster order, and the rows of children in both halves") {
+DEVICE_TEST("raster order, and the rows of children for each guidance row") {
     const std::int64_t M = 2, L = 3;
     auto ranks = vector_of<std::int32_t>(M * L, -1);
     RUN(device, raster_ranks, ranks, M, L);

@@ -1,4 +1,4 @@
-// What must hold for drawing images and measuring them on the card: what the CPU gives, and the same with and
+// What must hold for drawing images and measuring them on the device: what the CPU gives, and the same with and
 // without recorded graphs.
 #include "models/metrics/likelihood.h"
 #include "runtime/base/error.h"
@@ -10,7 +10,7 @@
 #include "tests/emulator/emulated_device.h"
 #endif
 
-using namespace card_model;
+using namespace device_model;
 using namespace random_fractal;
 
 namespace {
@@ -31,17 +31,18 @@ double bits_per_dim(const FractalModel& model, std::span<const std::uint8_t> ima
 
 }  // namespace
 
-CARD_TEST("card: images are the CPU's but where a number falls within rounding of another value") {
+EMULATED_DEVICE_TEST(
+    "device: images are the CPU's but where a number falls within rounding of another value") {
     int equal = 0, all = 0;
     for (const FractalConfig& config : small_models)
         for (const float guidance : {1.0f, 2.5f}) {
             CAPTURE(config.generator_type_list);
-            const auto cpu = random_model(config), card = on_card(*cpu, Precision::fp32);
+            const auto cpu = random_model(config), gpu = on_gpu(*cpu, Precision::fp32);
             SampleRule rule;
             rule.guidance = guidance;
             rule.filter_threshold = 1e-4f;
             rule.first_image = 7;
-            const Drawn expected = draw(*cpu, rule), drawn = draw(*card, rule);
+            const Drawn expected = draw(*cpu, rule), drawn = draw(*gpu, rule);
             CHECK(real_difference(drawn, expected) == "");
             equal += drawn.images == expected.images;
             ++all;
@@ -49,10 +50,10 @@ CARD_TEST("card: images are the CPU's but where a number falls within rounding o
     CHECK(equal > all / 2);
 }
 
-CARD_TEST("card: edits are the CPU's and keep what is known") {
+EMULATED_DEVICE_TEST("device: edits are the CPU's and keep what is known") {
     for (const FractalConfig& config : {mar, guided, mixed}) {
         CAPTURE(config.generator_type_list);
-        const auto cpu = random_model(config), card = on_card(*cpu, Precision::fp32);
+        const auto cpu = random_model(config), gpu = on_gpu(*cpu, Precision::fp32);
         const std::vector<std::uint8_t> picture = random_picture(config, 1, 3);
         std::vector<std::uint8_t> mask(16);  // the lower half and, of a MAR level, two pixels above
         std::fill_n(mask.begin() + 8, 8, std::uint8_t{1});
@@ -60,7 +61,7 @@ CARD_TEST("card: edits are the CPU's and keep what is known") {
         const EditTask task{picture, mask};
         SampleRule rule;
         rule.guidance = 2;
-        const Drawn expected = draw(*cpu, rule, 2, &task), drawn = draw(*card, rule, 2, &task);
+        const Drawn expected = draw(*cpu, rule, 2, &task), drawn = draw(*gpu, rule, 2, &task);
         CHECK(real_difference(drawn, expected) == "");
         for (std::size_t i = 0; i < drawn.images.size(); ++i)
             if (mask[i % mask.size()] == 0) CHECK(drawn.images[i] == picture[i % picture.size()]);
@@ -72,7 +73,7 @@ namespace {
 // A sampler that replays graphs beside samplers of their own, which do not.
 struct Replaying {
     Replaying(const FractalConfig& config, Precision precision)
-        : model(on_card(*random_model(config), precision)), sampler(make()) {}
+        : model(on_gpu(*random_model(config), precision)), sampler(make()) {}
 
     std::unique_ptr<FractalSampler> make() const {
         const ChunkSizes several{3, 2, 8};  // a part of them smaller than the others
@@ -86,14 +87,14 @@ struct Replaying {
         return expected;
     }
 
-    [[maybe_unused]] OpenCard open;
+    [[maybe_unused]] HostAccessAllowed open;
     std::unique_ptr<FractalModel> model;
     std::unique_ptr<FractalSampler> sampler;
 };
 
 }  // namespace
 
-CARD_TEST("card: replayed graphs draw what kernels queued one by one draw") {
+EMULATED_DEVICE_TEST("device: replayed graphs draw what kernels queued one by one draw") {
     for (const Precision precision : {Precision::fp32, Precision::bf16})
         for (const FractalConfig& config : {ar, guided, mixed}) {
             CAPTURE(config.generator_type_list);
@@ -108,7 +109,7 @@ CARD_TEST("card: replayed graphs draw what kernels queued one by one draw") {
         }
 }
 
-CARD_TEST("card: what differs from what was recorded is not replayed") {
+EMULATED_DEVICE_TEST("device: what differs from what was recorded is not replayed") {
     const Replaying replaying(mar, Precision::fp32);
     SampleRule rule;
     rule.guidance = 2.5f;
@@ -127,44 +128,44 @@ CARD_TEST("card: what differs from what was recorded is not replayed") {
     CHECK(replaying.sampler->sample(first_labels(3), rule) == first);
 }
 
-CARD_TEST("card: graphs follow the weights that the parameters are told to use") {
+EMULATED_DEVICE_TEST("device: graphs follow the weights that the parameters are told to use") {
     for (const Precision precision : {Precision::fp32, Precision::bf16}) {
-        const auto cpu = random_model(mar), halved = random_model(mar), card = on_card(*cpu, precision);
-        Parameters& parameters = card->parameters();
+        const auto cpu = random_model(mar), halved = random_model(mar), gpu = on_gpu(*cpu, precision);
+        Parameters& parameters = gpu->parameters();
         const std::size_t floats = parameters.slab_floats(), bytes = floats * sizeof(float);
         float* const half = halved->parameters().values();
         for (std::size_t i = 0; i < floats; ++i) half[i] /= 2;
         const Memory average(Device::cuda, bytes);
         copy_to_device(Device::cuda, average.data(), half, bytes);
-        FractalSampler sampler(*card, 2, false, iterations(mar));
+        FractalSampler sampler(*gpu, 2, false, iterations(mar));
         const auto newest = sampler.sample(first_labels(2), {});
         CHECK(sampler.sample(first_labels(2), {}) == newest);
         parameters.use_values(reinterpret_cast<float*>(average.data()));
         const auto averaged = sampler.sample(first_labels(2), {});
-        CHECK(averaged == draw(*on_card(*halved, precision), {}).images);
+        CHECK(averaged == draw(*on_gpu(*halved, precision), {}).images);
         CHECK(averaged != newest);
         parameters.use_values(parameters.values());
         CHECK(sampler.sample(first_labels(2), {}) == newest);
     }
 }
 
-CARD_TEST("card: likelihoods are the CPU's, in bf16 within 1 %") {
+EMULATED_DEVICE_TEST("device: likelihoods are the CPU's, in bf16 within 1 %") {
     for (const FractalConfig& config : small_models) {
         CAPTURE(config.generator_type_list);
         const auto cpu = random_model(config);
         const auto images = random_picture(config, 3, 5);
         const double expected = bits_per_dim(*cpu, images, 3);
-        CHECK(bits_per_dim(*on_card(*cpu, Precision::fp32), images, 3) ==
+        CHECK(bits_per_dim(*on_gpu(*cpu, Precision::fp32), images, 3) ==
               doctest::Approx(expected).epsilon(1e-5));
-        CHECK(bits_per_dim(*on_card(*cpu, Precision::bf16), images, 3) ==
+        CHECK(bits_per_dim(*on_gpu(*cpu, Precision::bf16), images, 3) ==
               doctest::Approx(expected).epsilon(0.01));
     }
 }
 
-CARD_TEST("card: what is drawn in bf16 is as likely as what is drawn in fp32") {
+EMULATED_DEVICE_TEST("device: what is drawn in bf16 is as likely as what is drawn in fp32") {
     for (const FractalConfig& config : {ar, two_levels}) {
         const auto cpu = random_model(config);
-        const auto rounding = on_card(*cpu, Precision::bf16);
+        const auto rounding = on_gpu(*cpu, Precision::bf16);
         FractalSampler plain(*cpu, 16, false), rounded(*rounding, 16, false);
         const std::vector<std::int64_t> classes(16, 1);
         const double expected = bits_per_dim(*cpu, plain.sample(classes, {}), 16),
@@ -176,14 +177,14 @@ CARD_TEST("card: what is drawn in bf16 is as likely as what is drawn in fp32") {
 
 #if __has_include("emulated/runtime_calls.h")
 
-TEST_CASE("card: no step waits for the host, whatever their number") {
+TEST_CASE("device: no step waits for the host, whatever their number") {
     struct Counts {
         std::int64_t waits, copies, recorded, allocations, graphs, launches;
     };
-    const OpenCard open;
+    const HostAccessAllowed open;
     const auto count = [](const FractalConfig& config) {
-        const auto cpu = random_model(config), card = on_card(*cpu, Precision::fp32);
-        FractalSampler sampler(*card, 2, false, std::vector<std::int64_t>(config.generators(), 100));
+        const auto cpu = random_model(config), gpu = on_gpu(*cpu, Precision::fp32);
+        FractalSampler sampler(*gpu, 2, false, std::vector<std::int64_t>(config.generators(), 100));
         emulator::Calls& calls = emulator::calls();
         std::vector<Counts> counts;
         for (int time = 0; time < 2; ++time) {
@@ -215,18 +216,18 @@ TEST_CASE("card: no step waits for the host, whatever their number") {
     }
 }
 
-TEST_CASE("card: what does not fit into its memory says what it needs and what would fit") {
-    const auto cpu = random_model(ar), card = on_card(*cpu, Precision::fp32);
-    FractalSampler sampler(*card, 2, false);
-    Likelihood likelihood(*card, 2);
+TEST_CASE("device: what does not fit into its memory says what it needs and what would fit") {
+    const auto cpu = random_model(ar), gpu = on_gpu(*cpu, Precision::fp32);
+    FractalSampler sampler(*gpu, 2, false);
+    Likelihood likelihood(*gpu, 2);
     const auto images = random_picture(ar, 2, 1);
     const std::vector<std::int64_t> classes(2, 1);
-    const std::size_t before = emulator::card().memory;
-    emulator::card().memory = emulator::device_bytes_used() + 1024;
+    const std::size_t before = emulator::emulated_device().memory;
+    emulator::emulated_device().memory = emulator::device_bytes_used() + 1024;
     CHECK_THROWS_WITH_AS(sampler.sample(classes, {}), doctest::Contains("sampling 2 images at once needs"),
                          Error);
     CHECK_THROWS_WITH_AS(likelihood.add(images, classes), doctest::Contains("(--batch)"), Error);
-    emulator::card().memory = before;
+    emulator::emulated_device().memory = before;
     CHECK(sampler.sample(classes, {}).size() == images.size());
     likelihood.add(images, classes);
     CHECK(likelihood.bits_per_dim() > 0);

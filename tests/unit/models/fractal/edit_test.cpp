@@ -190,7 +190,7 @@ TEST_CASE("edit: a guiding pixel stays within what the known pixels allow") {
         for (const DrawRecord& draw : sampler.draws()) {
             if (draw.level != 1) continue;
             ++guiding;
-            CHECK(draw.path == 0);
+            CHECK(draw.sequence_id == 0);
             CHECK(draw.value >= (draw.channel == 0 ? 150 : 0));
             CHECK(draw.value <= (draw.channel == 0 ? 214 : 64));
         }

@@ -34,7 +34,7 @@ std::int64_t masked(std::span<const std::uint8_t> mask) {
 
 }  // namespace
 
-TEST_CASE("masks: selections, paths and counts of all levels belong together") {
+TEST_CASE("masks: selections, sequence_ids and counts of all levels belong together") {
     const FractalConfig config = mar_model();
     const FractalMasks masks = training_masks(config, numbers(40, 9), 1, 3);
     CHECK(masks.sequences(0) == 9);
@@ -43,7 +43,7 @@ TEST_CASE("masks: selections, paths and counts of all levels belong together") {
     CHECK(masks.sequences(3) == masked(masks.level(2).mask));
     for (std::size_t level = 0; level < config.generators(); ++level) {
         const LevelMasks& part = masks.level(level);
-        CHECK(static_cast<std::int64_t>(part.paths.size()) == masks.sequences(level));
+        CHECK(static_cast<std::int64_t>(part.sequence_ids.size()) == masks.sequences(level));
         if (!config.is_mar(level)) {
             CHECK(part.mask.empty());
             continue;
@@ -52,17 +52,17 @@ TEST_CASE("masks: selections, paths and counts of all levels belong together") {
         CHECK(std::ranges::is_sorted(part.selected));
         CHECK(masked(part.mask) == static_cast<std::int64_t>(part.selected.size()));
         for (const std::int32_t index : part.selected) CHECK(part.mask[static_cast<std::size_t>(index)] == 1);
-        for (std::size_t m = 0; m < part.paths.size(); ++m) {
+        for (std::size_t m = 0; m < part.sequence_ids.size(); ++m) {
             const auto begin = part.starts[m], end = part.starts[m + 1];
             CHECK(end > begin);
             CHECK(part.selected[static_cast<std::size_t>(begin)] / L == static_cast<std::int64_t>(m));
             CHECK(part.selected[static_cast<std::size_t>(end - 1)] / L == static_cast<std::int64_t>(m));
         }
     }
-    for (std::size_t k = 0; k < masks.level(1).paths.size(); ++k) {
+    for (std::size_t k = 0; k < masks.level(1).sequence_ids.size(); ++k) {
         const std::int64_t index = masks.level(0).selected[k], L = config.tokens(0);
-        CHECK(masks.level(1).paths[k] ==
-              masks.level(0).paths[static_cast<std::size_t>(index / L)] * L + index % L);
+        CHECK(masks.level(1).sequence_ids[k] ==
+              masks.level(0).sequence_ids[static_cast<std::size_t>(index / L)] * L + index % L);
     }
 }
 
@@ -91,8 +91,9 @@ TEST_CASE("masks: a sample's masks depend on its number, the seed and the step a
     const std::vector<std::uint8_t>& all = together.level(0).mask;
     CHECK(std::equal(alone.level(0).mask.begin(), alone.level(0).mask.end(), all.begin() + 4 * 16));
     const auto first = together.level(0).starts[4];
-    for (std::size_t k = 0; k < alone.level(1).paths.size(); ++k)
-        CHECK(alone.level(1).paths[k] == together.level(1).paths[static_cast<std::size_t>(first) + k]);
+    for (std::size_t k = 0; k < alone.level(1).sequence_ids.size(); ++k)
+        CHECK(alone.level(1).sequence_ids[k] ==
+              together.level(1).sequence_ids[static_cast<std::size_t>(first) + k]);
     CHECK(training_masks(config, numbers(40, 9), 1, 3).level(2).mask == together.level(2).mask);
     CHECK(training_masks(config, numbers(40, 9), 2, 3).level(0).mask != all);
     CHECK(training_masks(config, numbers(40, 9), 1, 4).level(0).mask != all);

@@ -90,7 +90,8 @@ ChunkSizes whole(const FractalConfig& config, std::int64_t count) {
 
 // Losses and gradients of the parts of a batch, one after the other, their mean taken over all of them.
 PassResult run_pass(FractalModel& model, const std::vector<Samples>& parts, const PassRule& rule,
-                    const ChunkSizes& chunks, const DrawMasks& draw, GradientWatch* watch = nullptr) {
+                    const ChunkSizes& chunks, const DrawMasks& draw,
+                    GradientReadyListener* listener = nullptr) {
     const FractalConfig& config = model.config();
     std::vector<FractalMasks> masks;
     PassResult result;
@@ -113,7 +114,7 @@ PassResult run_pass(FractalModel& model, const std::vector<Samples>& parts, cons
                                               false, Element::f64);
             copy_to_tensor(tape, totals, result.totals.data(), result.totals.size() * 8);
             model.loss(tape, images, parts[i].ids, masks[i], scales, totals, rule, chunks,
-                       tape.planning() ? nullptr : watch);
+                       tape.planning() ? nullptr : listener);
             copy_from_tensor(tape, result.totals.data(), totals, result.totals.size() * 8);
         };
         const Plan plan = plan_job(tape, job);
@@ -340,9 +341,9 @@ TEST_CASE("fractal: accumulated batches equal the large one") {
 }
 
 TEST_CASE("fractal: gradients said to be complete do not change any more") {
-    struct Announced : GradientWatch {
+    struct Announced : GradientReadyListener {
         explicit Announced(const Parameters& all) : parameters(all) {}
-        void complete_from(std::size_t offset) override {
+        void ready_from(std::size_t offset) override {
             tails.push_back(
                 {offset,
                  {parameters.gradients() + offset, parameters.gradients() + parameters.slab_floats()}});

@@ -49,13 +49,13 @@ std::string message_of(Action action) {
 
 const NatConfig tiny{4, 12, 16, 2, 2, 4, false, 3, true, 1};
 
-void write_model(const std::filesystem::path& path, const NatDescription& description) {
-    NatTransformer model(description.config, Device::cpu);
+void write_model(const std::filesystem::path& path, const NatMetadata& metadata) {
+    NatTransformer model(metadata.config, Device::cpu);
     model.parameters().allocate(Device::cpu, false);
     model.parameters().initialize(1);
     CheckpointWriter writer;
     writer.add_slab(model.parameters(), "", model.parameters().values());
-    describe(writer, description);
+    write_metadata(writer, metadata);
     writer.write(path);
 }
 
@@ -68,14 +68,14 @@ TEST_CASE("nat checkpoint: a published file's shapes and the presets say which m
         config.num_classes = 7;
         const Shapes file(config);
         CHECK(holds_nat(file));
-        CHECK(read_nat_description(file).config == config);
+        CHECK(read_nat_metadata(file).config == config);
         CHECK(nat_preset_for(file, preset.name) == config);
     }
     const Shapes unknown(tiny);
-    const std::string message = message_of([&] { read_nat_description(unknown); });
+    const std::string message = message_of([&] { read_nat_metadata(unknown); });
     CHECK(message.find("width 16, depth 2, 12 codes, 4x4 tokens") != std::string::npos);
     CHECK(message.find("--config") != std::string::npos);
-    CHECK(read_nat_description(unknown, tiny).config == tiny);
+    CHECK(read_nat_metadata(unknown, tiny).config == tiny);
     CHECK_NOTHROW(load_nat(unknown, tiny, Device::cpu));
     NatConfig other = tiny;
     other.embed_dim = 32;
@@ -88,19 +88,19 @@ TEST_CASE("nat checkpoint: what is written is read; another tokenizer is refused
     write_model(path, {{{"cat", "dog"}, 12, 0.5f}, tiny, 0xABCDu});
     const SafetensorsFile file(path);
     CHECK(holds_nat(file));
-    const NatDescription description = read_nat_description(file);
-    CHECK(description.config == tiny);
-    CHECK(description.classes == std::vector<std::string>{"cat", "dog"});
-    CHECK(description.tokenizer == 0xABCDu);
-    CHECK(description.step == 12);
-    CHECK(description.ema_decay == 0.5f);
-    CHECK_NOTHROW(require_tokenizer(file, description, 0xABCD, "vq.pth"));
-    const std::string message = message_of([&] { require_tokenizer(file, description, 1, "vq.pth"); });
+    const NatMetadata metadata = read_nat_metadata(file);
+    CHECK(metadata.config == tiny);
+    CHECK(metadata.classes == std::vector<std::string>{"cat", "dog"});
+    CHECK(metadata.tokenizer == 0xABCDu);
+    CHECK(metadata.step == 12);
+    CHECK(metadata.ema_decay == 0.5f);
+    CHECK_NOTHROW(require_tokenizer(file, metadata, 0xABCD, "vq.pth"));
+    const std::string message = message_of([&] { require_tokenizer(file, metadata, 1, "vq.pth"); });
     CHECK(message.find("model.safetensors") != std::string::npos);
     CHECK(message.find("vq.pth") != std::string::npos);
     NatConfig other = tiny;
     other.num_heads = 4;
-    CHECK_THROWS_AS(read_nat_description(file, other), UsageError);
+    CHECK_THROWS_AS(read_nat_metadata(file, other), UsageError);
 
     NatTransformer expected(tiny, Device::cpu);
     expected.parameters().allocate(Device::cpu, false);
@@ -121,13 +121,13 @@ TEST_CASE("nat checkpoint: malformed metadata and other models are refused by na
         model.parameters().allocate(Device::cpu, false);
         CheckpointWriter writer;
         writer.add_slab(model.parameters(), "", model.parameters().values());
-        describe(writer, NatDescription{{{}, 1, 0}, tiny, 1u});
+        write_metadata(writer, NatMetadata{{{}, 1, 0}, tiny, 1u});
         writer.set(key, value);
         writer.write(path);
-        CHECK(message_of([&] { read_nat_description(SafetensorsFile(path)); }).find("model.safetensors") !=
+        CHECK(message_of([&] { read_nat_metadata(SafetensorsFile(path)); }).find("model.safetensors") !=
               std::string::npos);
     }
     const SafetensorsFile fractal("tests/golden/fractalar_tiny.weights.safetensors");
     CHECK_FALSE(holds_nat(fractal));
-    CHECK_THROWS_AS(read_nat_description(fractal), Error);
+    CHECK_THROWS_AS(read_nat_metadata(fractal), Error);
 }

@@ -244,7 +244,7 @@ struct Setting {
 double error_of_generator_gradient(Backend backend) {
     Setting s(backend);
     Tape tape(backend);
-    double distance = 0, deception = 0, both_distance = 0, both_deception = 0;
+    double distance = 0, generator_loss = 0, both_distance = 0, both_generator_loss = 0;
     float lambda = 0;
     const std::vector<float> first = s.gradients(tape, [&](const Tensor&, const Tensor& reconstruction) {
         const Tensor total = zero_total(tape);
@@ -255,7 +255,7 @@ double error_of_generator_gradient(Backend backend) {
         const Tensor total = zero_total(tape);
         adversarial_loss(tape, s.discriminator.forward(tape, reconstruction, size),
                          AdversarialTerm::generator, s.scales.logits, total);
-        deception = read_total(tape, total);
+        generator_loss = read_total(tape, total);
     });
     const std::vector<float> both = s.gradients(tape, [&](const Tensor& x, const Tensor& reconstruction) {
         const GeneratorReport report{zero_total(tape), zero_total(tape), tape.create(1, 1, false)};
@@ -263,11 +263,11 @@ double error_of_generator_gradient(Backend backend) {
                            filled(tape, batch * pixels, s.targets, false), size, {x, s.weight}, s.scales,
                            report);
         both_distance = read_total(tape, report.distance);
-        both_deception = read_total(tape, report.deception);
+        both_generator_loss = read_total(tape, report.generator_loss);
         copy_from_tensor(tape, &lambda, report.weight, sizeof(lambda));
     });
     CHECK(both_distance == distance);
-    CHECK(both_deception == deception);
+    CHECK(both_generator_loss == generator_loss);
     const double expected_lambda = 0.8 * s.weight_norm(first) / (s.weight_norm(second) + 1e-4);
     CHECK(lambda ==
           doctest::Approx(expected_lambda).epsilon(backend.precision == Precision::fp32 ? 1e-4 : 2e-2));

@@ -1,4 +1,4 @@
-// What must hold for parallel decoding, whatever the weights, on the CPU and on the card.
+// What must hold for parallel decoding, whatever the weights, on the CPU and on the device.
 #include "models/nat/generate.h"
 
 #include <doctest/doctest.h>
@@ -65,7 +65,7 @@ Ids image(const Ids& ids, std::size_t number) {
 }  // namespace
 
 DEVICE_TEST("generator: an image depends on its number, its class, the seed and the strategy alone") {
-    [[maybe_unused]] const OpenCard open;
+    [[maybe_unused]] const HostAccessAllowed open;
     const auto model = random_model(device);
     const Strategy strategy = maskgit_strategy(3, 2);
     const Ids all = generate(*model, {0, 1, 2, -1, 0}, strategy, {7, 100});
@@ -117,7 +117,7 @@ DEVICE_TEST("generator: from step to step masks grow fewer, as many as scheduled
 }
 
 DEVICE_TEST("generator: one step draws everything at once; more steps than tokens are fine") {
-    [[maybe_unused]] const OpenCard open;
+    [[maybe_unused]] const HostAccessAllowed open;
     const auto model = random_model(device);
     for (const std::int64_t steps : {1, 18}) {
         const Ids ids = generate(*model, {0, 2}, maskgit_strategy(steps, 1));
@@ -157,9 +157,9 @@ TEST_CASE("generator: what it cannot do is refused") {
     CHECK_THROWS_AS(generator.generate(std::vector<std::int64_t>{0}, broken, {}), UsageError);
 }
 
-TEST_CASE("generator: the card's recorded steps serve every strategy, seed and class") {
+TEST_CASE("generator: the device's recorded steps serve every strategy, seed and class") {
     if constexpr (!cuda_backend_built) return;
-    [[maybe_unused]] const OpenCard open;
+    [[maybe_unused]] const HostAccessAllowed open;
     const auto model = random_model(Device::cuda);
     NatGenerator recorded(*model, 3, true), plain(*model, 3, true);
     plain.use_graphs(false);
@@ -175,12 +175,12 @@ TEST_CASE("generator: the card's recorded steps serve every strategy, seed and c
     check(many, 1, 0);
 }
 
-TEST_CASE("generator: the card draws what the CPU draws") {
+TEST_CASE("generator: the device draws what the CPU draws") {
     if constexpr (!cuda_backend_built) return;
-    const auto cpu = random_model(Device::cpu), card = random_model(Device::cuda);
+    const auto cpu = random_model(Device::cpu), gpu = random_model(Device::cuda);
     const std::vector<std::int64_t> classes{0, 1, 2, 3};
     for (const std::int64_t steps : {1, 4})
-        CHECK(generate(*card, classes, maskgit_strategy(steps, 1.5)) ==
+        CHECK(generate(*gpu, classes, maskgit_strategy(steps, 1.5)) ==
               generate(*cpu, classes, maskgit_strategy(steps, 1.5)));
 }
 
@@ -202,7 +202,7 @@ TEST_CASE("generator: no step waits for the host, whatever their number") {
         std::int64_t waits, copies, recorded, allocations, graphs, launches;
         bool operator==(const Counts&) const = default;
     };
-    const OpenCard open;
+    const HostAccessAllowed open;
     const auto model = random_model(Device::cuda);
     const auto count = [&](std::int64_t steps) {
         NatGenerator generator(*model, 2, true);

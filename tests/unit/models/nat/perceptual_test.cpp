@@ -61,7 +61,7 @@ Result run(const PerceptualLoss& loss, const std::vector<float>& pictures, const
                      total = tape.create(1, 1, false, Element::f64);
         zero_tensor(tape, total);
         if (gradient_before != 0) {
-            tape.open_gradient(given.node());
+            tape.begin_gradient(given.node());
             const std::vector<float> before(pictures.size(), gradient_before);
             if (!tape.planning())
                 copy_to_device(tape.device(), tape.gradient(given.node()), before.data(),

@@ -44,7 +44,7 @@ struct Saved {
             change(writer, tokenizer);
         } else {
             writer.add_slab(tokenizer.parameters(), "", tokenizer.parameters().values());
-            describe(writer, TokenizerDescription{{{}, 7, 0}, config, 16});
+            write_metadata(writer, TokenizerMetadata{{{}, 7, 0}, config, 16});
         }
         writer.write(path);
     }
@@ -113,10 +113,10 @@ TEST_CASE("a tokenizer's configuration that cannot be is refused in one line") {
 TEST_CASE("a tokenizer's file says what it is") {
     const Saved saved(tiny());
     const SafetensorsFile file(saved.path);
-    const TokenizerDescription description = read_tokenizer_description(file);
-    CHECK(description.config == tiny());
-    CHECK(description.image_size == 16);
-    CHECK(description.step == 7);
+    const TokenizerMetadata metadata = read_tokenizer_metadata(file);
+    CHECK(metadata.config == tiny());
+    CHECK(metadata.image_size == 16);
+    CHECK(metadata.step == 7);
     const auto tokenizer = load_tokenizer(file, Device::cpu);
     CHECK(codebook_values(*tokenizer).size() == 16 * 8);
 }
@@ -131,7 +131,7 @@ TEST_CASE(
         writer.add_slab(tokenizer.parameters(), average_prefix, average.data());
         writer.add("loss.discriminator.main.0.weight", {10, 10}, other.data(), Device::cpu);
         writer.add("discriminator.main.0.bias", {10}, other.data(), Device::cpu);
-        describe(writer, TokenizerDescription{{{}, 0, 0.999f}, tokenizer.config(), 0});
+        write_metadata(writer, TokenizerMetadata{{{}, 0, 0.999f}, tokenizer.config(), 0});
     });
     const auto tokenizer = load_tokenizer(SafetensorsFile(saved.path), Device::cpu);
     CHECK(std::ranges::count(codebook_values(*tokenizer), 0.5f) == 16 * 8);
@@ -146,7 +146,7 @@ TEST_CASE("a tokenizer's file that does not fit is refused in one line") {
                 if (parameter.name != name)
                     writer.add(parameter.name, parameter.shape, parameter.value, Device::cpu);
             if (!instead.empty()) writer.add(instead, shape, zeros.data(), Device::cpu);
-            if (says_config) describe(writer, TokenizerDescription{{}, tokenizer.config(), 0});
+            if (says_config) write_metadata(writer, TokenizerMetadata{{}, tokenizer.config(), 0});
         };
     };
     const std::string codebook = "quantize.embedding.weight";

@@ -46,13 +46,13 @@ struct Bench {
 
     // The sum over the hidden tokens; gradients into the parameters' if `recording`.
     double loss(bool recording, const NatPass& pass = {}, std::int64_t chunk = 3,
-                GradientWatch* watch = nullptr) {
+                GradientReadyListener* listener = nullptr) {
         Tape tape(device);
         tape.arena().poison_released(true);
         tape.set_recording(recording);
         model.parameters().zero_gradients();
         double sum = 0;
-        GradientWatch* told = nullptr;
+        GradientReadyListener* told = nullptr;
         const auto job = [&] {
             const Tensor total = tape.create(1, 1, false, Element::f64);
             zero_tensor(tape, total);
@@ -60,7 +60,7 @@ struct Bench {
             copy_from_tensor(tape, &sum, total, sizeof sum);
         };
         const Plan plan = plan_job(tape, job);
-        told = watch;
+        told = listener;
         run_job(tape, plan, job);
         CHECK(tape.live_nodes() == 0);
         return sum;
@@ -94,9 +94,9 @@ struct Bench {
 };
 
 // Keeps what it is told is complete, to be compared with what it is in the end.
-struct Snapshots : GradientWatch {
+struct Snapshots : GradientReadyListener {
     explicit Snapshots(const Bench& on) : bench(on) {}
-    void complete_from(std::size_t offset) override {
+    void ready_from(std::size_t offset) override {
         const std::vector<float> gradients = bench.read(bench.model.parameters().gradients());
         kept.emplace_back(offset, std::vector<float>(gradients.begin() + static_cast<std::ptrdiff_t>(offset),
                                                      gradients.end()));
@@ -176,11 +176,11 @@ DEVICE_TEST(
 
 DEVICE_TEST("nat: gradients said to be complete change no more") {
     Bench bench(tiny(2), device);
-    Snapshots watch(bench);
-    bench.loss(true, {}, 2, &watch);
-    CHECK(watch.kept.size() == 4);  // one before each block, one before the last norm
+    Snapshots listener(bench);
+    bench.loss(true, {}, 2, &listener);
+    CHECK(listener.kept.size() == 4);  // one before each block, one before the last norm
     const std::vector<float> last = bench.read(bench.model.parameters().gradients());
-    for (const auto& [offset, gradients] : watch.kept)
+    for (const auto& [offset, gradients] : listener.kept)
         CHECK(std::equal(gradients.begin(), gradients.end(),
                          last.begin() + static_cast<std::ptrdiff_t>(offset)));
 }

@@ -39,25 +39,25 @@ TEST_CASE("backend: names, and what the CPU does not do") {
 
 #if __has_include("emulated/runtime_calls.h")
 
-TEST_CASE("backend: cards that do not serve") {
-    const emulator::Card before = emulator::card();
+TEST_CASE("backend: devices that do not serve") {
+    const emulator::EmulatedDevice before = emulator::emulated_device();
     CHECK(parse_backend("cuda", "").precision == Precision::bf16);
     CHECK(parse_backend("cuda", "fp32").precision == Precision::fp32);
     CHECK(parse_backend("cuda", "bf16", 5).device == Device::cuda);
-    emulator::card().devices = 0;
+    emulator::emulated_device().devices = 0;
     CHECK(refusal("cuda", "").starts_with("--device cuda: no CUDA device ("));
     CHECK(gpu_count() == 0);
-    emulator::card() = before;
+    emulator::emulated_device() = before;
     // The code in this build is for 8.0, 9.0 and 10.0, or a part of these.
     for (const auto& [major, minor] : {std::pair{7, 5}, {12, 0}}) {
-        emulator::card().major = major;
-        emulator::card().minor = minor;
+        emulator::emulated_device().major = major;
+        emulator::emulated_device().minor = minor;
         const std::string message = refusal("cuda", "");
-        CHECK(message.find("emulated card is an sm_" + std::to_string(10 * major + minor)) !=
+        CHECK(message.find("emulated device is an sm_" + std::to_string(10 * major + minor)) !=
               std::string::npos);
         CHECK(message.find("make CUDA=1 ARCH=" + std::to_string(10 * major + minor)) != std::string::npos);
     }
-    emulator::card() = before;
+    emulator::emulated_device() = before;
     CHECK(refusal("cuda", "") == "");
 }
 

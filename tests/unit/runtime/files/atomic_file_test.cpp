@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Files {
-    Workplace work;
+    TestDirectory work;
     const fs::path file = work.at("file"), partial = work.at("file.partial");
 };
 

@@ -28,7 +28,7 @@ Tensor scaled(Tape& tape, const Tensor& x, float factor) {
     for_elements(tape, y.node(), [&](std::int64_t i) { tape.value(y)[i] = factor * tape.value(x)[i]; });
     if (tape.recording())
         tape.record({x.node(), y.node()}, {}, [&tape, x = x.node(), y = y.node(), factor] {
-            const bool add = tape.open_gradient(x);
+            const bool add = tape.begin_gradient(x);
             for_elements(tape, y, [&](std::int64_t i) {
                 tape.gradient(x)[i] = (add ? tape.gradient(x)[i] : 0.0f) + factor * tape.gradient(y)[i];
             });
@@ -43,7 +43,7 @@ Tensor squared(Tape& tape, const Tensor& x) {
                  [&](std::int64_t i) { tape.value(y)[i] = tape.value(x)[i] * tape.value(x)[i]; });
     if (tape.recording())
         tape.record({x.node(), y.node()}, {x.node()}, [&tape, x = x.node(), y = y.node()] {
-            const bool add = tape.open_gradient(x);
+            const bool add = tape.begin_gradient(x);
             for_elements(tape, y, [&](std::int64_t i) {
                 tape.gradient(x)[i] =
                     (add ? tape.gradient(x)[i] : 0.0f) + 2 * tape.value(x)[i] * tape.gradient(y)[i];
@@ -61,7 +61,7 @@ Tensor input(Tape& tape, std::int64_t rows, const std::vector<float>& values) {
 
 // The start of a backward pass: dy = gradient.
 void seed_gradient(Tape& tape, const Tensor& y, const std::vector<float>& gradient) {
-    CHECK_FALSE(tape.open_gradient(y.node()));
+    CHECK_FALSE(tape.begin_gradient(y.node()));
     for_elements(tape, y.node(),
                  [&](std::int64_t i) { tape.gradient(y.node())[i] = gradient[static_cast<std::size_t>(i)]; });
 }
@@ -359,7 +359,7 @@ TEST_CASE("tape: memory without recording is that of the widest place, with reco
                             Tensor x = input(tape, 4, std::vector<float>(64));
                             for (int i = 0; i < depth; ++i) x = squared(tape, x);
                             if (!recording) return;
-                            tape.open_gradient(x.node());
+                            tape.begin_gradient(x.node());
                             tape.backward(0);
                         })
             .bytes;
@@ -377,7 +377,7 @@ TEST_CASE("tape: many runs leave resident memory as it is") {
         const Tensor x = input(tape, 64, values);
         run_in_chunks(tape, x, 8, [&](std::int64_t begin, std::int64_t count, const Tensor& chunk) {
             const Tensor y = squared(tape, squared(tape, scaled(tape, chunk, 2)));
-            tape.open_gradient(y.node());
+            tape.begin_gradient(y.node());
             for_elements(tape, y.node(), [&](std::int64_t i) {
                 tape.gradient(y.node())[i] = static_cast<float>(begin + count);
             });

@@ -1,4 +1,4 @@
-// The emulated card's kernels/common/ptx.cuh: the same functions with the same names and arguments. What they mean
+// The emulated device's kernels/common/ptx.cuh: the same functions with the same names and arguments. What they mean
 // stands there; here also what they check.
 #pragma once
 
