@@ -1,8 +1,7 @@
 # Every way in. `make` alone lists the targets. Variables, which the command line sets and the environment does not (some systems have a NAME
 # or DATA of their own): NAME (of the run), DATA (fractals, cifar10 or a packed file), PRESET (of the model),
-# ARGS (more flags for the program), BUILD (folder for what is built), CUDA=1 (with the CUDA
-# backend), ARCH (the GPUs to build it for), RANKS (processes that train together), SANITIZE (address,undefined or thread: what the
-# programs watch themselves for).
+# ARGS (more flags for the program), BUILD (folder of the build), CUDA=1 (with the CUDA backend), ARCH (compute capabilities of its GPUs),
+# RANKS (processes that train together), SANITIZE (address,undefined or thread: sanitizers of the programs).
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -60,11 +59,13 @@ $(BUILD)/deps.stamp:
 
 # ---- compiling --------------------------------------------------------------------------------------------------------------------
 
-# CUDA=1: nvcc compiles the .cu files for each architecture of ARCH. EMULATED=1, set by the target `emulated`: the C++ compiler does,
-# against the headers of tests/emulator, and --device cuda is a device that they pretend. Each has a folder of its own in build/.
+# CUDA=1: nvcc compiles the .cu files for each architecture of ARCH, by default that of the GPU found, else 90. EMULATED=1, set by the target
+# `emulated`: the C++ compiler compiles them against the headers of tests/emulator, which emulate the device. Each build has its own folder.
 CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda /usr/lib/cuda) /usr)
 NVCC ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) nvcc)
-ARCH := 80 90 100
+ifneq ($(CUDA),)
+ARCH := $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sed -nE 's/^([0-9]+)\.([0-9])$$/\1\2/p' | sort -u),90)
+endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Werror -Wno-stringop-overflow -Wno-restrict  # the last two: false alarms from fmt and std::string under g++ 12
 CXXFLAGS := -std=c++20 -O3 -g1 -march=native $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512 )-fno-math-errno -fopenmp $(WARNINGS) -I.
@@ -72,7 +73,7 @@ LDLIBS := -ldnnl -lfmt -lz -lzip -lwebpmux -lwebp
 ifneq ($(SANITIZE),)
 # What sanitizers insert makes the compiler take std::optional and std::regex for uninitialised.
 CXXFLAGS += -O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized
-WATCHFUL := $(if $(findstring thread,$(SANITIZE)),TSAN_OPTIONS=suppressions=tests/thread_sanitizer.suppressions)
+TEST_ENVIRONMENT := $(if $(findstring thread,$(SANITIZE)),TSAN_OPTIONS=suppressions=tests/thread_sanitizer.suppressions)
 endif
 
 ifneq ($(BUNDLE),)
@@ -81,7 +82,7 @@ LDLIBS := -L$(BUNDLE)/lib -Wl,-rpath,$(abspath $(BUNDLE)/lib) -Wl,-rpath-link,$(
 endif
 
 ifneq ($(CUDA)$(EMULATED),)
-CXXFLAGS += -DFRACTAL_CUDA -DFRACTAL_CUDA_ARCHITECTURES=$(subst $(space),$(comma),$(strip $(ARCH)))
+CXXFLAGS += -DFRACTAL_CUDA
 endif
 ifneq ($(EMULATED),)
 CXXFLAGS := -Itests/emulator/include $(CXXFLAGS) -Wno-unknown-pragmas
@@ -89,7 +90,7 @@ LDLIBS += -lboost_context
 else ifneq ($(CUDA),)
 CXXFLAGS += -isystem $(CUDA_HOME)/include
 NVCCFLAGS := -std=c++20 -O3 -lineinfo --expt-relaxed-constexpr -Werror all-warnings -Xptxas -v -Xcompiler -Wall$(comma)-Wextra -I. \
-             $(foreach arch,$(ARCH),-gencode arch=compute_$(arch)$(comma)code=sm_$(arch))
+             --threads $(words $(ARCH)) $(foreach arch,$(ARCH),-gencode arch=compute_$(arch)$(comma)code=sm_$(arch))
 LDLIBS += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart
 ifneq ($(wildcard $(CUDA_HOME)/include/nccl.h /usr/include/nccl.h),)
 NCCL := -DFRACTAL_NCCL
@@ -109,7 +110,7 @@ object = $(patsubst %,$(BUILD)/objects/%.o,$(basename $(1)))
 sources = $(sort $(shell find $(1) -name '$(2)'))
 LIBRARY := $(call object,$(filter-out data/main.cpp runtime/device/device_cuda.cpp runtime/device/profile_cuda.cpp,$(call sources,kernels runtime models data,*.cpp)))
 ifneq ($(CUDA)$(EMULATED),)
-KERNELS := $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(call sources,kernels,*.cu))
+KERNELS := $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(call sources,kernels runtime,*.cu))
 LIBRARY += $(KERNELS) $(call object,runtime/device/device_cuda.cpp)
 endif
 ifneq ($(EMULATED),)
@@ -131,24 +132,26 @@ TEST_SOURCES += $(wildcard tests/emulator/*_test.cpp)
 TEST_SOURCES := $(filter-out %_test.cpp,$(TEST_SOURCES)) \
                 $(shell grep -liE 'DEVICE_TEST|GRADIENT_TEST|cuda' $(filter %_test.cpp,$(TEST_SOURCES)))
 endif
+# Compiled in half the time; what they test is not.
+$(call object,$(TEST_SOURCES)): CXXFLAGS += -O1
 TESTS := $(call object,$(TEST_SOURCES)) $(filter-out %/main.o,$(TRAIN) $(SAMPLE))
 ifneq ($(CUDA)$(EMULATED),)
 TESTS += $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(call sources,tests/unit,*.cu))
 endif
 BENCH := $(call object,$(wildcard tests/bench/*.cpp))
 
-# -march=native and the flags are part of what an object is: another machine or another setting builds everything anew.
-STAMP := $(shell { $(CXX) -march=native -E -v -x c++ /dev/null 2>&1 | grep cc1plus; echo '$(CXXFLAGS) $(NVCCFLAGS)$(NCCL:%= %)'; } | cksum)
-ifneq ($(STAMP),$(shell cat $(BUILD)/machine.stamp 2>/dev/null))
-$(shell mkdir -p $(BUILD) && echo '$(STAMP)' > $(BUILD)/machine.stamp)
-endif
+# Objects depend on -march=native and the flags: another machine or other flags compile them anew. Objects of nvcc alone depend on ARCH.
+stamp = $(if $(filter-out $(2),$(shell cat $(BUILD)/$(1).stamp 2>/dev/null)),$(shell mkdir -p $(BUILD) && echo $(2) > $(BUILD)/$(1).stamp))
+checksum = $(firstword $(shell { $(1); } | cksum))
+$(call stamp,machine,$(call checksum,$(CXX) -march=native -E -v -x c++ /dev/null 2>&1 | grep cc1plus; echo '$(CXXFLAGS)$(NCCL:%= %)'))
+$(call stamp,nvcc,$(call checksum,echo '$(NVCCFLAGS)'))
 
 build: $(BUILD)/train $(BUILD)/sample $(BUILD)/data ## build/train, build/sample and build/data
 
 $(BUILD)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "compiling $<"
-	@$(CXX) $(CXXFLAGS) $(RANK_FLAGS) -MMD -MP -c $< -o $@
+	@$(CXX) $(CXXFLAGS) $(OWN_FLAGS) -MMD -MP -c $< -o $@
 
 ifneq ($(EMULATED),)
 $(BUILD)/objects/%.cu.o: %.cu $(BUILD)/machine.stamp $(BUILD)/deps.stamp
@@ -156,16 +159,16 @@ $(BUILD)/objects/%.cu.o: %.cu $(BUILD)/machine.stamp $(BUILD)/deps.stamp
 	@echo "compiling $< for the emulator"
 	@$(CXX) $(CXXFLAGS) -x c++ -MMD -MP -c $< -o $@
 else
-# What ptxas says about registers and spills is kept beside the object.
-$(BUILD)/objects/%.cu.o: %.cu $(BUILD)/machine.stamp $(BUILD)/deps.stamp
+# The report of ptxas on registers and spills is kept beside the object.
+$(BUILD)/objects/%.cu.o: %.cu $(BUILD)/nvcc.stamp $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "compiling $< for sm_$(subst $(space),$(comma) sm_,$(strip $(ARCH)))"
 	@$(NVCC) $(NVCCFLAGS) -MMD -MP -c $< -o $@ > $(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas) >&2; exit 1; }
 endif
 
 $(BUILD)/objects/runtime/ranks/comm_mpi.o: $(BUILD)/mpi.stamp
-$(BUILD)/objects/runtime/ranks/comm_mpi.o: RANK_FLAGS = $(if $(MPI_COMPILE),-DFRACTAL_MPI $(MPI_COMPILE:-I%=-isystem %))
-$(BUILD)/objects/runtime/ranks/comm_nccl.o: RANK_FLAGS = $(NCCL)
+$(BUILD)/objects/runtime/ranks/comm_mpi.o: OWN_FLAGS = $(if $(MPI_COMPILE),-DFRACTAL_MPI $(MPI_COMPILE:-I%=-isystem %))
+$(BUILD)/objects/runtime/ranks/comm_nccl.o: OWN_FLAGS = $(NCCL)
 $(BUILD)/mpi.stamp: force | $(BUILD)/deps.stamp
 	@echo '$(MPI_COMPILE)' | cmp -s - $@ || echo '$(MPI_COMPILE)' > $@
 
@@ -296,41 +299,46 @@ $(DATASETS)/cifar10.holdout.bin: | $(CIFAR)
 
 # ---- checking ---------------------------------------------------------------------------------------------------------------------
 
-# Four runs: the tests of this build; the parsers' rubbish under sanitizers; where there is nvcc, what ptxas says about the kernels; the kernels,
-# models and goldens on the device that the CPU plays. ARGS, SANITIZE and a build with CUDA=1 mean the first alone.
+# Tests of this build and the malformed-input corpus: minutes. `test-all` adds the CUDA build, as far as a machine without a GPU can test it.
+# ARGS, SANITIZE and a build with CUDA=1 restrict `test` to the tests of this build.
 THIS_BUILD_ALONE := $(ARGS)$(SANITIZE)$(CUDA)$(EMULATED)
-test: build $(BUILD)/tests $(BUILD)/bench ## run every test; ARGS='-tc=*golden*' chooses, on this build's devices
-	@$(WATCHFUL) $(BUILD)/tests -tce='ptxas*' $(ARGS)
-	$(if $(THIS_BUILD_ALONE),,+@$(MAKE) --no-print-directory test-rubbish)
-	$(if $(THIS_BUILD_ALONE),,+@$(MAKE) --no-print-directory test-ptxas)
-	$(if $(THIS_BUILD_ALONE),,+@$(MAKE) --no-print-directory test-emulated)
+test: build $(BUILD)/tests $(BUILD)/bench ## run this build's tests and the malformed-input corpus; ARGS='-tc=*golden*' chooses
+	@$(TEST_ENVIRONMENT) $(BUILD)/tests -tce='ptxas*,CUDA build*' $(ARGS)
+	$(if $(THIS_BUILD_ALONE),,+@$(MAKE) --no-print-directory test-corpus)
+test-all: ## test, and the CUDA build: registers of its kernels, its programs, its tests on an emulated device
+	+@$(MAKE) --no-print-directory test
+	+@$(MAKE) --no-print-directory test-cuda
+	+@$(MAKE) --no-print-directory test-emulated
 
 # For one architecture: registers differ little between them, compiling for three takes three times as long.
-PTXAS := $(BUILD)/ptxas
-PTXAS_KERNELS := $(patsubst %.cu,$(PTXAS)/objects/%.cu.o,$(call sources,kernels,*.cu))
-test-ptxas: $(BUILD)/tests ## compile the kernels for sm_90; registers must keep to their budgets, without spills
+CUDA_TEST := $(BUILD)/cuda_sm90
+AS_CUDA_TEST = $(MAKE) --no-print-directory CUDA=1 BUILD=$(CUDA_TEST)
+test-cuda: $(BUILD)/tests ## build for sm_90 with nvcc: kernels keep to their registers without spills, another ARCH compiles kernels alone
 ifneq ($(shell command -v $(NVCC)),)
-	+@$(MAKE) --no-print-directory CUDA=1 ARCH=90 BUILD=$(PTXAS) $(PTXAS_KERNELS)
-	@PTXAS_OUTPUT=$(PTXAS)/objects $(BUILD)/tests -tc='ptxas*'
+	+@$(AS_CUDA_TEST) ARCH=90 $(CUDA_TEST)/train
+	@CUDA_BUILD=$(CUDA_TEST) $(BUILD)/tests -tc='ptxas*,CUDA build*'
+	@cp -p $(CUDA_TEST)/nvcc.stamp $(CUDA_TEST)/nvcc.stamp.kept
+	@! $(AS_CUDA_TEST) ARCH=80 --dry-run $(CUDA_TEST)/train | grep -E 'compiling .*\.cpp' || { echo "make test-cuda: another ARCH compiles host code" >&2; exit 1; }
+	@mv $(CUDA_TEST)/nvcc.stamp.kept $(CUDA_TEST)/nvcc.stamp
 else
-	@echo "make test: no nvcc here, so no look at the kernels' registers"
+	@echo "make test-cuda: no nvcc here, so no CUDA build"
 endif
 
-# The device that the CPU plays (tests/emulator): the same programs, whose --device cuda it is, and the tests that name a device, on the device
-# alone: `test` has run them on the CPU.
+# The emulated device (tests/emulator): the same programs, whose --device cuda it is, and the tests that name a device, on it alone: `test`
+# runs them on the CPU.
 AS_EMULATED = $(MAKE) --no-print-directory EMULATED=1 BUILD=$(BUILD)/emulated
 EMULATED_TESTS = $(BUILD)/emulated/tests
-emulated: ## build/emulated/train and so on, whose --device cuda is a device that the CPU plays
+emulated: ## build/emulated/train and so on, whose --device cuda is emulated by the CPU
 	+@$(AS_EMULATED) build
-test-emulated: ## run the tests of everything that has a --device with that device for a GPU
+test-emulated: ## run the tests of everything that has a --device on the emulated device
 	+@TEST_DEVICES=cuda $(AS_EMULATED) test
 
-# What depends on the order of threads, on memory nobody gave, on barriers nobody set: the tests of kernels in other orders and, built anew
-# in folders of their own, everything under the sanitizers.
+# Dependence on the order of threads, uninitialised memory, missing barriers: the tests of kernels in other orders and, built in folders of
+# their own, everything under the sanitizers.
 KERNEL_TESTS := -sf='*tests/emulator/*,*tests/gradient/*$(subst $(space),,$(patsubst %.cu,$(comma)*unit/%_*test.cpp,$(call sources,kernels,*.cu)))'
 SANITIZERS := address,undefined thread
-test-long: ## test, 50 killed runs, and the kernels' tests in other orders and everything under sanitizers
-	@$(MAKE) --no-print-directory test
+test-long: ## test-all, 50 killed runs, and the kernels' tests in other orders and everything under sanitizers
+	@$(MAKE) --no-print-directory test-all
 	@KILLS=50 $(BUILD)/tests -tc='*killed*'
 	@$(MAKE) --no-print-directory test-signatures
 	@$(MAKE) --no-print-directory test-orders
@@ -345,9 +353,9 @@ test-orders:
 	    echo "threads $$order"; EMULATED_DEVICE=order=$$order $(EMULATED_TESTS) $(KERNEL_TESTS) $(ARGS) || exit 1; done
 test-sanitized:
 	+@$(AS_EMULATED) $(EMULATED_TESTS)
-	@$(WATCHFUL) $(EMULATED_TESTS) $(KERNEL_TESTS) $(ARGS)
+	@$(TEST_ENVIRONMENT) $(EMULATED_TESTS) $(KERNEL_TESTS) $(ARGS)
 
-# Every parser meets rubbish (tests/fuzz): the files of the corpus, replayed under sanitizers, and what libFuzzer makes of them. Only the
+# Malformed input of every parser (tests/fuzz): the files of the corpus, replayed under sanitizers, and their mutations by libFuzzer. Only the
 # parsers are compiled for that, without OpenMP: clang often lacks its library.
 PARSERS := $(filter-out entry replay,$(basename $(notdir $(wildcard tests/fuzz/*.cpp))))
 PARSER := $(PARSERS)
@@ -365,7 +373,7 @@ $(REPLAY)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(BUILD)/deps.stamp
 	@$(CXX) $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
 $(PARSERS:%=$(REPLAY)/%): $(REPLAY)/%: $(REPLAY)/objects/tests/fuzz/%.o $(FUZZ_SOURCES:%.cpp=$(REPLAY)/objects/%.o) $(REPLAY)/objects/tests/fuzz/replay.o
 	@$(CXX) $(FUZZ_FLAGS) $^ $(LDLIBS) -o $@
-test-rubbish: $(PARSERS:%=$(REPLAY)/%) ## give every parser its files of tests/fuzz/corpus, under sanitizers
+test-corpus: $(PARSERS:%=$(REPLAY)/%) ## give every parser its files of tests/fuzz/corpus, under sanitizers
 	@for parser in $(PARSER); do $(REPLAY)/$$parser || exit 1; done
 
 CLANG ?= clang++
@@ -377,8 +385,8 @@ $(FUZZ)/objects/%.o: %.cpp $(BUILD)/deps.stamp
 	@$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
 $(PARSERS:%=$(FUZZ)/%): $(FUZZ)/%: $(FUZZ)/objects/tests/fuzz/%.o $(FUZZ_SOURCES:%.cpp=$(FUZZ)/objects/%.o)
 	@$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
-fuzz: ## libFuzzer (clang) looks for rubbish that parsers fall over: TIME=600 seconds each, PARSER=pth alone
-	@$(HAS_LIBFUZZER) || { echo "make fuzz: needs clang++ with libFuzzer (Debian: clang, libclang-rt-dev); make test-rubbish replays the corpus without" >&2; exit 1; }
+fuzz: ## libFuzzer (clang) searches for input that crashes a parser: TIME=600 seconds each, PARSER=pth alone
+	@$(HAS_LIBFUZZER) || { echo "make fuzz: needs clang++ with libFuzzer (Debian: clang, libclang-rt-dev); make test-corpus replays the corpus without" >&2; exit 1; }
 	+@$(MAKE) --no-print-directory $(PARSER:%=$(FUZZ)/%)
 	@mkdir -p $(FUZZ)/findings
 	@for parser in $(PARSER); do \
@@ -416,4 +424,4 @@ gpu-check: ## on a machine with a GPU: tests, compute-sanitizer, benchmarks, one
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: force help deps build train sample plot levels nat test emulated test-emulated test-rubbish fuzz test-long test-signatures test-orders test-sanitized test-ptxas bench profile gpu-bundle gpu-check clean
+.PHONY: force help deps build train sample plot levels nat test emulated test-all test-cuda test-emulated test-corpus fuzz test-long test-signatures test-orders test-sanitized bench profile gpu-bundle gpu-check clean

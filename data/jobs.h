@@ -2,7 +2,7 @@
 // be used.
 #pragma once
 
-#include <CLI/CLI.hpp>
+class CommandLine;
 
 // `build/data tokens` (sample/tokens.cpp).
-void add_tokens_job(CLI::App& app);
+void add_tokens_job(CommandLine& app);

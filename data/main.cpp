@@ -1,5 +1,4 @@
 // build/data: makes packed files and token files, and shows what is in one.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <limits>
@@ -15,9 +14,10 @@
 #include "data/records/live_progress.h"
 #include "data/records/pack.h"
 #include "data/records/packed.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/base/one_line.h"
-#include "runtime/base/program.h"
+#include "runtime/base/report.h"
 
 namespace {
 
@@ -60,35 +60,32 @@ void run_pack(const PackArguments& arguments) {
         fmt::print("{}: {} images\n", holdout_path(arguments.out).string(), report.held_out);
 }
 
-void add_pack(CLI::App& app) {
-    CLI::App* job = app.add_subcommand("pack", "Pack a folder of images or CIFAR-10's binary files");
+void add_pack(CommandLine& app) {
+    CommandLine* job = app.add_subcommand("pack", "Pack a folder of images or CIFAR-10's binary files");
     auto arguments = std::make_shared<PackArguments>();
-    CLI::Option* images =
+    Option* images =
         job->add_option("--images", arguments->images,
                         "Folder with one folder of JPEG and PNG files per class (the folders' names, sorted, "
                         "are the classes), "
                         "or with the files themselves (no labels); names starting with a dot are ignored");
-    CLI::Option* size =
-        job->add_option("--size", arguments->size,
-                        "Side of the packed images in pixels: each is shrunk or enlarged to this "
-                        "short side, and its centre is cut out")
-            ->check(CLI::Range(1, packed_maximum_size));
-    CLI::Option* grey =
-        job->add_flag("--grey", arguments->grey, "One channel instead of red, green and blue");
-    CLI::Option* cifar10 =
+    Option* size = job->add_option("--size", arguments->size,
+                                   "Side of the packed images in pixels: each is shrunk or enlarged to this "
+                                   "short side, and its centre is cut out")
+                       ->check(within(1, packed_maximum_size));
+    Option* grey = job->add_flag("--grey", arguments->grey, "One channel instead of red, green and blue");
+    Option* cifar10 =
         job->add_option("--cifar10", arguments->cifar10,
                         "Folder with CIFAR-10's data_batch_1.bin to data_batch_5.bin and test_batch.bin");
-    CLI::Option* split =
-        job->add_option("--split", arguments->split, "Which of CIFAR-10's splits: train or test")
-            ->check(CLI::IsMember({"train", "test"}));
+    Option* split = job->add_option("--split", arguments->split, "Which of CIFAR-10's splits: train or test")
+                        ->check(one_of({"train", "test"}));
     job->add_option("--out", arguments->out, "Packed file to write")->required()->type_name("FILE");
     job->add_option(
         "--holdout", arguments->holdout,
         "Fraction of each class, from 0 to below 1, that goes into a second file instead: every so many-th "
         "image, the same ones each time. That file is named like --out with .holdout before the "
         "extension: cifar.bin and cifar.holdout.bin");
-    for (CLI::Option* folder : {images, cifar10}) folder->type_name("DIR");
-    for (CLI::Option* option : {size, grey}) option->needs(images);
+    for (Option* folder : {images, cifar10}) folder->type_name("DIR");
+    for (Option* option : {size, grey}) option->needs(images);
     split->needs(cifar10);
     images->excludes(cifar10);
     job->callback([arguments] { run_pack(*arguments); });
@@ -126,23 +123,22 @@ void run_fractals(const FractalArguments& arguments) {
     fmt::print("{}: {} images\n", arguments.out, arguments.count);
 }
 
-void add_fractals(CLI::App& app) {
-    CLI::App* job = app.add_subcommand("fractals", "Draw the built-in data set: ten classes of fractals");
+void add_fractals(CommandLine& app) {
+    CommandLine* job = app.add_subcommand("fractals", "Draw the built-in data set: ten classes of fractals");
     auto arguments = std::make_shared<FractalArguments>();
     job->add_option("--out", arguments->out, "Packed file to write")->required()->type_name("FILE");
     job->add_option("--size", arguments->size, "Side of the images in pixels")
-        ->check(CLI::Range(1, 1024))
+        ->check(within(1, 1024))
         ->capture_default_str();
     job->add_option("--count", arguments->count, "Number of images")
-        ->check(CLI::Range(std::int64_t{1}, std::int64_t{std::numeric_limits<std::int32_t>::max()})
-                    .description(""))
+        ->check(at_least(1))
         ->capture_default_str();
     job->add_option("--seed", arguments->seed, "Another seed, another data set")->capture_default_str();
     job->add_option(
            "--first", arguments->first,
            "Index of the first image; image i has class i modulo 10. A test set that shares no image with "
            "the training set starts where that one ends")
-        ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 62).description(""))
+        ->check(within(0, std::int64_t{1} << 62))
         ->capture_default_str();
     job->callback([arguments] { run_fractals(*arguments); });
 }
@@ -195,16 +191,16 @@ void run_info(const InfoArguments& arguments) {
     if (!arguments.sheet.empty()) write_png(arguments.sheet, sheet_of(file));
 }
 
-void add_info(CLI::App& app) {
-    CLI::App* job = app.add_subcommand("info", "Check a packed file and show what is in it");
+void add_info(CommandLine& app) {
+    CommandLine* job = app.add_subcommand("info", "Check a packed file and show what is in it");
     auto arguments = std::make_shared<InfoArguments>();
     job->add_option("FILE", arguments->file, "Packed file")->required()->type_name("");
-    CLI::Option* baselines = job->add_flag(
+    Option* baselines = job->add_flag(
         "--baselines", arguments->baselines,
         "Bits per dimension of simple codes: entropy of the bytes channel by channel, PNG, lossless WebP");
     job->add_option("--limit", arguments->limit,
                     "Measure the baselines of the first so many images (default: all)")
-        ->check(CLI::PositiveNumber)
+        ->check(at_least(1))
         ->needs(baselines);
     job->add_option(
            "--sheet", arguments->sheet,
@@ -217,8 +213,8 @@ void add_info(CLI::App& app) {
 }  // namespace
 
 int main(int argument_count, char** arguments) {
-    CLI::App app("Packed image files for training: from folders, from CIFAR-10, or drawn; and their tokens.");
-    expect_one_job(app);
+    CommandLine app(
+        "Packed image files for training: from folders, from CIFAR-10, or drawn; and their tokens.");
     add_pack(app);
     add_fractals(app);
     add_info(app);

@@ -1,5 +1,6 @@
 #include "sample/checkpoint_flags.h"
 
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 
 std::optional<WeightChoice> CheckpointFlags::weight_choice() const {
@@ -33,7 +34,7 @@ std::optional<NatConfig> CheckpointFlags::given_nat_config(const TensorFile& fil
     return given(*this, file, nat_preset_for, read_nat_config);
 }
 
-void add_model_flags(CLI::App& app, CheckpointFlags& flags) {
+void add_model_flags(CommandLine& app, CheckpointFlags& flags) {
     app.add_option(
            "--preset", flags.preset,
            "Model of a file that does not say it (a published .pth), by name; classes follow the file")
@@ -42,7 +43,7 @@ void add_model_flags(CLI::App& app, CheckpointFlags& flags) {
         ->type_name("FILE");
 }
 
-void add_checkpoint_flags(CLI::App& app, CheckpointFlags& flags) {
+void add_checkpoint_flags(CommandLine& app, CheckpointFlags& flags) {
     app.add_option("--checkpoint", flags.checkpoint,
                    "Checkpoint of a run, RUN/last.safetensors for instance, or a published .pth")
         ->type_name("FILE")

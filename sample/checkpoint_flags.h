@@ -2,13 +2,14 @@
 // and which of its weights.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "models/fractal/checkpoint.h"
 #include "models/nat/checkpoint.h"
+
+class CommandLine;
 
 struct CheckpointFlags {
     std::string checkpoint, preset, config, weights;
@@ -22,8 +23,8 @@ struct CheckpointFlags {
 };
 
 // Adds --preset and --config to a job; --checkpoint and --weights as well.
-void add_model_flags(CLI::App& app, CheckpointFlags& flags);
-void add_checkpoint_flags(CLI::App& app, CheckpointFlags& flags);
+void add_model_flags(CommandLine& app, CheckpointFlags& flags);
+void add_checkpoint_flags(CommandLine& app, CheckpointFlags& flags);
 
 // A checkpoint opened as the flags say, its tensors not yet read.
 struct OpenedCheckpoint {

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "models/nat/tokenizer_checkpoint.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/checkpoint/sharded_checkpoint.h"
 #include "sample/checkpoint_flags.h"
@@ -63,8 +64,8 @@ void run_convert(const ConvertJob& job) {
 
 }  // namespace
 
-void add_convert_job(CLI::App& app) {
-    CLI::App* command = app.add_subcommand(
+void add_convert_job(CommandLine& app) {
+    CommandLine* command = app.add_subcommand(
         "convert", "Write a checkpoint's weights (a published .pth's, or a run's) to a safetensors file");
     const auto job = std::make_shared<ConvertJob>();
     add_checkpoint_flags(*command, job->checkpoint);

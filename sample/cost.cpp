@@ -11,6 +11,7 @@
 
 #include "models/fractal/cost.h"
 #include "models/fractal/fractal.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "sample/cost_claims.h"
 #include "sample/cost_measure.h"
@@ -252,8 +253,8 @@ void print_json(const Report& report, const CostJob& job) {
 
 }  // namespace
 
-void add_cost_job(CLI::App& app) {
-    CLI::App* command = app.add_subcommand(
+void add_cost_job(CommandLine& app) {
+    CommandLine* command = app.add_subcommand(
         "cost", "Parameters, operations and memory of a model by formula, against the paper's figures");
     const auto job = std::make_shared<CostJob>();
     std::string presets;
@@ -263,30 +264,30 @@ void add_cost_job(CLI::App& app) {
     command->add_option("--preset", job->preset, "Model by name: " + presets)->type_name("NAME");
     command->add_option("--config", job->config, "Model from a JSON file (keys: build/train fractal --help)")
         ->type_name("FILE");
-    command
-        ->add_option(
-            "--iters", job->iterations,
-            "Sampling steps per level, outermost first (default 64,16,...); AR levels take one step a "
-            "patch, whatever it says")
-        ->delimiter(',');
-    command
-        ->add_option("--cfg", job->guidance,
-                     "Guidance scale of sampling; any other than 1 runs every sequence twice")
-        ->capture_default_str();
-    command->add_option("--batch", job->batch, "Images at once, for memory and --measure")
-        ->capture_default_str()
-        ->check(CLI::Range(1, 1'000'000));
+    Option* iterations =
+        command
+            ->add_option(
+                "--iters", job->iterations,
+                "Sampling steps per level, outermost first (default 64,16,...); AR levels take one step a "
+                "patch, whatever it says")
+            ->delimiter(',');
+    Option* guidance =
+        command
+            ->add_option("--cfg", job->guidance,
+                         "Guidance scale of sampling; any other than 1 runs every sequence twice")
+            ->capture_default_str();
+    Option* batch = command->add_option("--batch", job->batch, "Images at once, for memory and --measure")
+                        ->capture_default_str()
+                        ->check(within(1, 1'000'000));
     command->add_flag("--json", job->json, "One JSON object (operations and bytes, not GFLOP and MiB)");
-    command->add_flag(
+    Option* measure = command->add_flag(
         "--measure", job->measure,
         "Also run one training pass and sampling of --batch images with random weights, and say "
         "which share of this machine's ceiling they reach");
-    const std::vector<CLI::Option*> of_fractals{command->get_option("--iters"), command->get_option("--cfg"),
-                                                command->get_option("--batch"),
-                                                command->get_option("--measure")};
+    const std::vector<Option*> of_fractals{iterations, guidance, batch, measure};
     command->callback([job, of_fractals] {
         if (const NatPreset* nat = nat_preset_named(job->preset); nat != nullptr && job->config.empty()) {
-            for (const CLI::Option* flag : of_fractals)
+            for (const Option* flag : of_fractals)
                 if (flag->count() > 0)
                     fail_usage("{}: is for fractal models, {} is none", flag->get_name(), job->preset);
             return print_nat_cost(*nat, job->json);

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
-#include "runtime/base/flag_range.h"
 
 void DrawFlags::check(const FractalConfig& config) const {
     if (schedule != "linear" && schedule != "constant")
@@ -31,7 +31,7 @@ SampleRule DrawFlags::rule() const {
     return rule;
 }
 
-void add_draw_flags(CLI::App& app, DrawFlags& flags) {
+void add_draw_flags(CommandLine& app, DrawFlags& flags) {
     app.add_option("--cfg", flags.guidance,
                    "Classifier-free guidance scale; 1 draws from the class alone in half the time")
         ->capture_default_str();

@@ -1,13 +1,14 @@
 // The flags of every job that draws images: how the model is asked.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "models/fractal/sample.h"
 #include "runtime/device/backend_flags.h"
+
+class CommandLine;
 
 struct DrawFlags {
     std::string schedule = "linear", trace;
@@ -22,4 +23,4 @@ struct DrawFlags {
     SampleRule rule() const;
 };
 
-void add_draw_flags(CLI::App& app, DrawFlags& flags);
+void add_draw_flags(CommandLine& app, DrawFlags& flags);

@@ -7,8 +7,8 @@
 #include <cmath>
 
 #include "data/images/sheet.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
-#include "runtime/base/flag_range.h"
 #include "runtime/files/atomic_file.h"
 
 namespace {
@@ -52,7 +52,7 @@ std::int64_t class_number(std::string_view flag, const std::string& text, std::i
     return known - names.begin();
 }
 
-void add_choice_flags(CLI::App& command, DrawnImagesFlags& flags) {
+void add_choice_flags(CommandLine& command, DrawnImagesFlags& flags) {
     command
         .add_option("--classes", flags.classes,
                     "Classes to draw in turn, by number or name (default: the first ten)")
@@ -67,7 +67,7 @@ void add_choice_flags(CLI::App& command, DrawnImagesFlags& flags) {
         ->check(within(1, 1'000'000));
 }
 
-void add_output_flags(CLI::App& command, DrawnImagesFlags& flags) {
+void add_output_flags(CommandLine& command, DrawnImagesFlags& flags) {
     command.add_option("--batch", flags.batch, "Images at once")->capture_default_str()->check(at_least(1));
     command
         .add_option(

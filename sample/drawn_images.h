@@ -1,7 +1,6 @@
 // Which images a drawing job is asked for, and what becomes of them: a sheet, and the images one by one.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -11,6 +10,8 @@
 #include <vector>
 
 #include "runtime/base/live_line.h"
+
+class CommandLine;
 
 // The number of a class that is asked for by number or by name; `names` by number, may be empty. Throws
 // UsageError, naming `flag`, if the model has no such class.
@@ -24,9 +25,9 @@ struct DrawnImagesFlags {
 };
 
 // --classes, --first and --count.
-void add_choice_flags(CLI::App& command, DrawnImagesFlags& flags);
+void add_choice_flags(CommandLine& command, DrawnImagesFlags& flags);
 // --batch, --columns, --out and --each.
-void add_output_flags(CLI::App& command, DrawnImagesFlags& flags);
+void add_output_flags(CommandLine& command, DrawnImagesFlags& flags);
 
 struct DrawnImages {
     std::int64_t first = 0;             // number of the first image

@@ -8,8 +8,8 @@
 
 #include "data/images/edit_mask.h"
 #include "data/images/sheet.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
-#include "runtime/base/flag_range.h"
 #include "runtime/base/live_line.h"
 #include "runtime/files/atomic_file.h"
 #include "sample/checkpoint_flags.h"
@@ -79,7 +79,7 @@ void run_job(const EditJob& job) {
                spent.count(), job.out);
 }
 
-void add_region_flags(CLI::App& command, EditJob& job) {
+void add_region_flags(CommandLine& command, EditJob& job) {
     command
         .add_option("--mask", job.mask,
                     "Image of the picture's size: what is white is redrawn, down to single pixels")
@@ -103,8 +103,8 @@ void add_region_flags(CLI::App& command, EditJob& job) {
 
 }  // namespace
 
-void add_edit_job(CLI::App& app) {
-    CLI::App* command =
+void add_edit_job(CommandLine& app) {
+    CommandLine* command =
         app.add_subcommand("edit", "Redraw a part of a picture: inpaint, outpaint, uncrop, change its class");
     const auto job = std::make_shared<EditJob>();
     add_checkpoint_flags(*command, job->checkpoint);
@@ -115,7 +115,7 @@ void add_edit_job(CLI::App& app) {
     add_region_flags(*command, *job);
     command->add_option("--class", job->label, "Class to draw, by number or name (default: unconditional)")
         ->type_name("CLASS");
-    command->add_option("--count", job->count, "Results")->capture_default_str()->check(CLI::Range(1, 4096));
+    command->add_option("--count", job->count, "Results")->capture_default_str()->check(within(1, 4096));
     command->add_option("--out", job->out, "PNG file for the sheet: original, hole, results")
         ->type_name("FILE")
         ->required();

@@ -6,8 +6,8 @@
 
 #include "data/records/loader.h"
 #include "models/metrics/likelihood.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
-#include "runtime/base/flag_range.h"
 #include "runtime/base/live_line.h"
 #include "runtime/device/backend_flags.h"
 #include "sample/checkpoint_flags.h"
@@ -86,10 +86,9 @@ void run_nll(const EvaluateJob& job) {
 
 }  // namespace
 
-void add_evaluate_job(CLI::App& app) {
-    CLI::App* evaluate = app.add_subcommand("evaluate", "Measure a model");
-    evaluate->require_subcommand(1);
-    CLI::App* command =
+void add_evaluate_job(CommandLine& app) {
+    CommandLine* evaluate = app.add_subcommand("evaluate", "Measure a model");
+    CommandLine* command =
         evaluate->add_subcommand("nll", "Negative log likelihood of packed images in bits per dimension");
     const auto job = std::make_shared<EvaluateJob>();
     add_checkpoint_flags(*command, job->checkpoint);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/draw_flags.h"
@@ -49,8 +50,8 @@ void run_job(const SampleJob& job) {
 
 }  // namespace
 
-void add_fractal_sampling_job(CLI::App& app) {
-    CLI::App* command = app.add_subcommand("fractal", "Draw images from a fractal model");
+void add_fractal_sampling_job(CommandLine& app) {
+    CommandLine* command = app.add_subcommand("fractal", "Draw images from a fractal model");
     const auto job = std::make_shared<SampleJob>();
     add_checkpoint_flags(*command, job->checkpoint);
     add_choice_flags(*command, job->images);

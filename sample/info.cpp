@@ -5,6 +5,7 @@
 #include <string>
 
 #include "models/nat/tokenizer_checkpoint.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/base/one_line.h"
 #include "runtime/checkpoint/sharded_checkpoint.h"
@@ -123,8 +124,8 @@ void run_info(const CheckpointFlags& flags) {
 
 }  // namespace
 
-void add_info_job(CLI::App& app) {
-    CLI::App* command = app.add_subcommand("info", "Describe a checkpoint");
+void add_info_job(CommandLine& app) {
+    CommandLine* command = app.add_subcommand("info", "Describe a checkpoint");
     const auto flags = std::make_shared<CheckpointFlags>();
     command->add_option("FILE", flags->checkpoint, "Checkpoint of a run, or a published .pth")->required();
     add_model_flags(*command, *flags);

@@ -10,6 +10,7 @@
 
 #include "data/charts/training_log.h"
 #include "models/fractal/cost.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_keys.h"
 #include "runtime/files/text_file.h"
@@ -118,8 +119,8 @@ void run_levels(const std::vector<std::string>& folders) {
 
 }  // namespace
 
-void add_levels_job(CLI::App& app) {
-    CLI::App* command = app.add_subcommand(
+void add_levels_job(CommandLine& app) {
+    CommandLine* command = app.add_subcommand(
         "levels", "Compare trained runs: levels, operations, time of training and bits per dimension");
     const auto folders = std::make_shared<std::vector<std::string>>();
     command

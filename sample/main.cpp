@@ -1,10 +1,11 @@
 // build/sample: draws images from trained models and measures them, one subcommand a job.
-#include "runtime/base/program.h"
+#include "runtime/base/command_line.h"
+#include "runtime/device/device.h"
 #include "sample/jobs.h"
 
 int main(int argument_count, char** arguments) {
-    CLI::App app("Draws images from trained models, measures and describes them.");
-    expect_one_job(app);
+    flush_denormals();
+    CommandLine app("Draws images from trained models, measures and describes them.");
     add_fractal_sampling_job(app);
     add_edit_job(app);
     add_nat_job(app);

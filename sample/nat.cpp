@@ -8,6 +8,7 @@
 #include "models/nat/generate.h"
 #include "models/nat/pictures.h"
 #include "models/nat/tokenizer_checkpoint.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/device/backend_flags.h"
 #include "sample/checkpoint_flags.h"
@@ -128,12 +129,12 @@ void run_job(const NatJob& job) {
                drawing.seconds(), where_written(job.images, job.trace));
 }
 
-void add_strategy_flags(CLI::App& command, NatJob& job) {
+void add_strategy_flags(CommandLine& command, NatJob& job) {
     command
         .add_option(
             "--steps", job.steps,
             fmt::format("Steps of maskgit (default {}); a strategy file has its own number", default_steps))
-        ->check(CLI::Range(std::int64_t{1}, max_decoding_steps));
+        ->check(within(std::int64_t{1}, max_decoding_steps));
     command
         .add_option("--strategy", job.strategy,
                     "maskgit (its heuristics), or a file: JSON as models/nat/autonat_l_8.json, or YAML as "
@@ -151,8 +152,8 @@ void add_strategy_flags(CLI::App& command, NatJob& job) {
 
 }  // namespace
 
-void add_nat_job(CLI::App& app) {
-    CLI::App* command =
+void add_nat_job(CommandLine& app) {
+    CommandLine* command =
         app.add_subcommand("nat", "Draw images from a masked-token transformer and a tokenizer");
     const auto job = std::make_shared<NatJob>();
     add_checkpoint_flags(*command, job->checkpoint);

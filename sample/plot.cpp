@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "data/charts/training_curves.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "sample/jobs.h"
 
@@ -42,8 +43,8 @@ void run_plot(const PlotJob& job) {
 
 }  // namespace
 
-void add_plot_job(CLI::App& app) {
-    CLI::App* command =
+void add_plot_job(CommandLine& app) {
+    CommandLine* command =
         app.add_subcommand("plot", "Draw the curves of a training run, or of several over each other");
     const auto job = std::make_shared<PlotJob>();
     command->add_option("--run", job->runs, "Folders of runs, whose log.csv is drawn: one, or up to seven")

@@ -13,8 +13,8 @@
 #include "models/metrics/reconstruction.h"
 #include "models/nat/image_codec.h"
 #include "models/nat/tokenizer_checkpoint.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
-#include "runtime/base/flag_range.h"
 #include "runtime/device/backend_flags.h"
 #include "runtime/files/atomic_file.h"
 #include "sample/jobs.h"
@@ -125,17 +125,17 @@ void run_job(const ReconstructJob& job) {
 
 }  // namespace
 
-void add_reconstruct_job(CLI::App& app) {
-    CLI::App* command = app.add_subcommand("reconstruct",
-                                           "Show what a tokenizer keeps of pictures: them, their tokens, and "
-                                           "the pictures decoded from these");
+void add_reconstruct_job(CommandLine& app) {
+    CommandLine* command =
+        app.add_subcommand("reconstruct",
+                           "Show what a tokenizer keeps of pictures: them, their tokens, and "
+                           "the pictures decoded from these");
     const auto job = std::make_shared<ReconstructJob>();
     command->add_option("--tokenizer", job->tokenizer, "Checkpoint of a tokenizer, or a published .pth")
         ->required()
         ->type_name("FILE");
-    CLI::Option* picture =
-        command->add_option("--image", job->picture, "JPEG or PNG file")->type_name("FILE");
-    CLI::Option* data =
+    Option* picture = command->add_option("--image", job->picture, "JPEG or PNG file")->type_name("FILE");
+    Option* data =
         command->add_option("--data", job->data, "Packed file to take pictures from")->type_name("FILE");
     picture->excludes(data);
     command
@@ -143,7 +143,7 @@ void add_reconstruct_job(CLI::App& app) {
             "--size", job->size,
             "Side in pixels that the image's centre is brought to, divisible by the pixels of a token "
             "(default: what the tokenizer was trained on, or the image's shorter side)")
-        ->check(CLI::Range(1, 8192))
+        ->check(within(1, 8192))
         ->needs(picture);
     command->add_option("--first", job->first, "Number of the first picture of the packed file")
         ->capture_default_str()
@@ -155,7 +155,7 @@ void add_reconstruct_job(CLI::App& app) {
         ->needs(data);
     command->add_option("--batch", job->batch, "Pictures at once")
         ->capture_default_str()
-        ->check(CLI::Range(1, 4096));
+        ->check(within(1, 4096));
     command
         ->add_option("--out", job->out,
                      "PNG file: each picture, its tokens and its reconstruction side by side")

@@ -12,6 +12,7 @@
 #include "models/metrics/reconstruction.h"
 #include "models/nat/image_codec.h"
 #include "models/nat/tokenizer_checkpoint.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/device/backend_flags.h"
 
@@ -41,6 +42,7 @@ std::vector<std::uint8_t> with_mirror_images(const PackedFile& file, std::int64_
 }
 
 void run_job(const TokensJob& job) {
+    flush_denormals();
     const Backend backend = job.backend.backend();
     const PackedFile file(job.data);
     const auto opened = open_tensor_file(job.tokenizer);
@@ -77,8 +79,8 @@ void run_job(const TokensJob& job) {
 
 }  // namespace
 
-void add_tokens_job(CLI::App& app) {
-    CLI::App* command = app.add_subcommand("tokens", "Make a token file of a packed file, by a tokenizer");
+void add_tokens_job(CommandLine& app) {
+    CommandLine* command = app.add_subcommand("tokens", "Make a token file of a packed file, by a tokenizer");
     const auto job = std::make_shared<TokensJob>();
     command->add_option("--tokenizer", job->tokenizer, "Checkpoint of a tokenizer, or a published .pth")
         ->required()
@@ -87,7 +89,7 @@ void add_tokens_job(CLI::App& app) {
     command->add_option("--out", job->out, "Token file to write")->required()->type_name("FILE");
     command->add_option("--batch", job->batch, "Images at once, and as many mirror images")
         ->capture_default_str()
-        ->check(CLI::Range(1, 4096));
+        ->check(within(1, 4096));
     add_backend_flags(*command, job->backend);
     command->callback([job] { run_job(*job); });
 }

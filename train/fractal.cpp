@@ -7,8 +7,8 @@
 #include "data/records/baselines.h"
 #include "models/fractal/sample.h"
 #include "models/metrics/likelihood.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
-#include "runtime/base/flag_range.h"
 #include "runtime/ranks/comm.h"
 #include "train/fractal_trainer.h"
 #include "train/jobs.h"
@@ -263,7 +263,7 @@ void run_job(const FractalJob& job, const Comm& comm) {
     train_in_folder(job, comm, folder, trainer, *data, evaluation);
 }
 
-void add_model_flags(CLI::App& app, FractalJob& job) {
+void add_model_flags(CommandLine& app, FractalJob& job) {
     std::string presets;
     for (const FractalPreset& preset : fractal_presets())
         presets += fmt::format("{}{}: {}", presets.empty() ? "" : "; ", preset.name, preset.description);
@@ -282,7 +282,7 @@ void add_model_flags(CLI::App& app, FractalJob& job) {
         ->type_name("FILE");
 }
 
-void add_own_flags(CLI::App& app, FractalJob& job) {
+void add_own_flags(CommandLine& app, FractalJob& job) {
     app.add_option("--red-weight", job.red_weight, "Weight of the red channel's loss, the other two have 1")
         ->capture_default_str();
     add_evaluation_flags(app, job.validation_images, job.sheet_columns, "Classes on a sample sheet",
@@ -302,8 +302,8 @@ void add_own_flags(CLI::App& app, FractalJob& job) {
 
 }  // namespace
 
-void add_fractal_job(CLI::App& app, const Comm& comm) {
-    CLI::App* command = app.add_subcommand("fractal", "Train a fractal generative model on packed images");
+void add_fractal_job(CommandLine& app, const Comm& comm) {
+    CommandLine* command = app.add_subcommand("fractal", "Train a fractal generative model on packed images");
     const auto job = std::make_shared<FractalJob>();
     add_model_flags(*command, *job);
     add_training_flags(*command, job->training, recipe_words);

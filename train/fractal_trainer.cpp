@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <numbers>
+#include <numeric>
 
 #include "runtime/base/error.h"
 #include "runtime/ops/image_ops.h"

@@ -1,10 +1,10 @@
 // The jobs of build/train, each a subcommand in a file of its own.
 #pragma once
 
-#include <CLI/CLI.hpp>
+class CommandLine;
 
 class Comm;
 
-void add_fractal_job(CLI::App& app, const Comm& comm);
-void add_tokenizer_job(CLI::App& app, const Comm& comm);
-void add_nat_job(CLI::App& app, const Comm& comm);
+void add_fractal_job(CommandLine& app, const Comm& comm);
+void add_tokenizer_job(CommandLine& app, const Comm& comm);
+void add_nat_job(CommandLine& app, const Comm& comm);

@@ -1,14 +1,15 @@
 // build/train: trains models, one subcommand a job.
-#include "runtime/base/program.h"
+#include "runtime/base/command_line.h"
+#include "runtime/device/device.h"
 #include "runtime/ranks/comm.h"
 #include "train/jobs.h"
 #include "train/stop_signals.h"
 
 int main(int argument_count, char** arguments) {
     stop_signals::receive();
+    flush_denormals();
     Comm comm("train");
-    CLI::App app("Trains generative image models. A run is a folder; starting it again continues it.");
-    expect_one_job(app);
+    CommandLine app("Trains generative image models. A run is a folder; starting it again continues it.");
     add_fractal_job(app, comm);
     add_tokenizer_job(app, comm);
     add_nat_job(app, comm);

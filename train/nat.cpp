@@ -3,8 +3,8 @@
 #include <cmath>
 #include <memory>
 
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
-#include "runtime/base/flag_range.h"
 #include "runtime/ranks/comm.h"
 #include "train/jobs.h"
 #include "train/nat_sheet.h"
@@ -216,7 +216,7 @@ void run_nat(const NatJob& job, const Comm& comm) {
     train_in_folder(job, comm, folder, trainer, tokens, validation.get(), sheet.get());
 }
 
-void add_nat_flags(CLI::App& app, NatJob& job) {
+void add_nat_flags(CommandLine& app, NatJob& job) {
     std::string presets;
     for (const NatPreset& preset : nat_presets())
         presets += fmt::format("{}{}: {}", presets.empty() ? "" : "; ", preset.name, preset.description);
@@ -237,7 +237,7 @@ void add_nat_flags(CLI::App& app, NatJob& job) {
         ->type_name("FILE");
 }
 
-void add_own_flags(CLI::App& app, NatJob& job) {
+void add_own_flags(CommandLine& app, NatJob& job) {
     app.add_option("--mask-beta", job.mask_beta,
                    "alpha,beta of the Beta distribution of the share of tokens that is hidden (default 12,3)")
         ->delimiter(',');
@@ -264,8 +264,8 @@ void add_own_flags(CLI::App& app, NatJob& job) {
 
 }  // namespace
 
-void add_nat_job(CLI::App& app, const Comm& comm) {
-    CLI::App* command =
+void add_nat_job(CommandLine& app, const Comm& comm) {
+    CommandLine* command =
         app.add_subcommand("nat", "Train a masked-token transformer on an image set's tokens");
     const auto job = std::make_shared<NatJob>();
     add_nat_flags(*command, *job);

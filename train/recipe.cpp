@@ -6,6 +6,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 
 namespace {
@@ -169,7 +170,7 @@ TrainingSettings resolve_training(const TrainingFlags& flags, const Recipe& reci
     return settings;
 }
 
-void add_training_flags(CLI::App& app, TrainingFlags& flags, const RecipeWords& defaults) {
+void add_training_flags(CommandLine& app, TrainingFlags& flags, const RecipeWords& defaults) {
     const auto add = [&](const char* name, auto& value, const char* meaning, const std::string& standard) {
         if (!standard.empty()) app.add_option(name, value, fmt::format("{} (default {})", meaning, standard));
     };
@@ -195,7 +196,7 @@ void add_training_flags(CLI::App& app, TrainingFlags& flags, const RecipeWords& 
     add("--ema", flags.ema_decay, "Decay of a moving average of the weights, 0 for none", defaults.ema);
     if (!defaults.flip.empty())
         app.add_flag_function(
-            "--flip,!--no-flip", [&flags](std::int64_t count) { flags.flip = count > 0; },
+            "--flip,!--no-flip", [&flags](bool flip) { flags.flip = flip; },
             fmt::format("Mirror images at random (default {})", defaults.flip));
     app.add_option("--seed", flags.seed, "Of everything that is random")->capture_default_str();
 }

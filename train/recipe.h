@@ -1,7 +1,6 @@
 // Every number of a training run that changes its mathematics, and where the defaults come from.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -11,6 +10,8 @@
 #include <vector>
 
 #include "runtime/tensor/optimizer.h"
+
+class CommandLine;
 
 // What the command line said; absent means the recipe's value.
 struct TrainingFlags {
@@ -76,7 +77,7 @@ struct RecipeWords {
     std::string steps, batch, accumulation, learning_rate, base_learning_rate, warmup, schedule, clip,
         weight_decay, beta1, beta2, dropout, label_drop, ema, flip;
 };
-void add_training_flags(CLI::App& app, TrainingFlags& flags, const RecipeWords& defaults);
+void add_training_flags(CommandLine& app, TrainingFlags& flags, const RecipeWords& defaults);
 
 std::string to_json(const TrainingSettings& settings);
 // Throws UsageError if `before` (JSON of the settings a run was started with) differs from `now` in what

@@ -3,8 +3,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
-#include "runtime/base/flag_range.h"
 #include "runtime/device/profile.h"
 #include "runtime/files/text_file.h"
 #include "train/stop_signals.h"
@@ -45,7 +45,7 @@ RunFolder RunFlags::open_folder(const Comm& comm) const {
     return RunFolder(out, comm.rank() == 0);
 }
 
-void add_run_flags(CLI::App& app, RunFlags& flags) {
+void add_run_flags(CommandLine& app, RunFlags& flags) {
     const auto count = [&](const char* name, std::int64_t& value, const char* meaning) {
         return app.add_option(name, value, meaning)->check(at_least(1));
     };
@@ -70,7 +70,7 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
     app.add_flag("--profile", flags.profile, "Print the time of each kernel at the end");
 }
 
-void add_evaluation_flags(CLI::App& app, std::int64_t& validation_images, std::int64_t& sheet_columns,
+void add_evaluation_flags(CommandLine& app, std::int64_t& validation_images, std::int64_t& sheet_columns,
                           const char* columns_meaning, std::int64_t& sheet_rows, const char* rows_meaning) {
     app.add_option("--validation-images", validation_images,
                    "How many validation images an evaluation measures")
@@ -82,7 +82,7 @@ void add_evaluation_flags(CLI::App& app, std::int64_t& validation_images, std::i
     app.add_option("--sheet-rows", sheet_rows, rows_meaning)->capture_default_str()->check(within(1, 1000));
 }
 
-void add_rank_flags(CLI::App& app, RunFlags& flags) {
+void add_rank_flags(CommandLine& app, RunFlags& flags) {
     app.add_flag(
         "--shard-optimizer", flags.shard_optimizer,
         "Of several ranks (mpirun -np N build/train ...), each keeps a part of the optimizer's state");

@@ -1,7 +1,6 @@
 // The flags of every training job that say how it runs, not what is learned.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -12,6 +11,8 @@
 #include "train/recipe.h"
 #include "train/run_state.h"
 #include "train/training_loop.h"
+
+class CommandLine;
 
 struct RunFlags {
     BackendFlags backend;
@@ -30,12 +31,12 @@ struct RunFlags {
     RunFolder open_folder(const Comm& comm) const;
 };
 
-void add_run_flags(CLI::App& app, RunFlags& flags);
+void add_run_flags(CommandLine& app, RunFlags& flags);
 // What evaluations measure and draw; the sheet's two numbers with what they mean to the job.
-void add_evaluation_flags(CLI::App& app, std::int64_t& validation_images, std::int64_t& sheet_columns,
+void add_evaluation_flags(CommandLine& app, std::int64_t& validation_images, std::int64_t& sheet_columns,
                           const char* columns_meaning, std::int64_t& sheet_rows, const char* rows_meaning);
 // Of jobs that several ranks can share.
-void add_rank_flags(CLI::App& app, RunFlags& flags);
+void add_rank_flags(CommandLine& app, RunFlags& flags);
 
 // What a run's folder and its first line say of it.
 struct RunDescription {

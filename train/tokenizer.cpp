@@ -7,8 +7,8 @@
 #include "models/metrics/reconstruction.h"
 #include "models/nat/image_codec.h"
 #include "models/nat/tokenizer_checkpoint.h"
+#include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
-#include "runtime/base/flag_range.h"
 #include "runtime/ranks/comm.h"
 #include "train/jobs.h"
 #include "train/run_flags.h"
@@ -258,7 +258,7 @@ void run_job(const TokenizerJob& job, const Comm& comm) {
     train_in_folder(job, comm, folder, trainer, data, evaluation);
 }
 
-void add_perceptual_flags(CLI::App& app, TokenizerJob& job) {
+void add_perceptual_flags(CommandLine& app, TokenizerJob& job) {
     app.add_option(
            "--perceptual", job.perceptual,
            "Weights of a perceptual loss that joins L1 (LPIPS with VGG16): FILE or FILE,FILE, torchvision's "
@@ -272,7 +272,7 @@ void add_perceptual_flags(CLI::App& app, TokenizerJob& job) {
         ->check(above_zero());
 }
 
-void add_own_flags(CLI::App& app, TokenizerJob& job) {
+void add_own_flags(CommandLine& app, TokenizerJob& job) {
     const auto count = [&](const char* name, std::int64_t& value, const char* meaning) {
         app.add_option(name, value, meaning)->capture_default_str()->check(at_least(1));
     };
@@ -292,8 +292,8 @@ void add_own_flags(CLI::App& app, TokenizerJob& job) {
 
 }  // namespace
 
-void add_tokenizer_job(CLI::App& app, const Comm& comm) {
-    CLI::App* command = app.add_subcommand("tokenizer", "Train an image tokenizer on packed images");
+void add_tokenizer_job(CommandLine& app, const Comm& comm) {
+    CommandLine* command = app.add_subcommand("tokenizer", "Train an image tokenizer on packed images");
     const auto job = std::make_shared<TokenizerJob>();
     std::string presets;
     for (const TokenizerPreset& preset : tokenizer_presets())

@@ -2,7 +2,7 @@
 // what was expected. `UsageError` ends a program with exit code 2, every other exception with 1.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <stdexcept>
 #include <string>

@@ -1,7 +1,7 @@
 // What a program says to its user beside its output.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdio>
 #include <string_view>

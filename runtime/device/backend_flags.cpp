@@ -1,6 +1,8 @@
 #include "runtime/device/backend_flags.h"
 
-void add_backend_flags(CLI::App& app, BackendFlags& flags) {
+#include "runtime/base/command_line.h"
+
+void add_backend_flags(CommandLine& app, BackendFlags& flags) {
     app.add_option("--device", flags.device,
                    cuda_backend_built ? "cpu or cuda" : "cpu; this build has no CUDA backend")
         ->type_name("NAME")

@@ -1,10 +1,11 @@
 // The flags of every job that computes: where, and in which precision.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 
 #include "runtime/device/backend.h"
+
+class CommandLine;
 
 struct BackendFlags {
     std::string device = "cpu", precision;
@@ -14,4 +15,4 @@ struct BackendFlags {
 };
 
 // Adds --device and --precision.
-void add_backend_flags(CLI::App& app, BackendFlags& flags);
+void add_backend_flags(CommandLine& app, BackendFlags& flags);

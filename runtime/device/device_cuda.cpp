@@ -3,17 +3,14 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <string>
 
 #include "runtime/base/error.h"
+#include "runtime/device/architectures.h"
 
 namespace cuda_device {
 namespace {
-
-// Compute capabilities this build holds code for, as 10 major + minor: the Makefile's ARCH.
-constexpr std::array architectures = {FRACTAL_CUDA_ARCHITECTURES};
 
 std::string selected_name;
 
@@ -23,8 +20,9 @@ void check(cudaError_t result, const char* what) {
 
 // Code for a capability runs on devices of the same major number and at least its minor number.
 bool runs_on(int capability) {
-    return std::ranges::any_of(
-        architectures, [&](int built) { return built / 10 == capability / 10 && built <= capability; });
+    return std::ranges::any_of(built_architectures(), [&](int built) {
+        return built / 100 == capability / 10 && built / 10 <= capability;
+    });
 }
 
 }  // namespace
@@ -49,7 +47,8 @@ void select(int index) {
     const int capability = 10 * properties.major + properties.minor;
     if (!runs_on(capability)) {
         std::string built;
-        for (const int each : architectures) built += fmt::format("{}sm_{}", built.empty() ? "" : ", ", each);
+        for (const int each : built_architectures())
+            built += fmt::format("{}sm_{}", built.empty() ? "" : ", ", each / 10);
         fail_usage(
             "--device cuda: {} is an sm_{}, this build has code for {}; build with make CUDA=1 ARCH={}",
             properties.name, capability, built, capability);

@@ -12,11 +12,12 @@
 #include <fmt/format.h>
 #include <omp.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "runtime/base/program.h"
+#include "runtime/base/command_line.h"
+#include "runtime/base/error.h"
 #include "runtime/device/backend_flags.h"
+#include "runtime/device/device.h"
 #include "tests/bench/formulas.h"
 #include "tests/bench/table.h"
 
@@ -79,7 +80,8 @@ void print_formulas(const Options& options) {
 }  // namespace
 
 int main(int argument_count, char** arguments) {
-    CLI::App app(
+    flush_denormals();
+    CommandLine app(
         "Measures the device's ceilings, each kernel, training steps, sampling and the data pipeline.");
     Options options;
     add_backend_flags(app, options.backend);
@@ -90,12 +92,12 @@ int main(int argument_count, char** arguments) {
                    "nat_forward, generation, packing, loading) whose name contains this");
     app.add_option("--batch", options.jobs.batch,
                    "Images of a training step (default: 32, on a GPU the power of two up to 256 that fits)")
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
     app.add_option(
            "--chunk-tokens", options.jobs.chunk_tokens,
            "Tokens that a level of a training step computes at once (default: the model's own, on a GPU "
            "65536)")
-        ->check(CLI::PositiveNumber);
+        ->check(at_least(1));
     app.add_flag("--paper", options.paper,
                  "The tokenizer's and the NAT's rows of vqgan_f16 and autonat_s (always so on a GPU)");
     app.add_option("--markdown", options.markdown, "Also write what was measured to this file");

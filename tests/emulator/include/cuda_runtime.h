@@ -5,3 +5,6 @@
 #include "emulated/builtins.h"
 #include "emulated/runtime_calls.h"
 #include "emulated/types.h"
+
+// nvcc's list of the architectures that it compiles for.
+#define __CUDA_ARCH_LIST__ 800, 900, 1000

@@ -1,12 +1,12 @@
 // Registers and spills of the kernels, as ptxas reports them when nvcc compiles for sm_90 (`make
-// test-ptxas`).
+// test-cuda`).
 //
 // No kernel may spill. A .cu file states what its kernels may take, a .cuh file what those of a name may:
 //
 //   // ptxas budget: 128 registers, no spills
 //   // ptxas budget of short_*: 168 registers, no spills
 //
-// PTXAS_OUTPUT names the folder of the reports, one beside each kernel's object.
+// CUDA_BUILD names the folder of the build: its reports lie beside the objects of the kernels.
 #include <cxxabi.h>
 #include <doctest/doctest.h>
 
@@ -98,9 +98,9 @@ std::string complaint(const KernelReport& report, const std::map<std::string, in
 }  // namespace
 
 TEST_CASE("ptxas: every kernel keeps to its registers and spills nothing") {
-    const char* folder = std::getenv("PTXAS_OUTPUT");
+    const char* folder = std::getenv("CUDA_BUILD");
     if (folder == nullptr) {
-        MESSAGE("skipped: `make test-ptxas` runs it where nvcc is installed");
+        MESSAGE("skipped: `make test-cuda` runs it where nvcc is installed");
         return;
     }
     std::map<std::string, int> shared_budgets;
@@ -117,7 +117,8 @@ TEST_CASE("ptxas: every kernel keeps to its registers and spills nothing") {
     for (const auto& file : fs::recursive_directory_iterator("kernels")) {
         if (file.path().extension() != ".cu") continue;
         ++files;
-        std::ifstream source(file.path()), report(fs::path(folder) / (file.path().string() + ".ptxas"));
+        std::ifstream source(file.path()),
+            report(fs::path(folder) / "objects" / (file.path().string() + ".ptxas"));
         REQUIRE_MESSAGE(report.is_open(), file.path(), ": no report in ", folder);
         std::map<std::string, int> budgets = parse_budgets(source);
         CHECK_MESSAGE(budgets.contains(""), file.path(), ": states no ptxas budget");

@@ -1,0 +1,32 @@
+// Programs of the build with the CUDA backend, linked by nvcc's toolkit, on a machine without a GPU (`make
+// test-cuda`). CUDA_BUILD names the folder of the build.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "tests/end_to_end/command.h"
+#include "tests/end_to_end/test_directory.h"
+
+TEST_CASE("CUDA build: without a GPU, --device cuda is refused in one line") {
+    const char* folder = std::getenv("CUDA_BUILD");
+    if (folder == nullptr) {
+        MESSAGE("skipped: `make test-cuda` runs it where nvcc is installed");
+        return;
+    }
+    if (std::filesystem::exists("/dev/nvidiactl")) {
+        MESSAGE("skipped: this machine has a GPU");
+        return;
+    }
+    const TestDirectory work;
+    const Outcome outcome =
+        Command(std::string(folder) + "/train", {"fractal", "--preset", "fractalar_16", "--data", "none.bin",
+                                                 "--out", work.path("run"), "--device", "cuda"})
+            .finish();
+    CHECK(outcome.exit_code == 2);
+    CHECK(outcome.output.empty());
+    CHECK(outcome.errors.starts_with("train: --device cuda: "));
+    CHECK(is_one_line(outcome.errors));
+    CHECK_FALSE(std::filesystem::exists(work.at("run")));
+}
