@@ -36,6 +36,7 @@ DEVICE_TEST("bench: every kernel and job runs once, and what was measured become
               "tokenizer, smoke, decode", "tokenizer_step", "nat_step", "nat_forward", "generation of 2",
               "packing", "loading"})
             CHECK(outcome.output.find("\n" + name) != std::string::npos);
+        CHECK(lines_with(outcome.output, "\nlayernorm_steps, naive ") == (device == Device::cpu ? 2 : 0));
         const std::string page = read_file(work.at("results.md"));
         CHECK(page.find("bench --smoke --device ") != std::string::npos);
         CHECK(lines_with(page, "\n| adamw_update |") == 1);
