@@ -63,6 +63,7 @@ void measure_all(const Options& options, std::string_view command) {
 
     table.begin(ceiling);
     measure_kernels(table, all_kernels(shapes_for(options, backend.device), backend.precision));
+    bench_layernorm_steps(table);
     fmt::print("\n");
     bench_training_step(table, options.jobs);
     bench_sampling(table);
@@ -87,9 +88,10 @@ int main(int argument_count, char** arguments) {
     add_backend_flags(app, options.backend);
     app.add_flag("--quick", options.quick, "Three repeats instead of seven");
     app.add_flag("--smoke", options.smoke, "Everything once at the smallest sizes: does it run?");
-    app.add_option("--only", options.only,
-                   "Only kernels and jobs (training_step, sampling, tokenizer, tokenizer_step, nat_step, "
-                   "nat_forward, generation, packing, loading) whose name contains this");
+    app.add_option(
+        "--only", options.only,
+        "Only kernels and jobs (layernorm_steps, training_step, sampling, tokenizer, tokenizer_step, "
+        "nat_step, nat_forward, generation, packing, loading) whose name contains this");
     app.add_option("--batch", options.jobs.batch,
                    "Images of a training step (default: 32, on a GPU the power of two up to 256 that fits)")
         ->check(at_least(1));

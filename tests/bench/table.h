@@ -69,6 +69,9 @@ class Table {
     std::vector<Note> notes_;
 };
 
+// On the CPU: the steps of kernels/README.md from a naive loop to the kernel, as kernels.
+void bench_layernorm_steps(Table& table);
+
 // Whole jobs: seconds and images per second, operations, and the share of the product's ceiling.
 struct JobSizes {
     std::int64_t batch = 0;         // of the training step; 0: the largest power of two that memory allows

@@ -1,4 +1,4 @@
-// The benchmark: every kernel and job of it runs, and the README's table is the one it prints.
+// The benchmark: every kernel and job of it runs, and the table of tests/bench/README.md is the one it prints.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -36,6 +36,7 @@ DEVICE_TEST("bench: every kernel and job runs once, and what was measured become
               "tokenizer, smoke, decode", "tokenizer_step", "nat_step", "nat_forward", "generation of 2",
               "packing", "loading"})
             CHECK(outcome.output.find("\n" + name) != std::string::npos);
+        CHECK(lines_with(outcome.output, "\nlayernorm_steps, naive ") == (device == Device::cpu ? 2 : 0));
         const std::string page = read_file(work.at("results.md"));
         CHECK(page.find("bench --smoke --device ") != std::string::npos);
         CHECK(lines_with(page, "\n| adamw_update |") == 1);
@@ -44,13 +45,13 @@ DEVICE_TEST("bench: every kernel and job runs once, and what was measured become
     }
 }
 
-TEST_CASE("bench: the README's table is what the program prints") {
+TEST_CASE("bench: the table of its README is what the program prints") {
     const TestDirectory work;
     const Outcome outcome = work.run("bench", {"--formulas"});
     REQUIRE(outcome.exit_code == 0);
     CHECK(lines_with(outcome.output, "\n") > 50);
-    const std::string readme = read_file("README.md");
-    INFO("put the output of build/bench --formulas into README.md");
+    const std::string readme = read_file("tests/bench/README.md");
+    INFO("put the output of build/bench --formulas into tests/bench/README.md");
     CHECK(readme.find("\n\n" + outcome.output + "\n") != std::string::npos);
 }
 
