@@ -104,8 +104,8 @@ ThreadOrder parse_order(const std::string& text) {
 }
 
 HostAccess parse_access(const std::string& text) {
-    if (text == "open") return HostAccess::allowed;
-    if (text == "closed") return HostAccess::denied;
+    if (text == "allowed") return HostAccess::allowed;
+    if (text == "denied") return HostAccess::denied;
     if (text == "automatic") return HostAccess::automatic;
     throw std::invalid_argument(text);
 }

@@ -6,8 +6,8 @@
 //   capability=7.5   another architecture (9.0)
 //   memory=64M       another amount of memory, in bytes or with K, M, G (16G)
 //   order=reversed   the order of threads: forward, reversed, shuffled or shuffled:SEED
-//   host=denied      whether the host may touch the device's memory: open, closed, or automatic, which is
-//                    closed while no more than 4 MiB are in use (automatic)
+//   host=denied      host access to the device's memory: allowed, denied, or automatic, which denies it
+//                    while no more than 4 MiB are in use (automatic)
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,8 @@ struct ThreadOrder {
     std::uint64_t seed = 0;  // of shuffled
 };
 
-// Whether the host may touch the device's memory. Closing it costs time for each page in use.
-enum class HostAccess { open, closed, automatic };  // automatic: closed up to 4 MiB
+// Host access to the device's memory. Denying it costs time for each page in use.
+enum class HostAccess { allowed, denied, automatic };  // automatic: denied up to 4 MiB in use
 
 struct EmulatedDevice {
     int devices = 1;
