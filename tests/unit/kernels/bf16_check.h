@@ -16,9 +16,8 @@
 #include <vector>
 
 #include "kernels/common/bf16.h"
+#include "tests/skip.h"
 #include "tests/unit/kernels/kernel_check.h"
-
-#define CUDA_TEST(name) TEST_CASE(name* doctest::skip(!cuda_backend_built))
 
 // As RUN, on the CUDA device, with vectors of any type.
 #define RUN_CUDA(kernel, ...)                                                 \

@@ -21,6 +21,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/skip.h"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -99,10 +101,7 @@ std::string complaint(const KernelReport& report, const std::map<std::string, in
 
 TEST_CASE("ptxas: every kernel keeps to its registers and spills nothing") {
     const char* folder = std::getenv("PTXAS_OUTPUT");
-    if (folder == nullptr) {
-        MESSAGE("skipped: `make test-ptxas` runs it where nvcc is installed");
-        return;
-    }
+    if (folder == nullptr) return skip_test("no reports of ptxas (`make test-ptxas`)");
     std::map<std::string, int> shared_budgets;
     for (const auto& file : fs::recursive_directory_iterator("kernels"))
         if (file.path().extension() == ".cuh") {
