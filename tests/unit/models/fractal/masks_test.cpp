@@ -115,8 +115,8 @@ TEST_CASE("masks: training ratios follow the truncated normal, places are unifor
         if (ratio < 0.5) ++below_half;
     }
     // 1 - 0.25 |z|: mean 1 - 0.25 sqrt(2 / pi), deviation 0.25 sqrt(1 - 2 / pi), P(|z| > 2) = 0.0455; each
-    // within 3.3 standard errors (a significance of 0.001; the deviation's is 1.9 % of it), the mean with half
-    // of the rounding to counts besides.
+    // within 3.3 standard errors (a significance of 0.001; the deviation's is 1.9 % of it), the mean with
+    // half of the rounding to counts besides.
     const double deviation = 0.25 * std::sqrt(1 - 2 / M_PI);
     CHECK(std::abs(mean - (1 - 0.25 * std::sqrt(2 / M_PI))) < 3.3 * deviation / std::sqrt(count) + 0.5 / L);
     CHECK(std::abs(std::sqrt(square - mean * mean) - deviation) < 3.3 * 0.019 * deviation);
