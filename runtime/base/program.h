@@ -1,5 +1,5 @@
-// The frame of a command-line program: parses, runs the chosen job (a CLI11 callback), reports what went
-// wrong in one line on stderr.
+// The frame of a command-line program: parses, runs the chosen job (a CLI11 callback), reports errors in one
+// line on stderr.
 #pragma once
 
 #include <fcntl.h>
@@ -18,23 +18,23 @@
 #include "runtime/base/report.h"
 #include "runtime/device/device.h"
 
-// A closed stream would lend its number to the next file that is opened, which would then get what is
-// printed.
+// The descriptor of a closed standard stream would be reused by the next opened file, into which output would
+// then be written.
 inline void open_standard_streams() {
     int stream = 0;
     while (stream >= 0 && stream <= STDERR_FILENO) stream = ::open("/dev/null", O_RDWR);
     ::close(stream);
 }
 
-// Before jobs are added: each is a subcommand, and of a flag that is given twice the last counts, so that
-// what a user adds to the flags of a script or of the Makefile prevails.
+// To be called before jobs are added: each is a subcommand, and the last of repeated flags takes effect, so
+// that a user's flags override those of a script or of the Makefile.
 inline void expect_one_job(CLI::App& app) {
     app.require_subcommand(1);
     app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 
-// Throws UsageError for a word that is empty: the variable of a script that nobody set. It would count as a
-// flag not given.
+// Throws UsageError for an empty argument, such as an unset variable of a script; CLI11 would take the flag
+// for not given.
 inline void refuse_empty_words(int argument_count, char** arguments) {
     for (int i = 1; i < argument_count; ++i) {
         const std::string_view word = arguments[i], before = i > 1 ? arguments[i - 1] : "";
@@ -49,7 +49,7 @@ template <class Report>
 int run_program(CLI::App& app, int argument_count, char** arguments, Report report) {
     open_standard_streams();
     flush_denormals();
-    std::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is met by the write that fails
+    std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the file size limit fails instead
     try {
         refuse_empty_words(argument_count, arguments);
         app.parse(argument_count, arguments);
@@ -70,7 +70,7 @@ int run_program(CLI::App& app, int argument_count, char** arguments, Report repo
     }
 }
 
-// For a program whose output is what it was started for: to end well, all of it must have been written.
+// For a program whose result is its output: success requires that all of it has been written.
 inline int run_program(CLI::App& app, const char* name, int argument_count, char** arguments) {
     const int code = run_program(app, argument_count, arguments,
                                  [name](const std::exception& error) { report_line(name, error.what()); });
