@@ -50,7 +50,7 @@ cudaStreamCaptureStatus status(cudaStream_t stream) {
     return result;
 }
 
-// What `call` returns while a stream captures; then the capture has to have failed.
+// Result of `call` during a stream's capture, which it must invalidate.
 template <class Call>
 cudaError_t in_capture(Call call) {
     const TestStream stream;

@@ -79,7 +79,7 @@ inline Loss weighted_sum(Operation operation) {
 // add to it.
 enum class Before { nothing, a_sum };
 
-// What the CPU found, of each check of the test under way in turn.
+// The CPU's loss and slopes, for each check of the current test in turn.
 struct Measured {
     double loss;
     std::vector<std::vector<double>> slopes;
@@ -88,7 +88,7 @@ inline std::vector<Measured> on_cpu;
 inline std::size_t checks_done = 0;
 
 // A test of gradients on every device, first on the CPU. The thread sanitizer's build has no such run
-// (test_devices.h): there the device measures slopes of its own.
+// (test_devices.h): there the slopes are measured on the device.
 #define GRADIENT_TEST(name) GRADIENT_TEST_WITH_BODY(DOCTEST_ANONYMOUS(gradient_test_), name)
 #define GRADIENT_TEST_WITH_BODY(body, name)                             \
     static void body(Device device);                                    \

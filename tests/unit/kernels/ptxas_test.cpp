@@ -1,7 +1,8 @@
 // Registers and spills of the kernels, as ptxas reports them when nvcc compiles for sm_90 (`make
 // test-ptxas`).
 //
-// No kernel may spill. A .cu file states what its kernels may take, a .cuh file what those of a name may:
+// No kernel may spill. A .cu file states the register budget of its kernels, a .cuh file that of kernels by
+// name:
 //
 //   // ptxas budget: 128 registers, no spills
 //   // ptxas budget of short_*: 168 registers, no spills
@@ -85,7 +86,7 @@ bool is_named(const std::string& kernel, std::string pattern) {
     return name.starts_with(pattern);
 }
 
-// What is wrong with a kernel, empty if nothing is.
+// Violations of a kernel's budget; empty if there are none.
 std::string complaint(const KernelReport& report, const std::map<std::string, int>& budgets) {
     std::ostringstream text;
     if (report.registers < 0 || report.spill_stores < 0) text << "ptxas says nothing about it; ";
