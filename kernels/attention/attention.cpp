@@ -116,7 +116,7 @@ void store_maximum(float* target, const float* so_far, const Tile& scores, int f
     store(target, even > odd ? even : odd);
 }
 
-// scores -> weights; updates maximum and sum of these queries, which stand at `offset` in their group, and
+// scores -> weights; updates maximum and sum of these queries, which start at `offset` in their group, and
 // sets keep and add so that `out` is normalised after every tile.
 void online_softmax(ForwardTiles& tiles, int offset, int queries, int keys, bool diagonal, float scale) {
     for (int first = 0; first < queries; first += lanes) {
@@ -360,7 +360,7 @@ bool worth_threads(const AttentionShape& shape) {
            operations_worth_threads;
 }
 
-// Tasks handed to a thread at once: causal tiles differ in length, so every thread gets several portions.
+// Tasks per dynamic chunk: causal tiles differ in length, so every thread takes several chunks.
 int portion(std::int64_t tasks) {
     return static_cast<int>(std::clamp<std::int64_t>(tasks / (16 * omp_get_max_threads()), 1, 64));
 }

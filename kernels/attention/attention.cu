@@ -4,9 +4,9 @@
 //   attention_short.cuh                                bf16, up to 32 tokens: a warp holds whole sequences
 //   attention_tiles.cuh, attention_tiles_backward.cuh  bf16, beyond: online softmax over tiles of keys
 //
-// The tensor-core paths round to bf16 what enters a product (q, k, v, dout as they are, P and dS in between)
-// and keep scores, softmax and sums in float. Measured against double arithmetic on the same inputs, relative
-// to the largest magnitude: `out` is off by 0.004, gradients by 0.008, lse by 2e-7 (attention_bf16_test.cpp).
+// The tensor-core paths have bf16 operands (the inputs q, k, v, dout; P and dS, rounded) and keep scores,
+// softmax and sums in float. Errors against double arithmetic on the same inputs, relative to the largest
+// magnitude: 0.004 for `out`, 0.008 for gradients, 2e-7 for lse (attention_bf16_test.cpp).
 //
 // Sums have a fixed order everywhere and no block adds to another's results, so the same input gives the same
 // bits. Dropout is drawn where it is used, forward and backward; without it, no kernel contains it.

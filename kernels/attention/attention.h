@@ -4,11 +4,11 @@
 //   P_ij = exp(S_ij - lse_i),         lse_i = log sum_j exp(S_ij)
 //   out_i = sum_j Z_ij P_ij v_j       Z: dropout, 0 or 1/(1-p)
 //
-// Forward: a tile of 64 queries meets tile after tile of 64 keys. The running maximum, sum and output of a
-// query are corrected when a larger score turns up ("online softmax"), so one pass over the keys suffices;
-// only lse is kept.
+// Forward: a tile of 64 queries loops over tiles of 64 keys. The running maximum, sum and output of a query
+// are rescaled at each larger score ("online softmax"), so one pass over the keys suffices; only lse is
+// stored.
 //
-// Backward: P comes back from lse as one exp per score, tile by tile. With D_i = sum_c dout_ic out_ic,
+// Backward: P is recomputed from lse as one exp per score, tile by tile. With D_i = sum_c dout_ic out_ic,
 //
 //   dv_j = sum_i Z_ij P_ij dout_i      dP_ij = Z_ij (dout_i . v_j)      dS_ij = P_ij (dP_ij - D_i)
 //   dq_i = sum_j dS_ij k_j / sqrt(d)   dk_j = sum_i dS_ij q_i / sqrt(d)
@@ -73,7 +73,7 @@ void attention_backward(float* d_qkv, const float* d_out, const float* out, cons
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 // In bf16, pairs (sequence, head) of at most 8 tokens share tiles: a number that is not finite spoils up to
 // three neighbours, as one of a later token does. `out` of the forward call is the bf16 one, rounded.
 template <class T>

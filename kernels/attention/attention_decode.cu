@@ -1,13 +1,13 @@
 // Bound by memory: each key and value of the cache is read once, 8 elements a lane, 16 bytes in bf16. The
-// rows of a head stand one behind the other, so the lanes of a warp, in teams as wide as a row (8 lanes for
-// head_dim 64), read 32 lanes' worth of consecutive memory at a time. Every team keeps a maximum, a sum and a
-// weighted sum of values of its own, over every n-th row, two rows at a time so that the second's loads are
-// under way during the first's arithmetic; in the end they are combined by their maxima, within a warp by
-// shuffles and then through shared memory.
+// rows of a head are contiguous, so the lanes of a warp, in teams as wide as a row (8 lanes for head_dim 64),
+// read 32 lanes' worth of consecutive memory at a time. Each team has its own maximum, sum and weighted sum
+// of values, over every n-th row, two rows at a time so that the second's loads overlap the first's
+// arithmetic; in the end they are combined by their maxima, within a warp by shuffles and then through shared
+// memory.
 //
-// Up to 64 positions a warp takes a head, four to a block: heads are many there (the inner levels draw for a
-// hundred thousand sequences at once). Beyond, four warps share a head. The choice depends on the position
-// alone, so a sequence's bits do not depend on how many others there are.
+// Up to 64 positions one warp per head, four warps per block: there are many heads then (the inner levels
+// draw for a hundred thousand sequences at once). Beyond, four warps per head. The choice depends on the
+// position alone, so a sequence's bits do not depend on the number of sequences.
 //
 // ptxas budget: 96 registers, no spills
 #include "kernels/attention/attention_decode.h"
@@ -23,8 +23,7 @@ namespace {
 constexpr int decode_warps = 4, decode_threads = decode_warps * warp_size;
 constexpr int per_lane = 8, max_head_dim = 256, one_warp_positions = 64;
 
-// What is read or written as 16 bytes where `packed`: head_dim is a multiple of 8 and all addresses are
-// 16-byte aligned.
+// `packed`: accesses of 16 bytes; head_dim is a multiple of 8 and all addresses are 16-byte aligned.
 template <class T>
 __device__ void load_columns(float (&values)[per_lane], const T* row, int column, int head_dim, bool packed) {
     if (packed) {

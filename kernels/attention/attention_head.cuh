@@ -1,4 +1,4 @@
-// What the attention kernels of every path share: where the rows of a head lie, and the rule of dropout.
+// Shared by the attention kernels of all paths: addresses of a head's rows, and dropout.
 #pragma once
 
 #include <cmath>
@@ -63,7 +63,8 @@ struct Drops {
           sequence_ids(dropout.sequence_ids) {}
 };
 
-// The dropout of the weights [L, L] of one pair. Unless it is active, it must not be asked for anything.
+// Dropout of the weights [L, L] of one pair (sequence, head). If constructed with `active` false, no member
+// may be called.
 class HeadDrops {
   public:
     __device__ HeadDrops(const Drops& drops, std::int64_t sequence_id, int head, int length)
@@ -93,9 +94,9 @@ class HeadDrops {
         const std::uint64_t e = element(query, key);
         return kept_of_four(e / 4) >> (e % 4) & 1u ? drops_.kept : 0.0f;
     }
-    // Bit j: whether (query, key + j) is kept, for j < keys <= 64. The lanes of a team, `team` of them that
-    // follow each other (1 or 4, the caller's number `member` among them), ask for the same and share the
-    // work; all lanes of the warp together.
+    // Bit j: whether (query, key + j) is kept, for j < keys <= 64. The `team` consecutive lanes of a team (1
+    // or 4; the caller is number `member`) pass the same arguments and share the work; all lanes of the warp
+    // together.
     template <int keys, int team>
     __device__ std::uint64_t kept_bits(int query, int key, int member) const {
         const std::uint64_t e = element(query, key);

@@ -1,11 +1,11 @@
-// Attention without tensor cores, in float throughout, for every shape of the contract: the path of T =
-// float, and of what the tensor-core paths leave out (bf16 with head_dim 1 or above 128).
+// Attention without tensor cores, in float throughout, for every shape of the contract: for T = float, and
+// for the shapes that the tensor-core paths do not cover (bf16 with head_dim 1 or above 128).
 //
-// A block of 128 threads holds tiles of 32 rows (16 if head_dim > 112, so that the six of a
-// backward block fit 99 KiB) of q, k, v ... as float in shared memory, and every product is the same loop
-// over tiles (`multiply`), 2 x 4 results per thread. Rows stand an odd number of floats apart, so that both
-// rows and columns can be read without bank conflicts. Accumulators live in shared memory too: that costs
-// bandwidth there, and makes one kernel do for every head_dim.
+// A block of 128 threads holds tiles of 32 rows (16 if head_dim > 112, so that the six of a backward block
+// fit 99 KiB) of q, k, v ... as float in shared memory, and every product is the same loop over tiles
+// (`multiply`), 2 x 4 results per thread. The row stride is an odd number of floats, so that both rows and
+// columns can be read without bank conflicts. Accumulators are in shared memory too: that costs bandwidth
+// there, but one kernel serves every head_dim.
 //
 // Sequences that fit a tile share it: rows 0..R-1 are one pair, R..2R-1 the next, R the power of two that
 // holds a sequence; products and softmax stay within a pair.
@@ -24,7 +24,7 @@ namespace cuda::attention {
 
 constexpr int plain_threads = 128, plain_warps = plain_threads / warp_size;
 
-// What the blocks of one launch have in common.
+// Parameters common to the blocks of one launch.
 struct PlainTiling {
     int rows;           // of a tile
     int rows_per_pair;  // R; `rows` where a pair takes whole tiles
@@ -68,7 +68,7 @@ __device__ inline PlainRows plain_rows(const PlainTiling& tiling, const Shape& s
             tiling.rows_per_pair, shape.length};
 }
 
-// Where the rows of a pair stand in an array: part 0, 1, 2 of qkv, or `whole_rows` in [S, L, H, d].
+// Layout of a pair's rows in an array: part 0, 1, 2 of qkv, or `whole_rows` in [S, L, H, d].
 constexpr int whole_rows = -1;
 __device__ inline std::int64_t row_offset(const Shape& shape, const PlainRows& rows, int row, int part) {
     const Head head(shape, rows.pair(row));
@@ -244,7 +244,7 @@ __global__ void __launch_bounds__(plain_threads, 1)
             maximum[thread] + logf(sum[thread]);
 }
 
-// What both backward kernels hold in shared memory, besides their accumulators.
+// Shared memory of both backward kernels, besides their accumulators.
 struct PlainBackward {
     float *query, *key, *value, *d_out, *weights, *d_scores, *log_sum_exp, *out_dot_d_out;
     __device__ PlainBackward(SharedMemory& shared, const PlainTiling& tiling)

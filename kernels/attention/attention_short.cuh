@@ -1,15 +1,15 @@
 // Attention over sequences of at most 32 tokens on tensor cores: a warp takes 16 or 32 rows and holds all of
 // their scores in registers, so there is no online softmax, no second pass and no barrier. Sequences of up to
-// 16, 8 or 4 tokens stand in the same 16 rows one, two or four at a time, R rows apart, and scores between
-// different ones are masked: most of the products' results are then thrown away, but time goes into memory
-// (11 KB per head of 22 tokens and head_dim 64 forward, against 64 products of 16 x 8 x 16). For the same
-// reason D = sum_j P_ij Z_ij dP_ij comes from the scores, and `out` is not read.
+// 16, 8 or 4 tokens share the 16 rows, one, two or four at a time, R rows apart, and scores between different
+// ones are masked: most of the products' results are then discarded, but the time is memory-bound (11 KB per
+// head of 22 tokens and head_dim 64 forward, against 64 products of 16 x 8 x 16). For the same reason D =
+// sum_j P_ij Z_ij dP_ij is computed from the scores, and `out` is not read.
 //
-// head_dim is a parameter of the loops, not of the template, since no accumulator spans it: results leave 16
-// columns at a time, through the shared memory of an input that is no longer needed, so that rows are written
-// as they are read, 16 bytes a lane.
+// head_dim is a parameter of the loops, not of the template, since no accumulator spans it: results are
+// stored 16 columns at a time, through the shared memory of an input that is no longer needed, so that rows
+// are written as they are read, 16 bytes per lane.
 //
-// A number that is not finite spoils the sequences that share its rows, as it would spoil the sum of their
+// A number that is not finite spreads to the sequences that share its rows, as it would to the sum of their
 // losses.
 //
 // ptxas budget of short_*: 168 registers, no spills
@@ -22,7 +22,7 @@ namespace cuda::attention {
 
 constexpr int short_length = 32, short_max_warps = 4;
 
-// What the warps of one launch have in common.
+// Parameters common to the warps of one launch.
 struct ShortTiling {
     int columns;        // head_dim rounded up to 16
     int rows_per_pair;  // R: 4, 8, 16 or 32
@@ -58,7 +58,7 @@ class ShortRows {
         }
     }
 
-    // Where this warp's row stands in log_sum_exp; negative if it does not exist. All lanes together, as
+    // Index of this warp's row in log_sum_exp; negative if the row does not exist. All lanes together, as
     // below.
     __device__ std::int64_t lse_offset(int row) const { return __shfl_sync(all_lanes, lse_, row); }
     __device__ int head(int row) const { return __shfl_sync(all_lanes, head_, row); }
@@ -166,7 +166,7 @@ __device__ inline bool short_attends(const Shape& shape, const ShortTiling& tili
            (!shape.causal || column <= row);
 }
 
-// Bit c: whether dropout keeps the weight of column c in `row`. The four lanes of a row ask together.
+// Bit c: whether dropout keeps the weight of column c in `row`. The four lanes of a row call it together.
 template <int m_tiles>
 __device__ std::uint32_t short_kept(const Drops& drops, const Shape& shape, const ShortTiling& tiling,
                                     const ShortRows<m_tiles>& rows, int row) {

@@ -1,20 +1,18 @@
 // Attention over more than 32 tokens on tensor cores, forward: FlashAttention-2's loop. A block of four warps
 // takes 64 queries of one head, 16 a warp, and passes over the keys in tiles of 64 that its warps share. A
-// warp's queries, scores and output stay in registers; keys and values come through shared memory, the next
-// tile on its way while this one is worked on (with a single tile there is no second buffer, and more blocks
-// fit). The softmax is in base 2, with the scale folded into its one multiplication.
+// warp's queries, scores and output stay in registers; keys and values are staged in shared memory,
+// double-buffered (with a single tile there is no second buffer, and more blocks fit). The softmax is in base
+// 2, with the scale folded into its one multiplication.
 //
-// Work is skipped in units of 16 rows: by a warp that lies behind the last query, and for 16 keys that lie
-// behind the last one or, causal, behind the warp's last query. So 65 tokens cost little more than 64. Blocks
-// are numbered query tile first, so that those of one head share its keys in L2; causal, the longest come
-// first.
+// Work is skipped in units of 16 rows: warps beyond the last query, and 16 keys beyond the last key or,
+// causal, beyond the warp's last query. So 65 tokens cost little more than 64. Blocks are numbered query tile
+// first, so that those of one head share its keys in L2; causal, the longest come first.
 //
-// 16 queries a warp, and not 32, keep head_dim 128 within the registers without spilling and short sequences
-// from wasting rows; the price is that every key is read from shared memory four times a block.
+// 16 queries per warp, rather than 32, fit head_dim 128 into the registers without spilling and waste fewer
+// rows on short sequences; the cost is that every key is read from shared memory four times per block.
 //
-// Launch bounds ask for one block an SM, and so for no number of registers: given a target, ptxas meets it by
-// spilling a few. It takes about 130 at head_dim 64 and 190 at 128 (50 more with dropout): three blocks or
-// two.
+// Launch bounds state one block per SM, and thus no register limit: ptxas meets a limit by spilling a few. It
+// uses about 130 registers at head_dim 64 and 190 at 128 (50 more with dropout): three blocks or two.
 //
 // ptxas budget of tiles_forward: 255 registers, no spills
 #pragma once
@@ -103,8 +101,8 @@ __device__ void dot_rows(Accumulator& left, Accumulator& right, const FragmentA 
     }
 }
 
-// What a warp carries from tile to tile of keys. Of rows g and g + 8, with g = lane / 4: the maximum so far,
-// and this lane's part of the sum.
+// A warp's state over the tiles of keys. For rows g and g + 8, with g = lane / 4: the running maximum, and
+// this lane's part of the sum.
 template <int columns>
 struct ForwardState {
     static constexpr int tile_keys = 64;
@@ -168,7 +166,7 @@ struct ForwardState {
     }
 };
 
-// Sets to zero what dropout takes from weights [16, count * 8] of the warp's queries.
+// Sets the dropped weights among [16, count * 8] of the warp's queries to zero.
 template <int count>
 __device__ void drop_weights(Accumulator (&weights)[count], const HeadDrops& drops, int first_query,
                              int first_key) {

@@ -7,9 +7,9 @@
 //      in the registers in which dv += P^T dout and dk += dS^T q want their left factors.
 //   3. A block takes 64 queries and passes over the keys in tiles of 32: dq += dS k.
 //
-// Kernels 2 and 3 both compute S and dP: 7 products instead of the 5 that a single kernel would need. That
-// one would have to add its parts of dq into global memory across blocks: by float atomics, whose order
-// changes the result, or in a fixed order, in which blocks wait for each other.
+// Kernels 2 and 3 both compute S and dP: 7 products instead of the 5 that a single kernel would need. A
+// single kernel would have to accumulate dq across blocks in global memory: by float atomics, whose order
+// changes the result, or in a fixed order, with blocks waiting for each other.
 //
 // Tiles are double-buffered as in the forward pass, and work is skipped in the same units. Up to head_dim 64
 // the 16 keys and values of a warp stay in registers as fragments and 32 queries are taken at once; beyond,
@@ -57,7 +57,7 @@ __device__ inline float load_out_dot_d_out(const bf16* d_query) {
     return __uint_as_float(static_cast<std::uint32_t>(d_query[1].bits) << 16 | d_query[0].bits);
 }
 
-// The 16 keys of a warp and what it sums up for them.
+// The 16 keys of a warp and their accumulators dk and dv.
 template <int columns>
 struct KeyGradients {
     static constexpr bool in_registers = columns <= 64;

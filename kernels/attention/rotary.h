@@ -40,7 +40,7 @@ void rotary_backward(float* d_qkv, const float* cosine, const float* sine, std::
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void rotary_forward(Stream stream, T* qkv, const float* cosine, const float* sine, std::int64_t sequences,
                     std::int64_t length, std::int64_t heads, std::int64_t head_dim,

@@ -18,8 +18,8 @@ constexpr float to_float(bf16 x) {
     return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16);
 }
 
-// The nearest bf16, halves to even; infinities stay, what is not a number stays so. The device rounds by its
-// own instruction (ptx.cuh), with the same result.
+// Rounds to nearest, ties to even; infinities and NaN are kept. The device's instruction (ptx.cuh) gives the
+// same result.
 constexpr bf16 nearest_bf16(float x) {
     const auto word = std::bit_cast<std::uint32_t>(x);
     if ((word & 0x7FFFFFFFu) > 0x7F800000u) return {0x7FFF};

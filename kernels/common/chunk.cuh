@@ -1,9 +1,9 @@
-// Eight consecutive elements of an array as floats in registers: what a thread of the memory-bound kernels
-// takes at a time.
+// Eight consecutive elements of an array as floats in registers: the unit of work of a thread in the
+// memory-bound kernels.
 //
-// Eight are one 16-byte access of a bf16 array and two of a float array, so arrays of both types are cut at
-// the same places. Where a chunk does not start at a 16-byte boundary, or its row ends within it, its
-// elements go one by one; the arithmetic on them is the same, so the results are.
+// Eight elements are one 16-byte access of a bf16 array and two of a float array, so arrays of both types
+// have the same chunks. If a chunk does not start at a 16-byte boundary, or its row ends within it, its
+// elements are accessed one by one; arithmetic and results are the same.
 #pragma once
 
 #include <cstdint>
@@ -76,8 +76,8 @@ __device__ inline int chunk_count(std::int64_t left) {
     return left < 0 ? 0 : left < chunk_size ? static_cast<int>(left) : chunk_size;
 }
 
-// Which chunk of a [rows, width] array this thread takes, when each row is cut into chunks of its own and
-// block_threads threads take consecutive ones.
+// This thread's chunk of a [rows, width] array; each row is divided into chunks, and block_threads threads
+// take consecutive ones.
 struct RowChunk {
     std::int64_t row, column;
     std::int64_t

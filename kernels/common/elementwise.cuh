@@ -1,8 +1,8 @@
-// y_i = f(x_i, ...) over arrays of one length, each of float or bf16: what the elementwise kernels share.
+// y_i = f(x_i, ...) over arrays of one length, each of float or bf16: the elementwise kernels' common loop.
 //
 // A thread takes a chunk of 8 elements (chunk.cuh): one 16-byte access per bf16 array and two per float
-// array, all of them started before the arithmetic. Where an array is not 16-byte aligned or fewer than 8
-// elements are left, it takes them one by one; the function is the same, so the results are.
+// array, all of them issued before the arithmetic. If an array is not 16-byte aligned or fewer than 8
+// elements are left, they are accessed one by one; function and results are the same.
 #pragma once
 
 #include <cstdint>

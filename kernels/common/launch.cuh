@@ -1,4 +1,4 @@
-// The one place that launches kernels and checks what the CUDA runtime answers.
+// Launches of kernels, and checks of the CUDA runtime's error codes.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -12,7 +12,7 @@
 
 namespace cuda {
 
-// Throws std::runtime_error with what was tried and what CUDA says, unless `result` is success.
+// Throws std::runtime_error with `what` and CUDA's error string, unless `result` is success.
 inline void check(cudaError_t result, const char* what) {
     if (result != cudaSuccess)
         throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(result));
@@ -25,7 +25,7 @@ inline unsigned blocks_for(std::int64_t count, std::int64_t per_block) {
     return static_cast<unsigned>(blocks);
 }
 
-// Shared memory that every device gives without being asked, in bytes; beyond it launch() asks.
+// Dynamic shared memory in bytes that needs no opt-in; launch() opts in beyond it.
 constexpr std::size_t default_shared_bytes = 48 * 1024;
 
 // Queues kernel<<<grid, block, shared_bytes, stream>>>(arguments...); a grid of no blocks is no launch.

@@ -11,8 +11,8 @@
 
 namespace cpu {
 
-// A call on fewer elements stays on the calling thread: waking the others costs a few microseconds, which is
-// what one core needs for so many. The sampler lives below it.
+// Calls on fewer elements run on the calling thread: waking the others costs a few microseconds, as long as
+// one core takes for so many. Sampling is below it.
 constexpr std::int64_t fork_threshold = 20000;
 
 // Calls body(task) for the tasks 0..tasks-1, shared among the threads when the call is about at least

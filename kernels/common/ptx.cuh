@@ -1,6 +1,5 @@
-// What CUDA C++ has no word for: tensor-core products, matrix loads, asynchronous copies, rounding to bf16,
-// and the two things that a checking build replaces: shared memory and 16-byte accesses. One small function
-// each; everything below runs on sm_80 and newer.
+// Wrappers of inline PTX: mma, ldmatrix, cp.async, cvt.bf16x2, ex2; and shared memory and 16-byte accesses,
+// which the emulated device's version of this file checks. For sm_80 and newer.
 //
 // Fragments of mma.m16n8k16, with lane = 4 g + t (g = lane / 4, t = lane % 4), each register two bf16, the
 // lower half the smaller column (of A, B^T) :
@@ -34,9 +33,9 @@ __device__ inline std::uint32_t shared_address(const void* pointer) {
     return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
-// Four 8 x 8 matrices of bf16 from shared memory: lane l hands in the address of row l % 8 of matrix l / 8
-// (16 bytes, 16-byte aligned) and receives in r[i] the elements (g, 2t), (g, 2t + 1) of matrix i. Transposed:
-// the elements (2t, g), (2t + 1, g). All 32 lanes together.
+// Four 8 x 8 matrices of bf16 from shared memory: lane l passes the address of row l % 8 of matrix l / 8 (16
+// bytes, 16-byte aligned) and receives in r[i] the elements (g, 2t), (g, 2t + 1) of matrix i. Transposed: the
+// elements (2t, g), (2t + 1, g). All 32 lanes together.
 __device__ inline void ldmatrix_x4(std::uint32_t (&r)[4], const void* row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -49,7 +48,7 @@ __device__ inline void ldmatrix_x4_transposed(std::uint32_t (&r)[4], const void*
                  : "r"(shared_address(row))
                  : "memory");
 }
-// Two matrices: the addresses of lanes 0..15 count.
+// Two matrices: the addresses of lanes 0..15 are used.
 __device__ inline void ldmatrix_x2(std::uint32_t (&r)[2], const void* row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];\n"
                  : "=r"(r[0]), "=r"(r[1])
@@ -64,8 +63,8 @@ __device__ inline void ldmatrix_x2_transposed(std::uint32_t (&r)[2], const void*
 }
 
 // Starts copying 16 bytes from global to shared memory, both 16-byte aligned; zeros instead where `valid` is
-// false (`global` is then not read). The bytes are there after a copy_async_wait by this thread, and for
-// others after a barrier behind it.
+// false (`global` is then not read). The bytes are visible to this thread after copy_async_wait, to others
+// after a subsequent barrier.
 __device__ inline void copy_async_16(void* shared, const void* global, bool valid = true) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(shared)), "l"(global),
                  "r"(valid ? 16 : 0)
@@ -75,7 +74,7 @@ __device__ inline void copy_async_16(void* shared, const void* global, bool vali
 __device__ inline void copy_async_commit() {
     asm volatile("cp.async.commit_group;\n" ::: "memory");
 }
-// Waits until at most `groups` of this thread's latest groups are still under way.
+// Waits until at most the latest `groups` groups of this thread are in flight.
 template <int groups>
 __device__ inline void copy_async_wait() {
     asm volatile("cp.async.wait_group %0;\n" ::"n"(groups) : "memory");
@@ -101,8 +100,7 @@ __device__ inline float exp2_approximate(float x) {
     return y;
 }
 
-// The dynamic shared memory of a block, handed out from its start. Every thread asks for the same arrays in
-// the same order:
+// Allocator of a block's dynamic shared memory. Every thread takes the same arrays in the same order:
 //
 //   SharedMemory shared;
 //   float* tile = shared.take<float>(64 * 64);

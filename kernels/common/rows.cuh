@@ -1,4 +1,4 @@
-// Kernels that move rows of [rows, width] arrays: what they share.
+// Common loop of the kernels that move rows of [rows, width] arrays.
 //
 // for_rows gives every thread one chunk of a row, 16 bytes of activations where width, strides and addresses
 // allow it and a single element where they do not, so that neighbouring threads touch neighbouring memory

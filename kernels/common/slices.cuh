@@ -52,8 +52,9 @@ static inline void add_slices(Stream stream, float* sums, const float* parts, st
            shared_array_bytes(columns * lanes * sizeof(float)), stream, sums, parts, stride, slices, width);
 }
 
-// The slices for sums over `count` sequences of `elements` values each: so many that every thread of a large
-// GPU finds work, and at least 8 sequences in each, which keeps the parts below an eighth of what is summed.
+// The slices for sums over `count` sequences of `elements` values each: enough to occupy every thread of a
+// large GPU, and at least 8 sequences in each, which keeps the partial sums below an eighth of the summed
+// data.
 inline std::int64_t sequence_slices(std::int64_t count, std::int64_t elements) {
     constexpr std::int64_t wanted_elements = 1 << 20;
     return std::clamp(wanted_elements / std::max(elements, std::int64_t{1}), std::int64_t{1},
@@ -103,7 +104,7 @@ __device__ inline void take_position(const SequencePosition<T>& position, float 
     for (; row < position.count; ++row) take_rows<1>(position, row, total, masked_total);
 }
 
-// What a slice found: its part of the workspace, or the sum itself if there is no other slice.
+// Stores a slice's result: into its part of the workspace, or into the sum itself if there is one slice.
 template <int n>
 __device__ inline void store_total(float* to, const float (&total)[n], bool accumulate) {
     float result[n];

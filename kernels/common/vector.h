@@ -12,8 +12,8 @@ constexpr int lanes = 16;
 using Vector [[gnu::vector_size(lanes * sizeof(float))]] = float;
 using LaneIndex [[gnu::vector_size(lanes * sizeof(float))]] = std::int32_t;
 
-// Through a type of its own rather than memcpy, which GCC may expand into halves that the next full load
-// waits for.
+// An unaligned vector type rather than memcpy, which GCC may expand into two half-width stores that stall the
+// next full-width load.
 using UnalignedVector
     [[gnu::vector_size(lanes * sizeof(float)), gnu::aligned(sizeof(float)), gnu::may_alias]] = float;
 inline void load(Vector& v, const float* p) {

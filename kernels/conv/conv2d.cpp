@@ -1,7 +1,8 @@
-// oneDNN's convolutions, one thread each. Left to its own threads, its gradient of the weights differs in the
-// last bits between 1, 2 and 8 of them, since they also divide what is summed; so the sharing is done here,
-// by the shape alone. Forward and towards the input an image is a piece of work (a band of its rows, where
-// images are few); for the weights a slice of the batch is, whose sums are added in order.
+// oneDNN's convolutions, each on one thread. oneDNN's own threading changes the last bits of the weight
+// gradient between 1, 2 and 8 threads, since it also splits the summed dimension; so the work is partitioned
+// here, by the shape alone. Forward and backward to the input the unit of work is an image (a band of its
+// rows, if there are few images); for the weights it is a slice of the batch, and the slices' sums are added
+// in order.
 //
 // Measured on one core of a Xeon with AVX-512, batch 16, in GFLOP/s, beside patches and dnnl_sgemm:
 //
@@ -12,9 +13,9 @@
 //   3 x 3, 32 x 32 x   3 ->  64    53   17       16   18          28   17
 //   3 x 3, 32 x 32 x  64 ->   3    17    6       37   13          16   14
 //
-// The primitives want the weights in blocks of channels, their own choice: each call reorders them, 0.02 to
-// 0.1 ms for 3 x 3 of 64 to 128 channels. Primitives are made once per shape and kept; their scratch memory
-// belongs to the threads and grows to the largest. Compiles against oneDNN 2.6 and 3.
+// The primitives choose a blocked layout of the weights: each call reorders them, 0.02 to 0.1 ms for 3 x 3 of
+// 64 to 128 channels. Primitives are cached per shape; their scratch memory is per thread and grows to the
+// largest. Compiles against oneDNN 2.6 and 3.
 #include "kernels/conv/conv2d.h"
 
 #include <omp.h>
@@ -42,8 +43,8 @@ constexpr auto direct = dnnl::algorithm::convolution_direct;
 
 enum class Pass { forward, backward_input, backward_weight };
 
-// What one call of oneDNN computes: whole images or, forward, the outputs that need the rows [first, last) of
-// one image and, beyond its edges, `above` and `below` rows of zeros.
+// The work of one call of oneDNN: whole images or, forward, the outputs of the rows [first, last) of one
+// image with `above` and `below` rows of zero padding.
 struct Piece {
     Pass pass;
     Conv2dShape shape;
@@ -74,7 +75,7 @@ dnnl::stream& stream() {
     return own;
 }
 
-// While it lives, oneDNN sees one thread.
+// Limits oneDNN to one thread during its lifetime.
 class OneThread {
   public:
     OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
@@ -160,7 +161,7 @@ Convolution make_convolution(const Piece& piece) {
     Convolution made;
     Layouts l = any;
     if (piece.pass == Pass::forward) {
-        // Bands share what one call reorders: the layout that suits the whole image.
+        // Bands share the reordered weights: the layout is that of the whole image.
         l = layouts(piece, forward.weights_desc());
         take<Forward>(made, describe_forward(own_scratch, l), l.weight);
     } else if (piece.pass == Pass::backward_input) {
@@ -204,7 +205,7 @@ void run(const dnnl::primitive& primitive, const Layout& scratch, std::unordered
     primitive.execute(stream(), arguments);
 }
 
-// Into the layout that the primitive wants.
+// Into the primitive's layout.
 void reorder_weight(const Convolution& c, float* ordered, const float* weight) {
     run(c.reorder, c.reorder_scratch,
         {{DNNL_ARG_FROM, at(c.stored_weight, weight)}, {DNNL_ARG_TO, at(c.weight, ordered)}});

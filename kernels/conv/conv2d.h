@@ -39,8 +39,8 @@ struct Conv2dShape {
 
 namespace cpu {
 
-// No operand may overlap a result. `bias` may be null; `workspace` is as many floats as the function below
-// says. Maps must be large enough for one output at least; std::exception where oneDNN refuses.
+// No operand may overlap a result. `bias` may be null; the size of `workspace` in floats is given by the
+// function below. Maps must be large enough for at least one output. Throws std::exception if oneDNN fails.
 void conv2d_forward(float* y, float* workspace, const float* x, const float* weight, const float* bias,
                     const Conv2dShape& shape);
 std::int64_t conv2d_forward_workspace(const Conv2dShape& shape);
@@ -59,7 +59,7 @@ std::int64_t conv2d_backward_weight_workspace(const Conv2dShape& shape);
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void conv2d_forward(Stream stream, T* y, float* workspace, const T* x, const T* weight, const T* bias,
                     const Conv2dShape& shape);

@@ -1,13 +1,13 @@
-// How the convolution kernels read maps: as the rows of a matrix that is never stored.
+// Implicit GEMM: the convolution kernels read maps as the rows of a matrix that is never stored.
 //
 // The products of a convolution are those of matrices, out [M, N] = A [M, K] . B [N, K]^T, where row m of A
-// holds the K = taps * channels elements of a map that output m looks at, tap by tap, zeros where a tap lies
-// outside. Forward A reads x; towards the input it reads dy. There an input pixel (u, v) meets only the taps
-// p with u + padding - p a multiple of the stride: a `phase` for each remainder of u and of v, in which the
-// taps are evenly spaced and the sum is dense.
+// holds the K = taps * channels elements of a map in the receptive field of output m, tap by tap, zeros for
+// taps outside the map. Forward, A reads x; backward to the input, it reads dy. There an input pixel (u, v)
+// has only the taps p with u + padding - p a multiple of the stride: a `phase` for each remainder of u and of
+// v, in which the taps are evenly spaced and the sum is dense.
 //
-// Tiles of A and B come to shared memory in chunks of 16 bytes, asynchronously where channels allow it;
-// elsewhere (3 channels) element by element.
+// Tiles of A and B are copied to shared memory in chunks of 16 bytes, asynchronously if the number of
+// channels allows it, otherwise (3 channels) element by element.
 #pragma once
 
 #include "kernels/common/device_math.cuh"
@@ -85,7 +85,7 @@ struct Gather {
     }
 };
 
-// What a row of A starts from.
+// Start of a row of A in the map.
 struct Origin {
     std::int64_t image;  // its first element
     int i, j;

@@ -48,7 +48,7 @@ struct Product {
     bool packed_out;
 };
 
-// What a block has summed, [block_rows, block_columns].
+// Accumulators of a block, [block_rows, block_columns].
 template <class T, int m_tiles, int n_pairs>
 struct Sums;
 
@@ -219,7 +219,7 @@ __global__ void __launch_bounds__(threads)
     }
     for (int step = 0; step < p.steps; ++step) {
         copy_async_wait<stages - 2>();
-        __syncthreads();  // everyone's copies have arrived, and nobody reads the buffer filled next
+        __syncthreads();  // all copies are visible, and no thread reads the buffer filled next
         const int next = step + stages - 1;
         T* const to = tiles + next % stages * stage;
         if (next < p.steps) loader.load(to, to + b_place, p);

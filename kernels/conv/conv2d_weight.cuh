@@ -1,9 +1,9 @@
 // dw [N, K] = dy [M, N]^T . A [M, K] for x gathered as A (conv2d_gather.cuh).
 //
 // A block of four warps makes 8 chunks by 8 chunks (64 x 64 in bf16) of the gradient from the rows of one
-// slice, 32 at a time, through three buffers of shared memory; both tiles stand as they do in memory, a pixel
-// a row, and are transposed on the way to the tensor cores. Slices follow from the shape alone. Each writes
-// its own part, and a second kernel adds the parts in order and puts the sum where checkpoints have it.
+// slice, 32 at a time, through three buffers of shared memory; both tiles have the layout of global memory, a
+// pixel per row, and are transposed by ldmatrix. Slices follow from the shape alone. Each writes a partial
+// sum, and a second kernel adds the partial sums in order and stores the result in the checkpoints' layout.
 //
 // ptxas budget of weight_*: 80 registers, no spills
 #pragma once

@@ -31,7 +31,7 @@ void max_pool_backward(float* dx, const float* dy, const float* x, const MaxPool
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there. At most 2^31 - 1
+// The same contracts on the device; pointers and sizes as in stream.h. At most 2^31 - 1
 // positions.
 template <class T>
 void max_pool_forward(Stream stream, T* y, const T* x, const MaxPoolShape& shape);

@@ -32,7 +32,7 @@ void upsample_backward(float* dx, const float* dy, const ResampleShape& shape);
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there. At most 2^31 - 1
+// The same contracts on the device; pointers and sizes as in stream.h. At most 2^31 - 1
 // positions.
 template <class T>
 void average_pool_forward(Stream stream, T* y, const T* x, const ResampleShape& shape);

@@ -1,19 +1,19 @@
-// The gradient is a sum over the rows of each id, and its order must not depend on who comes first; so there
-// are no atomics, and no sorting either, which would move as many bytes as the sum itself.
+// The gradient is a sum over the rows of each id, in an order that must not depend on scheduling; hence no
+// atomics, and no sorting either, which would move as many bytes as the sum itself.
 //
 // Many rows: a block of one warp holds 32 columns of the table (of 512 entries at most) in shared memory and
-// walks down a slice of the rows, adding each to its entry. A lane owns a column, so nothing needs a barrier;
-// how often an id occurs changes neither balance nor speed, though pictures with one background colour have
-// little else. Two things keep the warp at the speed of memory: a ring of registers holds 4 KiB of rows under
-// way, and four rows are added at a time, a repeated id taking the value of the row before it from a register
-// instead of shared memory. Traded: a slice writes its table and it is read again, which slices of at least 4
-// rows per entry keep at the size of dy, and ids are read once per 32 columns.
+// walks down a slice of the rows, adding each to its entry. A lane owns a column, so no barrier is needed,
+// and the frequency of an id (images may have one background colour) changes neither balance nor speed. To
+// run at memory bandwidth, a ring of registers keeps 4 KiB of rows in flight, and four rows are added at a
+// time, a repeated id taking the previous row's value from a register instead of shared memory. Traded: each
+// slice's table is written and read again, at most the size of dy since slices have at least 4 rows per
+// entry, and ids are read once per 32 columns.
 //
-// Few rows (labels): a warp for each row and 128 columns finds out whether its row is the first of its id,
-// and if so adds all of them up. Quadratic in the rows, but only in their ids, and it needs no table.
+// Few rows (labels): a warp for each row and 128 columns; the warp of the first row of an id adds all rows of
+// that id. Quadratic in the number of rows, but only in reads of ids, and without a table.
 //
 // With one slice (fewer than 512 rows, or than 8 per entry) an entry is summed in the order of rows, starting
-// from what it held: the CPU's bits.
+// from its previous value: the CPU's bits.
 //
 // ptxas budget: 160 registers, no spills
 #include "kernels/layout/embedding.h"
@@ -136,7 +136,7 @@ constexpr int ring_rows = 128 / sizeof(T);
 template <class T>
 struct Ids {
     static constexpr int count = ring_rows<T> / warp_size;
-    int entry[count];  // counted from the tile's first; the tile's number of entries where it is not in it
+    int entry[count];  // relative to the tile's first; the tile's number of entries if outside the tile
 
     __device__ void load(const Gradient<T>& to, std::int64_t row, std::int64_t end, std::int64_t first_entry,
                          int entries) {

@@ -32,7 +32,7 @@ std::int64_t embedding_backward_workspace(std::int64_t rows, std::int64_t vocabu
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void embedding_forward(Stream stream, T* y, std::int64_t y_stride, const float* table,
                        const std::int32_t* ids, std::int64_t ids_stride, std::int64_t rows,

@@ -25,7 +25,7 @@ void scatter_rows(float* y, const float* x, const std::int32_t* index, std::int6
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void copy_rows(Stream stream, T* y, std::int64_t y_stride, const T* x, std::int64_t x_stride,
                std::int64_t rows, std::int64_t width);

@@ -1,5 +1,5 @@
-// A MAR level's input sequence: what the level is told, then the patches, those to be predicted hidden behind
-// one learned token; position embeddings added. With G = 0 or 1 guiding pixels and n conditions in front,
+// A MAR level's input sequence: guiding pixel and conditions, then the patches, the masked ones replaced by a
+// learned mask token; position embeddings added. With G = 0 or 1 guiding pixels and n conditions as a prefix,
 // P = G + n and L patches:
 //
 //   x[m, 0] = guide[m] + pos[0]                                     (if G = 1)
@@ -21,7 +21,7 @@ struct MaskedSequenceShape {
     std::int64_t M;  // sequences
     std::int64_t L;  // patches
     std::int64_t n;  // conditions
-    bool guided;     // a guiding pixel stands in front
+    bool guided;     // the prefix begins with a guiding pixel
     std::int64_t D;  // width
     std::int64_t prefix() const { return n + (guided ? 1 : 0); }
     std::int64_t length() const { return prefix() + L; }
@@ -49,7 +49,7 @@ std::int64_t masked_sequence_backward_workspace(const MaskedSequenceShape& shape
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void masked_sequence_forward(Stream stream, float* x, const T* guide, const T* cond, const T* tokens,
                              const std::uint8_t* mask, const float* mask_token, const float* pos,

@@ -1,8 +1,8 @@
-// A lane of a vector is a code: the codebook is transposed once into panels of two vectors of codes, each
-// [C, 32], of which the first-level cache holds one while a thread walks over its vectors z. Four of those
-// are taken at a time, so that 8 running sums stay in registers and a load of two vectors serves 8
-// multiplications. Every code's distance is summed by the same additions, in the order of channels, wherever
-// it stands; so equal rows of the codebook are equally near to the bit, and the first of them wins.
+// A lane of a vector is a code: the codebook is transposed once into panels of two vectors of codes, each [C,
+// 32], of which the first-level cache holds one while a thread walks over its vectors z. Four of those are
+// processed at a time, so that 8 running sums stay in registers and a load of two vectors serves 8
+// multiplications. Every code's distance is summed by the same additions, in the order of channels, at any
+// position; so equal rows of the codebook have equal distances to the bit, and the first of them is selected.
 #include "kernels/layout/nearest_code.h"
 
 #include <algorithm>
@@ -27,7 +27,7 @@ struct Nearest {
     LaneIndex code;
 };
 
-// The two vectors' distances of `together` rows of z, each compared with what is nearest so far.
+// Distances of `together` rows of z to the two vectors of codes, each compared with the nearest so far.
 void compare_panel(Nearest (&nearest)[together], const float* codes, const float* z, std::int64_t rows,
                    std::int64_t first_code, std::int64_t C) {
     Vector sums[together][2] = {};

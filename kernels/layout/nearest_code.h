@@ -3,10 +3,10 @@
 //   codes_m = argmin_k sum_c (z_mc - codebook_kc)^2, the first of equally near ones
 //
 // 3 M K C operations on 4 (M C + K C) bytes: for 256 vectors and a codebook of 1,024 some 600 operations a
-// byte, so this is bound by arithmetic, though next to the encoder in front of it (a tenth of a percent of
-// its work) it is nothing. Hence the distance itself instead of |codebook_k|^2 - 2 z . codebook_k, a matrix
-// product: that form saves a third of the operations, but cancels, and what a tie is would depend on how a
-// library rounds each column. The distances are never stored.
+// byte, so this is bound by arithmetic, though negligible beside the encoder before it (a tenth of a percent
+// of its work). Hence the distance itself instead of |codebook_k|^2 - 2 z . codebook_k, a matrix product:
+// that form saves a third of the operations, but suffers from cancellation, and ties would depend on the
+// library's rounding of each column. The distances are never stored.
 //
 // Source: van den Oord, Vinyals, Kavukcuoglu, "Neural Discrete Representation Learning" (2017, arXiv
 // 1711.00937), equation 1.
@@ -18,8 +18,8 @@
 
 namespace cpu {
 
-// codes [M]; z [M, C]; codebook [K, C]; workspace nearest_code_workspace(K, C) floats. What is not a number
-// is near to nothing: a vector with such an element gets code 0.
+// codes [M]; z [M, C]; codebook [K, C]; workspace nearest_code_workspace(K, C) floats. A vector z with a NaN
+// element gets code 0.
 void nearest_code(std::int32_t* codes, float* workspace, const float* z, const float* codebook,
                   std::int64_t M, std::int64_t K, std::int64_t C);
 std::int64_t nearest_code_workspace(std::int64_t K, std::int64_t C);
@@ -28,7 +28,7 @@ std::int64_t nearest_code_workspace(std::int64_t K, std::int64_t C);
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 void nearest_code(Stream stream, std::int32_t* codes, float* workspace, const float* z, const float* codebook,
                   std::int64_t M, std::int64_t K, std::int64_t C);
 std::int64_t nearest_code_workspace(std::int64_t K, std::int64_t C);

@@ -1,6 +1,6 @@
-// Rows are 200 to 5,000 bytes: copying them is all the work there is. The backward pass asks for every output
-// which of the five patches around it received it, instead of adding each received gradient to its source:
-// no two threads meet.
+// Rows are 200 to 5,000 bytes: the work is copying them. The backward pass gathers, for every output, the
+// gradients of up to five patches that received it, instead of scattering each gradient to its source: no two
+// threads write the same row.
 #include "kernels/layout/neighbours.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
-// Both ways are gathers, as on the CPU: a thread finds the row it copies, or the up to five it sums, by
-// itself, and divides once to know its place in the grid. Each row of x is read up to five times; the four
-// readings by neighbours come from cache.
+// Forward and backward are gathers, as on the CPU: each thread computes the row that it copies, or the up to
+// five rows that it sums, with one division for its place in the grid. Each row of x is read up to five
+// times; the four reads by neighbours hit the cache.
 // ptxas budget: 48 registers, no spills
 #include "kernels/layout/neighbours.h"
 

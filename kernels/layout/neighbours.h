@@ -24,8 +24,8 @@ namespace cpu {
 void gather_neighbours(float* y, const float* x, const std::int32_t* selected, std::int64_t K,
                        const NeighbourShape& shape);
 
-// dx [M, P + L, D] overwritten, 0 for what no selected patch looked at; dy [K, n, D]; rows [M, L]: the place
-// of a patch in `selected`, or -1. A gather as well, so sums have a fixed order.
+// dx [M, P + L, D] overwritten, 0 for rows that no selected patch has read; dy [K, n, D]; rows [M, L]: the
+// place of a patch in `selected`, or -1. A gather as well, so sums have a fixed order.
 void gather_neighbours_backward(float* dx, const float* dy, const std::int32_t* rows, std::int64_t M,
                                 const NeighbourShape& shape);
 
@@ -33,7 +33,7 @@ void gather_neighbours_backward(float* dx, const float* dy, const std::int32_t* 
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void gather_neighbours(Stream stream, T* y, const T* x, const std::int32_t* selected, std::int64_t K,
                        const NeighbourShape& shape);

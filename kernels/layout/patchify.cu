@@ -1,7 +1,6 @@
-// A thread writes 4 floats, or one where patches are not a multiple of 4 wide, in the order of the result:
-// the writes of a warp are one piece, its reads are pieces of a patch's or image's row, which caches put
-// together. What that costs is arithmetic: four divisions per thread to find the source, done by
-// multiplication.
+// A thread writes 4 floats, or one if the width of patches is no multiple of 4, in the order of the result:
+// the writes of a warp are contiguous, its reads are segments of a patch's or image's row, which the caches
+// combine. The cost is arithmetic: four divisions per thread for the source index, done by multiplication.
 // ptxas budget: 40 registers, no spills
 #include "kernels/layout/patchify.h"
 

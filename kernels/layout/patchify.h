@@ -22,7 +22,7 @@ void unpatchify(float* images, const float* patches, std::int64_t M, std::int64_
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 void patchify(Stream stream, float* patches, const float* images, std::int64_t M, std::int64_t C,
               std::int64_t s, std::int64_t p);
 void unpatchify(Stream stream, float* images, const float* patches, std::int64_t M, std::int64_t C,

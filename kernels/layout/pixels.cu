@@ -1,9 +1,9 @@
-// The CPU's bits: every operation rounds by itself (the compiler would contract a product and a sum to one),
-// divisions are IEEE's. All of it hides behind memory, at 5 bytes per element or on a few pixels only.
+// The CPU's bits: every operation is rounded separately (no contraction to fused multiply-adds), divisions
+// are IEEE's. Memory-bound, at 5 bytes per element, or on a few pixels only.
 //
-// mean_pixels sums in the order that the header states, and takes its threads from what the order leaves
-// free: images and the rows of pixels in them. A thread reads a row of its own; the lines that it leaves
-// half-read stay in cache until it comes back.
+// mean_pixels sums in the order that the header states and is parallel over images and their rows of pixels,
+// which that order leaves independent. A thread reads one row; partially read cache lines stay in cache until
+// its next access.
 // ptxas budget: 48 registers, no spills
 #include "kernels/layout/pixels.h"
 

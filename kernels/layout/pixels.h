@@ -1,5 +1,5 @@
-// Between bytes and what the networks see: y = (x / 255 - mean_c) / deviation_c per channel. mean and
-// deviation are host memory on every device, C <= 4 numbers read before the call returns.
+// Between bytes and normalised inputs of the networks: y = (x / 255 - mean_c) / deviation_c per channel. mean
+// and deviation are host memory on every device, C <= 4 numbers read before the call returns.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ void mean_pixels(float* y, const float* images, std::int64_t M, std::int64_t C, 
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 void normalize_pixels(Stream stream, float* y, const std::uint8_t* x, const float* mean,
                       const float* deviation, std::int64_t N, std::int64_t C, std::int64_t plane);
 void pixel_values(Stream stream, std::int32_t* values, const float* normalized, const float* mean,

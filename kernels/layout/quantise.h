@@ -23,10 +23,9 @@ namespace cpu {
 void quantise_forward(float* y, float* squares, const float* z, const float* codebook,
                       const std::int32_t* codes, std::int64_t M, std::int64_t C);
 
-// dz, dy, z [M, C]; dz is overwritten and may be dy; dy null: nothing passes. d_rows [M, C] overwritten: what
-// each vector adds to its row of the codebook, for embedding_backward (embedding.h) to sum. z_scale is 2 s,
-// codebook_scale 2 s b.
-// Moves 16 bytes per element; 5 operations.
+// dz, dy, z [M, C]; dz is overwritten and may be dy; dy null: zero. d_rows [M, C] overwritten: each vector's
+// term of the gradient of its codebook row, summed by embedding_backward (embedding.h). z_scale is 2 s,
+// codebook_scale 2 s b. Moves 16 bytes per element; 5 operations.
 void quantise_backward(float* dz, float* d_rows, const float* dy, const float* z, const float* codebook,
                        const std::int32_t* codes, float z_scale, float codebook_scale, std::int64_t M,
                        std::int64_t C);
@@ -35,7 +34,7 @@ void quantise_backward(float* dz, float* d_rows, const float* dy, const float* z
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 void quantise_forward(Stream stream, float* y, float* squares, const float* z, const float* codebook,
                       const std::int32_t* codes, std::int64_t M, std::int64_t C);
 void quantise_backward(Stream stream, float* dz, float* d_rows, const float* dy, const float* z,

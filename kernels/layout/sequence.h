@@ -27,7 +27,7 @@ std::int64_t level_sequence_backward_workspace(std::int64_t M, std::int64_t L, s
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void level_sequence_forward(Stream stream, float* x, const T* cond, const T* tokens, const float* pos,
                             std::int64_t M, std::int64_t L, std::int64_t D);

@@ -28,7 +28,7 @@ void patches_to_raster(float* y, const float* x, const TokenGrid& grid, std::int
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 void ids_to_patches(Stream stream, std::int32_t* y, const std::int32_t* x, const TokenGrid& grid);
 void patches_to_raster(Stream stream, float* y, const float* x, const TokenGrid& grid, std::int64_t width);
 

@@ -1,11 +1,11 @@
 // Why so: oneDNN's sgemm runs at the machine's ceiling for these shapes from a few dozen rows on. Many rows
-// are cut into tiles, each computed by one thread with its single-threaded product, so that bias and
-// activation find the tile in that thread's cache; few rows are left to sgemm's own threads. Traded away:
-// packing the weights once for all tiles. Beside conv2d.cpp the only file that knows oneDNN; it needs nothing
-// newer than version 2.6.
+// are divided into tiles, each computed by one thread with single-threaded sgemm, so that the tile is still
+// in that thread's cache for bias and activation; few rows use sgemm's own threading. Traded away: packing
+// the weights once for all tiles. Besides conv2d.cpp the only file that includes oneDNN; version 2.6
+// suffices.
 //
-// No result depends on how many threads there are: sgemm's sums do where they are long, since it cuts them by
-// the number of rows and threads. They are cut here, alike for all.
+// No result depends on the number of threads: sgemm's long sums do, since it splits them by the number of
+// rows and threads. They are split here, by the shape alone.
 #include "kernels/linear/matmul.h"
 
 #include <dnnl.h>
@@ -68,8 +68,8 @@ void for_row_tiles(std::int64_t rows, std::int64_t most, Body body) {
 constexpr std::int64_t row_padding = 16;           // floats behind each copied row
 constexpr std::int64_t turned_floats = 72 * 1024;  // at most, on a thread's stack
 
-// Rows of y = x W^T. sgemm is a fifth slower where it has to turn W itself, once for every few rows: a small
-// W is given to it as W^T. From row_granule rows on the sums are the same, bit for bit.
+// Rows of y = x W^T. sgemm is a fifth slower if it transposes W itself, once for every few rows: a small W is
+// passed as W^T. From row_granule rows on the sums are the same, bit for bit.
 void forward_rows(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride, const float* weight,
                   std::int64_t rows, std::int64_t N, std::int64_t K) {
     const std::int64_t stride = N + row_padding;
@@ -119,9 +119,9 @@ constexpr std::int64_t share_granule = 32;  // rows of W's gradient per thread a
 constexpr std::int64_t piece_rows = 256;    // of dy, copied at once
 constexpr std::int64_t narrow = 128;        // columns of x
 
-// d_weight [N, K] += dy [rows, N]^T x [rows, K], by one thread. sgemm is at its slowest where it gathers the
-// columns of a wide dy, most of all if its rows lie a multiple of 4 KiB apart and compete for the same lines
-// of the cache: a piece of it is copied to where they do not (a wide dy gains up to half, others little).
+// d_weight [N, K] += dy [rows, N]^T x [rows, K], by one thread. sgemm is slowest on the columns of a wide dy,
+// most of all if the row stride is a multiple of 4 KiB, whose rows share cache sets: a part of dy is copied
+// to another stride (up to twice as fast for a wide dy, little otherwise).
 void add_product(float* d_weight, float* buffer, const float* dy, std::int64_t dy_stride, const float* x,
                  std::int64_t x_stride, std::int64_t rows, std::int64_t N, std::int64_t K) {
     const std::int64_t stride = N + row_padding;

@@ -1,11 +1,9 @@
-// Why so: these products are where a step's arithmetic is, and NVIDIA's cuBLASLt knows each device's matrix
-// units better than one file can. It also adds the bias, and applies GELU, while a tile of the result is
-// still in registers.
+// Why so: these products are most of a step's arithmetic, and NVIDIA's cuBLASLt is tuned for each
+// architecture. It also adds the bias and applies GELU while a tile of the result is still in registers.
 //
-// How a row-major product becomes one of cuBLASLt's column-major ones. A row-major matrix [R, C] whose rows
-// lie s elements apart is, read by columns, its transpose: a C x R matrix with leading dimension s. So
-// nothing is ever moved; transpose both sides of each formula and read it with the library's eyes,
-// D (m x n) = op(A) (m x k) op(B) (k x n):
+// Row-major products in column-major terms. A row-major matrix [R, C] with row stride s is, in column-major
+// terms, its transpose: a C x R matrix with leading dimension s. So nothing is moved; each formula is
+// transposed, D (m x n) = op(A) (m x k) op(B) (k x n):
 //
 //   formula                 transposed              m  n     k     A          B          D
 //   y  [rows, N] = x W^T    y^T  = W x^T            N  rows  K     W   op T   x   op N   y    ld y_stride
@@ -15,24 +13,23 @@
 //
 // (W's leading dimension is K everywhere, those of x and dy are their strides. Where the table says op N, the
 // stored matrix already is the transpose that the formula wants.) The bias of y is one number per row of D,
-// which is what the library's bias epilogue adds.
+// as in the library's bias epilogue.
 //
-// The algorithm: the library's heuristic is asked once for each distinct problem (sizes, leading dimensions,
-// types, epilogue, alignment of every pointer, size of the workspace) and its first answer is kept. With a
-// workspace of the caller's, cuBLASLt promises the same bits for the same call on the same version, kind of
-// device and number of multiprocessors. Long sums (dW runs over all rows) may be split among blocks if their
-// parts go into the workspace as floats and are added in a pass of their own; adding them in place, in D's
-// type, is not allowed.
+// The algorithm: the library's heuristic is queried once for each distinct problem (sizes, leading
+// dimensions, types, epilogue, alignment of every pointer, size of the workspace) and its first result is
+// cached. With a caller-provided workspace, cuBLASLt guarantees the same bits for the same call on the same
+// version, architecture and number of multiprocessors. Long sums (dW runs over all rows) may be split among
+// blocks if their parts go into the workspace as floats and are added in a pass of their own; adding them in
+// place, in D's type, is not allowed.
 //
-// Bias gradients are a pass of their own (column_sum_accumulate) rather than the library's epilogue for it:
-// that one overwrites, where gradients accumulate; and being a sum over all rows itself, it is at odds with
-// splitting that sum, without which dW of a width-64 layer is left to a handful of blocks. The price is one
-// more reading of dy, 2 rows N bytes, which for a chunk of a few thousand rows still lies in the second-level
-// cache.
+// Bias gradients are a separate pass (column_sum_accumulate) rather than the library's epilogue: the epilogue
+// overwrites, whereas gradients accumulate; and as a sum over all rows it excludes split-K, without which dW
+// of a width-64 layer occupies a handful of blocks. The cost is one more read of dy, 2 rows N bytes, which
+// for a chunk of a few thousand rows is still in the L2 cache.
 //
-// What epilogues refuse (addresses or leading dimensions that are no multiple of 16 bytes) goes without them:
-// the bias is written into y first and the product added to it, so that a bf16 is still rounded once. What
-// the library has no algorithm for at all, a plain tiled kernel below computes.
+// Where the epilogues are not supported (addresses or leading dimensions that are no multiple of 16 bytes),
+// the bias is written into y first and the product added to it, so that a bf16 is still rounded once.
+// Products for which the library has no algorithm are computed by a plain tiled kernel below.
 //
 // Source: cuBLAS documentation, "Using the cuBLASLt API" and "Results reproducibility".
 //
@@ -74,7 +71,8 @@ struct Product {
     bool accumulate;
 };
 
-// What happens to a tile of D before it is stored. gelu also stores its input, with D's leading dimension m.
+// Operation on a tile of D before it is stored. bias_gelu also stores the input of gelu, with D's leading
+// dimension m.
 enum class Epilogue { none, bias, bias_gelu };
 
 // ---- cuBLASLt ---------------------------------------------------------------------------------------------
@@ -84,7 +82,7 @@ void check(cublasStatus_t status, const char* what) {
         throw std::runtime_error(std::string("cuBLASLt: ") + what + ": " + cublasLtGetStatusString(status));
 }
 
-// Owns what cublasLt...Create made.
+// Owner of a cublasLt handle or descriptor.
 template <class Handle, cublasStatus_t (*destroy)(Handle)>
 struct Destroy {
     using pointer = Handle;
@@ -246,8 +244,8 @@ class Library {
     std::map<Problem, Plan> plans_;
 };
 
-// Of the one device that this process uses. It lives as long as the process: at its end the driver may be
-// gone before a destructor could give the handle back.
+// One per process, never destroyed: at exit the driver may be shut down before a destructor could release the
+// handle.
 Library& library() {
     static Library& only = *new Library;
     return only;

@@ -1,10 +1,10 @@
 // Tiles of bf16 rows in shared memory and the fragments of mma.m16n8k16 that they become (ptx.cuh).
 //
-// A row of a tile is `columns` long (a multiple of 16, filled up with zeros) and 16 bytes of nothing, so that
-// rows are an odd number of 16-byte units apart: the 8 rows of an ldmatrix lie in different banks.
+// A row of a tile is `columns` long (a multiple of 16, zero-padded) plus 16 bytes of padding, so that the row
+// stride is an odd number of 16-byte units: the 8 rows of an ldmatrix are in different banks.
 //
-// Every tile stands as it does in memory, a token or a place of a map a row. Products need it in four roles,
-// for a 16 x 16 corner at (row, column):
+// Tiles have the layout of global memory: a token or a position of a map per row. Four roles in products, for
+// a 16 x 16 corner at (row, column):
 //
 //   load_a                A [row, column]     q in q k^T
 //   load_a_transposed     A [column, row]     P in P^T dout

@@ -1,8 +1,8 @@
 // Why so: each step over K loads two vectors of weights and eight broadcast activations for 16 multiply-adds,
-// which keeps both multiply-add units of a core busy while weights arrive at 16 bytes a cycle, what the
-// second-level cache delivers. A level's weights are more than that cache holds and come from further away at
-// every token: they are asked for ahead, across the pages at which the processor's own prefetching stops.
-// Traded away: memory for a second copy of the weights while sampling.
+// which occupies both multiply-add units of a core while weights arrive at 16 bytes a cycle, the bandwidth of
+// the L2 cache. A level's weights exceed that cache and are read from L3 or memory at every token: they are
+// prefetched in software, across page boundaries, at which the hardware prefetcher stops. Traded away: memory
+// for a second copy of the weights while sampling.
 #include "kernels/linear/packed_linear.h"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr int panel = packed_panel;
 static_assert(panel == 2 * lanes);
-constexpr std::int64_t steps_ahead = 24;  // over K, at which weights are asked for
+constexpr std::int64_t steps_ahead = 24;  // prefetch distance over K
 
 struct PanelProduct {
     float* y;  // first row and column, rows `y_stride` apart

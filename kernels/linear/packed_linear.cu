@@ -1,21 +1,20 @@
-// Why by hand and not through cuBLASLt: a row's bits must not depend on how many rows there are, or an image
-// would change with the size of the batch it is drawn in. The library picks another algorithm, with another
-// order of additions, for another number of rows; here the order follows from K alone. And a sampling step
-// has so few rows that reading the weights is the work, which a layout of our own does in whole lines.
+// Why not cuBLASLt: a row's bits must not depend on the number of rows, or an image would change with the
+// batch size. The library selects the algorithm, and with it the order of additions, by the number of rows;
+// here the order follows from K alone. And a sampling step has so few rows that it is bound by reading the
+// weights, which the packed layout makes whole cache lines.
 //
 // bf16. The weights are the left operand of the tensor cores' product (16 outputs x 16 k), rows of x the
-// right one (16 k x 8 rows), so that a single row wastes no more than it must. Packed weights lie as the
-// registers of that product want them: a tile of 16 outputs and 32 k is 2 x 32 lanes x 16 bytes, which a warp
-// reads as two lines of 512 bytes, straight into registers. The order of k within a tile is ours to choose as
-// long as both operands agree; it is chosen so that a lane's part of a row of x is 16 bytes next to each
-// other:
+// right one (16 k x 8 rows), so that a single row wastes no more than it must. Packed weights have the
+// register layout of that product: a tile of 16 outputs and 32 k is 2 x 32 lanes x 16 bytes, which a warp
+// reads as two lines of 512 bytes, straight into registers. The order of k within a tile is free as long as
+// both operands agree; it is chosen so that a lane's part of a row of x is 16 contiguous bytes:
 //
 //   lane 4 g + t, step s, register i, half e:   output g + 8 (i % 2),  k = 8 t + 4 s + 2 (i / 2) + e
 //
-// The 8 warps of a block share out the tiles along K (warp w takes tiles w, w + 8, ...) and add up their sums
-// in shared memory, in order: with 8 times as many warps under way a layer of a few hundred outputs still
-// fills the device's memory pipes. More rows take more accumulators per warp (8, 16 or 32 rows, and 32 outputs
-// in the last case), so that at a few hundred rows weights are read from the second-level cache a few times
+// The 8 warps of a block divide the tiles along K (warp w takes tiles w, w + 8, ...) and add their sums in
+// shared memory, in order: with 8 times as many warps in flight a layer of a few hundred outputs still
+// saturates memory bandwidth. More rows take more accumulators per warp (8, 16 or 32 rows, and 32 outputs in
+// the last case), so that at a few hundred rows weights are read from the second-level cache a few times
 // only. Traded away: wgmma, which would double the rate from some 500 rows on.
 //
 // float is the plain path: weights [K, N], a thread per output for 8 rows, one k after the other.

@@ -38,7 +38,7 @@ void packed_linear_tile(float* y, const float* x, const float* packed, int rows,
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there. Weights and bias are
+// The same contracts on the device; pointers and sizes as in stream.h. Weights and bias are
 // packed as T, in a layout of its own (packed_linear.cu), from float in device memory; packed is 16-byte
 // aligned. There too a row's bits depend neither on the other rows nor on their number. Moved are sizeof(T)
 // (K + 1) N bytes of weights for every 32 rows, for every 8 in float.

@@ -38,7 +38,7 @@ struct Square {
 };
 
 // One block's share of the sum of term(values_i), in all of its threads: 16 bytes at a time if the address
-// allows it. What is left behind the last whole 16 bytes belongs to the first threads.
+// allows it. The remainder after the last whole 16 bytes is added by the first threads.
 template <class Term>
 __device__ double block_share(const float* values, std::int64_t count, Term term, double* parts) {
     double sum = 0;

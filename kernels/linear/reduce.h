@@ -28,7 +28,7 @@ std::int64_t column_sum_workspace(std::int64_t width);
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 void sum_accumulate(Stream stream, double* total, const float* values, std::int64_t count, double weight);
 void squared_norm_accumulate(Stream stream, double* total, double* workspace, const float* x,
                              std::int64_t count);

@@ -1,5 +1,5 @@
-// The weight is one thread's work: what it saves is the host's wait for two norms. Adding is bound by memory,
-// 6 bytes per element in bf16; the weight comes from the cache.
+// One thread computes the weight on the device, so that the host need not wait for two norms. The addition is
+// bound by memory, 6 bytes per element in bf16; the weight is read from cache.
 //
 // ptxas budget: 40 registers, no spills
 #include "kernels/loss/adaptive_weight.h"

@@ -1,11 +1,11 @@
-// How much of one gradient is added to another, found without asking the host: with a and b the squared norms
+// Adaptive weight of one gradient added to another, computed without the host: with a and b the squared norms
 // of two losses' gradients at one layer,
 //
 //   weight = min(factor sqrt(a) / (sqrt(b) + 1e-4), 1e4)        y += weight x
 //
-// which gives the second loss `factor` times the first one's say at that layer.
-// Source: Esser, Rombach, Ommer, "Taming Transformers for High-Resolution Image Synthesis" (2021, arXiv
-// 2012.09841), equation 7.
+// so that the second loss's gradient has `factor` times the norm of the first one's at that layer. Source:
+// Esser, Rombach, Ommer, "Taming Transformers for High-Resolution Image Synthesis" (2021, arXiv 2012.09841),
+// equation 7.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ void add_weighted(float* y, const float* x, const float* weight, std::int64_t co
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 void adaptive_weight(Stream stream, float* weight, const double* squared_norms, float factor);
 template <class T>
 void add_weighted(Stream stream, T* y, const T* x, const float* weight, std::int64_t count);

@@ -30,7 +30,7 @@ void adversarial_loss_backward(float* d_logits, const float* logits, Adversarial
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void adversarial_loss_accumulate(Stream stream, double* total, double* workspace, const T* logits,
                                  AdversarialTerm term, std::int64_t count);

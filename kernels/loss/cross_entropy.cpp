@@ -18,7 +18,7 @@ static float row_maximum(const float* logits, std::int64_t vocabulary) {
     return maximum;
 }
 
-// What smoothing adds to the loss: it moves a share of the target's distance to the mean one.
+// Label smoothing's term of the loss: smoothing times (the mean distance of all logits minus the target's).
 static float smoothing_loss(const float* logits, std::int64_t vocabulary, float maximum, float distance,
                             float smoothing) {
     if (smoothing == 0) return 0;

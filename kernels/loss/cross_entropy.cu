@@ -40,8 +40,8 @@ __device__ float distances(const Chunk& chunk, float maximum, int count) {
     return sum;
 }
 
-// What the target is: `hit` on the right logit, `everywhere` on all of them, both already times the scale;
-// `rate` is the smoothing. Without smoothing the compiler knows of zeros.
+// The target distribution: `hit` at the target, `everywhere` on all logits, both multiplied by the scale;
+// `rate` is the smoothing. Without smoothing the latter are compile-time zeros.
 template <bool smooths>
 struct Target {
     float hit, everywhere_, rate_;

@@ -36,7 +36,7 @@ void cross_entropy_forward_backward(float* losses, float* logits, const std::int
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void cross_entropy_forward(Stream stream, float* losses, const T* logits, const std::int32_t* targets,
                            std::int64_t target_stride, std::int64_t rows, std::int64_t vocabulary,

@@ -29,7 +29,7 @@ void feature_distance_backward(float* da, const float* a, const float* b, const 
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void feature_distance_accumulate(Stream stream, double* total, double* workspace, const T* a, const T* b,
                                  const float* weight, double factor, std::int64_t rows, std::int64_t width);

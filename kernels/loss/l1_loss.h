@@ -23,7 +23,7 @@ void l1_loss_backward(float* dx, const float* x, const float* target, float scal
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void l1_loss_accumulate(Stream stream, double* total, double* workspace, const T* x, const float* target,
                         std::int64_t count);

@@ -1,10 +1,10 @@
-// A group is a few neighbouring channels of every position, so sums over it would jump through memory.
-// Instead every channel is summed on its own, whole rows of them by vectors, and the channels of a group are
-// combined at the end, in double: C numbers against the P C that were read.
+// A group is a few neighbouring channels of every position, so sums over it would have strided accesses.
+// Instead each channel is summed separately, whole rows by vectors, and the channels of a group are combined
+// at the end, in double: C numbers against the P C that were read.
 //
 // An image is cut into slices of positions whose number follows from the shape alone; each slice has its own
-// part of the workspace. A part first holds the slice's sums and then, for the pass that writes the result,
-// what that pass needs per channel, so that its loop has no index but the channel.
+// part of the workspace. It first holds the slice's sums and then, for the pass that writes the result,
+// per-channel coefficients, so that the channel is that loop's only index.
 #include "kernels/norm/groupnorm.h"
 
 #include <algorithm>
@@ -126,7 +126,7 @@ void spread(float* to, const float* by_group, const GroupNormShape& shape) {
 }
 
 // Calls body(first, width) for the channels in blocks. The width of a whole block is a constant, so that its
-// loops have no remainder and what they need per channel stays in registers from row to row.
+// loops have no remainder and per-channel values stay in registers from row to row.
 template <class Body>
 void for_each_channel_block(std::int64_t C, Body body) {
     std::int64_t first = 0;

@@ -192,7 +192,7 @@ struct Backward {
     int slices;
 };
 
-// What a thread keeps of its channels.
+// A thread's per-channel values.
 struct Channels {
     template <class T>
     __device__ Channels(const Backward<T>& a, const Share& share) {

@@ -57,7 +57,7 @@ std::int64_t groupnorm_backward_workspace(const GroupNormShape& shape);
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void groupnorm_forward(Stream stream, T* y, float* mean, float* rstd, float* workspace, const T* x,
                        const float* weight, const float* bias, const GroupNormShape& shape, float eps,

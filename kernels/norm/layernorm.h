@@ -49,7 +49,7 @@ std::int64_t layernorm_backward_workspace(std::int64_t width);
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there. Rows of at most
+// The same contracts on the device; pointers and sizes as in stream.h. Rows of at most
 // 3,072 elements: std::runtime_error for wider ones.
 template <class T>
 void layernorm_forward(Stream stream, T* y, float* mean, float* rstd, const float* x, const float* weight,

@@ -1,16 +1,16 @@
-// What layernorm.cu and rmsnorm.cu share: RMS normalisation is layer normalisation with a mean of 0 and no
-// bias, so one pair of kernels serves both (`centred` tells them apart).
+// Shared by layernorm.cu and rmsnorm.cu: RMS normalisation is layer normalisation with a mean of 0 and no
+// bias, so one pair of kernels serves both (template parameter `centred`).
 //
-// A row stays in registers from its only load to the result: that buys the two-pass variance, which does not
-// cancel where the mean is large. A team of threads shares it, each with chunks of 8 elements: 4 to 32 lanes
-// of a warp up to a width of 512 (several rows per warp where they are narrow, sums by shuffles, no barrier),
-// a block above (one barrier per sum). Teams take rows with a fixed stride.
+// A row is loaded once and stays in registers until the result is stored: this allows the two-pass variance,
+// without cancellation where the mean is large. A team of threads shares it, each with chunks of 8 elements:
+// 4 to 32 lanes of a warp up to a width of 512 (several rows per warp where they are narrow, sums by
+// shuffles, no barrier), a block above (one barrier per sum). Teams take rows with a fixed stride.
 //
-// The backward pass makes dx, dweight and dbias from one reading of dy and x. Every team sums its own rows'
-// share of dweight and dbias in registers; a block adds its teams in order and writes the sum, its slice, to
-// the workspace; a second kernel adds the slices in order. No atomics, so the same bits in every run, for the
-// price of writing and reading slices: there are at most as many as an H100 runs blocks at once, and a slice
-// has at least 4 rows per team, 8 if the team is a block.
+// The backward pass computes dx, dweight and dbias from one read of dy and x. Every team sums its rows' share
+// of dweight and dbias in registers; a block adds its teams in order and writes the sum, its slice, to the
+// workspace; a second kernel adds the slices in order. No atomics, so the same bits in every run, at the cost
+// of writing and reading slices: at most as many as an H100 has resident blocks, each with at least 4 rows
+// per team, 8 if the team is a block.
 #pragma once
 
 #include <algorithm>
@@ -66,8 +66,8 @@ class Team {
         if constexpr (lanes == whole_block) {
             const int warp = static_cast<int>(threadIdx.x) / warp_size, warps = size() / warp_size,
                       lane_of_warp = static_cast<int>(threadIdx.x) % warp_size;
-            // Two sets of parts in turn: who writes a set has passed the barrier behind which the other was
-            // read, and so one barrier per sum is enough.
+            // Two alternating sets of parts: a writer of one set has passed the barrier after which the other
+            // was read, so one barrier per sum suffices.
             float* parts = parts_ + turn_ * max_sums * warp_size;
             turn_ ^= 1;
             if (lane_of_warp == 0)
@@ -254,8 +254,8 @@ __global__ void __launch_bounds__(most_threads<lanes>, resident_threads<lanes, c
         float mean = 0;
         if constexpr (centred) mean = a.mean[row];
 
-        // x becomes n and dy becomes g, as in the headers' formulas; zeros of dy keep what is outside a row
-        // out of every sum.
+        // x becomes n and dy becomes g, as in the headers' formulas; zeros of dy exclude elements outside the
+        // row from the sums.
         float totals[2] = {};
 #pragma unroll
         for (int c = 0; c < chunks; ++c)

@@ -1,5 +1,5 @@
-// Built like layernorm.cpp: a row is read from memory once and passed over twice in cache, and the backward
-// pass adds to dweight's slice while it has the row at hand instead of reading dy and x a second time.
+// Structured like layernorm.cpp: a row is read from memory once and passed over twice in cache, and the
+// backward pass adds to dweight's slice while the row is in cache instead of reading dy and x a second time.
 #include "kernels/norm/rmsnorm.h"
 
 #include <cmath>

@@ -45,7 +45,7 @@ std::int64_t rmsnorm_backward_workspace(std::int64_t width);
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there. Rows of at most
+// The same contracts on the device; pointers and sizes as in stream.h. Rows of at most
 // 3,072 elements: std::runtime_error for wider ones.
 template <class T>
 void rmsnorm_forward(Stream stream, T* y, float* rstd, const float* x, const float* weight, std::int64_t rows,

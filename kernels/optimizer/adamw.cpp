@@ -2,7 +2,7 @@
 // two corrections are folded into the step and the root's argument: one division and one root per element.
 //
 // The root is a Newton iteration because std::sqrt may set errno, which keeps a loop scalar; it costs about
-// what the vector instruction does.
+// as much as the vector instruction.
 #include "kernels/optimizer/adamw.h"
 
 #include <bit>

@@ -1,8 +1,8 @@
 // One pass over the four arrays: 28 bytes per parameter, 30 with the bf16 copy for the matrix products, which
-// would otherwise be a pass of its own (6 more). Bound by memory: a thread starts the loads of 8 elements of
-// each array, and while they are under way the first thread of the block makes the clip factor from the
-// squared norm. It is made here, from device memory, so that the host never waits for the norm; one thread of
-// 256 does it because doubles are slow on most devices.
+// would otherwise be a separate pass (6 more). Bound by memory: a thread issues the loads of 8 elements of
+// each array, and while they are in flight the first thread of the block computes the clip factor from the
+// squared norm. It is computed here, from device memory, so that the host need not wait for the norm; by one
+// thread of 256, because double arithmetic is slow on most devices.
 // ptxas budget: 80 registers, no spills
 #include "kernels/optimizer/adamw.h"
 

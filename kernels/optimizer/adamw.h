@@ -38,7 +38,7 @@ void ema_update(float* average, const float* parameter, std::int64_t count, floa
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 void adamw_update(Stream stream, float* parameter, bf16* rounded, float* exp_avg, float* exp_avg_sq,
                   const float* gradient, std::int64_t count, const AdamW& adamw);
 void ema_update(Stream stream, float* average, const float* parameter, std::int64_t count, float decay);

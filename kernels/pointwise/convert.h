@@ -1,5 +1,5 @@
-// Between float and bf16, where an activation enters or leaves what is computed in bf16. Moves 6 bytes per
-// element. Only a device stores activations in bf16; the CPU's versions round weights for it, and test it.
+// Conversions between float and bf16. Moves 6 bytes per element. Only devices store activations in bf16; the
+// CPU's versions round weights for them, and serve as reference in tests.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ void widen_bf16(float* y, const bf16* x, std::int64_t count);
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 void round_to_bf16(Stream stream, bf16* y, const float* x, std::int64_t count);
 void widen_bf16(Stream stream, float* y, const bf16* x, std::int64_t count);
 

@@ -1,5 +1,5 @@
-// Dropout whose mask is a function of names, not of a stream of numbers: nothing is stored for the backward
-// pass, and the same elements fall whatever the number of threads, ranks or chunks, and under recomputation.
+// Dropout with a stateless mask: Philox of (seed, purpose, step, sequence id, element). No mask is stored for
+// the backward pass, and the dropped elements do not depend on threads, ranks, chunks or recomputation.
 //
 //   u = unit_float(word e % 4 of philox({e / 4, low32(id_s), high32(id_s), step}, key))
 //   y = x / (1 - probability) where u >= probability, else 0
@@ -15,7 +15,7 @@
 #include "kernels/common/stream.h"
 
 struct Dropout {
-    float probability = 0;  // of an element to fall, 0 <= probability < 1
+    float probability = 0;  // of dropping an element, 0 <= probability < 1
     PhiloxKey key;          // seed and purpose
     std::uint32_t step = 0;
     const std::int64_t* sequence_ids = nullptr;  // [sequences]
@@ -35,7 +35,7 @@ void dropout_backward(float* dx, const float* dy, std::int64_t sequences, const 
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void dropout_forward(Stream stream, T* y, const T* x, std::int64_t sequences, const Dropout& dropout);
 template <class T>

@@ -16,7 +16,7 @@ struct DropoutMask {
     PhiloxKey key;
     std::uint32_t step;
     std::uint32_t threshold;  // a word below it falls: unit_float(word) >= probability as one comparison
-    float scale;              // of what stays
+    float scale;              // of the kept elements
     const std::int64_t* sequence_ids;
 };
 

@@ -26,7 +26,7 @@ void gated_silu_backward(float* d_gate_up, const float* dy, const float* gate_up
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void gated_silu_forward(Stream stream, T* y, const T* gate_up, std::int64_t rows, std::int64_t hidden);
 template <class T>

@@ -1,6 +1,6 @@
-// Why so: Phi and the slope of gelu are 1/2 plus an odd function that has come as near to -1/2 and 1/2 as
-// single precision tells before |x| = 6, so that each is one polynomial and a choice. By way of e^(-x^2/2)
-// and a formula for erf they take 1.6 times as long: a division, and two polynomials one after the other.
+// Why so: Phi and the slope of gelu are 1/2 plus an odd function that equals -1/2 or 1/2 in single precision
+// before |x| = 6, so that each is one polynomial and a select. Via e^(-x^2/2) and a formula for erf they take
+// 1.6 times as long: a division, and two polynomials in sequence.
 #include "kernels/pointwise/gelu.h"
 
 #include <cmath>
@@ -18,7 +18,7 @@ struct OddFunction {
     float limit;
     float coefficients[Degree + 1];  // of u^0, u^1, ...
 
-    // Even and odd powers are summed apart, in two chains of multiply-adds that need not wait for each other.
+    // Even and odd powers are summed apart, in two independent chains of multiply-adds.
     float operator()(float x) const {
         constexpr int even = Degree / 2 * 2, odd = (Degree - 1) / 2 * 2 + 1;  // the highest of each
         const float u = x * x * (2 / (limit * limit)) - 1, u2 = u * u;

@@ -23,7 +23,7 @@ void gelu_backward(float* dx, const float* dy, const float* x, std::int64_t coun
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void gelu_forward(Stream stream, T* y, const T* x, std::int64_t count);
 template <class T>

@@ -1,4 +1,4 @@
-// Limited by memory alone; in place, it stays in the cache of what comes before.
+// Bound by memory; in place, its data are still in cache from the preceding operation.
 #include "kernels/pointwise/leaky_relu.h"
 
 #include "kernels/common/partition.h"

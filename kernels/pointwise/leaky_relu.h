@@ -23,7 +23,7 @@ void leaky_relu_backward(float* dx, const float* dy, const float* y, float slope
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 template <class T>
 void leaky_relu_forward(Stream stream, T* y, const T* x, float slope, std::int64_t count);
 template <class T>

@@ -1,4 +1,4 @@
-// The residual stream: a block adds its branch to what comes in.
+// The residual stream: a block adds its branch to its input.
 //
 //   out = x + branch        dx += dy (into the stream's gradient; the branch's gradient is dy itself)
 //
@@ -28,7 +28,7 @@ void residual_dropout_forward(float* out, const float* x, const float* branch, s
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there. S is float, or T where
+// The same contracts on the device; pointers and sizes as in stream.h. S is float, or T where
 // the stream is a feature map, kept in the type of activations.
 template <class S, class T>
 void residual_forward(Stream stream, S* out, const S* x, const T* branch, std::int64_t count);

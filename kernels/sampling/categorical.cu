@@ -1,7 +1,7 @@
-// One warp a row: 256 logits are 8 a lane, too few for a block and its barriers. The row is worked on in
-// shared memory, because its values are needed by other lanes than those that loaded them and 4096 do not fit
-// into registers; a block has as many warps as fit into the shared memory that needs no asking, at most 8.
-// The logits are read once. How one row is drawn stands in categorical.cuh.
+// One warp per row: 256 logits are 8 per lane, too few for a block and its barriers. The row is in shared
+// memory, because its values are used by other lanes than those that loaded them and 4096 do not fit into
+// registers; a block has as many warps as fit into the default 48 KiB of shared memory, at most 8. The logits
+// are read once. The draw of one row: categorical.cuh.
 //
 // ptxas budget: 64 registers, no spills
 #include "kernels/sampling/categorical.h"

@@ -2,10 +2,10 @@
 //
 // The sums. A lane takes a run of neighbouring values, a scan over the lanes finds the run that holds the
 // draw, and that run is walked. Sums in another order than the CPU's would round differently, and a value of
-// probability zero could be drawn where the scan and the walk disagree by the last bit. So nothing is
-// rounded: every e^(z - max) is cut to a whole number of 2^-40, which loses less than 2^-40 of the largest
+// probability zero could be drawn where the scan and the walk disagree by the last bit. So sums are exact:
+// every e^(z - max) is truncated to a multiple of 2^-40, which loses less than 2^-40 of the largest
 // probability (the uniforms are multiples of 2^-24), and at most 2^12 such numbers, each at most 2^40, have
-// sums below 2^53, exact in double in any order. What is cut to 0 is never drawn.
+// sums below 2^53, exact in double in any order. Values truncated to 0 are never drawn.
 #pragma once
 
 #include <cmath>
@@ -16,8 +16,8 @@
 
 namespace cuda {
 
-// What the rows of a draw share, and how one row is drawn. Every function is called by all lanes of a warp
-// with the same arguments.
+// Arguments common to all rows, and the draw of one row. Every function is called by all lanes of a warp with
+// the same arguments.
 namespace categorical_detail {
 
 // The guided logits in place of the conditional ones in z [count], seen by all lanes.

@@ -20,8 +20,9 @@ struct Guidance {
     float scale = 1;             // of the guidance ("cfg"); 1: none
     float filter_threshold = 0;  // a probability; 0: no filter
     bool greedy = false;         // the largest logit, the first of equals, instead of a draw
-    // Where the scale stands when the kernel runs, or null: it is `scale`. Recorded work may be replayed with
-    // another one; `scale` other than 1 then only says that there are unconditional rows.
+    // Address from which the kernel reads the scale, or null: `scale` is used. A recorded graph can be
+    // replayed with another scale; `scale` other than 1 then only indicates that there are unconditional
+    // rows.
     const float* current_scale = nullptr;
 
     constexpr float scale_now() const { return current_scale != nullptr ? *current_scale : scale; }
@@ -29,14 +30,14 @@ struct Guidance {
 
 namespace cpu {
 
-// The row of logits lives on the stack.
+// A row of logits is on the stack.
 constexpr std::int64_t categorical_max_vocabulary = 4096;
 
 // values [rows]; conditional, unconditional [rows, vocabulary], unconditional may be null when scale is 1;
 // uniforms [rows] in [0, 1), may be null when greedy. vocabulary <= categorical_max_vocabulary (asserted).
 //
-// margins [rows], may be null: how far the uniform lies from the nearer end of the drawn value's interval of
-// P; greedy: the largest z minus the second largest. A small one says that rounding could have drawn another
+// margins [rows], may be null: distance of the uniform to the nearer end of the drawn value's interval of P;
+// greedy: the largest z minus the second largest. With a small margin, rounding could have drawn another
 // value.
 //
 // limits [rows, 2], may be null: the smallest and the largest value allowed in each row; the draw is from P
@@ -53,7 +54,7 @@ void categorical_sample(std::int32_t* values, float* margins, const float* condi
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 void categorical_sample(Stream stream, std::int32_t* values, float* margins, const float* conditional,
                         const float* unconditional, const float* uniforms, std::int64_t rows,
                         std::int64_t vocabulary, const Guidance& guidance,

@@ -123,7 +123,7 @@ void predict(const Tile& tile, const float* packed, const Layout& layout, std::i
                        false);
 }
 
-// What all tiles share: the arguments of pixel_sample.
+// Common to all tiles: the arguments of pixel_sample.
 struct Job {
     std::int32_t* values;
     float* margins;

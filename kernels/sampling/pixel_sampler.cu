@@ -1,20 +1,20 @@
-// A block takes a tile of pixels from their conditions to their values; the activations never leave its
-// shared memory, and each draw is made by one warp from logits that lie there. With guidance a tile holds the
-// conditional rows of its pixels and behind them their unconditional ones.
+// A block computes a tile of pixels from their conditions to their values; the activations never leave its
+// shared memory, and each draw is made by one warp from logits there. With guidance a tile holds the
+// conditional rows of its pixels, followed by their unconditional ones.
 //
-// Where the weights come from. All blocks' weights of a narrow level (98 KB in bf16 at width 64, one block)
-// stay in shared memory: a thread block loads them once, while it projects the first conditions, and then
-// takes one tile after the other, on as many thread blocks as there are multiprocessors. Wider levels (1.2 MB
-// at width 128, 3 blocks) stream from the second-level cache, as the codebooks always do: 256 outputs are as
-// much as the attention and the MLP at width 64 together, and would leave too little room for rows. Streamed
-// weights go straight into the registers of the matrix units (pixel_sampler_product.cuh); staging them would
-// add a copy and a barrier, and nobody else in the block needs them.
+// Weights. All blocks' weights of a narrow level (98 KB in bf16 at width 64, one block) stay in shared
+// memory: a thread block loads them once, while it projects the first conditions, and then takes one tile
+// after the other, on as many thread blocks as there are multiprocessors. Wider levels (1.2 MB at width 128,
+// 3 blocks) stream from the second-level cache, as the codebooks always do: 256 outputs are as much as the
+// attention and the MLP at width 64 together, and would leave too little room for rows. Streamed weights are
+// loaded directly into the registers of the tensor cores' fragments (pixel_sampler_product.cuh); staging them
+// would add a copy and a barrier, and no other warp of the block needs them.
 //
-// Rows. A matrix product has 16 rows whether they are used or not, and what counts with few pixels is the
-// time of one tile. So tiles are as small as 8 draws, one a warp, while they find an idle multiprocessor, and
-// grow to 32 rows, 64 where the weights stay, when there are more pixels: every streamed weight then serves
-// more rows. Shapes whose activations leave no room for 16 rows get fewer, down to one draw; a row's
-// arithmetic is always the same, so that its bits depend neither on the batch nor on the device.
+// Rows. A matrix product has 16 rows whether they are used or not, and with few pixels the latency of one
+// tile dominates. So tiles are as small as 8 draws, one per warp, while there are idle multiprocessors, and
+// grow to 32 rows, 64 with resident weights, when there are more pixels: every streamed weight then serves
+// more rows. If activations leave no room for 16 rows, tiles have fewer, down to one draw; a row's arithmetic
+// is always the same, so that its bits depend neither on the batch nor on the device.
 //
 // Numbers. bf16: the residual stream, norms, softmax, gelu, logits and the draw in float; inputs of products
 // (normed, q, k, v, attention's result, the hidden layer) are rounded once. float: the same kernel, products
@@ -83,8 +83,8 @@ __device__ void normalize(To* to, const float* from, const float* norm, int W) {
 //   condition (by pieces), then for each channel   [qkv, proj, fc1, fc2] per block, logits
 enum class Step { condition, qkv, proj, fc1, fc2, logits };
 
-// What one thread block works with: its job, the activations of its tile, and the weights of the level's
-// blocks wherever they are.
+// State of one thread block: its job, the activations of its tile, and the weights of the level's blocks, in
+// shared or global memory.
 template <class T, int row_tiles>
 struct Sampler {
     const Job<T>& job;
@@ -240,7 +240,7 @@ struct Sampler {
         normalize(normed(row), x(row), norm_before(0), job.width);
     }
 
-    // Draws `channel` from the logits and begins the next one with what was drawn.
+    // Draws `channel` from the logits and starts the next channel from the drawn values.
     __device__ void draw_rows(int channel, std::int64_t first_draw) const {
         const int drawn = job.rows / job.guidance_rows;
         for (int i = warp_index(); i < drawn; i += warp_count()) {
@@ -313,8 +313,8 @@ struct Sampler {
     }
 };
 
-// A thread block loads what stays in its shared memory, then takes tiles blockIdx.x, blockIdx.x + gridDim.x,
-// ...
+// A thread block loads the resident weights into shared memory, then processes tiles blockIdx.x, blockIdx.x +
+// gridDim.x, ...
 template <class T, int row_tiles, bool resident>
 __global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads, resident ? 1 : 2)
     sample(const __grid_constant__ Job<T> job) {

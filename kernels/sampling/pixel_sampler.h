@@ -83,7 +83,7 @@ void pixel_sample(std::int32_t* values, float* margins, const float* conditions,
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 // packed lies on a 16-byte boundary; one number of elements serves both types.
 //
 // pixel_sampler_fits: whether the activations of one draw with guidance fit into a block's shared memory. On

@@ -97,9 +97,8 @@ Layout packed_layout(const PixelSamplerShape& shape) {
 }
 
 // The activations of a tile of rows. From row to row `normed` and `wide` advance by an odd number of 16-byte
-// units, so that the 8 rows of a matrix load lie in different banks; x by 8 banks beyond a multiple of 32 for
-// the same reason. Columns up to the next multiple of 32 are there: a product's depth is filled up with
-// zeros.
+// units, so that the 8 rows of an ldmatrix are in different banks; x by 8 banks beyond a multiple of 32 for
+// the same reason. Columns are padded to the next multiple of 32: a product's depth is zero-padded.
 struct Strides {
     int x, normed, wide, logits;  // in elements of their types
     int cache;                    // elements of a row over all blocks and earlier channels
@@ -120,7 +119,7 @@ constexpr Strides activation_strides(const PixelSamplerShape& shape) {
     return strides;
 }
 
-// Shared memory for the activations of `rows` rows: what the kernel takes.
+// Shared memory of the kernel for the activations of `rows` rows.
 template <class T>
 std::size_t activation_bytes(const PixelSamplerShape& shape, std::int64_t rows) {
     const Strides strides = activation_strides<T>(shape);

@@ -1,6 +1,6 @@
 // The pixel sampler's weights as its kernel reads them (pixel_sampler_layout.cuh): for bf16 in the order of
 // the matrix units' fragments, for float with the outputs side by side. Done once per sampling job, so each
-// matrix is a launch of its own.
+// matrix is a separate launch.
 // ptxas budget: 40 registers, no spills
 #include "kernels/sampling/pixel_sampler.h"
 

@@ -1,19 +1,19 @@
 // The pixel sampler's linear layers on a tile of rows that lies in shared memory.
 //
 // bf16: 8 warps share out the tiles of 8 outputs; a block of 16 warps has two such groups, each with rows of
-// its own. The fragments of B come as they were packed; of the weights the level reads each once per channel
-// and tile, so there is nothing that shared memory could save a block whose weights do not stay there, and
-// what does stay there is read the same way. A warp takes up to 4 tiles of outputs at once (2 with two tiles
-// of rows), which share its fragments of A, and keeps four 16-byte loads under way while it multiplies with
-// the four before: 8 warps then have 16 KiB in flight, what an SM's share of the second-level cache's
-// bandwidth and its 300 cycles ask for. With one tile of outputs, the four loads go along the depth and two
-// sums shorten the chain of dependent products.
+// its own. The fragments of B are loaded as packed; each weight is read once per channel and tile, so staging
+// in shared memory would save nothing for a block whose weights are not resident, and resident weights are
+// read in the same way. A warp takes up to 4 tiles of outputs at once (2 with two tiles of rows), which share
+// its fragments of A, and keeps four 16-byte loads under way while it multiplies with the four before: 8
+// warps then have 16 KiB in flight, as an SM's share of the L2 bandwidth and its latency of 300 cycles
+// require. With one tile of outputs, the four loads go along the depth and two sums shorten the chain of
+// dependent products.
 //
 // float: a thread takes two outputs and up to 8 rows; plain multiply-adds in the order of k.
 //
-// What becomes of the results is asked when they are there, so that one product's code serves all layers: six
-// copies of it in one kernel, each with addresses kept across channels and blocks, need more registers than
-// there are.
+// The layer's epilogue is selected at run time after the product, so that one product's code serves all
+// layers: six copies of it in one kernel, each with addresses kept across channels and blocks, exceed the
+// register file.
 #pragma once
 
 #include "kernels/common/device_math.cuh"
@@ -155,7 +155,7 @@ __device__ void multiply(const Activations<bf16>& tile, const Product<bf16>& pro
               column_tiles = product.outputs / columns_of_tile;
     const int first_row = warp % groups * row_tiles * 16;
     int column_tile = warp / groups;
-    constexpr int most = row_tiles == 1 ? 4 : 2;  // what the registers hold
+    constexpr int most = row_tiles == 1 ? 4 : 2;  // limited by registers
     for (; column_tile + (most - 1) * group_warps < column_tiles; column_tile += most * group_warps)
         multiply<row_tiles, most>(tile, product, first_row, column_tile);
     for (; column_tile < column_tiles; column_tile += group_warps)

@@ -1,7 +1,7 @@
-// A block per image. The m-th smallest key is found bit by bit, the highest first: of the keys that agree
-// with what is known of it, those with a 0 next are counted; are there at least as many as the rank still
-// asked for, its bit is 0. 32 counts over numbers in shared memory with a barrier each, exact and the same in
-// every run; sorting a few hundred numbers takes more.
+// A block per image. The m-th smallest key is found by a radix select, highest bit first: among the keys with
+// the prefix found so far, those with a 0 as the next bit are counted; if there are at least as many as the
+// remaining rank, the bit is 0. 32 counts over numbers in shared memory with a barrier each, exact and the
+// same in every run; sorting a few hundred numbers takes longer.
 //
 // ptxas budget: 32 registers, no spills
 #include "kernels/sampling/remask.h"
@@ -29,7 +29,7 @@ __global__ void remask_image(std::int32_t* ids, const std::int32_t* filled, cons
         masked += confidence[n] != INFINITY;
         keys[n] = ordered_bits(confidence[first + n]);
     }
-    // A thread meets its own keys only. Two counts in turn use two halves of `parts`.
+    // A thread reads only its own keys. Consecutive counts alternate between two halves of `parts`.
     int rank = static_cast<int>(remasked_count(N, block_sum(masked, parts), step->ratio));
     std::uint32_t cut = 0;
     for (int bit = 31; bit >= 0; --bit) {

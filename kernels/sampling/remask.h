@@ -1,13 +1,13 @@
-// The second half of a step of parallel decoding: of the tokens that are there now, the least confident are
-// masked again for the next step. With N positions per image and M masked ones, before this step's draw, in
-// the first image of the batch:
+// The second half of a step of parallel decoding: the least confident tokens are masked again for the next
+// step. With N positions per image and M masked ones, before this step's draw, in the first image of the
+// batch:
 //
 //   m = max(1, min(M - 1, floor(N ratio)))          cut_b = the m-th smallest confidence of image b
 //   ids_bn = K (a mask) where confidence_bn <= cut_b, filled_bn elsewhere
 //
 // The first image's count is the release's rule, and that of all images as long as no two confidences are
-// equal at a cut. A position that was not masked has an infinite confidence (kernels/sampling/token_draw.h), which is
-// how M is known.
+// equal at a cut. A position that was not masked has an infinite confidence (kernels/sampling/token_draw.h);
+// M is counted from that.
 //
 // Source: Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478).
 #pragma once
@@ -37,9 +37,9 @@ namespace cpu {
 // On a device a row's confidences lie in shared memory.
 constexpr std::int64_t remask_max_positions = 8192;
 
-// ids [guidance_rows, images, N]: the same into each half (unconditional rows have the conditional ones' ids);
-// filled, confidence [images, N]; step: one, read from memory, its ratio in [0, 1]. N <= remask_max_positions
-// (asserted). Moves 8 + 4 guidance_rows bytes per position.
+// ids [guidance_rows, images, N]: the same into each half (unconditional rows have the conditional ones'
+// ids); filled, confidence [images, N]; step: one, read from memory, its ratio in [0, 1]. N <=
+// remask_max_positions (asserted). Moves 8 + 4 guidance_rows bytes per position.
 void remask(std::int32_t* ids, const std::int32_t* filled, const float* confidence, const DecodingStep* step,
             std::int64_t images, std::int64_t guidance_rows, std::int64_t N, std::int64_t K);
 
@@ -47,7 +47,7 @@ void remask(std::int32_t* ids, const std::int32_t* filled, const float* confiden
 
 namespace cuda {
 
-// The same contract on the device: stream.h says what pointers and sizes mean there.
+// The same contract on the device; pointers and sizes as in stream.h.
 void remask(Stream stream, std::int32_t* ids, const std::int32_t* filled, const float* confidence,
             const DecodingStep* step, std::int64_t images, std::int64_t guidance_rows, std::int64_t N,
             std::int64_t K);

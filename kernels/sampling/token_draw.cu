@@ -1,12 +1,12 @@
-// A block per position. Its logits are read once, 16 bytes at a time, guided on the way and kept in shared
-// memory: every thread then takes a run of neighbouring codes, and a scan over the block finds the one whose
-// run holds the draw; that thread alone walks its run and writes the results. The number of threads follows
-// the number of codes, 8 each up to 4,096: a block's barriers cost less the fewer warps meet there.
+// A block per position. Its logits are read once, 16 bytes at a time, combined for guidance and kept in
+// shared memory: every thread then takes a run of neighbouring codes, and a scan over the block finds the
+// thread whose run contains the draw, which walks its run and writes the results. The number of threads
+// follows the number of codes, 8 each up to 4,096: barriers cost less with fewer warps.
 //
-// The sums. Those of another order would round differently, and where the scan and the walk disagree by the
-// last bit a code of probability zero could be drawn. So every e^(z - max) is cut to a whole number of 2^-40
-// (the uniforms are multiples of 2^-24), and the sums are integers, the same in any order: 24,576 numbers of
-// at most 2^40 have 2^55.
+// The sums. Sums in another order would round differently, and where the scan and the walk disagree by the
+// last bit a code of probability zero could be drawn. So every e^(z - max) is truncated to a multiple of
+// 2^-40 (the uniforms are multiples of 2^-24), and the sums are integers, the same in any order: 24,576
+// numbers of at most 2^40 have 2^55.
 //
 // ptxas budget: 48 registers, no spills
 #include "kernels/sampling/token_draw.h"

@@ -7,9 +7,9 @@
 //   confidence = log softmax(z)[drawn] + remask_temperature * gumbel where it is masked, infinite elsewhere
 //
 // tau is the sampling temperature; it divides, so that above 1 the draw is more varied, and it does not enter
-// the confidence. s = 0 is no guidance: this scale is one less than that of kernels/sampling/categorical.h, where z =
-// u + scale (c - u) and 1 is none. Sources: Chang et al., "MaskGIT" (CVPR 2022, arXiv 2202.04200), section
-// 3.2; Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478).
+// the confidence. s = 0 is no guidance: this scale is one less than that of kernels/sampling/categorical.h,
+// where z = u + scale (c - u) and 1 is none. Sources: Chang et al., "MaskGIT" (CVPR 2022, arXiv 2202.04200),
+// section 3.2; Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478).
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ struct DecodingStep {
 
 namespace cpu {
 
-// A row of logits lives on the stack, on a device in shared memory.
+// A row of logits is on the stack, on a device in shared memory.
 constexpr std::int64_t token_draw_max_codes = 24576;
 
 // The numbers of one step, keyed by image and position alone: uniforms, gumbel [images, N] from the words w
@@ -53,7 +53,7 @@ void token_draw(std::int32_t* filled, float* confidence, std::int32_t* drawn, fl
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there. In bf16 z is rounded
+// The same contracts on the device; pointers and sizes as in stream.h. In bf16 z is rounded
 // only in `guided`.
 void token_noise(Stream stream, float* uniforms, float* gumbel, const std::int64_t* numbers,
                  const PhiloxKey* key, std::int64_t images, std::int64_t N, std::uint32_t step);

@@ -1,4 +1,5 @@
-// Why so: a draw needs one number per row, a few dozen rows at a time; a plain loop is far from any profile.
+// Why so: a draw needs one number per row, a few dozen rows at a time; a plain loop does not show in a
+// profile.
 #include "kernels/sampling/uniform.h"
 
 namespace cpu {

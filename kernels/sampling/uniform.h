@@ -8,7 +8,8 @@
 
 namespace cpu {
 
-// values[r] in [0, 1): word 0 of philox({channel, low32(sequence_ids[r]), high32(sequence_ids[r]), 0}, key), 24 bits.
+// values[r] in [0, 1): word 0 of philox({channel, low32(sequence_ids[r]), high32(sequence_ids[r]), 0}, key),
+// 24 bits.
 void uniform_by_sequence(float* values, const std::int64_t* sequence_ids, std::int64_t rows,
                          std::uint32_t channel, PhiloxKey key);
 
@@ -16,7 +17,7 @@ void uniform_by_sequence(float* values, const std::int64_t* sequence_ids, std::i
 
 namespace cuda {
 
-// The same contracts on the device: stream.h says what pointers and sizes mean there.
+// The same contracts on the device; pointers and sizes as in stream.h.
 void uniform_by_sequence(Stream stream, float* values, const std::int64_t* sequence_ids, std::int64_t rows,
                          std::uint32_t channel, PhiloxKey key);
 

@@ -2,9 +2,9 @@
 // output at each position conditions the next level's model of that patch. Blocks as in Llama: RMSNorm, 2-D
 // rotary embedding, gated SiLU.
 //
-// The published model embeds L patches behind one condition token and drops the last output. Nothing that is
-// kept looks at the last patch (causality), so sequences here have L tokens: the condition and the first L -
-// 1 patches.
+// The published model embeds L patches after one condition token and drops the last output. By causality no
+// other output depends on the last patch, so sequences here have L tokens: the condition and the first L - 1
+// patches.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ class ArLevel {
             Device device);
 
     // patches [M * L, C * p^2] and one condition per sequence [M, condition width] -> a condition per patch
-    // [M * L, D]. `sequence_ids` int64 [M, 1] names the sequences for dropout. `listener` hears of each block.
+    // [M * L, D]. `sequence_ids` int64 [M, 1], for dropout. `listener` is called after each block.
     Tensor forward(Tape& tape, const Tensor& patches, const Tensor& condition, const Tensor& sequence_ids,
                    const PassRule& rule, GradientReadyListener* listener = nullptr) const;
 

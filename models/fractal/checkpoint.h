@@ -1,4 +1,4 @@
-// Fractal models in checkpoint files: what a file says about itself, and a model with its weights.
+// Fractal models in checkpoint files: metadata, and loading of models.
 #pragma once
 
 #include <memory>
@@ -14,9 +14,8 @@ struct FractalMetadata : CheckpointMetadata {
 };
 
 void write_metadata(CheckpointWriter& writer, const FractalMetadata& metadata);
-// What the file says about itself, or, if it says nothing (a published checkpoint, or weights alone),
-// `config`. Throws UsageError if neither says which model it is or both do and differ, Error if the metadata
-// is malformed.
+// The file's metadata or, if it has none (a published checkpoint, or weights alone), `config`. Throws
+// UsageError if neither gives the configuration or both do and differ, Error if the metadata are malformed.
 FractalMetadata read_metadata(const TensorFile& file,
                               const std::optional<FractalConfig>& config = std::nullopt);
 // The preset's model with as many classes as the file has embeddings for. Throws UsageError for an unknown

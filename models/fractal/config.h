@@ -1,4 +1,4 @@
-// What a fractal model is: the lists of the paper (Li et al. 2025, section 4) and nothing else.
+// Configuration of a fractal model: the lists of the paper (Li et al. 2025, section 4).
 #pragma once
 
 #include <cstdint>
@@ -28,13 +28,13 @@ struct FractalConfig {
     bool is_mar(std::size_t level) const { return generator_type_list[level] == "mar"; }
     bool guides(std::size_t level) const { return guiding_pixel && level > 0 && level < generators(); }
     // Conditions that a level receives per sequence. AR levels and the pixel level use one, and an AR level
-    // hands on one.
+    // passes one to the next level.
     std::int64_t conditions(std::size_t level) const;
     // Normalisation of pixel values after division by 255, per channel.
     std::span<const float> pixel_mean() const;
     std::span<const float> pixel_deviation() const;
 
-    // Throws UsageError naming the key, what it holds and what was expected. `source` starts the message.
+    // Throws UsageError naming the key, its value and the expected values. `source` starts the message.
     void validate(std::string_view source) const;
 
     bool operator==(const FractalConfig&) const = default;

@@ -31,7 +31,7 @@ struct Shape {
     bool is_causal() const { return kind != Kind::mar; }
 };
 
-// One way to count: how many tokens and pairs, and what is left out.
+// Counts of tokens and pairs under one convention, and the terms left out.
 struct Count {
     double tokens, pairs, patches;
     bool conditions;
@@ -80,13 +80,14 @@ std::int64_t count_parameters(const Shape& s) {
     return static_cast<std::int64_t>(sum);
 }
 
-// Floats of a sequence that wait for its backward pass. Per token and block the tape keeps what the backward
-// kernels read: both norms' inputs and outputs (4 D) with their statistics, q, k and v, attention's output
-// and log-sum-exp, and the feed-forward's insides: both halves and their product (3 F), or before and after
-// GELU (8 D). Dropout keeps nothing: its numbers are drawn again. Around the blocks: the first and the last
-// norm's input and statistics. A generator also holds its patches (an AR level a copy without the last one
-// too) and, while the next level runs, the conditions it hands on with their gradients; a pixel model holds
-// its output with its gradient, one channel's logits with the loss, and the values.
+// Floats of a sequence's activations saved for its backward pass. Per token and block the tape saves the
+// inputs of the backward kernels: both norms' inputs and outputs (4 D) with their statistics, q, k and v,
+// attention's output and log-sum-exp, and the feed-forward's hidden activations: both halves and their
+// product (3 F), or before and after GELU (8 D). Dropout saves nothing: its mask is recomputed. Around the
+// blocks: the first and the last norm's input and statistics. A generator also holds its patches (an AR level
+// a copy without the last one too) and, while the next level runs, that level's conditions with their
+// gradients; a pixel model holds its output with its gradient, one channel's logits with the loss, and the
+// values.
 double activation_floats(const Shape& s) {
     const double D = s.D, T = engine_count(s).tokens;
     const double statistics = s.kind == Kind::ar ? 1 : 2;  // RMSNorm, LayerNorm
@@ -122,7 +123,7 @@ Shape pixel_shape(Kind kind, const FractalConfig& config, std::size_t level, std
     return s;
 }
 
-// What a level receives per image.
+// Sequences of a level per image.
 struct Sequences {
     double all = 1, training = 1;
 };

@@ -1,4 +1,4 @@
-// What a fractal model costs, by formula: parameters, operations, attention entries and memory of each of its
+// Cost of a fractal model by formula: parameters, operations, attention entries and memory of each of its
 // networks. An operation is a multiplication or an addition, so a multiply-add counts 2; norms, activations,
 // softmax and the optimizer are not counted.
 //
@@ -16,9 +16,9 @@
 //   pixel level        T = C, A = C (C + 1) / 2                T = C + 1, A = T^2
 //   conditions (E D)   counted                                 not counted
 //
-// The paper's count is the one that gives its figures (512, 1,073 and 1,134 GFLOP): published sequences, all
-// of the attention matrix although a causal one needs half, but not the projections of the conditions. This
-// engine's is the arithmetic that it does: it leaves out tokens and pairs that no output looks at.
+// The paper's count reproduces its figures (512, 1,073 and 1,134 GFLOP): published sequences, the full
+// attention matrix although a causal one needs half, but not the projections of the conditions. This engine's
+// count is the arithmetic performed: without tokens and pairs on which no output depends.
 //
 // Source: Li et al., "Fractal Generative Models" (2025, arXiv 2502.17437), section 4.
 #pragma once
@@ -30,10 +30,10 @@
 
 #include "models/fractal/config.h"
 
-// How images are sampled, as far as it costs.
+// Settings of sampling that affect its cost.
 struct SamplingCostRule {
-    // Steps of each level above the pixels, outermost first; AR levels take one step a patch whatever it
-    // says.
+    // Steps of each level above the pixels, outermost first; ignored for AR levels, which take one step per
+    // patch.
     std::vector<std::int64_t> iterations;
     bool guided = false;  // classifier-free guidance: every sequence twice, conditional and unconditional
 };
@@ -47,7 +47,7 @@ struct NetworkCost {
     std::int64_t width = 0, blocks = 0, heads = 0;
     std::int64_t parameters = 0;
     double sequences = 0;           // of one image with all its patches
-    double training_sequences = 0;  // of one image in training: a MAR level hands on the masked patches only
+    double training_sequences = 0;  // of one image in training: a MAR level passes on the masked patches only
     // Operations of one image: a forward pass with all patches as the paper counts, the same as this engine
     // computes it; training forward and backward, for the expected number of sequences; sampling.
     double published_forward = 0, forward = 0, training = 0, sampling = 0;
@@ -65,8 +65,8 @@ struct FractalCost {
     // Over all networks: sum(&NetworkCost::forward).
     double sum(double NetworkCost::*quantity) const;
 };
-// Throws UsageError if `rule` has another number of iterations than the model has levels above the pixels, or
-// asks an unlabelled model for guidance.
+// Throws UsageError if the number of iterations is not the number of levels above the pixels, or for guidance
+// of a model without classes.
 FractalCost fractal_cost(const FractalConfig& config, const SamplingCostRule& rule);
 
 // Entries of an attention matrix over all pixels of an image at once.

@@ -1,5 +1,5 @@
-// The geometry of redrawing a part of a picture, on the host: which patches of which level the mask touches,
-// what is known about them, and what that allows.
+// Geometry of editing a part of an image, on the host: the patches of each level that the mask touches, their
+// known pixels, and the resulting limits of values.
 #pragma once
 
 #include <cstdint>
@@ -41,11 +41,11 @@ std::vector<std::uint8_t> guiding_limits(const FractalConfig& config, std::size_
 std::vector<float> normalized_picture(const FractalConfig& config, std::span<const std::uint8_t> bytes);
 void to_bytes(const FractalConfig& config, std::span<const float> normalized, std::uint8_t* bytes);
 
-// Pictures in the middle of being drawn: bytes [n, C, s, s] and which pixels are there, [n, s, s].
+// Partially sampled images: bytes [n, C, s, s] and a mask of the pixels present [n, s, s].
 struct TraceFrame {
     std::vector<std::uint8_t> images, known;
 };
 // From the patches of level 0, [n * L, C * p^2], and which of them are hidden, [n, L]; a null task: nothing
-// is known. Of partly known patches that are still hidden the known pixels are there.
+// is known. Known pixels of partly known, still hidden patches are present.
 TraceFrame trace_frame(const FractalConfig& config, const EditTask* task, std::span<const float> picture,
                        std::span<const float> patches, std::span<const std::uint8_t> hidden, std::int64_t n);

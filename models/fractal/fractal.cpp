@@ -9,8 +9,8 @@
 
 namespace {
 
-// What a chunk of sequences hides: the mask, which of the chunk's patches are selected, and the place of each
-// patch among them.
+// Masks of a chunk of M sequences of L patches: the mask [M, L], the indices of the selected patches, and
+// each patch's row among them (-1: not selected) [M, L].
 struct ChunkMask {
     Tensor mask, selected, rows;
 };
@@ -95,18 +95,16 @@ struct FractalModel::Pass {
     const Tensor& totals;
     const PassRule& rule;
     const ChunkSizes& chunks;
-    GradientReadyListener* listener;  // null: nobody asks, or more chunks follow, here or further out
-    std::vector<std::int64_t>
-        done;  // sequences of each level so far: chunks follow each other in the batch's order
+    GradientReadyListener* listener;  // null: no listener, or more chunks follow at this or an outer level
+    std::vector<std::int64_t> done;   // sequences of each level so far; chunks follow the batch's order
 
-    // Who is told about a chunk that ends at row `end` of `rows`: whoever was told about all of them, if it
-    // is the last.
+    // The listener for the chunk that ends at row `end` of `rows`: only the last chunk makes gradients final.
     static GradientReadyListener* listener_for(GradientReadyListener* outer, std::int64_t end,
                                                std::int64_t rows) {
         return end == rows ? outer : nullptr;
     }
 
-    // Names of the next `count` sequences of a level.
+    // Ids of the next `count` sequences of a level.
     Tensor sequence_ids(std::size_t level, std::int64_t count) const {
         const Tensor tensor = tape.create(count, 1, false, Element::i64);
         if (!tape.planning())

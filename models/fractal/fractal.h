@@ -1,7 +1,7 @@
 // The recursion (paper, section 3): a fractal generator calls the next level's generator once per patch, down
-// to the channels of one pixel. Training cuts the image into patches, predicts a condition for each patch
-// (MAR: for each hidden patch), and hands these patches and conditions to the next level as a larger batch;
-// the loss is the pixel level's, and that of the guiding pixels where there are any.
+// to the channels of one pixel. Training divides the image into patches, predicts a condition for each patch
+// (MAR: for each masked patch), and passes these patches and conditions to the next level as a larger batch;
+// the loss is the pixel level's, plus that of the guiding pixels if there are any.
 #pragma once
 
 #include <cstdint>
@@ -50,8 +50,8 @@ class FractalModel {
     // cross-entropies to totals (double [generators + 1, C]): row i of level i's guiding pixels, the last row
     // of the pixels. While the tape records, the gradient of the sum of scales * totals is added to the
     // parameters' gradients, and nothing stays on the tape. While planning, ids' values and masks are not
-    // read, and the plan holds for all of them. `listener`, null while planning, is told which gradients are
-    // complete.
+    // read, and the plan holds for all of them. `listener`, null while planning, is called when gradients are
+    // final.
     void loss(Tape& tape, const Tensor& images, std::span<const std::int32_t> ids, const FractalMasks& masks,
               std::span<const float> scales, const Tensor& totals, const PassRule& rule,
               const ChunkSizes& chunks, GradientReadyListener* listener = nullptr) const;

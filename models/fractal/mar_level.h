@@ -25,14 +25,15 @@ class MarLevel {
              std::size_t level);
 
     // patches [M * L, C * p^2]; conditions [M, n * condition width], the patch's own first; guiding_pixel [M,
-    // C], normalised, if the level is guided, else none; mask uint8 [M, L]; sequence_ids int64 [M, 1] names the
-    // sequences for dropout. `listener` hears of each block. Returns the outputs of all tokens
-    // [M * (prefix + L), D].
+    // C], normalised, if the level is guided, else none; mask uint8 [M, L]; sequence_ids int64 [M, 1], for
+    // dropout. `listener` is called after each block. Returns the outputs of all tokens [M * (prefix + L),
+    // D].
     Tensor forward(Tape& tape, const Tensor& patches, const Tensor& conditions, const Tensor& guiding_pixel,
                    const Tensor& mask, const Tensor& sequence_ids, const PassRule& rule,
                    GradientReadyListener* listener = nullptr) const;
 
-    // From these outputs to the conditions of the next level (runtime/ops/masking_ops.h, neighbour_conditions).
+    // From these outputs to the conditions of the next level (runtime/ops/masking_ops.h,
+    // neighbour_conditions).
     const NeighbourShape& neighbours() const { return neighbours_; }
     // The model of the guiding pixel given the level's first condition; null if the level is not guided.
     const PixelLevel* guiding_level() const { return guiding_level_.get(); }

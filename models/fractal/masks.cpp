@@ -51,7 +51,7 @@ class TrainingDraw {
                    order_keys_[level], sequence_id, step_);
     }
 
-    // Ids of the sequences that the sequences `sequence_ids` of a level hand on to the next.
+    // Ids of the next level's sequences for the sequences `sequence_ids` of a level.
     std::vector<std::int64_t> children(const FractalConfig& config, std::size_t level,
                                        const std::vector<std::int64_t>& sequence_ids) const {
         const std::int64_t L = config.tokens(level);

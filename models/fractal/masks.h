@@ -1,7 +1,7 @@
-// Which patches of which sequences a pass predicts. MAR levels hide some patches and hand only those on to
-// the next level, so the masks decide how many sequences every level sees. They are drawn on the host for a
+// Masks of the patches that a pass predicts. MAR levels mask some patches and pass only those to the next
+// level, so the masks determine the number of sequences of every level. They are drawn on the host for a
 // whole batch before it runs: the loss is divided by counts that must be known before the first gradient, and
-// every number is keyed by (seed, step, patch sequence_id), so that no rank needs to ask another.
+// every number is keyed by (seed, step, sequence id), so that ranks need not communicate.
 //
 // Source: Li et al., "Fractal Generative Models" (2025, arXiv 2502.17437), section 4.2; the distribution of
 // the ratio is MAR's (Li et al. 2024, arXiv 2406.11838), truncated to [0, 1].
@@ -48,12 +48,12 @@ class FractalMasks {
 // least one, in uniformly random places.
 FractalMasks training_masks(const FractalConfig& config, std::span<const std::int64_t> samples,
                             std::uint64_t seed, std::uint32_t step);
-// How many sequences each level of these masks has (FractalMasks::sequences, the pixel level included),
-// without drawing what the counts do not depend on: a rank needs those of the others' samples in every step.
+// Numbers of sequences of each level (FractalMasks::sequences, the pixel level included) without drawing
+// masks on which the counts do not depend: a rank needs the counts of the other ranks' samples in every step.
 std::vector<std::int64_t> training_sequences(const FractalConfig& config,
                                              std::span<const std::int64_t> samples, std::uint64_t seed,
                                              std::uint32_t step);
 // Likelihood: one count for all sequences of a level, uniform in 1..L, drawn for (seed, pass, batch);
-// uniformly random places. The mean loss over what is masked then estimates the bound over all orders.
+// uniformly random places. The mean loss over the masked patches then estimates the bound over all orders.
 FractalMasks evaluation_masks(const FractalConfig& config, std::span<const std::int64_t> samples,
                               std::uint64_t seed, std::uint32_t pass, std::uint64_t batch);

@@ -1,4 +1,4 @@
-// What holds for one pass over a model, besides its inputs.
+// Settings of one pass over a model, besides its inputs.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,9 @@
-// The order in which the images of one level get their patches: AR levels take one after the other in raster
-// order, MAR levels a few a step in a random order of their own, under a cosine schedule.
+// Order of the patches in sampling: AR levels draw one patch after the other in raster order, MAR levels
+// several per step in a random order per sequence, under a cosine schedule.
 //
-// Drawing from nothing, the order never leaves the device: ranks (kernels/sampling/patch_ranks.h) and the schedule say
-// which patches a step draws. Editing, every image has other patches to redo; then the host makes the lists
-// and copies them.
+// Without editing, the order stays on the device: ranks (kernels/sampling/patch_ranks.h) and the schedule
+// determine the patches of a step. In editing, the hidden patches differ between images; then the host builds
+// the lists and copies them.
 //
 // Source: Chang et al., "MaskGIT" (2022, arXiv 2202.04200), section 3.2, for the schedule; the form with
 // whole numbers is the fractal release's.
@@ -34,7 +34,7 @@ struct ChosenPatches {
     std::vector<std::int64_t> host_sequence_ids;
 };
 
-// What an order is made by. `recorded`: an order [M, L] to use instead of a random one, or none.
+// Inputs of an order. `recorded`: an order [M, L] to use instead of a random one, or empty.
 struct OrderRule {
     std::int64_t iterations;
     PhiloxKey key;

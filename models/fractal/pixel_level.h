@@ -30,8 +30,8 @@ class PixelLevel {
     // Logits of one channel [N, 256], given all values.
     Tensor logits(Tape& tape, const Tensor& condition, const Tensor& values, std::int64_t channel) const;
 
-    // What the sampler (runtime/ops/sampling_ops.h, sample_pixels) needs: sizes, and the weights packed for one
-    // sampling job.
+    // Inputs of the sampler (sample_pixels in runtime/ops/sampling_ops.h): sizes, and the weights packed for
+    // one sampling job.
     PixelSamplerShape sampler_shape() const;
     Tensor pack_for_sampling(Tape& tape) const;
 

@@ -1,10 +1,10 @@
-// Drawing images: the recursion run forward. AR levels draw one patch after the other with their keys and
-// values cached, MAR levels several patches a step in a random order under a cosine schedule, the pixel level
-// one channel after the other.
+// Sampling: the recursion run forward. AR levels draw one patch after the other with cached keys and values,
+// MAR levels several patches per step in a random order under a cosine schedule, the pixel level one channel
+// after the other.
 //
-// Redrawing a part of a given image is the same recursion: the patches that the mask touches are the hidden
-// ones, all others are known from the start, and a patch that is partly known goes to the next level with its
-// own part of the mask. Drawing from nothing is the case in which the mask is everything.
+// Editing a part of a given image is the same recursion: the patches that the mask touches are hidden, all
+// others are known from the start, and a partly known patch is passed to the next level with its part of the
+// mask. Without an edit task the mask covers the whole image.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ struct SampleRule {
         0;  // number of the first image: an image depends on its number and the seed, not on the batch
 };
 
-// What one draw saw, in the order of the draws.
+// Record of one draw, in the order of the draws.
 struct DrawRecord {
     std::size_t level;         // of the guiding pixel; generators() for a pixel
     std::int64_t sequence_id;  // of the patch or pixel
@@ -57,8 +57,8 @@ class FractalSampler {
     std::vector<std::uint8_t> edit(const EditTask& task, std::span<const std::int64_t> classes,
                                    const SampleRule& rule);
 
-    // Called as the outermost level proceeds: with what is there, which asks the device each time, or with
-    // the number of steps done, of `steps`.
+    // Called after the steps of the outermost level: `trace` with the pixels so far, which synchronises with
+    // the device each time; `watch` with the number of steps done, of `steps`.
     void trace(Trace trace) { trace_ = std::move(trace); }
     using Watch = std::function<void(std::int64_t done, std::int64_t steps)>;
     void watch(Watch watch) { watch_ = std::move(watch); }
@@ -78,7 +78,7 @@ class FractalSampler {
     void use_graphs(bool on) { use_graphs_ = on; }
 
   private:
-    struct Job;  // what holds for one call of sample()
+    struct Job;  // state of one call of sample()
     std::vector<std::uint8_t> draw(const EditTask* task, std::span<const std::int64_t> classes,
                                    const SampleRule& rule);
     void run(const EditTask* task, std::span<const std::int64_t> classes, const SampleRule& rule,
@@ -99,8 +99,8 @@ class FractalSampler {
     using Conditions = std::function<Tensor(const ChildRows& rows)>;
     void sample_children(Job& job, std::size_t level, const SampledImages& images,
                          const ChosenPatches& chosen, const Conditions& conditions, const Tensor& patches);
-    // Whether what the device does below level 0 follows from what lies in its memory, so that a recorded
-    // step can be replayed; and what tells one such record from another.
+    // Whether the device's work below level 0 depends on device memory only, so that a recorded step can be
+    // replayed; and the key of such a recording.
     bool replayable(const Job& job) const;
     GraphCache::Key graph_key(const SampleRule& rule, GraphCache::Key shape) const;
     Tensor sample_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,

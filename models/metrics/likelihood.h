@@ -22,7 +22,7 @@ class Likelihood {
 
     const Plan& plan() const { return plan_; }
 
-    // Forgets what was added; the plan stays.
+    // Discards all added images; the plan is kept.
     void restart();
 
     // False if the figures are estimates of a bound.

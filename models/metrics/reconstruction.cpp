@@ -41,7 +41,7 @@ struct Plane {
     }
 };
 
-// The window's weighted sums wherever it fits: the Gaussian is a product of two, one for each direction.
+// Weighted sums over all windows inside the plane; the Gaussian is separable.
 Plane filtered(const Plane& plane) {
     static const auto weights = gaussian_window();
     Plane rows(plane.height, plane.width - similarity_window + 1);

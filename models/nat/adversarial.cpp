@@ -4,7 +4,7 @@
 
 namespace {
 
-constexpr float weight_factor = 0.8f;  // what VQGAN's configurations set
+constexpr float weight_factor = 0.8f;  // as in VQGAN's configurations
 
 // One pass of the discriminator over x, forward and backward.
 void judge(Tape& tape, const Discriminator& discriminator, const Tensor& x, MapSize size,

@@ -1,6 +1,6 @@
-// The two sides of adversarial training of a tokenizer, as VQGAN has them (Esser, Rombach, Ommer 2021, arXiv
-// 2012.09841, section 3.1): the discriminator learns to tell pictures from reconstructions, the decoder to
-// deceive it as well as to come close to the picture.
+// Adversarial training of a tokenizer as in VQGAN (Esser, Rombach, Ommer 2021, arXiv 2012.09841, section
+// 3.1): losses of the discriminator, which classifies images and reconstructions, and of the generator (the
+// decoder), adversarial plus reconstruction.
 #pragma once
 
 #include "models/nat/discriminator.h"
@@ -12,12 +12,12 @@ struct LastLayer {
     const Parameter* weight;
 };
 
-// What the losses' sums are multiplied with: 1 over all pixel values, and over all logits, of a step.
+// Factors of the losses' sums: 1 over the number of pixel values, and of logits, of a step.
 struct AdversarialScales {
     float pixels, logits;
 };
 
-// What the generator's side reports, double [1, 1] and float [1, 1]. The sums are added to, the weight is
+// Outputs of the generator's loss, double [1, 1] and float [1, 1]. The sums are accumulated, the weight is
 // overwritten.
 struct GeneratorReport {
     Tensor distance;        // sum |reconstruction - target|
@@ -31,9 +31,9 @@ struct GeneratorReport {
 //     + lambda scales.logits sum(-logits of the reconstruction)
 //
 // lambda = min(0.8 |d first part / d W| / (|d last sum / d W| + 1e-4), 1e4) for the last layer's weight W
-// (equation 7); it is found on the device. Gradients of the discriminator's parameters are added to as a side
-// effect and mean nothing: zero them before its own step. reconstruction and targets (fp32) [B * height *
-// width, channels]. Call only while recording.
+// (equation 7); it is computed on the device. As a side effect meaningless values are added to the gradients
+// of the discriminator's parameters: zero them before its own step. reconstruction and targets (fp32) [B *
+// height * width, channels]. Call only while recording.
 void generator_gradient(Tape& tape, const Discriminator& discriminator, const Tensor& reconstruction,
                         const Tensor& targets, MapSize size, const LastLayer& last,
                         const AdversarialScales& scales, const GeneratorReport& report);

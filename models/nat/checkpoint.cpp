@@ -49,7 +49,7 @@ NatConfig config_of_shapes(const TensorFile& file) {
     return config;
 }
 
-// What the shapes say, with the heads of the preset that they fit.
+// Configuration from the tensors' shapes, with the number of heads of the preset that they fit.
 NatConfig infer_config(const TensorFile& file) {
     NatConfig config = config_of_shapes(file);
     for (const NatPreset& preset : nat_presets()) {

@@ -1,5 +1,5 @@
-// Masked-token transformers in checkpoint files: what a file says about itself, what the shapes of a
-// published one (a flat dictionary) say, and a model with its weights.
+// Masked-token transformers in checkpoint files: metadata, configurations inferred from the shapes of a
+// published file (a flat dictionary), and loading of models.
 #pragma once
 
 #include <cstdint>
@@ -18,17 +18,17 @@ struct NatMetadata : CheckpointMetadata {
 };
 
 void write_metadata(CheckpointWriter& writer, const NatMetadata& metadata);
-// Whether the file says that it is one, or has the embeddings of one.
+// Whether the metadata name the format, or the file has the embeddings of one.
 bool holds_nat(const TensorFile& file);
-// What the file says about itself; if it says nothing, `config`, or else what its shapes say together with
-// the presets: they do not tell the number of heads. Throws UsageError if that leaves the heads open, or if
-// file and `config` differ; Error if the metadata or the shapes are malformed.
+// The file's metadata; without metadata `config`, or else the configuration inferred from the shapes, with
+// the number of heads, which shapes do not determine, from the matching preset. Throws UsageError if no
+// preset matches, or if file and `config` differ; Error if the metadata or the shapes are malformed.
 NatMetadata read_nat_metadata(const TensorFile& file, const std::optional<NatConfig>& config = std::nullopt);
 // The preset's model with as many contexts as the file has embeddings for. Throws UsageError for an unknown
 // name.
 NatConfig nat_preset_for(const TensorFile& file, std::string_view name);
-// Throws Error if the model in `file` predicts the codes of another tokenizer than the one with this
-// fingerprint, which `whose` names; nothing if the file does not say.
+// Throws Error if the model in `file` predicts the codes of a tokenizer with another fingerprint; `whose`
+// names the given tokenizer in the message. Passes if the file has no fingerprint.
 void require_tokenizer(const TensorFile& file, const NatMetadata& metadata, std::uint32_t fingerprint,
                        std::string_view whose);
 

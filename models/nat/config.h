@@ -1,5 +1,5 @@
-// What a masked-token transformer is (U-ViT; Bao et al. 2023, arXiv 2209.12152, over the tokens of an image,
-// as in Ni et al. 2024, arXiv 2406.05478). The names are the release's.
+// Configuration of a masked-token transformer (U-ViT; Bao et al. 2023, arXiv 2209.12152, over the tokens of
+// an image, as in Ni et al. 2024, arXiv 2406.05478). The names are the release's.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ struct NatConfig {
     std::int32_t mask_id() const { return static_cast<std::int32_t>(codebook_size); }
     std::int32_t no_class() const { return static_cast<std::int32_t>(num_classes - 1); }
 
-    // Throws UsageError naming the key, what it holds and what was expected. `source` starts the message.
+    // Throws UsageError naming the key, its value and the expected values. `source` starts the message.
     void validate(std::string_view source) const;
 
     bool operator==(const NatConfig&) const = default;

@@ -1,5 +1,5 @@
-// What images from a masked-token transformer cost, by formula, in multiply-adds: norms, activations,
-// softmax, the draws and the codebook's look-up are not counted.
+// Cost of images from a masked-token transformer by formula, in multiply-adds: norms, activations, softmax,
+// the draws and the codebook's look-up are not counted.
 //
 // A pass of one sequence through the transformer, with N tokens in P places (N / P of them to a place: 1, or
 // 4 in patches of 2 x 2), T = 1 + P, width D, n = depth + 1 blocks, r = mlp_ratio and K codes:
@@ -29,7 +29,7 @@
 double pass_multiply_adds(const NatConfig& config);
 // One image of side x side tokens, from the codebook's entries to pixels.
 double decoder_multiply_adds(const TokenizerConfig& config, std::int64_t side);
-// The other way: one image of side x side tokens, from pixels to what the codebook is searched for.
+// The encoder, for one image of side x side tokens: from pixels to the vectors that are quantised.
 double encoder_multiply_adds(const TokenizerConfig& config, std::int64_t side);
 
 // One image.

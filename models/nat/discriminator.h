@@ -1,7 +1,7 @@
 // The discriminator of VQGAN's adversarial loss: a PatchGAN, whose logits each judge one patch of a picture
 // (Isola et al. 2017, arXiv 1611.07004; Esser, Rombach, Ommer 2021, arXiv 2012.09841). 4 x 4 convolutions:
-// `layers` of stride 2, then two of stride 1, leaky ReLU between them. GroupNorm stands where the original
-// has BatchNorm, so there are no running statistics and a logit depends on its own picture alone.
+// `layers` of stride 2, then two of stride 1, leaky ReLU between them. GroupNorm instead of the original's
+// BatchNorm, so there are no running statistics and a logit depends on its own image alone.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@
 struct DiscriminatorConfig {
     std::int64_t channels = 3;  // of a picture
     std::int64_t filters = 64;  // of the first convolution; later ones have 2, 4, at most 8 times as many
-    std::int64_t layers = 3;    // a logit sees 70 x 70 pixels with 3 layers, 34 x 34 with 2, 16 x 16 with 1
+    std::int64_t layers =
+        3;  // receptive field of a logit: 70 x 70 with 3 layers, 34 x 34 with 2, 16 x 16 with 1
 };
 
 class Discriminator {

@@ -99,7 +99,7 @@ void NatGenerator::run(std::span<const std::int64_t> classes, const Strategy& st
                   device_copy(tape_, contexts, rows),
                   device_copy(tape_, masks, rows),
                   create_token_draw(tape_, images, config.tokens())};
-    // A loop of one: a replayed graph asks for none of the buffers that the plan has for its steps.
+    // A loop of one iteration: a replayed graph requests none of the buffers planned for its steps.
     tape_.arena().loop(1, [&](std::int64_t) { decode(job); });
     if (continuation_) continuation_(tape_, job.draw.filled);
     if (tape_.planning()) return;

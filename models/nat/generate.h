@@ -1,6 +1,6 @@
-// Images' tokens by parallel decoding: all of them masked at first, T passes of the transformer, each of
-// which draws every masked position and masks the least confident ones again, fewer from step to step. The
-// steps run on the device without asking the host; on the GPU all of them are one recorded graph.
+// Tokens of images by parallel decoding: all masked at first, T passes of the transformer, each of which
+// draws every masked position and masks the least confident ones again, fewer from step to step. The steps
+// run without synchronising with the host; on the GPU all of them are one recorded graph.
 //
 // Source: Chang et al., "MaskGIT" (CVPR 2022, arXiv 2202.04200), section 3.2; Ni et al., "Revisiting
 // Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478).
@@ -19,22 +19,23 @@
 struct GenerationRule {
     std::uint64_t seed = 0;
     // Number of the first image: an image depends on its number, its class, the seed and the strategy, not on
-    // the batch. (But where two confidences of the batch's first image are equal at a cut: kernels/sampling/remask.h.)
+    // the batch. (But where two confidences of the batch's first image are equal at a cut:
+    // kernels/sampling/remask.h.)
     std::int64_t first_image = 0;
 };
 
-// What one step saw and made, on the host: [images, N], K where masked; logits [images, N, K].
+// Inputs and outputs of one step, on the host: [images, N], K where masked; logits [images, N, K].
 struct DecodedStep {
     std::int64_t step = 0;
     std::vector<std::int32_t> ids, drawn, filled,
         next;                                      // next: ids of the step after it, of the last: filled
-    std::vector<float> confidence, guided_logits;  // the logits where they are asked for
+    std::vector<float> confidence, guided_logits;  // the logits only if requested
 };
 
 class NatGenerator {
   public:
-    // What is to happen on the device with the tokens of one call, int32 [images * N, 1]: behind the last
-    // step, without the host. Called once for the plan as well.
+    // Operation on the tokens of one call, int32 [images * N, 1], queued on the device after the last step.
+    // Also called once while planning.
     using Continuation = std::function<void(Tape& tape, const Tensor& tokens)>;
 
     // Up to `batch` images per call. `guided`: for strategies that guide, which takes unconditional rows
@@ -51,7 +52,7 @@ class NatGenerator {
 
     const Plan& plan() const { return plan_; }
 
-    // Called after every step, which then asks the host. With its guided logits or without.
+    // Called after every step, with or without its guided logits; each step then synchronises with the host.
     using Watch = std::function<void(const DecodedStep& step)>;
     void watch(Watch watch, bool with_logits = false) {
         watch_ = std::move(watch);
@@ -66,7 +67,7 @@ class NatGenerator {
     void use_graphs(bool on) { use_graphs_ = on; }
 
   private:
-    struct Job;  // what holds for one call
+    struct Job;  // state of one call
     void run(std::span<const std::int64_t> classes, const Strategy& strategy, const GenerationRule& rule,
              std::int32_t* tokens);
     void decode(const Job& job);

@@ -1,6 +1,6 @@
-// Which tokens of which images a training step hides. The ratio of each image is drawn from a Beta
-// distribution (Ni et al. 2024, section 4: found with the generation's schedules); drawn on the host, keyed
-// by (seed, step, sample), so that every rank knows the counts of all without asking.
+// Masks of a training step. The mask ratio of each image is drawn from a Beta distribution (Ni et al. 2024,
+// section 4: optimised together with the generation schedules); on the host, keyed by (seed, step, sample),
+// so that every rank computes the counts of all ranks without communication.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,8 @@ struct NatMasks {
 // round(N ratio) tokens of each sample, halves to even, at least one, in uniformly random places.
 NatMasks draw_masks(const NatConfig& config, const MaskRule& rule, std::span<const std::int64_t> samples,
                     std::uint64_t seed, std::uint32_t step);
-// How many they hide in all, without drawing where: a rank needs that of the others' samples in every step.
+// Total number of masked tokens, without drawing their positions: a rank needs the counts of the other ranks'
+// samples in every step.
 std::int64_t count_hidden(const NatConfig& config, const MaskRule& rule,
                           std::span<const std::int64_t> samples, std::uint64_t seed, std::uint32_t step);
 

@@ -24,7 +24,7 @@ std::string_view without_comment(std::string_view line) {
     return line;
 }
 
-// What is shown of a line in a message: one line, and not a whole file that has no line breaks.
+// A line as quoted in messages: truncated, as a file may have no line breaks.
 std::string shown(std::string_view text) {
     constexpr std::size_t most = 40;
     std::string start(text.substr(0, most));

@@ -150,7 +150,7 @@ VggWidths widths_of(const Files& files) {
     return widths;
 }
 
-// A weight below 0 would reward what differs.
+// A negative weight would reward differences.
 void require_positive(const TensorFile& file, const Parameter& parameter) {
     std::vector<float> values(static_cast<std::size_t>(parameter.count));
     file.read(parameter.name, values.data());

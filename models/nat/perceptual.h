@@ -31,7 +31,7 @@ struct VggWidths {
 
 class PerceptualLoss {
   public:
-    static constexpr std::int64_t channels = 3, smallest_side = 16;  // the last block then sees one position
+    static constexpr std::int64_t channels = 3, smallest_side = 16;  // the last block then has one position
 
     // Reserves memory for the weights, all 0 until they are loaded.
     PerceptualLoss(const VggWidths& widths, Backend backend);
@@ -70,7 +70,7 @@ class PerceptualLoss {
     std::array<const Parameter*, vgg_blocks> linear_{};
 };
 
-// The loss with the weights in these files, one or two: VGG16's convolutions, and LPIPS's linear weights, in
-// either. The widths are what the shapes say. Throws Error naming the file and the tensor that is missing or
-// does not fit.
+// The loss with the weights in these files, one or two: VGG16's convolutions and LPIPS's linear weights, in
+// either file. The widths follow from the shapes. Throws Error naming the file and the tensor that is missing
+// or does not fit.
 std::unique_ptr<PerceptualLoss> load_perceptual_loss(std::span<const std::string> files, Backend backend);

@@ -9,7 +9,7 @@
 #include "models/nat/tokenizer.h"
 #include "runtime/tensor/tape.h"
 
-// A pixel in [0, 1] as 8 bits: clamped, rounded to the nearest; 0 for what is not a number.
+// A pixel in [0, 1] as 8 bits: clamped, rounded to the nearest; 0 for NaN.
 std::uint8_t pixel_byte(float pixel);
 
 // Pictures number `first` and following: fp32 [count * f side * f side, channels], channels last, not
@@ -20,12 +20,11 @@ using PictureReceiver = std::function<void(std::int64_t first, const Tensor& pic
 void decode_pictures(Tape& tape, const Tokenizer& tokenizer, const Tensor& tokens, std::int64_t side,
                      const PictureReceiver& receive);
 
-// What follows tokens where bytes are wanted (NatGenerator::Continuation): they are decoded into `bytes`,
-// [images, channels, f side, f side], rounded and clamped, overwriting what it held. Tokenizer and bytes must
-// stay.
+// A NatGenerator::Continuation that decodes the tokens into `bytes`, [images, channels, f side, f side],
+// rounded and clamped, overwritten. Tokenizer and bytes must outlive it.
 std::function<void(Tape&, const Tensor&)> decode_into(const Tokenizer& tokenizer, std::int64_t side,
                                                       std::vector<std::uint8_t>& bytes);
 
-// The same for tokens on the host, [images, side^2], each in 0..K-1; as a job of its own.
+// The same for tokens on the host, [images, side^2], each in 0..K-1, as a separate job.
 std::vector<std::uint8_t> decoded_bytes(const Tokenizer& tokenizer, std::span<const std::int32_t> tokens,
                                         std::int64_t side);

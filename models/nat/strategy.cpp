@@ -69,7 +69,7 @@ void Strategy::validate(std::string_view source) const {
             fail_usage("{}: {} has {} values, expected {} for {} steps", source, schedule.key, values.size(),
                        expected, steps());
         for (std::size_t t = 0; t < values.size(); ++t) {
-            // As float, which is what the device reads.
+            // As float, the type on the device.
             const float value = static_cast<float>(values[t]);
             if (!std::isfinite(value))
                 fail_usage("{}: {}[{}] is {}, expected a finite number", source, schedule.key, t, values[t]);

@@ -4,8 +4,8 @@
 // guidance_scales. The published one is YAML with manual_ratios, manual_temp (the re-masking temperatures),
 // manual_samp_temp, manual_cfg.
 //
-// Source: Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478);
-// kernels/sampling/token_draw.h and remask.h say what each value does.
+// Source: Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478); for the
+// meaning of each value see kernels/sampling/token_draw.h and remask.h.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +39,8 @@ inline constexpr std::int64_t max_decoding_steps = 4096;
 // Throws UsageError unless 1 <= T <= max_decoding_steps and s_max is finite.
 Strategy maskgit_strategy(std::int64_t steps, double largest_guidance_scale);
 
-// Either form of file, told apart by the brace that JSON begins with. `source` names the text in messages.
-// Both throw UsageError.
+// Either form of file; JSON is recognised by its opening brace. `source` names the text in messages. Both
+// throw UsageError.
 Strategy parse_strategy(std::string_view text, std::string_view source);
 Strategy read_strategy(const std::filesystem::path& path);
 // Our form. Reading it gives the same numbers again.

@@ -1,5 +1,5 @@
-// Tokenizers in files: ours, which say what they are, and the published form, a flat dictionary of parameters
-// under `state_dict`, whose shapes say it.
+// Tokenizers in files: ours, with metadata, and the published form, a flat dictionary of parameters under
+// `state_dict`, whose configuration is inferred from the shapes.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +14,15 @@
 // The metadata of a tokenizer's file, beside its tensors.
 struct TokenizerMetadata : CheckpointMetadata {
     TokenizerConfig config;
-    std::int64_t image_size = 0;  // side of the pictures it was trained on; 0: the file does not say
+    std::int64_t image_size = 0;  // side of the images it was trained on; 0: unknown
 };
 
 void write_metadata(CheckpointWriter& writer, const TokenizerMetadata& metadata);
-// Whether the file holds a tokenizer: says so, or has a codebook and an encoder.
+// Whether the file holds a tokenizer: by its metadata, or by tensors of a codebook and an encoder.
 bool is_tokenizer(const TensorFile& file);
-// What the file says about itself or, if it says nothing, what its shapes say; beta, which no shape says, is
-// then 0.25. Throws Error naming the file if it holds no tokenizer or a malformed one, and naming the tensor
-// that is missing or fits no tokenizer.
+// The file's metadata or, without metadata, the configuration inferred from the shapes, with beta = 0.25.
+// Throws Error naming the file if it holds no tokenizer or a malformed one, and naming the tensor that is
+// missing or fits no tokenizer.
 TokenizerMetadata read_tokenizer_metadata(const TensorFile& file);
 
 // A tokenizer for encoding and decoding (no gradients), the averaged weights if the file has them. Tensors
@@ -33,5 +33,6 @@ std::unique_ptr<Tokenizer> load_tokenizer(const TensorFile& file, Backend backen
 void load_tokenizer_weights(const TensorFile& file, const Parameters& parameters, std::string_view prefix,
                             float* values);
 
-// Which tokenizer tokens belong to: see tokenizer_fingerprint (data/records/tokens.h), which takes this codebook.
+// Which tokenizer tokens belong to: see tokenizer_fingerprint (data/records/tokens.h), which takes this
+// codebook.
 std::vector<float> codebook_values(const Tokenizer& tokenizer);

@@ -1,5 +1,5 @@
-// What an image tokenizer is: the numbers of VQGAN's configuration (Esser, Rombach, Ommer 2021, "Taming
-// Transformers"), named as there.
+// Configuration of an image tokenizer: the numbers of VQGAN's configuration (Esser, Rombach, Ommer 2021,
+// "Taming Transformers"), named as there.
 #pragma once
 
 #include <cstdint>
@@ -18,26 +18,25 @@ struct TokenizerConfig {
     std::int64_t embed_dim = 256;     // the codebook's entries are as wide
     std::int64_t n_embed = 1024;      // K: entries of the codebook
     double beta = 0.25;               // weight of the codebook's term in the quantiser's loss
-    // Of every GroupNorm. Not a key of the original, which has always 32. With as many groups as channels
-    // each map is normalised by itself: the colour of a picture gets lost, and the decoder learns to paint
-    // sparks that steer the norm of their map (Karras et al. 2020, "Analyzing and Improving the Image Quality
-    // of StyleGAN", section 2).
+    // Of every GroupNorm. Not a key of the original, which always has 32. With as many groups as channels
+    // each map is normalised separately: the image's colour is lost, and the decoder learns to produce spikes
+    // that control the norm of their map (the droplet artifacts of Karras et al. 2020, "Analyzing and
+    // Improving the Image Quality of StyleGAN", section 2).
     std::int64_t groups = 32;
 
     std::size_t levels() const { return ch_mult.size(); }
     std::int64_t channels(std::size_t level) const { return ch * ch_mult[level]; }
-    // f: a token stands for f x f pixels.
+    // f: a token represents f x f pixels.
     std::int64_t downsampling() const { return std::int64_t{1} << (levels() - 1); }
 
-    // Throws UsageError naming the key, what it holds and what was expected. `source` starts the message.
+    // Throws UsageError naming the key, its value and the expected values. `source` starts the message.
     void validate(std::string_view source) const;
 
     bool operator==(const TokenizerConfig&) const = default;
 };
 
-// JSON with the keys named as the members; those of the original's that mean nothing here (double_z,
-// resolution, attn_resolutions, dropout) may stand beside them. Throws UsageError for unknown, missing or
-// malformed keys.
+// JSON with the keys named as the members; keys of the original without effect here (double_z, resolution,
+// attn_resolutions, dropout) are ignored. Throws UsageError for unknown, missing or malformed keys.
 TokenizerConfig parse_tokenizer_config(std::string_view json, std::string_view source);
 // The same from a file. Throws UsageError if it cannot be opened.
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& path);

@@ -11,8 +11,9 @@ namespace {
 
 constexpr float embedding_epsilon = 1e-6f, epsilon = 1e-5f;
 
-// What a chunk's images hide: the ids with [MASK] in them, patch by patch; the trunk's outputs at the patches
-// that hide something, and of each hidden token its place among the tokens of these patches and its code.
+// Masked tokens of a chunk's images: the ids with [MASK] in them, patch by patch; the trunk's outputs at the
+// patches with masked tokens, and for each masked token its index among the tokens of these patches and its
+// code.
 struct HiddenTokens {
     std::vector<std::int32_t> ids, patches, places, codes;
 };

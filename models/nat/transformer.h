@@ -1,6 +1,5 @@
-// The masked-token transformer: the tokens of an image, some of them hidden, and a class in front of them go
-// through the blocks of a U-ViT, and the outputs at the hidden places are compared with the embeddings of the
-// codes: the logits of what stands there.
+// The masked-token transformer: a class token and the tokens of an image, some of them masked, are the input
+// of a U-ViT; the logits at the masked positions are inner products of its outputs and the codes' embeddings.
 //
 // Source: Ni et al., "Revisiting Non-Autoregressive Transformers for Efficient Image Synthesis" (2024, arXiv
 // 2406.05478), section 3 and its release; Bao et al., "All are Worth Words" (2023, arXiv 2209.12152).
@@ -19,7 +18,7 @@
 #include "runtime/tensor/parameters.h"
 #include "runtime/tensor/tape.h"
 
-// What holds for one pass, besides its inputs.
+// Settings of one pass, besides its inputs.
 struct NatPass {
     float dropout = 0;       // of the tokens' embeddings
     bool recompute = false;  // keep only each block's input for the backward pass
@@ -32,7 +31,7 @@ struct NatBatch {
     std::span<const std::int32_t> tokens;    // [B, N], the codes, also where they are hidden
     std::span<const std::int32_t> contexts;  // [B], classes, or no_class()
     std::span<const std::uint8_t> mask;      // [B, N], 1: hidden, and predicted; at least one of each image
-    std::span<const std::int64_t> samples;   // [B], names of the images for dropout
+    std::span<const std::int64_t> samples;   // [B], ids of the images, for dropout
 };
 
 class NatTransformer {
@@ -46,14 +45,14 @@ class NatTransformer {
     const Parameters& parameters() const { return parameters_; }
 
     // Logits fp32 [B * N, K] of all tokens, in raster order: ids int32 [B, N], mask_id() where hidden;
-    // contexts int32 [B, 1]. Not differentiable; nothing asks for the host. The head is computed in fp32 in
-    // either precision.
+    // contexts int32 [B, 1]. Not differentiable; no synchronisation with the host. The head is computed in
+    // fp32 in either precision.
     Tensor forward(Tape& tape, const Tensor& ids, const Tensor& contexts, const NatPass& rule) const;
 
     // Adds the cross-entropy at the hidden tokens of the batch to `total` (double [1, 1]), `chunk` images at
     // a time. While the tape records, the gradient of loss.scale * (that sum) is added to the parameters'
     // gradients, and nothing stays on the tape. While planning, only the length of `contexts` is read, and
-    // the plan holds for all masks. `listener`, null while planning, is told which gradients are complete.
+    // the plan holds for all masks. `listener`, null while planning, is called when gradients are final.
     void loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule, const Tensor& total,
               const NatPass& pass, std::int64_t chunk, GradientReadyListener* listener = nullptr) const;
 
@@ -75,8 +74,8 @@ class NatTransformer {
                  GradientReadyListener* listener) const;
     void chunk_loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule, const Tensor& total,
                     const NatPass& pass, GradientReadyListener* listener) const;
-    // From outputs of the trunk to what the codes' embeddings are compared with, but for the last norm: fp32
-    // [n, D], of patches [n, D p^2].
+    // From outputs of the trunk to the inputs of the logits' product, except for the last norm: fp32 [n, D],
+    // of patches [n, D p^2].
     Tensor head_hidden(Tape& tape, const Tensor& x) const;
 
     NatConfig config_;

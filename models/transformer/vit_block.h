@@ -10,7 +10,7 @@
 #include "runtime/tensor/parameters.h"
 #include "runtime/tensor/tape.h"
 
-// In what the blocks of the models differ.
+// Differences between the models' blocks.
 struct VitBlockForm {
     float epsilon = 1e-6f;  // of both norms
     bool qkv_bias = true;
@@ -18,8 +18,8 @@ struct VitBlockForm {
     Init weights = Init::xavier;  // of the four products
 };
 
-// What a block drops, with the same probability: of the attention weights, behind the projection and behind
-// both layers of the MLP. `sequence_ids` int64 [sequences, 1] names the sequences.
+// Dropout of a block, with the same probability: of the attention weights, after the projection and after
+// both layers of the MLP. `sequence_ids` int64 [sequences, 1].
 struct BlockDropout {
     float probability = 0;
     std::uint64_t seed = 0;

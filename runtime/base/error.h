@@ -1,5 +1,5 @@
-// What the programs report. A message is one line that names the file, flag or tensor, what was found and
-// what was expected. `UsageError` ends a program with exit code 2, every other exception with 1.
+// Errors. A message is one line that names the file, flag or tensor, the value found and the value expected.
+// `UsageError` ends a program with exit code 2, every other exception with 1.
 #pragma once
 
 #include <fmt/core.h>

@@ -1,6 +1,5 @@
-// Configurations in JSON: objects whose keys are all known, with values of the expected types. What is wrong
-// with one is one line that starts with `source`. Includes the JSON library, which is heavy: for source
-// files.
+// Configurations in JSON: objects with known keys only, and values of the expected types. Errors are one line
+// that starts with `source`. Includes the JSON library, which is heavy: for source files.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +11,7 @@
 
 #include "runtime/base/error.h"
 
-// Throws UsageError, saying where, for what is no JSON.
+// Throws UsageError with the position for malformed JSON.
 inline nlohmann::json parse_json(std::string_view text, std::string_view source) {
     try {
         return nlohmann::json::parse(text);
@@ -26,7 +25,7 @@ inline nlohmann::json parse_json(std::string_view text, std::string_view source)
     }
 }
 
-// Throws UsageError for what is no JSON object or has a key that is not among `known`.
+// Throws UsageError unless the text is a JSON object whose keys are all among `known`.
 inline nlohmann::json parse_json_object(std::string_view text, std::string_view source,
                                         std::initializer_list<std::string_view> known) {
     nlohmann::json json = parse_json(text, source);
@@ -37,8 +36,8 @@ inline nlohmann::json parse_json_object(std::string_view text, std::string_view 
     return json;
 }
 
-// What is shown of a value in a message: lists may be nested as deeply as a file is long, and writing them
-// recurses.
+// A value as quoted in messages. Nested lists are not written out: they may be nested as deeply as a file is
+// long, and writing them recurses.
 inline std::string shown(const nlohmann::json& value) {
     const bool nested = value.is_structured() && std::ranges::any_of(value, &nlohmann::json::is_structured);
     return nested ? "nested" : value.dump();
@@ -59,8 +58,7 @@ bool holds_a(const nlohmann::json& value) {
         return value.is_array() && std::ranges::all_of(value, holds_a<typename T::value_type>);
 }
 
-// JSON of names that come from files and folders: what is no UTF-8 in them is replaced, the library would
-// throw.
+// JSON of names of files and folders: invalid UTF-8, on which the library would throw, is replaced.
 inline std::string json_of_names(const nlohmann::json& names) {
     return names.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

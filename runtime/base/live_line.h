@@ -1,4 +1,4 @@
-// What a terminal shows while a long job runs.
+// Progress display of a long job on a terminal.
 #pragma once
 
 #include <chrono>
@@ -15,7 +15,7 @@ class LiveLine {
 
     // At most ten times a second: the others are passed over.
     void show(std::string_view text);
-    // Takes the line away: what the job has to say at its end stands in its place.
+    // Clears the line, for the job's final output.
     void clear();
 
   private:

@@ -67,7 +67,7 @@ std::string one_line(std::string_view message) {
     std::string line;
     for (const std::string& character : characters) line += character;
     if (!cut && line.size() <= most) return line;
-    // Escapes are up to four times as long as what they stand for.
+    // Escapes are up to four times as long as the bytes they represent.
     std::string front, back;
     std::size_t first = 0, last = characters.size();
     while (front.size() + characters[first].size() <= kept) front += characters[first++];

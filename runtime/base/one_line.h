@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-// A message may quote what it is about: a file's name, a key, a tensor. So that it stays one line and no
-// terminal acts on it, control characters and what is no UTF-8 are written as escapes ("\n", "\x1b"), and of
-// a very long message the middle is left out.
+// Messages quote file names, keys and tensor names. To keep a message on one line and free of terminal
+// control sequences, control characters and invalid UTF-8 are escaped ("\n", "\x1b"), and the middle of a
+// very long message is elided.
 std::string one_line(std::string_view message);

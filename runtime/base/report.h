@@ -1,4 +1,4 @@
-// What a program says to its user beside its output.
+// Messages of a program to its user, on stderr.
 #pragma once
 
 #include <fmt/core.h>
@@ -8,7 +8,7 @@
 
 #include "runtime/base/one_line.h"
 
-// One line on stderr, "PROGRAM: MESSAGE"; dropped if nobody can read it any more.
+// One line on stderr, "PROGRAM: MESSAGE"; dropped if stderr is closed.
 inline void report_line(std::string_view program, std::string_view message) {
     std::fputs(fmt::format("{}: {}\n", program, one_line(message)).c_str(), stderr);
 }

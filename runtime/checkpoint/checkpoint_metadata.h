@@ -1,5 +1,4 @@
-// What the metadata of every model's file tell, whichever model it is: its format, its configuration, its
-// classes, and how far it is trained.
+// Checkpoint metadata common to all models: format, configuration, class names, updates done, EMA decay.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +10,7 @@
 #include "runtime/checkpoint/checkpoint.h"
 
 struct CheckpointMetadata {
-    std::vector<std::string> classes;  // names by label; empty if none are known
+    std::vector<std::string> classes;  // names by label; empty if unknown
     std::int64_t step = 0;             // updates done
     float ema_decay = 0;               // 0: the file holds no averaged weights
 };
@@ -19,11 +18,10 @@ struct CheckpointMetadata {
 // `config`: the model's configuration in JSON.
 void write_metadata(CheckpointWriter& writer, std::string_view format, const std::string& config,
                     const CheckpointMetadata& metadata);
-// Whether the file says that it is of this format.
+// Whether the metadata name this format.
 bool has_format(const TensorFile& file, std::string_view format);
-// Of a file that says its format: `parse_config` gets the configuration and a name for it in messages; it may
-// throw UsageError. Throws Error naming the file if its metadata are
-// malformed.
+// Requires has_format. `parse_config` receives the configuration and its name for messages; it may throw
+// UsageError. Throws Error naming the file if its metadata are malformed.
 void read_metadata(
     const TensorFile& file, CheckpointMetadata& metadata,
     const std::function<void(const std::string& json, const std::string& source)>& parse_config);

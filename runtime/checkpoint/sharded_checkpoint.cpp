@@ -40,14 +40,14 @@ struct StatePiece {
     std::int64_t begin, count;
 };
 
-// What is known of a checkpoint's state under one prefix, by parameter.
+// Index of a checkpoint's optimizer state under one prefix, by parameter.
 class StateIndex {
   public:
     StateIndex(const SafetensorsFile& checkpoint, std::string_view prefix) : prefix_(prefix) {
         add(checkpoint);
         if (!checkpoint.metadata().contains(shards_key)) return;
         const std::string name = checkpoint.path().string();
-        // Through a link such as last.safetensors, the shards lie beside what it points at.
+        // If the path is a link (last.safetensors), the shards are in the folder of its target.
         const auto folder = std::filesystem::canonical(checkpoint.path()).parent_path();
         const auto list = nlohmann::json::parse(checkpoint.metadata(shards_key), nullptr, false);
         try {

@@ -1,12 +1,12 @@
 // Checkpoints of runs whose optimizer is divided among ranks.
 //
-// The checkpoint itself, CHECKPOINT.safetensors, holds the weights as always, so that whoever samples or
-// fine-tunes reads it as any other. It is also the manifest: its metadata "shards" lists the files beside it
-// that hold the optimizer's state, CHECKPOINT.rank-R-of-N.safetensors, one written by each rank, with their
-// sizes and checksums. Those come first and the manifest is renamed into place last, so that what it names is
-// there. A piece of a state tensor is called PREFIX NAME/BEGIN: elements BEGIN, BEGIN + 1, ... of parameter
-// NAME, row after row. Pieces are found by these names, so that any number of ranks, or one without shards,
-// can continue.
+// The checkpoint itself, CHECKPOINT.safetensors, holds the weights as in every checkpoint, for sampling and
+// fine-tuning. It is also the manifest: its metadata "shards" lists the files beside it that hold the
+// optimizer's state, CHECKPOINT.rank-R-of-N.safetensors, one written by each rank, with their sizes and
+// checksums. The shards are written first and the manifest is renamed into place last, so that all files it
+// names exist. A piece of a state tensor is called PREFIX NAME/BEGIN: elements BEGIN, BEGIN + 1, ... of
+// parameter NAME, row after row. Pieces are found by these names, so that any number of ranks, or one without
+// shards, can continue.
 #pragma once
 
 #include <filesystem>

@@ -13,8 +13,8 @@ struct Backend {
     Precision precision;
 };
 
-// Tokens that a level or a transformer computes at once unless it is told otherwise: few enough for the
-// processor's caches, many enough to fill a GPU.
+// Default number of tokens per chunk of a level or a transformer: few enough for the processor's caches, many
+// enough to occupy a GPU.
 std::int64_t tokens_at_once(const Backend& backend);
 
 // The two flags of every job. An empty precision is the device's own: fp32 on the CPU, bf16 on the GPU.

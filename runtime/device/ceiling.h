@@ -1,5 +1,5 @@
-// What the processor reaches at best in matrix products, measured here and now: no data sheet knows the clock
-// under load or the neighbours of a virtual machine.
+// Peak rate of matrix products, measured at run time: it depends on the clock under load and on other virtual
+// machines of the host.
 #pragma once
 
 #include <cstddef>

@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <string_view>
 
-// Bytes that the process may still take under its control group and those around it; the largest number where
-// none of them has a limit. `membership` is the text of /proc/self/cgroup, `root` where the groups are mounted.
-// What is only cache of files counts as free, as it does in MemAvailable.
+// Bytes that the process can still allocate under the limits of its control group and its ancestors; the
+// largest number if none has a limit. `membership` is the text of /proc/self/cgroup, `root` the mount point.
+// Inactive file cache counts as free, as in MemAvailable.
 std::size_t control_group_headroom(std::string_view membership, const std::filesystem::path& root);
 
-// The same of this process.
+// The same for this process.
 std::size_t control_group_headroom();

@@ -84,7 +84,7 @@ DeviceStream::DeviceStream(Device device) {
     if constexpr (cuda_backend_built) {
         if (device == Device::cuda) {
             constexpr std::size_t workspace_bytes = std::size_t{32}
-                                                    << 20;  // what cuBLASLt recommends on sm_90
+                                                    << 20;  // cuBLASLt's recommendation for sm_90
             workspace_ = Memory(device, workspace_bytes);
             stream_ = {cuda_device::create_stream(), workspace_.data(), workspace_.size()};
         }

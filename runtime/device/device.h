@@ -64,19 +64,19 @@ class DeviceStream {
     Memory workspace_;
 };
 
-// The stream of a device's computations, one for the whole process: what one tape queues runs behind what
-// another has queued. Throws as DeviceStream does when it is first asked for.
+// The device's compute stream, one per process: the work of all tapes runs in the order in which it is
+// queued. The first call throws as DeviceStream does.
 Stream main_stream(Device device);
 
-// Copies `bytes` bytes between the host's memory and the device's, behind what `stream` holds. The host's
-// memory is free to use, or holds what was copied, when they return.
+// Copy `bytes` bytes between host and device memory, in the order of `stream`. On return the host's memory
+// can be reused, or holds the copied bytes.
 void copy_to_device(Device device, void* destination, const void* host, std::size_t bytes,
                     Stream stream = {});
 void copy_from_device(Device device, void* host, const void* source, std::size_t bytes, Stream stream = {});
 // Both in the device's memory; may return before it is done.
 void copy_within_device(Device device, void* destination, const void* source, std::size_t bytes,
                         Stream stream = {});
-// Sets `bytes` bytes of the device's memory to `byte`, behind what `stream` holds.
+// Sets `bytes` bytes of the device's memory to `byte`, in the order of `stream`.
 void fill_on_device(Device device, void* destination, int byte, std::size_t bytes, Stream stream = {});
 
 // Waits for everything queued on the device.

@@ -99,7 +99,7 @@ CUgraphExec_st* end_recording(CUstream_st* stream) {
 void forget_recording(CUstream_st* stream) noexcept {
     cudaGraph_t graph = nullptr;
     if (cudaStreamEndCapture(stream, &graph) == cudaSuccess) cudaGraphDestroy(graph);
-    cudaGetLastError();  // of what could not be recorded: whoever queued it has reported it
+    cudaGetLastError();  // clears the error of a failed capture: the failing call has reported it
 }
 
 void launch_graph(CUgraphExec_st* graph, CUstream_st* stream) {
@@ -117,9 +117,9 @@ void synchronize_default(CUstream_st* stream) {
     if (stream == nullptr) synchronize();
 }
 
-// Page-locked memory that what a step needs from the host (masks, names, labels: some 100 KiB a chunk) is
-// staged in, slot after slot: the host goes on at once, where a copy from pageable memory would have it wait
-// for everything queued before.
+// Page-locked staging buffer, slot after slot, for a step's inputs from the host (masks, sequence ids,
+// labels: some 100 KiB per chunk): copies from it are asynchronous, while a copy from pageable memory waits
+// for all work queued before.
 class Staging {
   public:
     static constexpr std::size_t slots = 32, slot_bytes = std::size_t{1} << 20;
@@ -153,7 +153,7 @@ class Staging {
     std::size_t next_ = 0;
 };
 
-// Lives as long as the process: the driver may be gone before static objects are.
+// Never destroyed: the driver may be shut down before static objects are destroyed.
 Staging& staging() {
     static Staging* const all = new Staging;
     return *all;
@@ -175,7 +175,7 @@ void copy_to(CUstream_st* stream, void* destination, const void* host, std::size
     if (stream != nullptr && bytes <= Staging::slot_bytes)
         return staging().copy(stream, destination, host, bytes);
     synchronize_default(stream);
-    // From pageable memory the call returns once the bytes have been staged, behind what the stream holds.
+    // From pageable memory the call returns once the bytes have been staged, after the work queued before.
     check(cudaMemcpyAsync(destination, host, bytes, cudaMemcpyHostToDevice, stream), "copy to the device");
     synchronize_default(stream);
 }

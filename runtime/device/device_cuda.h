@@ -7,7 +7,7 @@
 
 #include "kernels/common/stream.h"
 
-struct CUgraphExec_st;  // what the CUDA runtime's cudaGraphExec_t points to
+struct CUgraphExec_st;  // pointee of cudaGraphExec_t
 
 namespace cuda_device {
 
@@ -17,8 +17,7 @@ std::string name();  // of the device that select() chose
 // none, no driver for it, or if this build holds no code for its architecture.
 void select(int index);
 
-// Zero-initialised device memory, aligned to 256 bytes. Throws Error with what was asked for and what is
-// free.
+// Zero-initialised device memory, aligned to 256 bytes. Throws Error with the requested and the free bytes.
 void* allocate(std::size_t bytes);
 void release(void* memory) noexcept;
 std::size_t free_bytes();
@@ -35,8 +34,7 @@ void forget_recording(CUstream_st* stream) noexcept;
 void launch_graph(CUgraphExec_st* graph, CUstream_st* stream);
 void destroy_graph(CUgraphExec_st* graph) noexcept;
 
-// Behind what the stream holds; on the default stream (null) they wait for all of the device's work, before
-// and after.
+// In the order of the stream; on the default stream (null) they synchronise with all of the device's work.
 void copy_to(CUstream_st* stream, void* destination, const void* host, std::size_t bytes);
 void copy_from(CUstream_st* stream, void* host, const void* source, std::size_t bytes);
 void copy_within(CUstream_st* stream, void* destination, const void* source, std::size_t bytes);

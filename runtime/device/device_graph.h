@@ -28,8 +28,8 @@ class DeviceGraph {
     CUgraphExec_st* handle_ = nullptr;
 };
 
-// While one lives, what is queued on the stream is recorded and does not run. One that is not finished is
-// forgotten, and the stream works as before.
+// During its lifetime, work queued on the stream is recorded instead of run. An unfinished recording is
+// discarded, and the stream runs work again.
 class GraphRecording {
   public:
     explicit GraphRecording(Stream stream);
@@ -45,15 +45,15 @@ class GraphRecording {
     bool finished_ = false;
 };
 
-// Graphs by what tells them apart: everything that their kernels' arguments depend on.
+// Graphs by key: all values on which their kernels' arguments depend.
 class GraphCache {
   public:
     using Key = std::vector<std::int64_t>;
     static constexpr std::size_t most = 1024;  // of some 100 KiB each
 
     // On the GPU: replays the graph of `key`, recording body() the first time. On the CPU: body(). The body
-    // must ask for nothing of the host's: no copies from or to it. The very first one is run, not recorded:
-    // libraries load code and take memory when they are first called, which cannot be recorded.
+    // must not use host memory: no copies from or to it. The very first body is run, not recorded: libraries
+    // load code and allocate memory at their first call, which cannot be captured.
     template <class Body>
     void run(Tape& tape, const Key& key, Body&& body) {
         if (tape.device() == Device::cpu || tape.planning() || !std::exchange(prepared_, true)) {

@@ -1,4 +1,4 @@
-// What the elements of a tensor are, and an address that says so.
+// Element types of tensors, and typed addresses.
 #pragma once
 
 #include <cstddef>
@@ -26,12 +26,12 @@ inline constexpr Element element_of<std::int64_t> = Element::i64;
 template <>
 inline constexpr Element element_of<std::uint8_t> = Element::u8;
 
-// What activations and the weights of matrix products are stored in. Sums, norms, losses, the residual
-// stream, parameters and their gradients are fp32 in either.
+// Type of activations and of the weights of matrix products. Sums, norms, losses, the residual stream,
+// parameters and their gradients are fp32 in either case.
 enum class Precision { fp32, bf16 };
 
-// Activations or weights whose type is known when a job runs: in float or bf16, as the job's precision says.
-// A kernel takes it as its T* (launch.h).
+// Address of activations or weights whose type, float or bf16, is the job's precision. Passed to a kernel's
+// T* (launch.h).
 struct Data {
     void* address = nullptr;
     Element element = Element::f32;

@@ -1,13 +1,13 @@
-// The only place that picks a backend, cpu:: or cuda::, and a precision.
+// Dispatch to a backend, cpu:: or cuda::, and a precision.
 //
 //   LAUNCH(tape, kernel, arguments...)               on the tape's device and stream
 //   LAUNCH_ON(device, stream, kernel, arguments...)  outside of a tape
 //   SIZE_ON(device, size, arguments...)              a size that each backend chooses for itself
 //
-// An argument that is a Data becomes a float* or, on the GPU, a bf16*: all of a call are of one type, which
-// chooses the kernel's T. Launches are timed when a profile is asked for. In planning mode LAUNCH neither
-// calls the kernel nor evaluates its arguments, since buffers have no addresses yet. A build without the CUDA
-// backend checks its calls as well but leaves them out, and so needs none of its symbols.
+// An argument of type Data becomes a float* or, on the GPU, a bf16*: all of a call have one type, which
+// selects the kernel's T. Launches are timed while profiling. In planning mode LAUNCH neither calls the
+// kernel nor evaluates its arguments, since buffers have no addresses yet. A build without the CUDA backend
+// compiles these calls but discards them, and so needs none of the backend's symbols.
 #pragma once
 
 #include <chrono>

@@ -13,7 +13,7 @@ void add_to_profile(const char* kernel, double seconds);
 // One line a kernel, longest first: name, calls, seconds, share.
 std::string profile_table();
 
-// Whether this build hands names to NVIDIA's tools (NVTX).
+// Whether this build passes range names to NVIDIA's tools (NVTX).
 #ifdef FRACTAL_NVTX
 inline constexpr bool profile_ranges_built = true;
 #else
@@ -28,8 +28,8 @@ void pop_range();
 
 }  // namespace profile_cuda
 
-// While one lives, what the host queues belongs to a named range ("level 1", "block 3", a kernel) in the
-// timeline of Nsight Systems and the filters of Nsight Compute. Nothing in builds without NVTX.
+// A named range ("level 1", "block 3", a kernel) in Nsight Systems' timeline and Nsight Compute's filters, of
+// the work queued during its lifetime. No effect in builds without NVTX.
 class ProfileRange {
   public:
     explicit ProfileRange(const char* name, int number = -1) {

@@ -1,6 +1,6 @@
-// The steps of parallel decoding on the tape's device: see kernels/sampling/token_draw.h and kernels/sampling/remask.h. Every
-// number that a step needs lies in device memory, so that recorded steps serve any strategy, seed and images.
-// Not recorded.
+// The steps of parallel decoding on the tape's device: see kernels/sampling/token_draw.h and
+// kernels/sampling/remask.h. Every number that a step needs lies in device memory, so that recorded steps
+// serve any strategy, seed and images. Not recorded.
 #pragma once
 
 #include <cstdint>
@@ -22,15 +22,15 @@ struct TokenNoise {
 TokenNoise token_noise(Tape& tape, const Tensor& numbers, const Tensor& key, std::int64_t N,
                        std::int64_t step);
 
-// What a step makes of its ids. The same tensors serve all steps: the last one's `filled` are the result.
+// Outputs of a decoding step. The same tensors serve all steps: the result is `filled` of the last step.
 struct TokenDraw {
     Tensor filled, drawn;  // int32 [images * N, 1]; drawn: at every position, masked or not
     Tensor confidence;     // fp32 [images * N, 1]
 };
 TokenDraw create_token_draw(Tape& tape, std::int64_t images, std::int64_t N);
-// Fills `draw` from logits [guidance_rows * images * N, K], the unconditional half last if there is one, for ids
-// int32 [guidance_rows * images, N], K where masked. `keep_guided`: the conditional logits become the guided ones.
-// Throws std::logic_error for shapes that do not fit, or more codes than token_draw_max_codes.
+// Fills `draw` from logits [guidance_rows * images * N, K], the unconditional half last if there is one, for
+// ids int32 [guidance_rows * images, N], K where masked. `keep_guided`: the conditional logits become the
+// guided ones. Throws std::logic_error for shapes that do not fit, or more codes than token_draw_max_codes.
 void draw_tokens(Tape& tape, const TokenDraw& draw, const Tensor& logits, const Tensor& ids,
                  const TokenNoise& noise, const Tensor& schedule, std::int64_t step,
                  bool keep_guided = false);

@@ -1,5 +1,5 @@
-// What ops share: a look at their arguments; where a gradient goes, whether it overwrites or adds, and in
-// which type it arrives.
+// Common to ops: checks of arguments; the target of a gradient, whether it overwrites or accumulates, and its
+// type.
 #pragma once
 
 #include <cstdint>
@@ -38,8 +38,8 @@ void convert(Tape& tape, Y y, X x, std::int64_t count) {
                count);
 }
 
-// Opens the gradient of `node` and lets `overwrite(target)` fill what target() points at: the gradient
-// itself, or a temporary one that is then added to what is there.
+// Begins the gradient of `node` and calls `overwrite(target)` to fill target(): the gradient itself, or a
+// temporary one that is then added to it.
 template <class Overwrite>
 void write_gradient(Tape& tape, NodeId node, Overwrite overwrite) {
     if (!tape.begin_gradient(node)) {

@@ -1,5 +1,5 @@
-// Between images and what the models see: bytes and normalised values, patches, and the sequence_ids that name them.
-// Nothing here is differentiable.
+// Between images and inputs of the models: bytes and normalised values, patches, and sequence ids. Not
+// differentiable.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The operations of a MAR level beside runtime/ops/ops.h: its sequence with hidden patches, and the selection of
-// what goes on to the next level.
+// Operations of a MAR level: its sequence with masked patches, and the selection of patches for the next
+// level.
 #pragma once
 
 #include <cstdint>

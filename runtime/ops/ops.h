@@ -1,10 +1,10 @@
-// The differentiable operations that models are written in: each op calls the kernels of the tape's device
-// (launch.h picks them) and, while the tape records, leaves a closure with their backward counterparts.
+// Differentiable operations: each op calls the kernels of the tape's device (launch.h) and, while the tape
+// records, records a closure that calls their backward kernels.
 //
 // A tensor is [rows, width]; rows of several sequences follow each other (sequence-major). Its elements are
-// activations, fp32 or bf16 as the tape's precision says, unless said otherwise; the residual stream (what
-// sequences of tokens, residual and layernorm_f32 give, and norms take) is always fp32. Parameter
-// gradients accumulate. All of these throw std::logic_error only, for shapes that do not fit.
+// activations, in the tape's precision (fp32 or bf16) unless stated otherwise; the residual stream (outputs
+// of the token sequences, residual and layernorm_f32, inputs of norms) is always fp32. Parameter gradients
+// accumulate. Shapes that do not fit throw std::logic_error; nothing else is thrown.
 #pragma once
 
 #include <cstdint>
@@ -60,7 +60,7 @@ void take_row(Tape& tape, const Tensor& destination, const Tensor& x, std::int64
 Tensor level_sequence(Tape& tape, const Tensor& condition, const Tensor& tokens, const Parameter& positions,
                       std::int64_t length);
 // [condition, codebook_0[v_0], codebook_1[v_1], ...] for pixels with values int32 [N, C]: condition [N, W] ->
-// [N * C, W]; the last channel's value is no input to any output and is left out.
+// [N * C, W]; the last channel's value is the input of no output and is left out.
 Tensor pixel_sequence(Tape& tape, const Tensor& condition, const Tensor& values,
                       std::span<const Parameter* const> codebooks);
 
@@ -69,16 +69,16 @@ Tensor channel_logits(Tape& tape, const Tensor& x, std::int64_t channels, std::i
                       const Parameter& codebook, const Parameter& bias);
 // Cross-entropy of all channels of x [N * C, W] against values int32 [N, C], tied codebooks. Adds the sum
 // over pixels of channel c to totals[c] (double [1, C]). While recording, the gradient of sum_c scales[c] *
-// (that sum) is left in x and in the parameters at once: the logits of a channel exist once, and only within
-// this call.
+// (that sum) is left in x and in the parameters at once: the logits of one channel at a time are stored, and
+// only during this call.
 void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
                          std::span<const Parameter* const> codebooks,
                          std::span<const Parameter* const> biases, std::span<const float> scales,
                          const Tensor& totals);
 
-// x itself or, where the tape's activations are bf16 and x is fp32, a copy in bf16.
+// x itself or, if the tape's activations are bf16 and x is fp32, a copy in bf16.
 Tensor as_activation(Tape& tape, const Tensor& x);
-// x itself or, where it is bf16, a copy in fp32, as norms take it.
+// x itself or, if it is bf16, a copy in fp32: the input type of norms.
 Tensor to_f32(Tape& tape, const Tensor& x);
 // destination += source. Not recorded.
 void add_tensor(Tape& tape, const Tensor& destination, const Tensor& source);

@@ -14,7 +14,7 @@ Dropout element_dropout(const Tape& tape, const DropoutRule& rule, NodeId x) {
             tape.elements(x) / tape.rows(rule.sequence_ids)};
 }
 
-// y = norm(x), with what its backward pass needs.
+// y = norm(x), with the values saved for its backward pass.
 struct LayerNorm {
     Tensor y, mean, rstd;
 };

@@ -1,5 +1,5 @@
-// What sampling needs beside runtime/ops/ops.h: steps over one token with a cache, weights packed for few rows,
-// and the draw itself. Nothing here is recorded.
+// Operations of sampling: one-token steps with a key-value cache, weights packed for few rows, and draws.
+// None is recorded.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,8 @@
 #include "runtime/tensor/parameters.h"
 #include "runtime/tensor/tape.h"
 
-// Few rows meet the same weights again and again: a linear layer's weights packed
-// (kernels/linear/packed_linear.h), N outputs starting at `weight` (and going on in adjacent parameters), and the
-// layer with them.
+// A linear layer's weights packed for repeated products with few rows (kernels/linear/packed_linear.h), N
+// outputs starting at `weight` (and continuing in adjacent parameters), and the layer with packed weights.
 Tensor pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N);
 Tensor packed_linear(Tape& tape, const Tensor& x, const Tensor& packed, std::int64_t N);
 
@@ -28,7 +27,7 @@ Tensor uniforms_by_sequence(Tape& tape, const Tensor& sequence_ids, std::int64_t
                             PhiloxKey key);
 // Whether a pixel level of this shape can be sampled: see kernels/sampling/pixel_sampler.h.
 bool pixel_sampler_fits(Device device, const PixelSamplerShape& shape);
-// The pixel level's weights as its sampler wants them, for one sampling job: see kernels/sampling/pixel_sampler.h.
+// The pixel level's weights in its sampler's layout, for one sampling job: kernels/sampling/pixel_sampler.h.
 Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape);
 // Draws pixels for `condition` [R, condition width]: values int32 [R, C]. R is the number of `uniforms`'
 // columns, or twice that with guidance, the unconditional rows last. `margins` [C, R] receives each uniform's

@@ -14,7 +14,7 @@
 
 namespace {
 
-// The parameter in the precision of `x`: fp32 inputs meet fp32 weights in either precision.
+// The parameter in the precision of `x`: fp32 inputs have fp32 weights in either precision.
 Data weight_for(const Tape& tape, const Tensor& x, const Parameter& parameter) {
     if (tape.element(x.node()) == Element::f32) return {parameter.value, Element::f32};
     return tape.weight(parameter);

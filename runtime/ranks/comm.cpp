@@ -21,7 +21,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// How long a failing rank lets rank 0 speak first, and how often ranks look after each other.
+// Delay before ranks > 0 report an error, so that rank 0's message comes first; interval of the liveness
+// check.
 constexpr std::chrono::milliseconds report_delay = 2s, watch_interval = 100ms;
 
 int number_in_environment(std::initializer_list<const char*> names, int otherwise) {
@@ -30,7 +31,7 @@ int number_in_environment(std::initializer_list<const char*> names, int otherwis
     return otherwise;
 }
 
-// What the launcher says: mpirun of Open MPI, or one that speaks PMI (srun, MPICH's).
+// From the launcher's environment: Open MPI's mpirun, or a PMI launcher (srun, MPICH's mpirun).
 int launched_ranks() {
     const int unknown = std::getenv("PMIX_RANK") != nullptr ? 2 : 1;
     return number_in_environment({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}, unknown);
@@ -41,12 +42,12 @@ int launched_rank() {
 
 }  // namespace
 
-// Looks after the ranks of this machine. mpirun ends the others when one is lost, but its words for that are
-// many, or none with --quiet; here the first that is left says it in one line.
+// Liveness check of the ranks on this machine. mpirun ends the others when one is lost, but reports it in
+// many lines, or none with --quiet; here the first surviving rank reports it in one line.
 struct Comm::Watch {
     struct Entry {
         std::int32_t rank, process;
-        std::atomic<std::int32_t> ended;  // by its own decision
+        std::atomic<std::int32_t> ended;  // by itself, not by a signal
     };
     static_assert(std::atomic<std::int32_t>::is_always_lock_free);
 
@@ -57,7 +58,7 @@ struct Comm::Watch {
           mine(entries[static_cast<std::size_t>(comm.local_rank_)]) {
         mine.rank = comm.rank_;
         mine.process = ::getpid();
-        comm.any(false);  // everyone has written its entry
+        comm.any(false);  // barrier: every rank has written its entry
         thread = std::thread([this] { run(); });
     }
 
@@ -76,7 +77,7 @@ struct Comm::Watch {
         std::unique_lock lock(mutex);
         const Entry* lost = nullptr;
         while (!changed.wait_for(lock, watch_interval, [this] { return stopping; })) {
-            if (lost != nullptr) say_and_end(*lost);  // an interval later: not all were killed at once
+            if (lost != nullptr) say_and_end(*lost);  // this rank survived the interval
             const auto found =
                 std::ranges::find_if(entries, [](const Entry& e) { return !is_alive(e) && e.ended == 0; });
             if (found == entries.end()) continue;

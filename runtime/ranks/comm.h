@@ -1,6 +1,6 @@
 // The ranks of a run: one process for each device, started together by mpirun, on one machine or many. MPI
-// says who is who and carries what lies in the hosts' memory; between GPUs the sums go through NCCL
-// (comm_nccl.h). A program that was started alone is one rank of one, and none of this costs anything.
+// assigns the rank numbers and transfers host memory; sums between GPUs use NCCL (comm_nccl.h). A program
+// started alone is rank 0 of 1, and the functions below return at once.
 //
 // Every rank calls the collective functions below in the same order. They give the same bits on every rank.
 #pragma once
@@ -14,8 +14,8 @@
 
 class Comm {
   public:
-    // Starts MPI if mpirun (or srun) started this process with others. From then on only rank 0 has an
-    // output: what the others print is discarded. `program` begins the lines on stderr.
+    // Starts MPI if mpirun (or srun) started this process with others; stdout of ranks > 0 is then discarded.
+    // `program` begins the lines on stderr.
     explicit Comm(std::string program);
     ~Comm();
     Comm(const Comm&) = delete;
@@ -26,14 +26,14 @@ class Comm {
 
     int rank() const { return rank_; }
     int ranks() const { return ranks_; }
-    // Of those on this machine.
+    // Among the ranks of this machine.
     int local_rank() const { return local_rank_; }
     int local_ranks() const { return local_ranks_; }
 
     // Collective, on the host, for few numbers at a time: each element's sum over ranks, in their order.
     void sum(std::span<double> values) const;
     bool any(bool flag) const;
-    // What rank 0 has.
+    // The values of rank 0.
     std::vector<std::int64_t> broadcast(std::vector<std::int64_t> values) const;
     void broadcast(void* values, std::size_t bytes) const;
     std::int64_t all_reduce_min(std::int64_t value) const;
@@ -43,10 +43,10 @@ class Comm {
     void all_gather(float* values, std::size_t count) const;
     void gather(const float* mine, float* all, std::size_t count) const;
 
-    // Says on stderr what ended this rank. An error that meets all ranks alike is said once, by rank 0: the
-    // others give it time to end them before they speak.
+    // Reports on stderr the error that ended this rank. Errors common to all ranks are reported once, by rank
+    // 0: the others wait before they report, and rank 0 ends them meanwhile.
     void report(const std::string& error);
-    // The last call: waits for all ranks after success, and otherwise ends them all. Returns the exit code.
+    // The last call: a barrier after success, otherwise ends all ranks. Returns the exit code.
     int finish(int code);
 
   private:

@@ -64,7 +64,7 @@ Communicator::Communicator(const UniqueId& name, int rank, int ranks) : rank_(ra
 }
 
 Communicator::~Communicator() {
-    // While an error ends this rank, others may never answer what is queued.
+    // While an error ends this rank, queued collectives may never complete.
     if (std::uncaught_exceptions() > 0)
         ncclCommAbort(communicator(communicator_));
     else

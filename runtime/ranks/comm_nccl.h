@@ -14,9 +14,9 @@ bool built();
 using UniqueId = std::array<std::byte, 128>;
 UniqueId new_unique_id();
 
-// All ranks of a name; each has its GPU selected. Operations are queued on a stream of the ring's own, behind
-// what `compute` holds at the call, and in the same order on every rank. They work in place: part r of
-// `ranks * count` values is that of rank r. Throws Error.
+// An NCCL communicator over the ranks that share an id; each has its GPU selected. Operations are queued on
+// the communicator's own stream, after the work on `compute` at the call, and in the same order on every
+// rank. In place: part r of `ranks * count` values is that of rank r. Throws Error.
 class Communicator {
   public:
     Communicator(const UniqueId& name, int rank, int ranks);
@@ -27,7 +27,7 @@ class Communicator {
     void all_reduce(float* values, std::size_t count, Stream compute);
     void reduce_scatter(float* values, std::size_t count, Stream compute);
     void all_gather(float* values, std::size_t count, Stream compute);
-    // What is queued on `compute` from now on waits for all of it.
+    // Work queued on `compute` from now on waits for all operations.
     void join(Stream compute);
 
   private:
@@ -36,7 +36,7 @@ class Communicator {
     int rank_;
     void* communicator_ = nullptr;
     void* stream_ = nullptr;
-    void* event_ = nullptr;  // used again: a wait holds on to what the event stood for at its call
+    void* event_ = nullptr;  // reused: a wait refers to the event's last record before it
 };
 
 }  // namespace nccl

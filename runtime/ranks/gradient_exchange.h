@@ -1,13 +1,12 @@
-// Sums gradients over ranks in buckets, each as soon as the backward pass has completed it.
+// All-reduce of gradients over ranks in buckets, each as soon as the backward pass has completed it.
 //
-// Between GPUs NCCL does it on a stream of its own, beside the rest of the backward pass. A build without
-// NCCL, and CPU ranks, sum in the host's memory through MPI, each bucket in turn: there the processor that
-// would compute meanwhile is the one that adds. A bucket is summed by parts, one on each rank (reduce-
-// scatter), and, unless the optimizer is sharded too, the parts are handed to all (all-gather): what a ring
-// all-reduce does, but with the same bits on every rank by construction, sharded or not.
+// Between GPUs NCCL runs on its own stream and overlaps the rest of the backward pass. Builds without NCCL,
+// and CPU ranks, sum in host memory through MPI, bucket by bucket and without overlap, since the same
+// processor adds. A bucket is reduce-scattered, and all-gathered unless the optimizer is sharded: a ring
+// all-reduce in two steps, with the same bits on every rank by construction, sharded or not.
 //
 // Moves 2 (ranks - 1) / ranks times the bytes of the slab from and to every rank; with a sharded optimizer
-// half of it for gradients, and the other half for the parameters behind the update.
+// half of it for gradients, and the other half for the parameters after the update.
 #pragma once
 
 #include <memory>
@@ -36,7 +35,7 @@ class GradientExchange : public GradientReadyListener {
     // Before the last backward pass of a step, whose gradients are summed from here on.
     void begin(float* gradients);
     void ready_from(std::size_t offset) override;
-    // Everything is complete; returns when all sums are there (on the GPU: for what is queued from now on).
+    // After the backward pass: returns when all sums are complete (on the GPU: for work queued from now on).
     void finish();
 
     // Hands every rank's shard of a slab to all.

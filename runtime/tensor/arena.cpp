@@ -17,7 +17,7 @@ std::size_t round_up(std::size_t bytes) {
     return (bytes + alignment - 1) / alignment * alignment;
 }
 
-// Largest first, each at the lowest offset where no buffer alive at the same time lies.
+// Largest first, each at the lowest offset that overlaps no buffer with an overlapping lifetime.
 void assign_offsets(Plan& plan) {
     std::vector<std::size_t> order(plan.entries.size());
     std::iota(order.begin(), order.end(), 0);

@@ -29,10 +29,9 @@ struct Plan {
     };
     std::vector<Entry> entries;
     std::map<std::pair<BufferId, int>, BufferId>
-        loop_ends;          // first request after a loop, by its first and its depth
-    std::size_t bytes = 0;  // size of the slab
-    std::size_t live_bytes =
-        0;  // largest sum of buffers alive at one moment: what no placement could undercut
+        loop_ends;               // first request after a loop, by its first and its depth
+    std::size_t bytes = 0;       // size of the slab
+    std::size_t live_bytes = 0;  // largest sum of live buffers at any time: a lower bound for any placement
 };
 
 class Arena {
@@ -50,7 +49,7 @@ class Arena {
     Device device() const { return device_; }
     Stream stream() const { return stream_; }
 
-    // A buffer with one owner. Throws std::logic_error if the run asks for what was not planned.
+    // A buffer with one owner. Throws std::logic_error for requests that were not planned.
     BufferId allocate(std::size_t bytes);
     void retain(BufferId buffer) { ++owners_[static_cast<std::size_t>(buffer)]; }
     void release(BufferId buffer);

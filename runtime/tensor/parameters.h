@@ -41,7 +41,7 @@ class Parameters {
     void allocate(Backend backend, bool with_gradients);
     // Draws every parameter by its rule, keyed by (seed, its name).
     void initialize(std::uint64_t seed);
-    // Behind what `stream` holds.
+    // In the order of `stream`.
     void zero_gradients(Stream stream = {});
     // Makes the parameters read from another slab of this layout (an average, say) until the next call.
     void use_values(float* slab);

@@ -1,6 +1,5 @@
-// Random numbers keyed by names, never by running counters: the number for (seed, purpose, step, sequence,
-// element) is the same on every device, for any number of threads, chunks or ranks, and when an activation is
-// computed again.
+// Stateless random numbers: Philox of (seed, purpose, step, sequence id, element). Identical on every device,
+// for any number of threads, chunks or ranks, and under recomputation.
 #pragma once
 
 #include <cstdint>
@@ -27,5 +26,6 @@ void random_normal(float* values, std::int64_t count, PhiloxKey key, float devia
 // `count` numbers uniform in [-limit, limit).
 void random_symmetric(float* values, std::int64_t count, PhiloxKey key, float limit);
 
-// A uniformly random order of 0..size-1, keyed by (key, sequence_id, step): ascending by one 32-bit word each.
+// A uniformly random order of 0..size-1, keyed by (key, sequence_id, step): ascending by one 32-bit word
+// each.
 void random_order(std::span<std::int32_t> order, PhiloxKey key, std::int64_t sequence_id, std::uint32_t step);

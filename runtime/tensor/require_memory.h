@@ -1,10 +1,10 @@
-// Whether a planned job fits into its device's memory, asked before it takes any.
+// Check, before allocation, that a planned job fits into its device's memory.
 #pragma once
 
 #include <string_view>
 
 #include "runtime/tensor/tape.h"
 
-// Throws Error if `plan` needs a larger slab than `tape` has and than the device has free; `job` says in the
-// message what needs it, `remedy` what would need less.
+// Throws Error if `plan` needs a larger slab than `tape` has and than the device has free; `job` and `remedy`
+// are parts of the message: the job that needs the memory, and a setting that needs less.
 void require_memory(const Tape& tape, const Plan& plan, std::string_view job, std::string_view remedy);

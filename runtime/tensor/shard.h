@@ -1,8 +1,8 @@
-// How the floats of a slab (all parameters, say) are divided among ranks.
+// Partition of a slab's floats (all parameters, for instance) among ranks.
 //
 // A slab is cut into buckets, the units in which gradients are summed, and each bucket into equal parts, one
-// per rank. A rank's parts of all buckets, one behind the other, are its shard of the slab. So every bucket
-// keeps all ranks busy, whenever it is ready.
+// per rank. A rank's parts of all buckets, concatenated, are its shard of the slab. So every bucket occupies
+// all ranks as soon as it is ready.
 #pragma once
 
 #include <cstddef>
@@ -48,5 +48,5 @@ struct Segment {
     std::size_t place = 0;
 };
 
-// What a shard holds of each parameter, in the parameters' order.
+// The segments of each parameter in a shard, in the parameters' order.
 std::vector<Segment> segments_of(const Parameters& parameters, const Shard& shard);

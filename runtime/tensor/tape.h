@@ -2,9 +2,9 @@
 //
 // A `Tensor` is an owning handle to a node: [rows, width] values in an arena buffer and, while a backward
 // pass is under way, the gradient of the loss with respect to them. An op runs its forward kernel and, when
-// the tape is recording, pushes a closure that runs its backward kernel. `backward` walks back and drops what
-// each closure kept, so every buffer lives exactly as long as something needs it. In planning mode the same
-// happens without kernels.
+// the tape is recording, pushes a closure that runs its backward kernel. `backward` runs the closures in
+// reverse order and releases the tensors that each has saved, so a buffer is released after its last use. In
+// planning mode the same happens without kernels.
 #pragma once
 
 #include <algorithm>
@@ -66,7 +66,7 @@ class Tape {
     const Arena& arena() const { return arena_; }
     Device device() const { return arena_.device(); }
     Stream stream() const { return arena_.stream(); }
-    // What activations are stored in.
+    // Element type of activations.
     Element activation() const { return precision_ == Precision::bf16 ? Element::bf16 : Element::f32; }
     bool planning() const { return arena_.planning(); }
     bool recording() const { return recording_; }
@@ -241,9 +241,9 @@ void run_job(Tape& tape, const Plan& plan, Job&& job) {
 }
 
 // Runs `body(begin, count, condition rows)` for chunks of at most `chunk` rows of `condition`. While
-// recording, each chunk goes forward and backward at once: its activations are gone before the next begins,
-// the gradients of its conditions are left in `condition`'s gradient, and nothing remains on the tape. The
-// memory of a level is therefore that of one chunk, however many sequences there are.
+// recording, each chunk's forward and backward pass run in turn: its activations are released before the next
+// chunk, the gradients of its conditions are stored in `condition`'s gradient, and nothing remains on the
+// tape. The memory of a level is therefore that of one chunk, for any number of sequences.
 template <class Body>
 void run_in_chunks(Tape& tape, const Tensor& condition, std::int64_t chunk, Body&& body) {
     const std::int64_t rows = condition.rows();
@@ -257,9 +257,9 @@ void run_in_chunks(Tape& tape, const Tensor& condition, std::int64_t chunk, Body
     if (tape.recording()) tape.mark_gradient_written(condition);
 }
 
-// y = block(x), keeping only x and `sequence_ids`: the activations inside are computed again when the backward pass
-// arrives. `block` is a closure over numbers, node ids and pointers, and draws its random numbers by name, so
-// that both times agree.
+// y = block(x), keeping only x and `sequence_ids`: the activations inside are computed again when the
+// backward pass arrives. `block` is a closure over numbers, node ids and pointers, and draws its random
+// numbers by name, so that both times agree.
 template <class Block>
 Tensor recompute(Tape& tape, const Tensor& x, const Tensor& sequence_ids, Block block) {
     if (!tape.recording()) return block(x);

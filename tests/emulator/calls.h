@@ -1,4 +1,4 @@
-// How often the host has asked the emulated device for what makes it wait, for tests that count it.
+// Counters of the host's calls that synchronise with the emulated device, for tests.
 #pragma once
 
 #include <atomic>

@@ -45,7 +45,7 @@ namespace {
 using MatrixLayout = cublasLtMatrixLayoutDescription;
 using Operation = cublasLtMatmulDescription;
 
-// What cublasLtMatmulAlgo_t holds.
+// Contents of cublasLtMatmulAlgo_t.
 struct Algorithm {
     std::uint64_t magic, problem;  // a number of the problem it was found for
     std::uint32_t parts;           // that the sum over k is split into
@@ -68,7 +68,7 @@ struct Problem {
     }
 };
 
-// ---- what the library accepts -----------------------------------------------------------------------------
+// ---- supported problems -----------------------------------------------------------------------------------
 
 bool has_bias(std::uint32_t epilogue) {
     return epilogue == CUBLASLT_EPILOGUE_BIAS || epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
@@ -128,7 +128,7 @@ bool has_algorithm(const Problem& p, const std::uint32_t (&alignment)[4]) {
            (p.a.type == CUDA_R_16BF && p.d.type == CUDA_R_16BF && aligned(operation.auxiliary, 16));
 }
 
-// A number that differs between problems: FNV-1a over what an algorithm depends on.
+// Hash of a problem: FNV-1a over all values on which an algorithm depends.
 std::uint64_t number_of(const Problem& p) {
     std::uint64_t number = 0xCBF29CE484222325;
     const auto add = [&](std::uint64_t value) { number = (number ^ value) * 0x100000001B3; };

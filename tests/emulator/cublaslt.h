@@ -1,4 +1,4 @@
-// What tests may ask the stand-in for cuBLASLt (include/cublasLt.h).
+// Queries of tests to the stand-in for cuBLASLt (include/cublasLt.h).
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // The stand-in for cuBLASLt against a naive product in double, for every kind of descriptor that matmul.cu
-// makes; what it refuses; and that tests on it see what they are there to see.
+// creates; rejected problems; and that faults of callers are detected.
 #include <cublasLt.h>
 #include <doctest/doctest.h>
 
@@ -55,7 +55,7 @@ struct Matrix {
         return half ? to_floats(halves) : floats;
     }
 
-    // Without what lies between the columns, which must still be NaN.
+    // Without the padding between columns, which must still be NaN.
     std::vector<float> dense() const {
         std::vector<float> result;
         bool untouched = true;
@@ -84,7 +84,7 @@ struct Destroy {
 template <class Handle, auto destroy>
 using Owned = std::unique_ptr<std::remove_pointer_t<Handle>, Destroy<destroy>>;
 
-// One product: what is asked for, and how the library is asked.
+// One product, and the options of its call.
 struct Multiplication {
     std::int64_t m, n, k;
     cudaDataType_t type = CUDA_R_32F, result_type = CUDA_R_32F;
@@ -195,7 +195,7 @@ std::vector<double> naive_product(const Multiplication& p, const Operands& on) {
     return product;
 }
 
-// What may be the error of a result beyond its own rounding.
+// Error of a result in excess of its own rounding.
 double error_of(const std::vector<float>& actual, const std::vector<double>& expected, cudaDataType_t type) {
     return type == CUDA_R_16BF ? excess_error(actual, expected, 1.01 * bf16_rounding)
                                : excess_error(actual, expected, 0);
@@ -434,7 +434,7 @@ TEST_CASE("an algorithm is looked for once per problem") {
                              floats(on.bias), rows, p.m, p.k);
         return emulator::algorithm_searches() - before;
     };
-    CHECK(searches_of(19, 0) <= 1);  // others may have met it
+    CHECK(searches_of(19, 0) <= 1);  // other tests may have cached it
     CHECK(searches_of(19, 0) == 0);
     CHECK(searches_of(13, 4) == 1);  // another number of rows, another alignment
     CHECK(searches_of(13, 4) == 0);

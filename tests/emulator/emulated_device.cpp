@@ -23,8 +23,8 @@ namespace {
 constexpr std::size_t page = 4096, alignment = 256;
 constexpr std::byte guard{0xA5};
 
-// An allocation lies between two pages that nobody may touch, as near to the end as its alignment allows;
-// what is left around it is guard.
+// An allocation lies between two inaccessible pages, as close to the second as its alignment allows; the
+// remaining bytes around it are guards.
 struct Allocation {
     std::byte* mapped;  // the first guard page
     std::size_t mapped_bytes, bytes;
@@ -45,12 +45,12 @@ void protect(const Allocation& allocation, bool accessible) {
                accessible ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
-// At most `alignment` bytes of what lies before the allocation are looked at.
+// At most `alignment` bytes before the allocation are checked.
 std::size_t guard_before(const Allocation& allocation, const std::byte* begin) {
     return std::min(alignment, static_cast<std::size_t>(begin - pages_of(allocation)));
 }
 
-// The address sanitizer reports accesses to guards by itself.
+// For the address sanitizer, which reports accesses to guards itself.
 void poison([[maybe_unused]] const std::byte* begin, [[maybe_unused]] const Allocation& allocation,
             [[maybe_unused]] bool yes) {
 #ifdef __SANITIZE_ADDRESS__
@@ -104,8 +104,8 @@ ThreadOrder parse_order(const std::string& text) {
 }
 
 HostAccess parse_access(const std::string& text) {
-    if (text == "open") return HostAccess::allowed;
-    if (text == "closed") return HostAccess::denied;
+    if (text == "allowed") return HostAccess::allowed;
+    if (text == "denied") return HostAccess::denied;
     if (text == "automatic") return HostAccess::automatic;
     throw std::invalid_argument(text);
 }

@@ -1,13 +1,14 @@
-// What the emulated device is, and its memory.
+// The emulated device: its settings and its memory.
 //
-// The environment variable EMULATED_DEVICE changes the device of a whole program, settings separated by commas:
+// The environment variable EMULATED_DEVICE changes the device of a whole program, settings separated by
+// commas:
 //
 //   devices=0        no device in this machine
 //   capability=7.5   another architecture (9.0)
 //   memory=64M       another amount of memory, in bytes or with K, M, G (16G)
 //   order=reversed   the order of threads: forward, reversed, shuffled or shuffled:SEED
-//   host=denied      whether the host may touch the device's memory: open, closed, or automatic, which is
-//                    closed while no more than 4 MiB are in use (automatic)
+//   host=denied      host access to the device's memory: allowed, denied, or automatic, which denies it
+//                    while no more than 4 MiB are in use (automatic)
 #pragma once
 
 #include <cstddef>
@@ -16,16 +17,16 @@
 
 namespace emulator {
 
-// The order in which the threads of a block go on, and in which the blocks of a grid run. Correct kernels
-// give the same bits in each. Blocks run on several threads of the host in forward order only.
+// Order in which the threads of a block are resumed and the blocks of a grid run. Correct kernels give the
+// same bits in every order. Blocks run on several threads of the host in forward order only.
 enum class Order { forward, reversed, shuffled };
 struct ThreadOrder {
     Order order = Order::forward;
     std::uint64_t seed = 0;  // of shuffled
 };
 
-// Whether the host may touch the device's memory. Closing it costs time for each page in use.
-enum class HostAccess { open, closed, automatic };  // automatic: closed up to 4 MiB
+// Host access to the device's memory. Denying it costs time for each page in use.
+enum class HostAccess { allowed, denied, automatic };  // automatic: denied up to 4 MiB in use
 
 struct EmulatedDevice {
     int devices = 1;
@@ -37,32 +38,32 @@ struct EmulatedDevice {
 };
 // The device that these settings describe (EMULATED_DEVICE). Throws std::invalid_argument.
 EmulatedDevice parse_emulated_device(const std::string& settings);
-// Changes of the device hold from the next call on.
+// Changes take effect with the next call.
 EmulatedDevice& emulated_device();
 
 // ---- memory of the device ---------------------------------------------------------------------------------
 
-// Null if the device has not as much left. Filled with 0xFF: not a number.
+// Null if less memory is left. Filled with 0xFF, which is NaN as float: uninitialised memory.
 void* allocate_device(std::size_t bytes);
 bool release_device(void* memory);  // whether it was allocated
 std::size_t device_bytes_used();
-// Memory of the host that the device may read.
+// Host memory that the device can read.
 void* allocate_pinned(std::size_t bytes);
 bool release_pinned(void* memory);
 
 enum class Place { host, pinned, device };
-// Where `bytes` bytes from `address` on lie; device only if all of them do. `address` may be the end of an
-// allocation if `bytes` is 0.
+// Place of the `bytes` bytes at `address`; device only if all of them are device memory. `address` may be the
+// end of an allocation if `bytes` is 0.
 Place place_of(const void* address, std::size_t bytes);
-// Where an address is, in words: "12 bytes behind an allocation of 400".
+// Location of an address for messages: "12 bytes behind an allocation of 400".
 std::string describe(const void* address);
-// Which guard around an allocation was written to, empty if none was.
+// Description of an overwritten guard around an allocation; empty if there is none.
 std::string overwritten_guard();
 // Writes a line to stderr and keeps it.
 void report(const std::string& message);
 const std::string& last_report();
 
-// While one of these lives, the device's memory can be touched.
+// Allows host access to the device's memory during its lifetime.
 class DeviceAccess {
   public:
     DeviceAccess();

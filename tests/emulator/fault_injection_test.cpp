@@ -1,6 +1,6 @@
-// Mistakes planted in a kernel, each found by the thread orders and by the sanitizers that the tests are
-// built with. The sanitizers' reports end the program, so that it runs itself for them, with one of the tests
-// marked skipped.
+// Fault injection: kernels with a missing barrier or an out-of-bounds write must be reported, by the thread
+// orders and by the sanitizer of this build. A sanitizer's report ends the process, so the faulty kernels run
+// in a child process of this program, one skipped test case each.
 #include <doctest/doctest.h>
 
 #include <unistd.h>
@@ -18,7 +18,7 @@ namespace {
 
 enum class Mistake { none, missing_barrier, missing_warp_barrier, out_of_bounds };
 
-// Sums of 256 values, over neighbours at growing distances.
+// Sums of 256 values each by a tree reduction in shared memory.
 std::vector<float> sums(Mistake mistake) {
     constexpr int threads = 256, blocks = 3;
     std::vector<float> values(threads * blocks);
@@ -62,7 +62,7 @@ TEST_CASE("planted: a write behind a shared array" * doctest::skip()) {
 
 namespace {
 
-// What this program prints when it runs one of the tests above, and whether it ends well.
+// Output and success of a child process that runs one of the test cases above.
 struct Outcome {
     std::string output;
     bool success;

@@ -24,7 +24,7 @@ void land() {
     on_fault(caught_signal, caught_address);
 }
 
-// Returns into land() at the top of the thread's stack: what the thread was doing is over.
+// Returns into land() at the top of the thread's stack; the interrupted code is not resumed.
 void handle(int signal, siginfo_t* information, void* context) {
     std::byte* const stack = fault_stack();
     if (stack == nullptr) {  // not of the device: as without this handler

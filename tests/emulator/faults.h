@@ -7,9 +7,9 @@
 
 namespace emulator {
 
-// While it lives, a signal of the processor (a wrong address, an integer divided by zero) in a thread of the
-// device calls on_fault(signal, address) in that thread, which must not return. Elsewhere, and under a
-// sanitizer, nothing changes.
+// During its lifetime, a processor fault (invalid address, integer division by zero) in a thread of the
+// device calls on_fault(signal, address) in that thread, which must not return. No effect in other threads
+// and under sanitizers.
 class FaultHandler {
   public:
     FaultHandler();

@@ -12,7 +12,7 @@ using namespace emulator;
 
 namespace {
 
-// Mistakes on purpose need no lines on stderr; what the reports say is that of the forward order.
+// Intended faults: nothing on stderr, and forward order, on which the reports depend.
 struct Quiet {
     Quiet() {
         emulated_device().quiet = true;

@@ -1,6 +1,6 @@
-// A stack of its own and a place to go on from: what a thread of the device is to the host. The sanitizers are
-// told of every switch. The emulator is compiled without the thread sanitizer: to it, the threads
-// of a block shall be threads that know of each other only what their barriers say.
+// A fiber: a stack and a saved context, which implement a thread of the device on the host. The sanitizers
+// are notified of every switch. The emulator itself is compiled without the thread sanitizer, so that it
+// orders the threads of a block by their barriers only.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ class Fiber {
 
     // From this fiber, which runs, to another. Returns when another one jumps back.
     void jump(Fiber& to);
-    // Forgets where it was left: entry() again at the next jump.
+    // Discards the saved context: the next jump starts at entry().
     void reset();
     // Whether an address lies in the page below the stack: the stack was too small.
     bool overflowed_at(const void* address) const;
@@ -39,12 +39,13 @@ class Fiber {
 
 // Whether the program has the thread sanitizer.
 bool thread_sanitizer();
-// What came before the release of `sync` on one thread of the device is seen behind the acquire on another.
+// For the thread sanitizer: accesses before release(sync) on one thread of the device happen before those
+// after acquire(sync) on another.
 void release(void* sync);
 void acquire(void* sync);
 
-// While it lives, the thread sanitizer does not look at what the calling thread of the device does: the device's
-// own bookkeeping is no kernel's business.
+// During its lifetime the thread sanitizer ignores the accesses of the calling thread of the device:
+// bookkeeping of the emulator.
 class Unseen {
   public:
     Unseen();

@@ -1,5 +1,5 @@
-// Kernels have internal linkage mostly, so that the dynamic linker does not know them: their names stand in
-// the symbol table of the program's file only.
+// Most kernels have internal linkage and no dynamic symbol: their names are in the symbol table of the
+// program's file only.
 #include "tests/emulator/kernel_name.h"
 
 #include <cxxabi.h>

@@ -46,7 +46,7 @@ cudaError_t run_threads(dim3 grid, dim3 block, std::size_t shared_bytes, Functio
     return cudaLaunchKernelEx(&config, call<Function>, function);
 }
 
-// What `threads` threads of one block return: function(number of the thread).
+// Results of function(thread number) for the `threads` threads of one block.
 template <class Function>
 auto results_of(unsigned threads, Function function) {
     using T = decltype(function(0));

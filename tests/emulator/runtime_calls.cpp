@@ -1,4 +1,5 @@
-// The CUDA runtime's calls on the emulated device: devices, memory, launches. Streams and graphs: streams.cpp.
+// The CUDA runtime's calls on the emulated device: devices, memory, launches. Streams and graphs:
+// streams.cpp.
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 
@@ -87,7 +88,7 @@ std::string range(const void* address, std::size_t bytes) {
     return fmt::format("{} bytes from {} on", bytes, emulator::describe(address));
 }
 
-// What a copy of this kind has to reach on either side.
+// Memory required on either side of a copy of this kind.
 cudaError_t check_copy(const void* destination, const void* source, std::size_t bytes, cudaMemcpyKind kind) {
     if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
     if (bytes == 0) return cudaSuccess;

@@ -1,4 +1,4 @@
-// Threads of a block: which one goes on, and what they wait for.
+// Scheduling of a block's threads: order of resumption, barriers and warp operations.
 #include "tests/emulator/scheduler.h"
 
 #include <fmt/format.h>
@@ -49,7 +49,7 @@ void for_each_lane(unsigned mask, Function function) {
 
 // ---- fibers ---------------------------------------------------------------------------------------------
 
-// One that runs no thread. To the thread sanitizer, each thread is a fiber of its own.
+// An idle fiber. Under the thread sanitizer, each thread has its own fiber.
 Fiber& Worker::fiber_for(const Thread& thread) {
     if (thread_sanitizer()) return *fibers_[thread.number];
     if (idle_.empty()) {
@@ -75,7 +75,7 @@ void Worker::go_on_with(Thread& thread) {
     jump(thread.fiber != nullptr ? *thread.fiber : fiber_for(thread));
 }
 
-// What a fiber does: threads from begin to end. Those that never wait share one fiber.
+// Body of a fiber: runs threads to completion. Threads that never wait share one fiber.
 void Worker::run_threads() {
     for (;;) {
         run_current();
@@ -190,7 +190,8 @@ void Worker::start_block(const Grid& grid, uint3 block, ThreadOrder order) {
     arrived_ = 0;
     shared_.clear(grid.shared_bytes);
     failure_ = {};
-    // A fiber knows what its creator did before: all of them are created here, by none of them.
+    // To the thread sanitizer, a fiber is ordered after its creator: all are created here, by no thread of
+    // the device.
     while (thread_sanitizer() && fibers_.size() < static_cast<std::size_t>(threads_))
         fibers_.emplace_back(Fiber::create([] { in_kernel->run_threads(); }));
     release(&start_sync_);
@@ -210,7 +211,7 @@ bool Worker::run_block(const Grid& grid, uint3 block, ThreadOrder order) {
     return false;
 }
 
-// What a block that failed leaves behind.
+// Cleanup after a failed block.
 void Worker::forget_threads() {
     ready_.fill(0);
     for (int number = 0; number < threads_; ++number) {
@@ -227,7 +228,7 @@ void Worker::fail(std::string message, bool address) {
     current_->fiber = fiber_;
     release(&end_sync_);
     jump(host_);
-    std::terminate();  // nobody goes on with a thread that failed
+    std::terminate();  // a failed thread is never resumed
 }
 
 std::string Worker::what_it_does(const Thread& thread) const {
@@ -246,7 +247,7 @@ std::string Worker::unfinished() const {
         const Thread& thread = all_threads_[number];
         if (thread.state != State::waits_for_warp) continue;
         const Warp& warp = warps_[number / warp_lanes];
-        // Who is missing: a lane that does not wait, or waits with another mask.
+        // The missing lane: one that does not wait, or waits with another mask.
         int missing = -1;
         const unsigned mask = warp.lanes[number % warp_lanes].mask;
         for_each_lane(mask, [&](int lane) {
@@ -277,7 +278,8 @@ int Worker::wait_for_block(BlockOperation operation, bool predicate, const Where
                                           text(where), arrived_, text(block_where_));
         fail(std::move(message));
     }
-    // A thread that is late in leaving a barrier must not learn what others did behind it: two by turns.
+    // A thread that leaves a barrier late must not be ordered after accesses beyond it: two alternating sync
+    // variables.
     char* const sync = &barrier_sync_[barriers_ % 2];
     release(sync);
     predicates_ += predicate;
@@ -313,7 +315,7 @@ void Worker::check_lanes(const Warp& warp, int lane) {
 void Worker::exchange(Warp& warp, const Lane& mine, void (*compute)(void* const*)) {
     if (mine.operation == WarpOperation::shuffle) {
         std::array<std::uint64_t, warp_lanes> values;
-        values.fill(~std::uint64_t{0});  // of lanes outside of the mask: anything, here what is not a number
+        values.fill(~std::uint64_t{0});  // of lanes outside the mask: undefined, here NaN
         for_each_lane(mine.mask, [&](int i) { values[i] = warp.lanes[i].value; });
         for_each_lane(mine.mask, [&](int i) { warp.lanes[i].value = values[warp.lanes[i].source]; });
     } else if (compute != nullptr) {

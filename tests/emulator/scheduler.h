@@ -6,9 +6,8 @@
 // then another one goes on, in an order that a test can choose. A thread that never waits costs little more
 // than a function call.
 //
-// What it pretends: __syncthreads and its counting kin, __syncwarp, shuffles, votes, atomics on integers,
-// shared memory, mma and ldmatrix, cp.async, device and pinned memory, streams, events, graphs. What it
-// checks:
+// Emulated: __syncthreads and its counting variants, __syncwarp, shuffles, votes, atomics on integers, shared
+// memory, mma and ldmatrix, cp.async, device and pinned memory, streams, events, graphs. Checked:
 //
 //   barriers that some threads of a block never reach, or reach elsewhere; lanes of a mask that are missing,
 //   ended, or at another operation; mma and ldmatrix without all 32 lanes; memory nobody wrote: fresh memory,
@@ -17,18 +16,17 @@
 //   launch or the device gives; 16-byte accesses and ldmatrix rows that are not aligned; pointers of the host
 //   given to a kernel; device memory touched by the host; calls that a capture forbids.
 //
-// A kernel that does any of these ends with an error: the launch returns it, and one line on stderr says what
-// happened, with kernel, block and thread. Other than on a real device, the next kernel runs as if nothing had
-// happened.
+// A kernel that does any of these fails: the launch returns an error, and one line on stderr reports the
+// fault with kernel, block and thread. Unlike on a real device, later kernels are not affected.
 //
-// A missing barrier shows in three ways: results differ between thread orders (tests/thread_orders.h), shared
-// memory is read before it was written, and the thread sanitizer, to which the device's threads are threads
-// that only their barriers order, reports a data race.
+// A missing barrier is detected in three ways: results differ between thread orders (tests/thread_orders.h),
+// uninitialised shared memory is read, and the thread sanitizer, for which the device's threads are ordered
+// by their barriers only, reports a data race.
 //
-// What it does not pretend: time; the memory model beyond barriers, so that a missing __threadfence shows
-// only under the thread sanitizer; warps in lockstep, since lanes run apart until they meet; how many blocks
-// run at once; work that runs later than its call, outside of graphs; bank conflicts, registers, and the
-// rounding of the tensor cores' sums and of the fast functions (__expf and the like are exact here).
+// Not emulated: time; the memory model beyond barriers, so that a missing __threadfence is detected only
+// under the thread sanitizer; warps in lockstep, since lanes run independently between barriers; occupancy;
+// asynchronous execution, outside of graphs; bank conflicts, registers, and the rounding of the tensor cores'
+// sums and of the fast functions (__expf and the like are exact here).
 #pragma once
 
 #include <cstddef>
@@ -45,17 +43,17 @@ namespace emulator {
 struct Grid {
     dim3 blocks, threads;
     std::size_t shared_bytes = 0;
-    std::function<void()> kernel;  // what each thread runs
+    std::function<void()> kernel;  // body of each thread
 };
 
-// What went wrong, in one line with block and thread; empty if nothing did.
+// Description of a fault in one line with block and thread; empty if there was none.
 struct Failure {
     std::string message;
     bool address = false;  // an access to an address where nothing is
 };
 Failure run(const Grid& grid);
 
-// ---- what threads of the device call ----------------------------------------------------------------------
+// ---- calls by threads of the device -----------------------------------------------------------------------
 
 using Where = std::source_location;
 
@@ -92,7 +90,7 @@ void commit_copies();
 // Takes off the list a copy that has to be there before no more than `groups` groups are under way.
 bool finish_copy(int groups, PendingCopy& copy);
 
-// What the caller wrote before is seen by whoever has called this later.
+// The caller's previous writes are visible to threads that call this later.
 void thread_fence();
 
 }  // namespace emulator

@@ -42,7 +42,7 @@ SharedArrays::~SharedArrays() {
 
 void SharedArrays::clear(std::size_t limit) {
     if (thread_sanitizer() && used_ > 0) {
-        // The shared memory of another block is other memory: mapped anew, nobody has touched it.
+        // Another block's shared memory is fresh memory: remapped, uninitialised.
         const std::size_t pages = (used_ + guard_bytes + 4095) / 4096 * 4096;
         if (::mmap(memory_, pages, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
             MAP_FAILED)

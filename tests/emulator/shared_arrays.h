@@ -7,9 +7,9 @@
 
 namespace emulator {
 
-// Arrays in the order in which threads ask for them. Each is 16-byte aligned, holds 0xFF (not a number) at
-// first and lies between guards, which end the kernel with an error if something was written there; the
-// address sanitizer reports the access itself.
+// Shared arrays in the order of the threads' requests. Each is 16-byte aligned, initialised to 0xFF (NaN) and
+// lies between guards; a write to a guard fails the kernel, and the address sanitizer reports the access
+// itself.
 class SharedArrays {
   public:
     SharedArrays();
@@ -19,8 +19,8 @@ class SharedArrays {
 
     // For a new block, which may have `limit` bytes.
     void clear(std::size_t limit);
-    // Array number `index`. Null and a message in `problem` if others asked for another array at this place,
-    // or if the limit is too low.
+    // Array number `index`. Null and a message in `problem` if other threads requested a different array at
+    // this index, or if the limit is exceeded.
     void* take(int index, std::size_t bytes, std::size_t element_bytes, std::string& problem);
     // Which guard was overwritten, empty if none was.
     std::string overwritten() const;

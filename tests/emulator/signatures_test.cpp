@@ -1,5 +1,5 @@
-// What the sources use of the CUDA runtime has the same types and values here as in the toolkit's own header:
-// this file compiles against either (make test-signatures).
+// The part of the CUDA runtime that the sources use has the same types and values in the replacement header
+// as in the toolkit's: this file compiles against either (make test-signatures).
 #include <cuda_runtime.h>
 
 #include <cstddef>

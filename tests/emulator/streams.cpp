@@ -1,6 +1,6 @@
-// Streams, events and graphs of the emulated device. Work runs when it is submitted, so that a stream is always
-// empty; what a stream captures is recorded in the order of the calls, which is one that all streams of the
-// capture allow.
+// Streams, events and graphs of the emulated device. Work runs when it is submitted, so that a stream is
+// always empty; captured work is recorded in the order of the calls, a valid order for all streams of the
+// capture.
 #include "tests/emulator/streams.h"
 
 #include <algorithm>

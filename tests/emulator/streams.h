@@ -1,4 +1,4 @@
-// What the runtime's calls ask of streams: to run work or, under capture, to record it.
+// Interface of streams to the runtime's calls: run work or, under capture, record it.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -7,7 +7,7 @@
 
 namespace emulator {
 
-// Sets what cudaGetLastError returns, unless `error` is success; returns it.
+// Sets the result of cudaGetLastError, unless `error` is success; returns `error`.
 cudaError_t remember(cudaError_t error);
 
 // Work of a stream: runs at once, or becomes a node of the graph that the stream is capturing.

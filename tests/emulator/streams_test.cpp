@@ -1,5 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "tests/emulator/emulated_device.h"
 #include "tests/emulator/run_threads.h"
 
@@ -47,7 +50,7 @@ cudaStreamCaptureStatus status(cudaStream_t stream) {
     return result;
 }
 
-// What `call` returns while a stream captures; then the capture has to have failed.
+// Result of `call` during a stream's capture, which it must invalidate.
 template <class Call>
 cudaError_t in_capture(Call call) {
     const TestStream stream;
@@ -197,11 +200,17 @@ TEST_CASE("emulated device: events measure time") {
     REQUIRE(cudaEventCreate(&end) == cudaSuccess);
     float milliseconds = -1;
     CHECK(cudaEventElapsedTime(&milliseconds, start, end) == cudaErrorInvalidResourceHandle);
+    using Clock = std::chrono::steady_clock;
+    const Clock::time_point before = Clock::now();
     CHECK(cudaEventRecord(start, nullptr) == cudaSuccess);
+    CHECK(cudaEventSynchronize(start) == cudaSuccess);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
     CHECK(cudaEventRecord(end, nullptr) == cudaSuccess);
     CHECK(cudaEventSynchronize(end) == cudaSuccess);
+    const std::chrono::duration<double, std::milli> passed = Clock::now() - before;
     CHECK(cudaEventElapsedTime(&milliseconds, start, end) == cudaSuccess);
-    CHECK(milliseconds >= 0);
+    CHECK(milliseconds >= 1.9f);
+    CHECK(static_cast<double>(milliseconds) <= passed.count() + 0.1);
     cudaEventDestroy(start);
     cudaEventDestroy(end);
     cudaGetLastError();

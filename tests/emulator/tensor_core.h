@@ -1,4 +1,4 @@
-// What the lanes of a warp compute together: products and loads of matrices. Fragments as in kernels/common/ptx.cuh.
+// Matrix products and loads by all lanes of a warp. Fragments as in kernels/common/ptx.cuh.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct MatrixProduct {
 // D += A B over the warp; sums in float, ascending in k.
 void multiply(MatrixProduct& mine, const Where& where);
 
-// ldmatrix: `count` registers from the rows that the lanes hand in.
+// ldmatrix: `count` registers from the rows that the lanes pass.
 void load_matrices(std::uint32_t* registers, int count, const std::uint16_t (&row)[8], bool transposed,
                    const Where& where);
 

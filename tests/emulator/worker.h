@@ -17,7 +17,7 @@ namespace emulator {
 
 constexpr int max_threads = 1024, warp_lanes = 32, max_warps = max_threads / warp_lanes;
 
-// What a thread that does not run did last.
+// State of a suspended thread.
 enum class State : std::uint8_t { ready, waits_for_block, waits_for_warp, ended };
 
 struct Thread {
@@ -29,7 +29,7 @@ struct Thread {
     std::vector<PendingCopy> copies;
 };
 
-// What a lane waits for, and what it brings.
+// A waiting lane's operation and its operands.
 struct Lane {
     WarpOperation operation{};
     std::uint8_t source = 0;
@@ -43,7 +43,7 @@ struct Lane {
 struct Warp {
     unsigned waiting = 0;
     std::array<Lane, warp_lanes> lanes;
-    // Barriers that the group with this lowest lane has passed; what the thread sanitizer knows of them.
+    // Barriers passed by the group with this lowest lane; sync variables for the thread sanitizer.
     std::array<std::uint8_t, warp_lanes> barriers{};
     std::array<std::array<char, 4>, warp_lanes> sync;
 };
@@ -56,7 +56,7 @@ class Worker {
     Worker& operator=(const Worker&) = delete;
     ~Worker() { acquire(&end_sync_); }
     bool run_block(const Grid& grid, uint3 block, ThreadOrder order);
-    // Behind the last block of a grid: what its threads did is seen by the host.
+    // After the last block of a grid: makes its threads' accesses visible to the host.
     void finish() { acquire(&end_sync_); }
     Failure& failure() { return failure_; }
 
@@ -109,7 +109,7 @@ class Worker {
     int arrived_ = 0, predicates_ = 0, votes_ = 0;
     BlockOperation block_operation_{};
     Where block_where_;
-    // What the thread sanitizer knows of: barriers of odd and of even number, the start, the end.
+    // Sync variables for the thread sanitizer: barriers of odd and of even number, the start, the end.
     unsigned barriers_ = 0;
     std::array<char, 2> barrier_sync_{};
     char start_sync_ = 0, end_sync_ = 0;

@@ -2,11 +2,13 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 
+#include "models/fractal/sample.h"
 #include "tests/end_to_end/test_directory.h"
 
 namespace {
@@ -65,10 +67,24 @@ TEST_CASE("end to end: the cost of a model from a file is measured on request") 
     const auto formula = cost_json(work, {"--config", config});
     CHECK_FALSE(formula.contains("paper"));
     CHECK_FALSE(formula.contains("measured"));
-    const auto measured = cost_json(work, {"--config", config, "--measure", "--batch", "3", "--cfg", "2"});
-    for (const char* key : {"ceiling_operations_per_second", "training_seconds", "sampling_seconds",
-                            "training_planned_bytes", "sampling_planned_bytes"})
-        CHECK_MESSAGE(measured.at("measured").at(key).get<double>() > 0, key);
+    using Clock = std::chrono::steady_clock;
+    const Clock::time_point start = Clock::now();
+    const auto report = cost_json(work, {"--config", config, "--measure", "--batch", "3", "--cfg", "2"});
+    const std::chrono::duration<double> whole = Clock::now() - start;
+    const auto measured = [&](const char* key) { return report.at("measured").at(key).get<double>(); };
+    // No more operations a second than the ceiling, and no more seconds than the program ran.
+    const auto least = [&](const char* operations) {
+        return 3 * report.at(operations).get<double>() / measured("ceiling_operations_per_second");
+    };
+    CHECK(measured("training_seconds") >= least("training_operations"));
+    CHECK(measured("sampling_seconds") >= least("sampling_operations"));
+    CHECK(measured("training_seconds") + measured("sampling_seconds") < whole.count());
+    const FractalConfig model_config = read_fractal_config(config);
+    const FractalModel model(model_config, Device::cpu);
+    CHECK(measured("sampling_planned_bytes") ==
+          static_cast<double>(FractalSampler(model, 3, true).plan().bytes));
+    // In training, at least the logits of 256 values for 3 images of 8 x 8 pixels.
+    CHECK(measured("training_planned_bytes") >= 3 * 3 * 8 * 8 * 256 * sizeof(float));
     const Outcome table = work.run("sample", {"cost", "--config", config, "--measure", "--batch", "2"});
     CHECK(table.exit_code == 0);
     CHECK(has(table.output, "of the ceiling"));

@@ -8,17 +8,12 @@
 
 #include "tests/end_to_end/command.h"
 #include "tests/end_to_end/test_directory.h"
+#include "tests/skip.h"
 
 TEST_CASE("CUDA build: without a GPU, --device cuda is refused in one line") {
     const char* folder = std::getenv("CUDA_BUILD");
-    if (folder == nullptr) {
-        MESSAGE("skipped: `make test-cuda` runs it where nvcc is installed");
-        return;
-    }
-    if (std::filesystem::exists("/dev/nvidiactl")) {
-        MESSAGE("skipped: this machine has a GPU");
-        return;
-    }
+    if (folder == nullptr) return skip_test("no CUDA build (`make test-cuda`)");
+    if (std::filesystem::exists("/dev/nvidiactl")) return skip_test("this machine has a GPU");
     const TestDirectory work;
     const Outcome outcome =
         Command(std::string(folder) + "/train", {"fractal", "--preset", "fractalar_16", "--data", "none.bin",

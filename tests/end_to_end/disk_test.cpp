@@ -13,6 +13,7 @@
 
 #include "tests/end_to_end/killed_run.h"
 #include "tests/end_to_end/test_directory.h"
+#include "tests/skip.h"
 
 namespace {
 
@@ -59,7 +60,7 @@ class Mount {
     Mount& operator=(const Mount&) = delete;
 
     bool stands() const {
-        if (!mounted_ && !forbidden_) MESSAGE("skipped: mounting is not permitted here");
+        if (!mounted_ && !forbidden_) skip_test("mounting is not permitted here");
         return mounted_ || forbidden_;
     }
     std::string reason() const { return forbidden_ ? ": Permission denied\n" : ": Read-only file system\n"; }

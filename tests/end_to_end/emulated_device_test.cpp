@@ -11,6 +11,7 @@
 
 #include "runtime/device/device.h"
 #include "tests/end_to_end/test_directory.h"
+#include "tests/skip.h"
 
 #if __has_include("emulated/runtime_calls.h")
 #include "tests/emulator/emulated_device.h"
@@ -121,13 +122,16 @@ void check_same_curve(const LogTable& ours, const LogTable& theirs, double toler
 
 }  // namespace
 
-TEST_CASE_FIXTURE(DeviceBench, "end to end: --precision where it makes no sense, and --device cuda without") {
+TEST_CASE_FIXTURE(DeviceBench, "end to end: --device and --precision that are refused") {
     for (const auto& [more, parts] :
          std::vector<std::pair<Words, Words>>{{{"--precision", "bf16"}, {"--precision bf16", "CPU", "cuda"}},
                                               {{"--precision", "fp16"}, {"fp16", "fp32 or bf16"}},
                                               {{"--device", "gpu"}, {"--device gpu", "cpu or cuda"}}})
         check_refused("train", work.training("new", 1, more), 2, parts);
-    if constexpr (cuda_backend_built) return;
+}
+
+TEST_CASE_FIXTURE(DeviceBench, "end to end: --device cuda in a build without the CUDA backend") {
+    if constexpr (cuda_backend_built) return skip_test("a CUDA backend in this build");
     train("run", 1, {});
     check_refused("train", work.training("new", 1, in_bf16), 2, {"--device cuda", "no CUDA backend"});
     check_refused("sample",
@@ -141,7 +145,7 @@ TEST_CASE_FIXTURE(DeviceBench, "end to end: --precision where it makes no sense,
 }
 
 TEST_CASE_FIXTURE(DeviceBench, "end to end: the device's losses are the CPU's, in bf16 within 1 %") {
-    if constexpr (!cuda_backend_built) return;
+    if constexpr (!cuda_backend_built) return skip_test(no_cuda_backend);
     for (const bool mar : {false, true}) {
         CAPTURE(mar);
         if (mar) use_mar();
@@ -160,7 +164,7 @@ TEST_CASE_FIXTURE(DeviceBench, "end to end: the device's losses are the CPU's, i
 }
 
 TEST_CASE_FIXTURE(DeviceBench, "end to end: a run goes on where another device left it") {
-    if constexpr (!cuda_backend_built) return;
+    if constexpr (!cuda_backend_built) return skip_test(no_cuda_backend);
     const LogTable whole = train("whole", 5, on_cpu);
     for (const auto& [first, then] : {std::pair{on_cpu, in_fp32}, {in_fp32, on_cpu}}) {
         const std::string run = "from-" + first[1];
@@ -176,7 +180,7 @@ TEST_CASE_FIXTURE(DeviceBench, "end to end: a run goes on where another device l
 
 TEST_CASE_FIXTURE(DeviceBench,
                   "end to end: the same bits again, resumed or not, with evaluations or without") {
-    if constexpr (!cuda_backend_built) return;
+    if constexpr (!cuda_backend_built) return skip_test(no_cuda_backend);
     for (const Words& precision : {in_fp32, in_bf16}) {
         const std::string name = precision == in_bf16 ? "bf16-" : "fp32-";
         const Words rule = precision + Words{"--ema", "0.5", "--dropout", "0.1"};
@@ -195,7 +199,7 @@ TEST_CASE_FIXTURE(DeviceBench,
 }
 
 TEST_CASE_FIXTURE(DeviceBench, "end to end: on the device, too, chunks and recomputation change nothing") {
-    if constexpr (!cuda_backend_built) return;
+    if constexpr (!cuda_backend_built) return skip_test(no_cuda_backend);
     for (const bool mar : {false, true}) {
         CAPTURE(mar);
         if (mar) use_mar();
@@ -209,7 +213,7 @@ TEST_CASE_FIXTURE(DeviceBench, "end to end: on the device, too, chunks and recom
 }
 
 TEST_CASE_FIXTURE(DeviceBench, "end to end: the device draws the same images each time, whatever the batch") {
-    if constexpr (!cuda_backend_built) return;
+    if constexpr (!cuda_backend_built) return skip_test(no_cuda_backend);
     train("run", 3, {});
     for (const Words& precision : {in_fp32, in_bf16}) {
         const std::string sheet = draw("a.png", precision + Words{"--cfg", "3"});

@@ -2,13 +2,18 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdlib>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "data/records/tokens.h"
+#include "models/nat/checkpoint.h"
+#include "models/nat/masks.h"
 #include "models/nat/tokenizer_checkpoint.h"
+#include "runtime/ops/ops.h"
 #include "tests/end_to_end/killed_run.h"
 #include "tests/end_to_end/test_directory.h"
 #include "train/run_lock.h"
@@ -17,6 +22,45 @@ namespace {
 
 constexpr const char* model_json = R"({"img_size": 4, "codebook_size": 20, "embed_dim": 32, "depth": 2,
     "num_heads": 2, "num_classes": 3})";
+
+// Mean cross-entropy at the hidden tokens of all held-out images at once, in double from the logits of the
+// checkpoint's model.
+double validation_loss(const std::string& checkpoint, const std::filesystem::path& held_out) {
+    const auto file = open_tensor_file(checkpoint);
+    const NatConfig config = read_nat_metadata(*file).config;
+    const auto model = load_nat(*file, config, Device::cpu);
+    const TokenFile tokens(held_out);
+    TokenBatch batch;
+    read_batch(tokens, 0, tokens.count(), batch);
+    std::vector<std::int64_t> samples(static_cast<std::size_t>(tokens.count()));
+    std::iota(samples.begin(), samples.end(), 0);
+    const NatMasks masks = draw_masks(config, {}, samples, 0, 0);
+    std::vector<std::int32_t> ids = batch.tokens;
+    for (std::size_t i = 0; i < ids.size(); ++i)
+        if (masks.mask[i] == 1) ids[i] = config.mask_id();
+
+    const auto codes = static_cast<std::size_t>(config.codebook_size);
+    std::vector<float> logits(ids.size() * codes);
+    Tape tape(Device::cpu);
+    const auto job = [&] {
+        const Tensor input = tape.create(tokens.count(), config.tokens(), false, Element::i32),
+                     contexts = tape.create(tokens.count(), 1, false, Element::i32);
+        copy_to_tensor(tape, input, ids.data(), ids.size() * sizeof(std::int32_t));
+        copy_to_tensor(tape, contexts, batch.labels.data(), batch.labels.size() * sizeof(std::int32_t));
+        copy_from_tensor(tape, logits.data(), model->forward(tape, input, contexts, {}),
+                         logits.size() * sizeof(float));
+    };
+    run_job(tape, plan_job(tape, job), job);
+    double loss = 0;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        if (masks.mask[i] == 0) continue;
+        const float* const row = &logits[i * codes];
+        double sum = 0;
+        for (std::size_t code = 0; code < codes; ++code) sum += std::exp(static_cast<double>(row[code]));
+        loss += std::log(sum) - static_cast<double>(row[batch.tokens[i]]);
+    }
+    return loss / static_cast<double>(masks.hidden);
+}
 
 struct Bench {
     Bench() {
@@ -102,7 +146,8 @@ TEST_CASE_FIXTURE(Bench,
     CHECK(read_reproducible_log(work.at("run")) == read_reproducible_log(work.at("reference")));
     const LogTable log = read_log(work.at("run"));
     REQUIRE(log.size() == 5);
-    CHECK(std::stod(log[4].at("validation_loss")) > 0);
+    CHECK(std::stod(log[4].at("validation_loss")) ==
+          doctest::Approx(validation_loss(checkpoint("run", 5), work.at("held_out.bin"))).epsilon(1e-5));
 
     // Other chunks and accumulated batches are the same update up to rounding.
     train("split", 5, more + Words{"--chunk", "1", "--recompute"});

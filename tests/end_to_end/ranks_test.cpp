@@ -17,6 +17,7 @@
 #include "runtime/ranks/comm_mpi.h"
 #include "tests/end_to_end/killed_run.h"
 #include "tests/end_to_end/test_directory.h"
+#include "tests/skip.h"
 #include "train/run_lock.h"
 
 namespace {
@@ -37,7 +38,7 @@ std::string launcher() {
 
 bool can_start_ranks() {
     if (!launcher().empty()) return true;
-    MESSAGE("skipped: no Open MPI here (mpirun, and libopenmpi-dev when this was built)");
+    skip_test("no Open MPI here (mpirun, and libopenmpi-dev when this was built)");
     return false;
 }
 
@@ -347,7 +348,7 @@ TEST_CASE_FIXTURE(Ranks, "ranks: what goes wrong is said in one line") {
 }
 
 TEST_CASE_FIXTURE(Ranks, "ranks: a build without MPI refuses to be one of several") {
-    if (mpi::built()) return;
+    if (mpi::built()) return skip_test("MPI in this build");
     ::setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
     const Outcome outcome = work.run("train", work.training("run", 1));
     ::unsetenv("OMPI_COMM_WORLD_SIZE");

@@ -2,6 +2,7 @@
 #include "runtime/ops/image_ops.h"
 #include "runtime/ops/masking_ops.h"
 #include "tests/golden/fractal_golden.h"
+#include "tests/skip.h"
 
 namespace {
 
@@ -195,7 +196,7 @@ DEVICE_TEST("golden fractalmar_guided_tiny: training loss, guiding losses and ev
 }
 
 // Losses to 1 %, and gradients that point the same way.
-TEST_CASE("golden losses in bf16" * doctest::skip(!cuda_backend_built)) {
+CUDA_TEST("golden losses in bf16") {
     for (const std::string& name : all_goldens) {
         CAPTURE(name);
         FractalGolden golden(name, {Device::cuda, Precision::bf16});

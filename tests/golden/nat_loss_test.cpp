@@ -3,6 +3,7 @@
 
 #include "runtime/ops/ops.h"
 #include "tests/golden/nat_golden.h"
+#include "tests/skip.h"
 
 namespace {
 
@@ -118,7 +119,7 @@ DEVICE_TEST("nat golden: the word embeddings get no gradient through the head") 
                   0.0f);
 }
 
-TEST_CASE("nat golden: the loss in bf16" * doctest::skip(!cuda_backend_built)) {
+CUDA_TEST("nat golden: the loss in bf16") {
     NatGolden golden("train", {Device::cuda, Precision::bf16});
     CHECK(run_loss(golden, false, 4) == doctest::Approx(golden.arrays.floats("train.loss")[0]).epsilon(0.01));
     CHECK(largest_difference(run_forward(golden, false), golden.arrays.floats("train.logits")) < 0.05);

@@ -11,6 +11,7 @@
 #include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/files/pth/pth.h"
 #include "runtime/ops/ops.h"
+#include "tests/skip.h"
 #include "tests/test_devices.h"
 
 namespace {
@@ -187,7 +188,7 @@ DEVICE_TEST("golden tokenizer: given codes are decoded") {
           gradient_tolerance);
 }
 
-TEST_CASE("golden tokenizer: losses in bf16" * doctest::skip(!cuda_backend_built)) {
+CUDA_TEST("golden tokenizer: losses in bf16") {
     const Backend backend{Device::cuda, Precision::bf16};
     Golden golden(backend);
     const Pass pass = run_pass(golden, backend);

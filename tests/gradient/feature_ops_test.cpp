@@ -63,8 +63,8 @@ GRADIENT_TEST("gradient: a 1 x 1 convolution of maps is linear") {
         .run();
 }
 
-// Of the straight-through value no slope can be measured: its gradient is the loss's alone where nothing
-// follows, whose two terms are told apart by beta, and is passed on unchanged where something does.
+// The straight-through value has no measurable slope: without a consumer its gradient is that of the loss,
+// whose two terms are distinguished by beta; with one, the consumer's gradient is passed on unchanged.
 DEVICE_TEST("quantise leaves the gradients of both terms of its loss, and passes on what comes back") {
     constexpr std::int64_t M = 5, K = 3, C = 4;
     constexpr float beta = 0.25f, scale = 0.5f;

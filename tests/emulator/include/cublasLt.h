@@ -2,9 +2,9 @@
 // matrices, with the library's own names, numbers and signatures (cuBLAS 12 and 13), computed on the host and
 // queued like a kernel: a stream under capture records it.
 //
-// It obeys sizes, leading dimensions, transposes, data types and epilogues, adds in float in an order of its
-// own, touches nothing between the columns of a matrix, writes D within its bounds only, and fills with NaN
-// the workspace it was promised. Device pointers must lie in device memory. It answers
+// It implements sizes, leading dimensions, transposes, data types and epilogues, adds in float in its own
+// order, does not access the padding between columns, writes D within its bounds only, and fills the given
+// workspace with NaN. Device pointers must be device memory. It returns
 //
 //   INVALID_VALUE   for a leading dimension smaller than a column, matrices that do not fit each other, an
 //                   epilogue without its pointer, an attribute of the wrong size, an algorithm found for
@@ -17,11 +17,11 @@
 //                   of anything but bf16; bf16 matrices not aligned to 4 bytes throughout
 //
 // GELU is the form with tanh, as the library's. Long sums are split when the preference allows it: with parts
-// in the workspace always in the same way, and in place, where the preference allows that, in an order that
-// changes from call to call, so that a test of reproducibility can see it.
+// in the workspace always in the same order, and in place, if the preference allows that, in an order that
+// changes from call to call, so that tests of reproducibility fail.
 //
-// Not pretended: other orders of elements, batches, scaling vectors, speed.
-// Source: the cuBLAS documentation, chapter "Using the cuBLASLt API".
+// Not implemented: other memory orders, batches, scaling vectors, speed. Source: the cuBLAS documentation,
+// chapter "Using the cuBLASLt API".
 #pragma once
 
 #include <cuda_runtime.h>

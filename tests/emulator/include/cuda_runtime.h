@@ -1,5 +1,5 @@
-// Stands in for the CUDA runtime's header when the emulated device is built: what the sources use of it, with
-// the signatures of CUDA 13.
+// Replacement of the CUDA runtime's header in builds for the emulated device: the part that the sources use,
+// with the signatures of CUDA 13.
 #pragma once
 
 #include "emulated/builtins.h"

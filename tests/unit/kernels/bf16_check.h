@@ -1,4 +1,4 @@
-// What the tests of the kernels' bf16 instantiations share, which only the CUDA backend has.
+// Common to tests of the kernels' bf16 instantiations, which only the CUDA backend has.
 //
 //   CUDA_TEST("...") {                              // skipped in a build without the backend
 //       const std::vector<bf16> x = to_bf16(uniform(5, 1));
@@ -16,9 +16,8 @@
 #include <vector>
 
 #include "kernels/common/bf16.h"
+#include "tests/skip.h"
 #include "tests/unit/kernels/kernel_check.h"
-
-#define CUDA_TEST(name) TEST_CASE(name* doctest::skip(!cuda_backend_built))
 
 // As RUN, on the CUDA device, with vectors of any type.
 #define RUN_CUDA(kernel, ...)                                                 \
@@ -31,7 +30,7 @@
 
 namespace kernel_check {
 
-// Half a unit in the last place of a bf16, relative to the number: what one rounding may cost.
+// Half a unit in the last place of a bf16, relative to the number: the largest error of one rounding.
 constexpr double bf16_rounding = 0x1p-8;
 
 inline std::vector<bf16> to_bf16(const std::vector<float>& values) {

@@ -1,5 +1,5 @@
-// What the tests of the kernels share: the means to run on every device of the build, reproducible inputs,
-// the measure of error, and the demand that the number of threads changes no bit.
+// Common to tests of kernels: running on every device of the build, reproducible inputs, error measures, and
+// the check that results do not depend on the number of threads.
 //
 //   DEVICE_TEST("gelu of nothing is nothing") {      // runs once for each device, `device`
 //       const std::vector<float> x(5);
@@ -26,8 +26,8 @@
 #include "tests/test_devices.h"
 
 // Calls a kernel on a device and waits for it. Each argument that is a vector, a pointer to one (may be null)
-// or from(vector, first) stands for the address of its elements there; a vector named twice is one array.
-// Vectors that are not const hold what the kernel wrote when RUN returns. Other addresses on the device:
+// or from(vector, first) is passed as the address of its elements there; a vector named twice is one array.
+// After RUN, vectors that are not const hold the kernel's results. Other addresses on the device:
 // address(pointer).
 #define RUN(device, kernel, ...) \
     kernel_check::run(           \
@@ -55,8 +55,8 @@ Address<T> address(T* pointer) {
     return {pointer};
 }
 
-// What a kernel's arguments are on the device: vectors are copied there, and back by `finish`. The CPU gets
-// the vectors' own memory, whose bounds a sanitizer watches.
+// Arguments of a kernel: vectors are copied to the device, and back by `finish`. On the CPU they are the
+// vectors' own memory, whose bounds a sanitizer checks.
 class Arguments {
   public:
     explicit Arguments(Device device) : device_(device) {}

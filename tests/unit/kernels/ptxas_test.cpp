@@ -1,7 +1,8 @@
 // Registers and spills of the kernels, as ptxas reports them when nvcc compiles for sm_90 (`make
 // test-cuda`).
 //
-// No kernel may spill. A .cu file states what its kernels may take, a .cuh file what those of a name may:
+// No kernel may spill. A .cu file states the register budget of its kernels, a .cuh file that of kernels by
+// name:
 //
 //   // ptxas budget: 128 registers, no spills
 //   // ptxas budget of short_*: 168 registers, no spills
@@ -20,6 +21,8 @@
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "tests/skip.h"
 
 namespace {
 
@@ -83,7 +86,7 @@ bool is_named(const std::string& kernel, std::string pattern) {
     return name.starts_with(pattern);
 }
 
-// What is wrong with a kernel, empty if nothing is.
+// Violations of a kernel's budget; empty if there are none.
 std::string complaint(const KernelReport& report, const std::map<std::string, int>& budgets) {
     std::ostringstream text;
     if (report.registers < 0 || report.spill_stores < 0) text << "ptxas says nothing about it; ";
@@ -99,10 +102,7 @@ std::string complaint(const KernelReport& report, const std::map<std::string, in
 
 TEST_CASE("ptxas: every kernel keeps to its registers and spills nothing") {
     const char* folder = std::getenv("CUDA_BUILD");
-    if (folder == nullptr) {
-        MESSAGE("skipped: `make test-cuda` runs it where nvcc is installed");
-        return;
-    }
+    if (folder == nullptr) return skip_test("no reports of ptxas (`make test-cuda`)");
     std::map<std::string, int> shared_budgets;
     for (const auto& file : fs::recursive_directory_iterator("kernels"))
         if (file.path().extension() == ".cuh") {

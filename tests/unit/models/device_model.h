@@ -7,18 +7,9 @@
 #include <string>
 
 #include "models/fractal/sample.h"
+#include "tests/skip.h"
 #include "tests/test_devices.h"
 #include "tests/unit/models/fractal/random_fractal.h"
-
-// A test of what the GPU does beside the CPU: nothing to do in a build without.
-#define EMULATED_DEVICE_TEST(name) \
-    EMULATED_DEVICE_TEST_WITH_BODY(DOCTEST_ANONYMOUS(emulated_device_test_), name)
-#define EMULATED_DEVICE_TEST_WITH_BODY(body, name) \
-    static void body();                            \
-    TEST_CASE(name) {                              \
-        if constexpr (cuda_backend_built) body();  \
-    }                                              \
-    static void body()
 
 #if __has_include("emulated/runtime_calls.h")
 #include "tests/emulator/emulated_device.h"

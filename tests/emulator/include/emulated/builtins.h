@@ -14,7 +14,7 @@
 
 namespace emulator {
 
-// A value that the compiler knows nothing about: no product of its is contracted into a fused multiply-add.
+// The same value, opaque to the optimizer: products of it are not contracted into fused multiply-adds.
 inline float opaque(float x) {
 #if defined(__x86_64__)
     asm("" : "+x"(x));
@@ -46,7 +46,7 @@ T from_word(std::uint64_t word) {
     return value;
 }
 
-// What the shuffles take: 4 or 8 bytes.
+// Types of the shuffles: 4 or 8 bytes.
 template <class T>
 concept Shuffled = std::is_arithmetic_v<T> &&(sizeof(T) == 4 || sizeof(T) == 8);
 
@@ -313,7 +313,7 @@ inline double __longlong_as_double(long long x) {
 }
 
 namespace emulator {
-// As the device converts: what is not a number becomes 0, what is too large the largest or smallest integer.
+// Conversions as on the device: NaN becomes 0; values out of range are clamped.
 template <class Integer, class Float>
 Integer to_integer(Float x) {
     if (x != x) return 0;
@@ -427,7 +427,7 @@ EMULATED_MIN_MAX(unsigned long)
 EMULATED_MIN_MAX(long long)
 EMULATED_MIN_MAX(unsigned long long)
 #undef EMULATED_MIN_MAX
-// Of a number and what is not one, the number.
+// NaN is ignored if the other argument is a number.
 inline float min(float a, float b) {
     return fminf(a, b);
 }

@@ -1,7 +1,7 @@
 // Attention in bf16 against its definition in double precision, on inputs that are bf16 numbers.
 //
-// Errors are relative to the largest magnitude. What is allowed is about twice what was measured; a result's
-// last rounding alone costs up to 2^-9 = 0.002.
+// Errors are relative to the largest magnitude. Tolerances are about twice the measured errors; a result's
+// last rounding alone contributes up to 2^-9 = 0.002.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -48,8 +48,8 @@ std::vector<bf16> shifted(std::vector<bf16> values, std::int64_t shift) {
     return values;
 }
 
-// All arrays of bf16 start `shift` elements beyond an aligned address. Outputs start as NaN, and so does what
-// lies behind them, which must stay.
+// All arrays of bf16 start `shift` elements beyond an aligned address. Outputs and the elements beyond them
+// start as NaN; the latter must not change.
 Result run_kernels(const Inputs& inputs, const AttentionShape& shape, AttentionDropout dropout,
                    std::int64_t shift) {
     const std::vector<bf16> qkv = shifted(inputs.qkv, shift), d_out = shifted(inputs.d_out, shift);
@@ -133,7 +133,7 @@ CUDA_TEST("attention in bf16: many tiles") {
 }
 
 CUDA_TEST("attention in bf16: large scores neither overflow nor lose the smaller weights") {
-    // The weights of the largest scores, in which q . k is exact, are off by what bf16 makes of P.
+    // The weights of the largest scores, in which q . k is exact, have the error of rounding P to bf16.
     for (const std::int64_t length : {3, 20, 70})
         for (const bool causal : {false, true}) {
             const AttentionShape shape{1, length, 2, 16, causal};
@@ -221,7 +221,7 @@ CUDA_TEST("attention in bf16: the same bits for any grouping of the sequences") 
 }
 
 // One token at `position` over caches of `position` random ones, in T. All arrays start `shift` elements
-// beyond an aligned address; what lies beyond the position is not a number and stays so.
+// beyond an aligned address; elements beyond the position are NaN and must not change.
 template <class T>
 static void check_decoding(std::int64_t position, std::int64_t head_dim, std::int64_t shift,
                            double tolerance) {

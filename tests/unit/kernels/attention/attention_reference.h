@@ -1,5 +1,5 @@
-// What the tests of attention compare with: its definition in double precision, one loop per sum, no tiles,
-// no recomputation.
+// Reference of the attention tests: the definition in double precision, one loop per sum, no tiles, no
+// recomputation.
 #pragma once
 
 #include <algorithm>

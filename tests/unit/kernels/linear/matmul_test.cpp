@@ -20,7 +20,7 @@ const std::vector<Shape> shapes = {{1, 1, 1},      {3, 5, 7},      {2, 256, 64},
                                    {63, 130, 5},   {1023, 12, 17}, {1024, 9, 11},   {1100, 17, 13},
                                    {2051, 40, 24}, {128, 48, 32},  {128, 128, 512}, {1100, 64, 48}};
 
-// [rows, width] with rows `stride` apart; what lies between them is NaN, so that reading it shows.
+// [rows, width] with rows `stride` apart; the padding between rows is NaN, so that reads of it are detected.
 std::vector<float> strided(std::int64_t rows, std::int64_t width, std::int64_t stride, unsigned seed) {
     const std::vector<float> dense = uniform(rows * width, seed);
     std::vector<float> values(static_cast<std::size_t>(rows * stride), not_a_number);
@@ -29,7 +29,7 @@ std::vector<float> strided(std::int64_t rows, std::int64_t width, std::int64_t s
     return values;
 }
 
-// The rows without what lies between them, which must still be NaN.
+// The rows without the padding between them, which must still be NaN.
 std::vector<float> packed(const std::vector<float>& values, std::int64_t rows, std::int64_t width,
                           std::int64_t stride) {
     std::vector<float> dense;
@@ -366,7 +366,7 @@ CUDA_TEST("linear_gelu_forward in bf16: within the contract of exact GELU") {
         std::vector<double> expected = layer.forward(true);
         CHECK(excess_error(to_floats(y), expected, 1.01 * bf16_rounding) < 1e-4);
         for (double& value : expected) value *= 0.5 * (1 + std::erf(value / std::sqrt(2.0)));
-        // applied while multiplying; or in a pass of its own, to y as it was stored
+        // fused into the product; or in a separate pass, on y as stored
         const bool fused = N % 8 == 0 && K % 2 == 0;
         CHECK(excess_error(to_floats(activated), expected, (fused ? 1.01 : 2.2) * bf16_rounding) < 1e-3);
     }

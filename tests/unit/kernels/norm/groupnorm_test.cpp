@@ -144,7 +144,7 @@ DEVICE_TEST("groupnorm forward agrees with the formula in double") {
 DEVICE_TEST("groupnorm where the mean is far from zero") {
     Case c(device, {2, 300, 64, 32}, Activation::none, 1000, 1001);
     c.forward(c.y);
-    CHECK(relative_error(c.y, c.expected()) < 2e-4);  // x itself is known to 2^-14 of its range
+    CHECK(relative_error(c.y, c.expected()) < 2e-4);  // x itself has a resolution of 2^-14 of its range
 }
 
 DEVICE_TEST("groupnorm backward agrees with central differences") {

@@ -91,7 +91,6 @@ DEVICE_TEST("rmsnorm backward agrees with central differences") {
 DEVICE_TEST("rmsnorm backward agrees with the formula in double") {
     for (const std::int64_t rows : row_counts)
         for (const std::int64_t width : norm_widths) {
-            if (width == 1) continue;  // the gradient all but vanishes and only rounding is left
             Case c(device, rows, width);
             c.forward();
             c.backward(c.dx);
@@ -110,7 +109,12 @@ DEVICE_TEST("rmsnorm backward agrees with the formula in double") {
             }
             CAPTURE(rows);
             CAPTURE(width);
-            CHECK(relative_error(c.dx, dx) < 1e-5);
+            if (width ==
+                1)  // dy weight rstd is cancelled but for eps / (x^2 + eps): its rounding errors remain
+                for (std::size_t i = 0; i < dx.size(); ++i)
+                    CHECK(std::abs(c.dx[i] - dx[i]) <= 2e-6 * std::abs(c.dy[i] * c.weight[0] * c.rstd[i]));
+            else
+                CHECK(relative_error(c.dx, dx) < 1e-5);
             CHECK(relative_error(c.dweight, dweight) < 1e-5);
         }
 }

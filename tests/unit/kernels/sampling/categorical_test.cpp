@@ -83,7 +83,7 @@ DEVICE_TEST("categorical draws agree with the specification in double") {
                         cumulative += p[value++];
                     const double margin =
                         std::min(uniforms[row] - cumulative, cumulative + p[value] - uniforms[row]);
-                    if (margin < 1e-4) continue;  // rounding may decide; the margin is there to tell
+                    if (margin < 1e-4) continue;  // within rounding, as the margin indicates
                     CHECK(values[row] == value);
                     CHECK(std::abs(margins[row] - margin) < 1e-5);
                 }
@@ -99,7 +99,7 @@ DEVICE_TEST("categorical draws at the ends of the unit interval") {
     CHECK(sample(device, {0, 0, 0, 0}, 0.5f).value == 2);
     CHECK(sample(device, {0, 0}, 0.5f).margin == doctest::Approx(0.0));
     CHECK(sample(device, {0, 0}, 0.7f).margin == doctest::Approx(0.2).epsilon(1e-6));
-    // The largest uniform never reaches a value of probability zero, wherever it stands.
+    // The largest uniform never draws a value of probability zero, at any position.
     std::vector<float> one_hot(256, -1e4f);
     one_hot[100] = 0;
     CHECK(sample(device, one_hot, last).value == 100);

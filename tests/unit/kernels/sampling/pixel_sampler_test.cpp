@@ -24,7 +24,7 @@ constexpr std::int64_t vocabulary = 256;
 constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 constexpr std::size_t guard = 32;  // entries behind every output that the kernel must leave alone
 
-// What T leaves of a value.
+// A value rounded to T.
 template <class T>
 std::vector<T> stored(const Floats& values) {
     if constexpr (std::is_same_v<T, float>)
@@ -194,8 +194,8 @@ void add(Floats& x, const Floats& y) {
     for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i];
 }
 
-// The outputs [rows, channels, W] of the whole sequence at once, fed with `values`; what enters a product is
-// a T first.
+// The outputs [rows, channels, W] of the whole sequence at once, given `values`; inputs of products are
+// rounded to T.
 template <class T>
 Floats transformer(const Level<T>& level, const Batch& batch, const Integers& values) {
     const std::int64_t W = level.shape.width, K = level.shape.condition_width, C = level.shape.channels,
@@ -248,17 +248,17 @@ Draws expected_draws(const Level<T>& level, const Batch& batch, const Integers& 
     return expected;
 }
 
-// What two ways to the same logits may differ by: rounding in float; in bf16 now and then an activation on
-// the other side of a rounding.
+// Tolerated differences between two computations of the same logits: rounding in float; in bf16 occasionally
+// an activation rounded the other way.
 struct Tolerance {
-    float doubtful;  // margins below it say nothing
+    float doubtful;  // draws with smaller margins are not compared
     double margin;   // of margins
 };
 template <class T>
 Tolerance tolerance(const Guidance& guidance) {
     if (std::is_same_v<T, float>) return {1e-4f, 5e-5};
-    // Of probabilities, or of guided logits, which are of the size of 3 times the scale. Guidance multiplies
-    // what two logits differ by.
+    // Of probabilities, or of guided logits, which are of the size of 3 times the scale. Guidance scales the
+    // difference of two logits.
     return guidance.greedy ? Tolerance{5e-2f, 2e-2 * static_cast<double>(guidance.scale)}
                            : Tolerance{2e-2f * guidance.scale, 1e-2 * static_cast<double>(guidance.scale)};
 }
@@ -288,7 +288,7 @@ double compare(const Level<T>& level, const Batch& batch) {
     return clear / static_cast<double>(batch.rows() * C);
 }
 
-// An emulated device takes long for what the CPU does at once.
+// Fewer draws on the emulated device, which is slow.
 const std::vector<std::int64_t>& draw_counts(Device device) {
     static const std::vector<std::int64_t> cpu = {1, 2, 5, 16, 33}, cuda = {9};
     return device == Device::cpu ? cpu : cuda;

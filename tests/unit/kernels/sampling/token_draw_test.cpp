@@ -11,7 +11,7 @@ namespace {
 
 using Doubles = std::vector<double>;
 
-// What one call sees and writes.
+// Inputs and outputs of one call.
 struct Step {
     Step(std::int64_t row_count, std::int64_t codes)
         : rows(row_count),
@@ -47,8 +47,8 @@ double log_sum(const Doubles& z, double temperature) {
     return maximum / temperature + std::log(sum);
 }
 
-// Whether what a row became follows from its logits z by the specification; a uniform within 1e-5 of an edge
-// may fall on either side.
+// Checks a row's results against the specification, from its logits z; a uniform within 1e-5 of an interval's
+// edge may belong to either side.
 void check_row(const Step& s, std::size_t row, const Doubles& z) {
     const DecodingStep& step = s.step[0];
     const double tau = std::max(static_cast<double>(step.sampling_temperature), 1e-4);

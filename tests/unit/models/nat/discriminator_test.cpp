@@ -10,6 +10,7 @@
 #include "runtime/base/error.h"
 #include "runtime/ops/adversarial_ops.h"
 #include "runtime/ops/ops.h"
+#include "tests/skip.h"
 #include "tests/unit/kernels/kernel_check.h"
 
 using namespace kernel_check;
@@ -284,7 +285,7 @@ DEVICE_TEST("generator_gradient is that of two passes, weighed at the last layer
     CHECK(error_of_generator_gradient(device) < 1e-4);
 }
 
-TEST_CASE("generator_gradient in bf16" * doctest::skip(!cuda_backend_built)) {
+CUDA_TEST("generator_gradient in bf16") {
     CHECK(error_of_generator_gradient({Device::cuda, Precision::bf16}) < 3e-2);
 }
 

@@ -157,8 +157,7 @@ TEST_CASE("generator: what it cannot do is refused") {
     CHECK_THROWS_AS(generator.generate(std::vector<std::int64_t>{0}, broken, {}), UsageError);
 }
 
-TEST_CASE("generator: the device's recorded steps serve every strategy, seed and class") {
-    if constexpr (!cuda_backend_built) return;
+CUDA_TEST("generator: the device's recorded steps serve every strategy, seed and class") {
     [[maybe_unused]] const HostAccessAllowed open;
     const auto model = random_model(Device::cuda);
     NatGenerator recorded(*model, 3, true), plain(*model, 3, true);
@@ -175,8 +174,7 @@ TEST_CASE("generator: the device's recorded steps serve every strategy, seed and
     check(many, 1, 0);
 }
 
-TEST_CASE("generator: the device draws what the CPU draws") {
-    if constexpr (!cuda_backend_built) return;
+CUDA_TEST("generator: the device draws what the CPU draws") {
     const auto cpu = random_model(Device::cpu), gpu = random_model(Device::cuda);
     const std::vector<std::int64_t> classes{0, 1, 2, 3};
     for (const std::int64_t steps : {1, 4})
@@ -184,8 +182,7 @@ TEST_CASE("generator: the device draws what the CPU draws") {
               generate(*cpu, classes, maskgit_strategy(steps, 1.5)));
 }
 
-TEST_CASE("generator: in bf16 tokens are drawn too, the same in every run") {
-    if constexpr (!cuda_backend_built) return;
+CUDA_TEST("generator: in bf16 tokens are drawn too, the same in every run") {
     const auto model = random_model(Backend(Device::cuda, Precision::bf16));
     NatGenerator generator(*model, 2, true);
     const std::vector<std::int64_t> classes{0, 3};

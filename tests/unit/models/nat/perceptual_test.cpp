@@ -9,6 +9,7 @@
 #include "runtime/base/error.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/ops/ops.h"
+#include "tests/skip.h"
 #include "tests/unit/kernels/kernel_check.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -261,7 +262,7 @@ DEVICE_TEST("perceptual loss: its gradient is the slope, added to what is there"
     CHECK(relative_error(added.gradient, expected) < 1e-6);
 }
 
-TEST_CASE("perceptual loss in bf16 is close to that in fp32" * doctest::skip(!cuda_backend_built)) {
+CUDA_TEST("perceptual loss in bf16 is close to that in fp32") {
     PerceptualLoss exact(tiny, Device::cuda), rounded(tiny, {Device::cuda, Precision::bf16});
     initialize(exact), initialize(rounded);
     const std::vector<float> pictures = random_pictures(1), targets = random_pictures(2);

@@ -1,5 +1,5 @@
-// The emulated device's kernels/common/ptx.cuh: the same functions with the same names and arguments. What they mean
-// stands there; here also what they check.
+// The emulated device's kernels/common/ptx.cuh: the same functions with the same arguments, documented there;
+// only the checks are documented here.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -24,7 +24,7 @@ inline void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::
     std::memcpy(d, mine.d, sizeof d);
 }
 
-// A lane's row is read by the lane itself, whose read a sanitizer sees.
+// A lane's row is read by the lane itself, so that a sanitizer attributes the read to it.
 template <int count>
 void load_matrices(std::uint32_t (&r)[count], const void* row, bool transposed,
                    const emulator::Where& where) {
@@ -52,7 +52,7 @@ inline void ldmatrix_x2_transposed(std::uint32_t (&r)[2], const void* row,
     load_matrices(r, row, true, where);
 }
 
-// Until the wait, the shared memory holds what is not a number; `global` is read then.
+// Until the wait, the shared memory holds NaN; `global` is read at the wait.
 inline void copy_async_16(void* shared, const void* global, bool valid = true) {
     emulator::require_aligned(shared, "copy_async_16: the shared address");
     if (valid) emulator::require_aligned(global, "copy_async_16: the global address");
