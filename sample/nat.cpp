@@ -147,7 +147,8 @@ void add_strategy_flags(CommandLine& command, NatJob& job) {
                     "takes half the time. Logits are c + s (c - u), so s here is --cfg 1 + s elsewhere",
                     default_scale));
     command.add_option("--seed", job.seed, "An image depends on the seed and its number, not on the batch")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->check(any_seed());
 }
 
 }  // namespace
