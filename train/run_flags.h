@@ -42,6 +42,7 @@ void add_rank_flags(CommandLine& app, RunFlags& flags);
 struct RunDescription {
     std::string model, data;  // JSON objects for config.json, the latter under `data_key`
     std::string data_key = "data";
+    std::string initial;  // file of --init-from, "" if none was given
     std::int64_t parameters = 0, images = 0;
     std::size_t planned_bytes = 0;
 };

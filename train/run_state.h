@@ -47,15 +47,19 @@ class RunState {
     double update(float learning_rate);
     std::int64_t steps_done() const { return steps_done_; }
 
-    // Calls `use` with the averaged weights in place, if an average is kept.
+    // Calls `use` with the averaged weights in place, if an average is kept; also if it throws, the weights are
+    // back afterwards, but of ranks with a sharded average: that would wait for ranks that did not fail.
     template <class Use>
     void with_average(Use use) {
+        struct Return {
+            Parameters& parameters;
+            ~Return() { parameters.use_values(parameters.values()); }
+        } back{parameters_};
         const bool averaged = rule_.ema_decay > 0;
         if (averaged && sharded()) swap_in_average();
         if (averaged && !sharded()) parameters_.use_values(optimizer_->average());
         use();
         if (averaged && sharded()) swap_out_average();
-        parameters_.use_values(parameters_.values());
     }
 
   private:

@@ -138,6 +138,12 @@ std::vector<std::int64_t> match_classes(const ClassNames& model, const ClassName
     return numbers;
 }
 
+void require_same_classes(const ClassNames& model, const ClassNames& data) {
+    if (!std::ranges::is_sorted(match_classes(model, data, false)))
+        fail_usage("{}: has the classes of {} in another order: give the old file, or another --out",
+                   data.source, model.source);
+}
+
 void relabel(std::span<std::int32_t> labels, std::span<const std::int64_t> numbers) {
     for (std::int32_t& label : labels)
         if (label >= 0) label = static_cast<std::int32_t>(numbers[static_cast<std::size_t>(label)]);

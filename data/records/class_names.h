@@ -25,10 +25,19 @@ struct ClassNames {
     std::span<const std::string> names;
 };
 
+// Of an open file of records.
+template <class RecordFile>
+ClassNames class_names(const RecordFile& file) {
+    return {file.path().string(), file.classes()};
+}
+
 // The number in `model` of each class of `data`, found by name; the same number if one of the two has no
 // names, or with `by_number`. Throws UsageError that names the first class of `data` that `model` lacks, or a
 // name that one of them has twice.
 std::vector<std::int64_t> match_classes(const ClassNames& model, const ClassNames& data, bool by_number);
+
+// For a run that goes on with the data it began with: throws UsageError if the names differ, or their order.
+void require_same_classes(const ClassNames& model, const ClassNames& data);
 
 // What --ignore-class-names says in --help.
 inline constexpr const char* ignore_class_names_meaning =

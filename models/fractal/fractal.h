@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <variant>
@@ -51,10 +52,12 @@ class FractalModel {
     // of the pixels. While the tape records, the gradient of the sum of scales * totals is added to the
     // parameters' gradients, and nothing stays on the tape. While planning, ids' values and masks are not
     // read, and the plan holds for all of them. `listener`, null while planning, is called when gradients are
-    // final.
+    // final; `progress`, not called while planning, receives the share of the batch that is done, which grows
+    // from 0 with every chunk of every level.
     void loss(Tape& tape, const Tensor& images, std::span<const std::int32_t> ids, const FractalMasks& masks,
               std::span<const float> scales, const Tensor& totals, const PassRule& rule,
-              const ChunkSizes& chunks, GradientReadyListener* listener = nullptr) const;
+              const ChunkSizes& chunks, GradientReadyListener* listener = nullptr,
+              const std::function<void(double share)>& progress = {}) const;
 
   private:
     struct Pass;

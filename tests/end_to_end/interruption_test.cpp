@@ -147,7 +147,9 @@ TEST_CASE_FIXTURE(Interrupted,
         command.send(SIGHUP);  // shells send another
         const Outcome outcome = command.finish();
         CHECK(outcome.exit_code == 0);
-        CHECK(outcome.output.find("finishing the step, then saving\n") != std::string::npos);
+        CHECK(
+            outcome.output.find("finishing the step, then saving; a second signal ends the run at once\n") !=
+            std::string::npos);
         CHECK(outcome.output.find("stopped after step ") != std::string::npos);
     }
     SUBCASE("nohup") {
@@ -183,6 +185,34 @@ TEST_CASE_FIXTURE(Interrupted,
     CHECK(fs::exists(checkpoint("run", newest_step("run"))));
     CHECK(leftovers(work.at("run")) == Words{});
     check_continues("run", more);
+}
+
+TEST_CASE_FIXTURE(Interrupted, "end to end: a second signal within an update ends the run at once") {
+    const Words more{"--accumulation", "1000", "--save-every", "1"};  // about a second
+    int second = SIGINT;
+    SUBCASE("Ctrl-C, Ctrl-C") {}
+    SUBCASE("Ctrl-C, SIGTERM") {
+        second = SIGTERM;
+    }
+    Command command = start("run", more);
+    REQUIRE(command.wait_for_output("step 1/"));
+    while (!fs::exists(work.at("run/last.safetensors")) && command.runs())
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const std::string before = read_file(checkpoint("run", 1));
+    command.send(SIGINT);
+    REQUIRE(command.wait_for_output("a second signal ends the run at once\n"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    command.send(second);
+    const Outcome outcome = command.finish();
+    CHECK(outcome.exit_code == -second);
+    CHECK(outcome.errors == "");
+    CHECK(outcome.output.ends_with(
+        "ended at once, nothing saved; the same command continues from the newest checkpoint\n"));
+    CHECK(read_file(checkpoint("run", 1)) == before);
+    CHECK_FALSE(fs::exists(checkpoint("run", 2)));
+    CHECK(fs::read_symlink(work.at("run/last.safetensors")) == "checkpoint-00000001.safetensors");
+    CHECK(work.run("train", work.training("run", 1, more)).output.find("nothing is left to do") !=
+          std::string::npos);
 }
 
 TEST_CASE_FIXTURE(Interrupted,

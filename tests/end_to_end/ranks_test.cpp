@@ -277,6 +277,32 @@ TEST_CASE_FIXTURE(Ranks, "ranks: a signal to one, or through mpirun to all, save
     CHECK(differences(checkpoint("run", step + 2), checkpoint("reference", step + 2)) == "");
 }
 
+TEST_CASE_FIXTURE(Ranks, "ranks: a second signal within an update ends all of them at once") {
+    if (!can_start_ranks()) return;
+    const Words more{"--accumulation", "2000", "--save-every", "1"};
+    Command command = start(2, "run", 100'000, more);
+    REQUIRE(command.wait_for_output("step 1/"));
+    while (!std::filesystem::exists(work.at("run/last.safetensors")) && command.runs())
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    command.send(SIGUSR1);
+    REQUIRE(command.wait_for_output("a second signal ends the run at once\n"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    SUBCASE("to mpirun") {
+        command.send(SIGUSR1);
+    }
+    SUBCASE("to one rank") {
+        const auto ranks = children_of(command.process());
+        REQUIRE(ranks.size() == 2);
+        ::kill(ranks[1], SIGINT);
+    }
+    const Outcome outcome = command.finish(std::chrono::seconds(20));
+    CHECK_FALSE(outcome.timed_out);
+    CHECK(outcome.exit_code != 0);
+    CHECK(std::filesystem::read_symlink(work.at("run/last.safetensors")) ==
+          "checkpoint-00000001.safetensors");
+    CHECK_FALSE(std::filesystem::exists(checkpoint("run", 2)));
+}
+
 TEST_CASE_FIXTURE(Ranks, "ranks: a lost one ends all within seconds and one line; what is saved is whole") {
     if (!can_start_ranks()) return;
     const Words more{"--batch", "4", "--shard-optimizer", "--save-every", "1", "--keep", "3"};
