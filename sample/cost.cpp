@@ -1,4 +1,4 @@
-// `build/sample cost`: what a model costs, by formula and, a fractal model, on this machine.
+// `build/sample cost`: cost of a model by formula and, for fractal models, measured on this machine.
 #include <fmt/ranges.h>
 
 #include <algorithm>
