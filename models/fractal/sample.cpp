@@ -61,7 +61,7 @@ std::vector<std::uint8_t> FractalSampler::draw(const EditTask* task, std::span<c
                                                const SampleRule& rule) {
     if (static_cast<std::int64_t>(classes.size()) > batch_ || classes.empty() ||
         guided_ != (rule.guidance != 1))
-        throw std::logic_error("sampler: asked for what it was not planned for");
+        throw std::logic_error("sampler: a batch size or guidance other than planned");
     const FractalConfig& config = model_.config();
     for (const std::int64_t label : classes)
         if (label < -1 || label >= config.class_num)
