@@ -227,7 +227,7 @@ __global__ void __launch_bounds__(tile_threads, 1)
             row_buffers[2 * (buffer ^ 1) * backward_rows + thread] = next_row_value;
     }
     if (first_key >= shape.length) return;
-    __syncwarp();  // the warp has read its keys and values: their memory takes the results
+    __syncwarp();  // the warp has read its keys and values: their memory is reused for the results
     store_accumulators<columns>(warp_keys, state.d_key, scale, scale);
     store_accumulators<columns>(warp_values, state.d_value, 1.0f, 1.0f);
     __syncwarp();
@@ -321,7 +321,7 @@ __global__ void __launch_bounds__(tile_threads, 1)
         }
     }
     if (first_query >= shape.length) return;
-    __syncwarp();  // the warp has read its queries: their memory takes the result
+    __syncwarp();  // the warp has read its queries: their memory is reused for the result
     store_accumulators<columns>(warp_queries, d_query, scale, scale);
     __syncwarp();
     store_warp_rows<columns>(d_qkv + head.qkv_start, head.qkv_stride, warp_queries, first_query, shape,

@@ -63,8 +63,8 @@ class FractalSampler {
     using Watch = std::function<void(std::int64_t done, std::int64_t steps)>;
     void watch(Watch watch) { watch_ = std::move(watch); }
 
-    // For tests: numbers to use instead of our own, one per draw, and orders [rows, L], one per call of a MAR
-    // level; and every draw as it happened.
+    // For tests: random numbers to use, one per draw, and orders [rows, L], one per call of a MAR level; and
+    // every draw as it happened.
     void replay(std::span<const float> uniforms, std::vector<std::vector<std::int64_t>> orders = {}) {
         replay_ = uniforms;
         replay_orders_ = std::move(orders);

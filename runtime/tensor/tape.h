@@ -1,10 +1,10 @@
 // Tensors and reverse-mode differentiation over the arena.
 //
-// A `Tensor` is an owning handle to a node: [rows, width] values in an arena buffer and, while a backward
-// pass is under way, the gradient of the loss with respect to them. An op runs its forward kernel and, when
-// the tape is recording, pushes a closure that runs its backward kernel. `backward` runs the closures in
-// reverse order and releases the tensors that each has saved, so a buffer is released after its last use. In
-// planning mode the same happens without kernels.
+// A `Tensor` is an owning handle to a node: [rows, width] values in an arena buffer and, during a backward
+// pass, the gradient of the loss with respect to them. An op runs its forward kernel and, when the tape is
+// recording, pushes a closure that runs its backward kernel. `backward` runs the closures in reverse order
+// and releases the tensors that each has saved, so a buffer is released after its last use. In planning mode
+// the same happens without kernels.
 #pragma once
 
 #include <algorithm>
