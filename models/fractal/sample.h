@@ -53,7 +53,7 @@ class FractalSampler {
 
     // One image per class (-1: unconditional), bytes [classes, C, s, s]. At most `batch` classes.
     std::vector<std::uint8_t> sample(std::span<const std::int64_t> classes, const SampleRule& rule);
-    // The same, each a way to redo the hidden part of one picture; its known pixels come out as they are.
+    // The same for edits of one picture's hidden part; its known pixels are returned unchanged.
     std::vector<std::uint8_t> edit(const EditTask& task, std::span<const std::int64_t> classes,
                                    const SampleRule& rule);
 

@@ -87,7 +87,7 @@ struct PendingCopy {
 };
 void start_copy(void* shared, const void* global);
 void commit_copies();
-// Takes off the list a copy that has to be there before no more than `groups` groups are in flight.
+// Removes a copy from the list that must complete before at most `groups` groups are in flight.
 bool finish_copy(int groups, PendingCopy& copy);
 
 // The caller's previous writes are visible to threads that call this later.
