@@ -1,4 +1,4 @@
-// build/data: makes packed files and token files, and shows what is in one.
+// build/data: creates packed files and token files, and describes them.
 #include <algorithm>
 #include <filesystem>
 #include <limits>

@@ -31,7 +31,7 @@ struct NatJob {
     std::uint64_t seed = 0;
 };
 
-// The transformer, whose codes they are, and what both say about themselves.
+// The transformer and the tokenizer of its codes, with their metadata.
 struct Models {
     NatMetadata metadata;
     std::unique_ptr<NatTransformer> transformer;

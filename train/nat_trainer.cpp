@@ -88,7 +88,7 @@ StepResult NatTrainer::step(const StepProgress& progress) {
                                                 comm_.ranks() * settings_.batch);
     model_.parameters().zero_gradients(tape_.stream());
     const NatConfig& config = model_.config();
-    std::int64_t hidden = 0;  // of all ranks: what the loss is a mean of
+    std::int64_t hidden = 0;  // of all ranks: denominator of the loss
     for (std::int64_t i = 0; i < settings_.accumulation; ++i)
         for (int rank = 0; rank < comm_.ranks(); ++rank)
             hidden += count_hidden(config, mask_rule(), settings_.samples(steps_done(), i, rank),

@@ -224,7 +224,7 @@ void require_same_training(std::string_view before, const TrainingSettings& now,
     if (!old_flags.is_object()) fail("{}: its training settings are not a JSON object", source);
     set_numbers_as_given(old_flags);  // older runs wrote all digits of the doubles
     require_same_images(old_flags, now, source);
-    // A constant rate does not look at where it ends, so such a run may be made longer or shorter.
+    // A constant rate does not depend on the number of steps, so such a run may be made longer or shorter.
     const bool any_length = !now.learning_rate.cosine;
     const auto flags = flags_of(now);
     for (const auto& [flag, value] : flags.items()) {

@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char *last_used_name = "codebook_last_used", *perceptual_key = "perceptual";
 
-// Which weights the perceptual loss has, as checkpoints say it; "": none.
+// Identity of the perceptual loss's weights in checkpoints; "": none.
 std::string perceptual_weights(const PerceptualLoss* loss) {
     return loss == nullptr ? "" : fmt::format("{:08x}", loss->fingerprint());
 }
@@ -159,7 +159,7 @@ StepResult TokenizerTrainer::step(const PackedFile& data, const StepProgress& pr
     if (!std::isfinite(result.gradient_norm)) return result;
     if (judged) {
         const double norm = discriminator_state_.update(result.learning_rate);
-        if (!std::isfinite(norm)) result.gradient_norm = norm;  // ends the run, as one of its own would
+        if (!std::isfinite(norm)) result.gradient_norm = norm;  // ends the run
     }
     if (!vectors_.empty()) {
         revival_.revive(tokenizer_, vectors_, step);

@@ -14,10 +14,10 @@
 
 namespace {
 
-// Between checkpoints, of a run that was not told how many.
+// Between checkpoints, by default.
 constexpr std::int64_t most_unsaved_steps = 1000;
 
-// What is wrong with a checkpoint, "" if the run continues from it. Throws UsageError if it is another run's.
+// Fault of a checkpoint, "" if the run continues from it. Throws UsageError if it belongs to another run.
 std::string resume_from(const std::filesystem::path& path, TrainingRun& run) {
     try {
         run.resume(SafetensorsFile(path));
@@ -70,7 +70,7 @@ void start_log(const TrainingRun& run, RunFolder& folder) {
     folder.start_log(run.steps_done(), columns);
 }
 
-// Infinite where there is no best checkpoint yet, and where what is there cannot be read.
+// Infinite if there is no best checkpoint or it cannot be read.
 double best_score(const RunFolder& folder, const std::vector<std::string>& validation_columns,
                   const Comm& comm) {
     const std::filesystem::path path = folder.best_checkpoint();

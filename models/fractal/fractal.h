@@ -40,10 +40,10 @@ class FractalModel {
     // As many sequences of each level as hold about `tokens` tokens, at least one.
     ChunkSizes chunks_of(std::int64_t tokens) const;
     // About 2,048 tokens each on the CPU, which keeps a level's activations in its larger caches; 65,536 on
-    // the GPU, which only so many keep busy.
+    // the GPU, enough to occupy it.
     ChunkSizes default_chunks() const;
 
-    // Condition of level 0 for each sample [B, n * D], its n conditions all alike: row `id` of (fake_latent,
+    // Condition of level 0 for each sample [B, n * D], its n conditions all equal: row `id` of (fake_latent,
     // class_emb), so id 0 is unconditional and class k is k + 1.
     Tensor class_condition(Tape& tape, std::span<const std::int32_t> ids) const;
 

@@ -60,7 +60,7 @@ class NatTransformer {
               const std::function<void(double share)>& progress = {}) const;
 
     // Images of about 2,048 places of the sequence on the CPU, whose activations stay in its larger caches;
-    // 65,536 on the GPU, which only so many keep busy.
+    // 65,536 on the GPU, enough to occupy it.
     std::int64_t default_chunk() const;
 
   private:

@@ -1,5 +1,5 @@
-// What goes wrong is said in one line that names it; the exit code tells usage (2) from everything else (1);
-// nothing is left half done.
+// Errors are one line that names the cause; the exit code is 2 for usage, 1 for all others; no partial
+// results remain.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <unistd.h>

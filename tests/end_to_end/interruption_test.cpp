@@ -1,5 +1,5 @@
-// Whatever interrupts a run, nothing that was finished is lost, and the same command goes on to the bits of
-// a run that was left alone: kills, signals, a second run in the same folder, a reader who leaves.
+// Interrupted runs (kills, signals, a second run in the same folder, a closed pipe) lose nothing that was
+// finished, and the same command continues to the bits of an uninterrupted run.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -48,7 +48,7 @@ struct Interrupted {
         finish("reference", end, more);
         check_same_end(work.at(run), work.at("reference"), end);
     }
-    // What a shell makes of `line`, in which $TRAIN is a whole run of this many steps into RUN.
+    // Outcome of `line` in a shell, in which $TRAIN is a complete run of this many steps into RUN.
     Outcome shell(const std::string& line, const std::string& run, std::int64_t steps) const {
         std::string words = work.program("train").string();
         for (const std::string& word : work.training(run, steps)) words += " " + word;
@@ -266,7 +266,7 @@ TEST_CASE_FIXTURE(Interrupted, "end to end: a run outlives who reads what it pri
         line = "$TRAIN > /dev/full; echo $? > " + code;
     }
     SUBCASE("it has no output") {
-        // What is printed must not end up in the next file that is opened.
+        // Output must not be written into the next opened file.
         line = "$TRAIN >&- 2>&- & pid=$!; while [ ! -e " + work.path("run/log.csv") +
                " ]; do sleep 0.01; done; readlink /proc/$pid/fd/1 /proc/$pid/fd/2; wait $pid; echo $? > " +
                code;

@@ -1,5 +1,5 @@
-// What users give the programs by mistake: pictures that are none, names that no one expected, numbers beyond
-// measure, weights that are no numbers, things that are no files.
+// Malformed input: invalid images, unusual names, numbers out of range, weights that are NaN, paths that are
+// no files.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
