@@ -188,7 +188,7 @@ TEST_CASE_FIXTURE(Interrupted,
 }
 
 TEST_CASE_FIXTURE(Interrupted, "end to end: a second signal within an update ends the run at once") {
-    const Words more{"--accumulation", "1000", "--save-every", "1"};  // about a second
+    const Words more{"--accumulation", "500", "--save-every", "1"};  // more than a second
     int second = SIGINT;
     SUBCASE("Ctrl-C, Ctrl-C") {}
     SUBCASE("Ctrl-C, SIGTERM") {
@@ -198,10 +198,11 @@ TEST_CASE_FIXTURE(Interrupted, "end to end: a second signal within an update end
     REQUIRE(command.wait_for_output("step 1/"));
     while (!fs::exists(work.at("run/last.safetensors")) && command.runs())
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // the second update is under way
     const std::string before = read_file(checkpoint("run", 1));
     command.send(SIGINT);
     REQUIRE(command.wait_for_output("a second signal ends the run at once\n"));
-    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    std::this_thread::sleep_for(std::chrono::milliseconds(120));
     command.send(second);
     const Outcome outcome = command.finish();
     CHECK(outcome.exit_code == -second);

@@ -279,14 +279,15 @@ TEST_CASE_FIXTURE(Ranks, "ranks: a signal to one, or through mpirun to all, save
 
 TEST_CASE_FIXTURE(Ranks, "ranks: a second signal within an update ends all of them at once") {
     if (!can_start_ranks()) return;
-    const Words more{"--accumulation", "2000", "--save-every", "1"};
+    const Words more{"--accumulation", "300", "--save-every", "1"};
     Command command = start(2, "run", 100'000, more);
     REQUIRE(command.wait_for_output("step 1/"));
     while (!std::filesystem::exists(work.at("run/last.safetensors")) && command.runs())
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // the second update is under way
     command.send(SIGUSR1);
     REQUIRE(command.wait_for_output("a second signal ends the run at once\n"));
-    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    std::this_thread::sleep_for(std::chrono::milliseconds(120));
     SUBCASE("to mpirun") {
         command.send(SIGUSR1);
     }
