@@ -17,7 +17,7 @@ struct Backend {
 // enough to occupy a GPU.
 std::int64_t tokens_at_once(const Backend& backend);
 
-// The two flags of every job. An empty precision is the device's own: fp32 on the CPU, bf16 on the GPU.
-// Throws UsageError for other names, for bf16 on the CPU, and as parse_device does. `gpu`: index of the GPU,
-// modulo their number.
-Backend parse_backend(std::string_view device, std::string_view precision, int gpu = 0);
+// From the two flags of every job. A GPU becomes the current one of this process, which all later calls use.
+// An empty precision is the device's own: fp32 on the CPU, bf16 on the GPU. Throws UsageError for other names,
+// for bf16 on the CPU, and as select_device does. `gpu`: index of the GPU, modulo their number.
+Backend select_backend(std::string_view device, std::string_view precision, int gpu = 0);

@@ -10,8 +10,8 @@ class CommandLine;
 struct BackendFlags {
     std::string device = "cpu", precision;
 
-    // Throws UsageError, see parse_backend.
-    Backend backend(int gpu = 0) const { return parse_backend(device, precision, gpu); }
+    // Throws UsageError, see select_backend.
+    Backend backend(int gpu = 0) const { return select_backend(device, precision, gpu); }
 };
 
 // Adds --device and --precision.

@@ -25,7 +25,7 @@ void require_built(Device device) {
 
 }  // namespace
 
-Device parse_device(std::string_view name, int gpu) {
+Device select_device(std::string_view name, int gpu) {
     if (name != "cpu" && name != "cuda") fail_usage("--device {}: expected cpu or cuda", name);
     const Device device = name == "cpu" ? Device::cpu : Device::cuda;
     require_built(device);

@@ -15,9 +15,10 @@ inline constexpr bool cuda_backend_built = true;
 inline constexpr bool cuda_backend_built = false;
 #endif
 
-// "cpu" or "cuda". Throws UsageError for any other name, for a device this build does not have, and if there
-// is no device, or none that this build has code for. `gpu`: index of the GPU, modulo their number.
-Device parse_device(std::string_view name, int gpu = 0);
+// By name, "cpu" or "cuda". A GPU becomes the current one of this process, which all later calls use. Throws
+// UsageError for any other name, for a device this build does not have, and if there is no device, or none
+// that this build has code for. `gpu`: index of the GPU, modulo their number.
+Device select_device(std::string_view name, int gpu = 0);
 // Number of GPUs of this machine.
 int gpu_count();
 

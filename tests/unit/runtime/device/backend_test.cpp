@@ -14,7 +14,7 @@ namespace {
 // The message with which the flags are refused, "" if they are not.
 std::string refusal(const char* device, const char* precision) {
     try {
-        parse_backend(device, precision);
+        select_backend(device, precision);
     } catch (const UsageError& error) {
         return error.what();
     }
@@ -24,8 +24,8 @@ std::string refusal(const char* device, const char* precision) {
 }  // namespace
 
 TEST_CASE("backend: names, and what the CPU does not do") {
-    CHECK(parse_backend("cpu", "").precision == Precision::fp32);
-    CHECK(parse_backend("cpu", "fp32").device == Device::cpu);
+    CHECK(select_backend("cpu", "").precision == Precision::fp32);
+    CHECK(select_backend("cpu", "fp32").device == Device::cpu);
     CHECK(refusal("cpu", "bf16") ==
           "--precision bf16: the CPU computes in fp32 only; --device cuda takes bf16");
     CHECK(refusal("cpu", "fp16") == "--precision fp16: expected fp32 or bf16");
@@ -41,9 +41,9 @@ TEST_CASE("backend: names, and what the CPU does not do") {
 
 TEST_CASE("backend: devices that do not serve") {
     const emulator::EmulatedDevice before = emulator::emulated_device();
-    CHECK(parse_backend("cuda", "").precision == Precision::bf16);
-    CHECK(parse_backend("cuda", "fp32").precision == Precision::fp32);
-    CHECK(parse_backend("cuda", "bf16", 5).device == Device::cuda);
+    CHECK(select_backend("cuda", "").precision == Precision::bf16);
+    CHECK(select_backend("cuda", "fp32").precision == Precision::fp32);
+    CHECK(select_backend("cuda", "bf16", 5).device == Device::cuda);
     emulator::emulated_device().devices = 0;
     CHECK(refusal("cuda", "").starts_with("--device cuda: no CUDA device ("));
     CHECK(gpu_count() == 0);

@@ -8,13 +8,13 @@
 #include "tests/test_devices.h"
 
 TEST_CASE("devices are known by their names, and the ones that are missing are named") {
-    CHECK(parse_device("cpu") == Device::cpu);
-    CHECK_THROWS_WITH_AS(parse_device("gpu"), "--device gpu: expected cpu or cuda", UsageError);
+    CHECK(select_device("cpu") == Device::cpu);
+    CHECK_THROWS_WITH_AS(select_device("gpu"), "--device gpu: expected cpu or cuda", UsageError);
     if (cuda_backend_built) {
-        CHECK(parse_device("cuda") == Device::cuda);
+        CHECK(select_device("cuda") == Device::cuda);
     } else {
         const char* missing = "--device cuda: this build has no CUDA backend (built without nvcc)";
-        CHECK_THROWS_WITH_AS(parse_device("cuda"), missing, UsageError);
+        CHECK_THROWS_WITH_AS(select_device("cuda"), missing, UsageError);
         CHECK_THROWS_WITH_AS(Memory(Device::cuda, 64), missing, UsageError);
         CHECK_THROWS_WITH_AS(available_memory(Device::cuda), missing, UsageError);
     }
