@@ -37,6 +37,7 @@ FractalTrainer::FractalTrainer(const FractalConfig& config, const TrainingSettin
 }
 
 void FractalTrainer::start_from(const TensorFile& file) {
+    require_kind(file, fractal_kind);
     Parameters& parameters = model_.parameters();
     require_fitting(file, parameters, "", class_embeddings);
     for (const Parameter& parameter : parameters.all()) {
@@ -46,6 +47,7 @@ void FractalTrainer::start_from(const TensorFile& file) {
         load_parameter(file, parameter, "", parameters.values(), parameters.device());
     }
     state_.weights_replaced();
+    if (comm_.rank() == 0) report_origin("train", file, "");
 }
 
 void FractalTrainer::resume(const SafetensorsFile& file) {

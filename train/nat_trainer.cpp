@@ -43,9 +43,11 @@ std::size_t NatTrainer::validation_bytes() const {
 }
 
 void NatTrainer::start_from(const TensorFile& file) {
+    require_kind(file, nat_kind);
     require_fitting(file, model_.parameters(), "");
     load_slab(file, model_.parameters(), "", model_.parameters().values());
     state_.weights_replaced();
+    if (comm_.rank() == 0) report_origin("train", file, "");
 }
 
 void NatTrainer::resume(const SafetensorsFile& file) {

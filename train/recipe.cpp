@@ -8,6 +8,7 @@
 
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
 
 namespace {
 
@@ -206,7 +207,7 @@ std::string to_json(const TrainingSettings& settings) {
 }
 
 void require_same_training(std::string_view before, const TrainingSettings& now, std::string_view source) {
-    const auto old_flags = nlohmann::json::parse(before, nullptr, false);
+    const auto old_flags = parse_json_or_discard(before, fmt::format("{}: training", source));
     if (!old_flags.is_object()) fail("{}: its training settings are not a JSON object", source);
     require_same_images(old_flags, now, source);
     // A constant rate does not look at where it ends, so such a run may be made longer or shorter.

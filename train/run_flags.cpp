@@ -5,6 +5,7 @@
 
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
 #include "runtime/device/profile.h"
 #include "runtime/files/text_file.h"
 #include "train/stop_signals.h"
@@ -23,7 +24,7 @@ std::string config_json(const RunDescription& description, const TrainingSetting
 void require_same_data(const std::filesystem::path& folder, const RunDescription& description) {
     const std::filesystem::path path = folder / "config.json";
     if (!std::filesystem::exists(path)) return;
-    const auto before = nlohmann::json::parse(read_text_file(path), nullptr, false);
+    const auto before = parse_json_or_discard(read_text_file(path), path.string());
     const auto checksum = nlohmann::json::json_pointer("/" + description.data_key + "/checksum");
     if (before.is_discarded() || !before.contains(checksum)) return;
     const auto now = nlohmann::json::parse(description.data).at("checksum");
