@@ -44,6 +44,7 @@ bool FractalTrainer::has_fitting_classes(const TensorFile& file) const {
 }
 
 void FractalTrainer::start_from(const TensorFile& file, std::span<const std::int64_t> order) {
+    require_kind(file, fractal_kind);
     Parameters& parameters = model_.parameters();
     require_fitting(file, parameters, "", class_embeddings);
     for (const Parameter& parameter : parameters.all()) {
@@ -53,6 +54,7 @@ void FractalTrainer::start_from(const TensorFile& file, std::span<const std::int
             load_reordered_rows(file, parameter, order, parameters.values(), parameters.device());
     }
     state_.weights_replaced();
+    if (comm_.rank() == 0) report_origin("train", file, "");
 }
 
 void FractalTrainer::resume(const SafetensorsFile& file) {

@@ -47,11 +47,14 @@ std::size_t NatTrainer::validation_bytes() const {
 }
 
 void NatTrainer::start_from(const TensorFile& file, std::span<const std::int64_t> order) {
+    require_kind(file, nat_kind);
+    require_fitting(file, model_.parameters(), "");
     Parameters& parameters = model_.parameters();
     load_slab(file, parameters, "", parameters.values());
     load_reordered_rows(file, parameters.find(class_embeddings), order, parameters.values(),
                         parameters.device());
     state_.weights_replaced();
+    if (comm_.rank() == 0) report_origin("train", file, "");
 }
 
 void NatTrainer::resume(const SafetensorsFile& file) {
