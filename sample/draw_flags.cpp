@@ -54,10 +54,5 @@ void add_draw_flags(CommandLine& app, DrawFlags& flags) {
     app.add_option("--seed", flags.seed, "An image depends on the seed and its number, not on the batch")
         ->capture_default_str();
     app.add_flag("--greedy", flags.greedy, "Take the most probable value instead of drawing");
-    app.add_option(
-           "--trace", flags.trace,
-           "Folder for the picture after each step of the outermost level: 0000.png, 0001.png, ... and "
-           "trace.webp, which shows them one after the other")
-        ->type_name("DIR");
     add_backend_flags(app, flags.backend);
 }
