@@ -28,6 +28,13 @@ struct FractalJob {
     std::vector<std::int64_t> chunks;
 };
 
+std::vector<NamedPath> inputs_of(const FractalJob& job) {
+    return {{"--config", job.config},
+            {"--data", job.data},
+            {"--validation", job.validation},
+            {"--init-from", job.initial}};
+}
+
 // The model asked for, with the classes and channels of the data where a preset leaves them open.
 FractalConfig choose_config(const FractalJob& job, const PackedFile* data) {
     if (job.preset.empty() == job.config.empty()) fail_usage("expected either --preset or --config");
@@ -61,6 +68,7 @@ void require_matching_classes(const FractalJob& job, const FractalConfig& config
 // Starts with the weights of --init-from, which may have the classes of the data in another order.
 void start_from(FractalTrainer& trainer, const FractalJob& job, const PackedFile& data) {
     const auto file = open_tensor_file(job.initial);
+    require_kind(*file, fractal_kind);
     const std::vector<std::string> names = class_names_of(*file);
     const bool by_number = job.ignore_class_names || !trainer.has_fitting_classes(*file);
     trainer.start_from(*file, match_classes({job.initial, names}, class_names(data), by_number));
@@ -274,7 +282,7 @@ void run_job(const FractalJob& job, const Comm& comm) {
     FractalTrainer trainer(config, settings, backend, job.recompute, job.chunks, job.run.ranks(comm));
     if (job.run.plan) return print_plan(trainer);
     if (!data) fail_usage("--data is required");
-    RunFolder folder = job.run.open_folder(comm);
+    RunFolder folder = job.run.open_folder(comm, inputs_of(job));
     Evaluation evaluation(job, comm, trainer, validation.get());
     require_memory({trainer.state_bytes(), trainer.plan().bytes, evaluation.planned_bytes(),
                     "--recompute, smaller --chunks, or a smaller --batch with more --accumulation lower the "

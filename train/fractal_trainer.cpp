@@ -44,7 +44,6 @@ bool FractalTrainer::has_fitting_classes(const TensorFile& file) const {
 }
 
 void FractalTrainer::start_from(const TensorFile& file, std::span<const std::int64_t> order) {
-    require_kind(file, fractal_kind);
     Parameters& parameters = model_.parameters();
     require_fitting(file, parameters, "", class_embeddings);
     for (const Parameter& parameter : parameters.all()) {

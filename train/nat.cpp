@@ -25,6 +25,14 @@ struct NatJob {
     bool recompute = false, ignore_class_names = false;
 };
 
+std::vector<NamedPath> inputs_of(const NatJob& job) {
+    return {{"--config", job.config},
+            {"--tokens", job.tokens},
+            {"--validation", job.validation},
+            {"--init-from", job.initial},
+            {"--tokenizer", job.tokenizer}};
+}
+
 // The model asked for; a preset's classes follow the tokens, those of a small one their grid and codebook as
 // well.
 NatConfig choose_config(const NatJob& job, const TokenFile& tokens) {
@@ -70,6 +78,7 @@ std::vector<std::int64_t> validation_numbers(const NatJob& job, const TokenFile&
 // Starts with the weights of --init-from, which may have the classes of the tokens in another order.
 void start_from(NatTrainer& trainer, const NatJob& job, const TokenFile& tokens) {
     const auto file = open_tensor_file(job.initial);
+    require_kind(*file, nat_kind);
     require_fitting(*file, trainer.model().parameters(), "");
     const std::vector<std::string> names = class_names_of(*file);
     trainer.start_from(*file,
@@ -230,7 +239,7 @@ void run_nat(const NatJob& job, const Comm& comm) {
     const TrainingSettings settings = settings_of(job, config, tokens, comm.ranks());
     NatTrainer trainer(config, settings, backend, job.recompute, job.chunk, tokens, job.run.ranks(comm));
     if (job.run.plan) return print_plan(trainer);
-    RunFolder folder = job.run.open_folder(comm);
+    RunFolder folder = job.run.open_folder(comm, inputs_of(job));
     std::unique_ptr<NatSheet> sheet;
     NatSheetRule rule = job.sheet;
     rule.seed = job.training.seed;

@@ -47,8 +47,6 @@ std::size_t NatTrainer::validation_bytes() const {
 }
 
 void NatTrainer::start_from(const TensorFile& file, std::span<const std::int64_t> order) {
-    require_kind(file, nat_kind);
-    require_fitting(file, model_.parameters(), "");
     Parameters& parameters = model_.parameters();
     load_slab(file, parameters, "", parameters.values());
     load_reordered_rows(file, parameters.find(class_embeddings), order, parameters.values(),
