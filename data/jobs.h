@@ -1,5 +1,4 @@
-// A job of build/data that is not data's own: it needs a model, so what it does is written where models may
-// be used.
+// A job of build/data that needs a model, and is therefore defined where models may be used.
 #pragma once
 
 class CommandLine;

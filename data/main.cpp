@@ -1,4 +1,4 @@
-// build/data: makes packed files and token files, and shows what is in one.
+// build/data: creates packed files and token files, and describes them.
 #include <algorithm>
 #include <filesystem>
 #include <limits>
@@ -133,7 +133,9 @@ void add_fractals(CommandLine& app) {
     job->add_option("--count", arguments->count, "Number of images")
         ->check(at_least(1))
         ->capture_default_str();
-    job->add_option("--seed", arguments->seed, "Another seed, another data set")->capture_default_str();
+    job->add_option("--seed", arguments->seed, "Another seed, another data set")
+        ->capture_default_str()
+        ->check(any_seed());
     job->add_option(
            "--first", arguments->first,
            "Index of the first image; image i has class i modulo 10. A test set that shares no image with "

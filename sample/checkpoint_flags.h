@@ -1,5 +1,5 @@
-// The flags of every job that loads a checkpoint: which file, which model it is if it does not say so itself,
-// and which of its weights.
+// Flags of every job that loads a checkpoint: the file, its model if the file has no metadata, and the choice
+// of weights.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@ struct CheckpointFlags {
 
     // "" -> no choice, "newest", "average"; throws UsageError for anything else.
     std::optional<WeightChoice> weight_choice() const;
-    // The model that --preset or --config says `file` is, if either is given. Throws UsageError.
+    // The model of `file` by --preset or --config, if either is given. Throws UsageError.
     std::optional<FractalConfig> given_config(const TensorFile& file) const;
     // The same for a file that holds a masked-token transformer (holds_nat).
     std::optional<NatConfig> given_nat_config(const TensorFile& file) const;
@@ -26,7 +26,7 @@ struct CheckpointFlags {
 void add_model_flags(CommandLine& app, CheckpointFlags& flags);
 void add_checkpoint_flags(CommandLine& app, CheckpointFlags& flags);
 
-// A checkpoint opened as the flags say, its tensors not yet read.
+// A checkpoint opened according to the flags, its tensors not yet read.
 struct OpenedCheckpoint {
     explicit OpenedCheckpoint(const CheckpointFlags& flags);
     std::unique_ptr<FractalModel> load(Backend backend) const;

@@ -1,4 +1,4 @@
-// `build/sample convert`: a checkpoint's weights alone, in a safetensors file that says which model it is.
+// `build/sample convert`: a checkpoint's weights alone, in a safetensors file with the model's metadata.
 #include <memory>
 #include <string>
 
@@ -16,7 +16,7 @@ struct ConvertJob {
     std::string out;
 };
 
-// What of the old file's metadata is still true of the weights under `prefix` alone.
+// The old file's metadata that remain valid for the weights under `prefix` alone.
 std::map<std::string, std::string> remaining_metadata(const TensorFile& file, std::string_view prefix) {
     std::map<std::string, std::string> metadata = file.metadata();
     metadata.erase("ema_decay");

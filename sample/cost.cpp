@@ -1,4 +1,4 @@
-// `build/sample cost`: what a model costs, by formula and, a fractal model, on this machine.
+// `build/sample cost`: cost of a model by formula and, for fractal models, measured on this machine.
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -156,8 +156,8 @@ void print_memory(const Report& report, std::int64_t batch) {
                fmt::format("sampling, batch {}", batch), mebibytes(memory.weights + memory.caches),
                mebibytes(memory.weights), mebibytes(memory.caches));
     fmt::print(
-        "(fp32; every level on one chunk of sequences at a time; build/train fractal --plan says what a "
-        "run reserves)\n");
+        "(fp32; every level on one chunk of sequences at a time; the memory of a run: build/train fractal "
+        "--plan)\n");
 }
 
 void print_claims(const std::vector<CostClaim>& claims) {
@@ -268,8 +268,8 @@ void add_cost_job(CommandLine& app) {
         command
             ->add_option(
                 "--iters", job->iterations,
-                "Sampling steps per level, outermost first (default 64,16,...); AR levels take one step a "
-                "patch, whatever it says")
+                "Sampling steps per level, outermost first (default 64,16,...); ignored for AR levels, which "
+                "take one step per patch")
             ->delimiter(',');
     Option* guidance =
         command
@@ -282,8 +282,8 @@ void add_cost_job(CommandLine& app) {
     command->add_flag("--json", job->json, "One JSON object (operations and bytes, not GFLOP and MiB)");
     Option* measure = command->add_flag(
         "--measure", job->measure,
-        "Also run one training pass and sampling of --batch images with random weights, and say "
-        "which share of this machine's ceiling they reach");
+        "Also run one training pass and sampling of --batch images with random weights, and print "
+        "their share of this machine's ceiling");
     const std::vector<Option*> of_fractals{iterations, guidance, batch, measure};
     command->callback([job, of_fractals] {
         if (const NatPreset* nat = nat_preset_named(job->preset); nat != nullptr && job->config.empty()) {

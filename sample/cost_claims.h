@@ -1,4 +1,4 @@
-// What the paper says its models cost, and the formulas' answer.
+// The paper's figures of its models' cost, and the formulas' results.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@ struct CostClaim {
     std::string what;  // with its unit
     double ours, published;
     int decimals = 0;      // of our number when it is printed
-    bool roughly = false;  // the paper says "about"
+    bool roughly = false;  // an approximate figure ("about") in the paper
 };
 
 // Of the paper's model `preset`; none for other models.

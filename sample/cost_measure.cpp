@@ -28,8 +28,7 @@ double seconds_of(Job&& job) {
     return first > long_enough ? first : std::min(first, once());
 }
 
-// Forward and backward of one batch. What the pixels are does not change the time: they are all of one
-// colour.
+// Forward and backward pass of one batch, of a constant colour: the time does not depend on the pixels.
 class TrainingPass {
   public:
     TrainingPass(const FractalModel& model, std::int64_t images)

@@ -1,4 +1,4 @@
-// What a model costs on this machine: the formulas of models/fractal/cost.h against the clock.
+// Measured cost of a model on this machine, to compare with the formulas of models/fractal/cost.h.
 #pragma once
 
 #include <cstdint>

@@ -52,7 +52,8 @@ void add_draw_flags(CommandLine& app, DrawFlags& flags) {
         ->delimiter(',')
         ->check(at_least(1));
     app.add_option("--seed", flags.seed, "An image depends on the seed and its number, not on the batch")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->check(any_seed());
     app.add_flag("--greedy", flags.greedy, "Take the most probable value instead of drawing");
     app.add_option(
            "--trace", flags.trace,

@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
+#include <iterator>
 
 #include "data/images/sheet.h"
+#include "data/records/class_names.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/files/atomic_file.h"
@@ -18,8 +19,8 @@ constexpr std::size_t default_classes = 10, default_images = 16;
 std::vector<std::int64_t> chosen_classes(const DrawnImagesFlags& flags, std::int64_t class_num,
                                          std::span<const std::string> names) {
     std::vector<std::int64_t> chosen;
-    for (const std::string& text : flags.classes)
-        chosen.push_back(class_number("--classes", text, class_num, names));
+    for (const std::string& list : flags.classes)
+        std::ranges::copy(class_numbers("--classes", list, class_num, names), std::back_inserter(chosen));
     for (std::int64_t label = 0; flags.classes.empty() && label < class_num; ++label)
         if (chosen.size() < default_classes) chosen.push_back(label);
     if (chosen.empty()) chosen = {-1};
@@ -35,29 +36,12 @@ std::int64_t default_columns(std::size_t distinct_classes, std::size_t images) {
 
 }  // namespace
 
-std::int64_t class_number(std::string_view flag, const std::string& text, std::int64_t class_num,
-                          std::span<const std::string> names) {
-    if (class_num == 0) fail_usage("{} {}: the model has no classes", flag, text);
-    std::int64_t number = -1;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error == std::errc() && end == text.data() + text.size()) {
-        if (number < 0 || number >= class_num)
-            fail_usage("{} {}: the model has the classes 0 to {}", flag, text, class_num - 1);
-        return number;
-    }
-    const auto known = std::ranges::find(names, text);
-    if (known == names.end())
-        fail_usage("{} {}: the model has no class of that name, {}", flag, text,
-                   names.empty() ? "nor any other: ask by number" : "build/sample info lists them");
-    return known - names.begin();
-}
-
 void add_choice_flags(CommandLine& command, DrawnImagesFlags& flags) {
     command
         .add_option("--classes", flags.classes,
-                    "Classes to draw in turn, by number or name (default: the first ten)")
-        ->type_name("CLASS")
-        ->delimiter(',');
+                    "Classes to draw in turn, by name or number, commas between them; name:X and number:N if "
+                    "a number is also a name (default: the first ten)")
+        ->type_name("CLASS");
     command
         .add_option("--first", flags.first,
                     "Number of the first image: several jobs with one seed can each draw a part")

@@ -6,17 +6,11 @@
 #include <functional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "runtime/base/live_line.h"
 
 class CommandLine;
-
-// The number of a class that is asked for by number or by name; `names` by number, may be empty. Throws
-// UsageError, naming `flag`, if the model has no such class.
-std::int64_t class_number(std::string_view flag, const std::string& text, std::int64_t class_num,
-                          std::span<const std::string> names);
 
 struct DrawnImagesFlags {
     std::vector<std::string> classes;

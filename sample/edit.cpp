@@ -8,6 +8,7 @@
 
 #include "data/images/edit_mask.h"
 #include "data/images/sheet.h"
+#include "data/records/class_names.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/base/live_line.h"
@@ -113,7 +114,10 @@ void add_edit_job(CommandLine& app) {
         ->type_name("FILE")
         ->required();
     add_region_flags(*command, *job);
-    command->add_option("--class", job->label, "Class to draw, by number or name (default: unconditional)")
+    command
+        ->add_option("--class", job->label,
+                     "Class to draw, by name or number; name:X and number:N if a number is also a name "
+                     "(default: unconditional)")
         ->type_name("CLASS");
     command->add_option("--count", job->count, "Results")->capture_default_str()->check(within(1, 4096));
     command->add_option("--out", job->out, "PNG file for the sheet: original, hole, results")

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "data/records/class_names.h"
 #include "data/records/loader.h"
 #include "models/metrics/likelihood.h"
 #include "runtime/base/command_line.h"
@@ -21,7 +22,7 @@ struct EvaluateJob {
     BackendFlags backend;
     std::int64_t batch = 32, images = 0, passes = 1;
     std::uint64_t seed = 0;
-    bool conditional = false, json = false;
+    bool conditional = false, ignore_class_names = false, json = false;
 };
 
 void require_fitting_data(const EvaluateJob& job, const FractalConfig& config, const PackedFile& data) {
@@ -31,6 +32,13 @@ void require_fitting_data(const EvaluateJob& job, const FractalConfig& config, c
     if (job.conditional && config.class_num == 0) fail_usage("--conditional: the model has no classes");
     if (job.conditional && static_cast<std::int64_t>(data.classes().size()) != config.class_num)
         fail_usage("{}: {} classes, the model has {}", job.data, data.classes().size(), config.class_num);
+}
+
+// What each label of the data is in the model.
+std::vector<std::int64_t> labels_of_model(const EvaluateJob& job, const FractalMetadata& model,
+                                          const PackedFile& data) {
+    return match_classes({job.checkpoint.checkpoint, model.classes}, {job.data, data.classes()},
+                         job.ignore_class_names || !job.conditional);
 }
 
 void report(const EvaluateJob& job, const FractalConfig& config, const Likelihood& likelihood) {
@@ -70,12 +78,14 @@ void run_nll(const EvaluateJob& job) {
     Likelihood likelihood(*model, std::min(job.batch, images), job.seed);
     if (likelihood.exact() && job.passes != 1)
         fail_usage("--passes {}: the likelihood of AR levels is exact, expected 1", job.passes);
+    const std::vector<std::int64_t> numbers = labels_of_model(job, checkpoint.metadata, data);
     Batch batch;
     LiveLine line;
     for (std::int64_t pass = 0; pass < job.passes; ++pass)
         for (std::int64_t first = 0; first < images; first += job.batch) {
             line.show(fmt::format("measured {} of {} images", pass * images + first, job.passes * images));
             read_batch(data, first, std::min(job.batch, images - first), batch);
+            relabel(batch.labels, numbers);
             std::vector<std::int64_t> classes(batch.labels.size(), -1);
             if (job.conditional) classes.assign(batch.labels.begin(), batch.labels.end());
             likelihood.add(batch.pixels, classes, static_cast<std::uint32_t>(pass));
@@ -96,6 +106,8 @@ void add_evaluate_job(CommandLine& app) {
         ->type_name("FILE")
         ->required();
     command->add_flag("--conditional", job->conditional, "Given each image's class (default: unconditional)");
+    command->add_flag("--ignore-class-names", job->ignore_class_names,
+                      std::string("With --conditional: ") + ignore_class_names_meaning);
     command->add_option("--images", job->images, "Only so many images, the first ones (default: all)")
         ->check(at_least(1));
     command->add_option("--batch", job->batch, "Images at once")->capture_default_str()->check(at_least(1));
@@ -104,7 +116,7 @@ void add_evaluate_job(CommandLine& app) {
                      "Passes over the images, each with its own masks: narrows the estimate for MAR levels")
         ->capture_default_str()
         ->check(at_least(1));
-    command->add_option("--seed", job->seed, "Of the masks")->capture_default_str();
+    command->add_option("--seed", job->seed, "Of the masks")->capture_default_str()->check(any_seed());
     command->add_flag("--json", job->json, "One JSON object instead of a sentence");
     add_backend_flags(*command, job->backend);
     command->callback([job] { run_nll(*job); });

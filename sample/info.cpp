@@ -7,6 +7,7 @@
 #include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_numbers.h"
 #include "runtime/base/one_line.h"
 #include "runtime/checkpoint/sharded_checkpoint.h"
 #include "sample/checkpoint_flags.h"
@@ -46,6 +47,14 @@ void print_classes(std::int64_t count, const std::vector<std::string>& names) {
     fmt::print("{}\n", shown < names.size() ? ", ..." : "");
 }
 
+// Settings in JSON with numbers as they were given: older files have all digits of the doubles.
+std::string settings_text(const std::string& text) {
+    auto settings = nlohmann::ordered_json::parse(text, nullptr, false);
+    if (settings.is_discarded()) return text;
+    set_numbers_as_given(settings);
+    return settings.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 // What beside the weights is in the file; `first` is a parameter's name.
 void print_contents(const TensorFile& file, float ema_decay, std::string_view first) {
     const bool shards = file.metadata().contains(shards_key),
@@ -57,9 +66,10 @@ void print_contents(const TensorFile& file, float ema_decay, std::string_view fi
                             : "",
         optimizer ? shards ? "; the optimizer's state lies in shards beside it" : " and the optimizer's state"
                   : "");
-    for (const auto& [key, value] : file.metadata())
-        if (key.starts_with("validation_") || key == "training")
-            fmt::print("  {}: {}\n", one_line(key), one_line(value));
+    for (const auto& [key, value] : file.metadata()) {
+        if (key.starts_with("validation_")) fmt::print("  {}: {}\n", one_line(key), one_line(value));
+        if (key == "training") fmt::print("  training: {}\n", one_line(settings_text(value)));
+    }
 }
 
 std::string updates_done(const TensorFile& file, std::int64_t steps) {

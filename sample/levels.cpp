@@ -1,5 +1,5 @@
-// `build/sample levels`: trained runs side by side, what they cost and how well they predict: the paper's
-// comparison of two levels with three (section 5.1).
+// `build/sample levels`: table of trained runs, their costs and likelihoods: the paper's comparison of two
+// levels with three (section 5.1).
 #include <fmt/ranges.h>
 
 #include <filesystem>
@@ -45,7 +45,7 @@ double number(const nlohmann::json& json, const char* key, const std::filesystem
     return value.get<double>();
 }
 
-// A row of log.csv says the speed of the updates since the row before it, sheets and evaluations left out.
+// A row of log.csv has the speed of the updates since the previous row, without sheets and evaluations.
 void read_log(const std::filesystem::path& path, double images_per_step, Run& run) {
     const TrainingLog log = read_training_log(path);
     const std::vector<double>&steps = log.column("step"), &speeds = log.column("images_per_second");

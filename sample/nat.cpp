@@ -31,7 +31,7 @@ struct NatJob {
     std::uint64_t seed = 0;
 };
 
-// The transformer, whose codes they are, and what both say about themselves.
+// The transformer and the tokenizer of its codes, with their metadata.
 struct Models {
     NatMetadata metadata;
     std::unique_ptr<NatTransformer> transformer;
@@ -147,7 +147,8 @@ void add_strategy_flags(CommandLine& command, NatJob& job) {
                     "takes half the time. Logits are c + s (c - u), so s here is --cfg 1 + s elsewhere",
                     default_scale));
     command.add_option("--seed", job.seed, "An image depends on the seed and its number, not on the batch")
-        ->capture_default_str();
+        ->capture_default_str()
+        ->check(any_seed());
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// `build/data tokens`: what a tokenizer makes of every image of a packed file and of its mirror image, once,
-// so that training the transformer over tokens never sees a pixel.
+// `build/data tokens`: the tokens of every image of a packed file and of its mirror image, so that the
+// transformer is trained without the tokenizer.
 #include <algorithm>
 #include <memory>
 #include <string>

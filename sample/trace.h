@@ -1,5 +1,5 @@
-// The order in which pixels come alive: the pictures after each step of what draws them, a fractal's
-// outermost level or parallel decoding.
+// Trace of sampling: the images after each step of a fractal model's outermost level, or of parallel
+// decoding.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ class TraceFolder {
     // Writes the next numbered PNG: images [n, C, s, s] and whether each pixel is there yet, [n, s, s]; those
     // that are not are grey.
     void add(std::span<const std::uint8_t> images, std::span<const std::uint8_t> known);
-    // What FractalSampler::trace takes, a call of add(). The folder must outlive the sampler's use.
+    // A callback for FractalSampler::trace that calls add(). The folder must outlive the sampler's use.
     Trace recorder();
     // Writes trace.webp from all of them; about five seconds long, at most ten pictures a second.
     void write_animation() const;

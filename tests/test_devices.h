@@ -12,7 +12,7 @@
 
 inline std::vector<Device> test_devices() {
 #ifdef __SANITIZE_THREAD__
-    // It does not know the barriers of OpenMP; on the emulated device, it judges those of the kernels.
+    // It does not model OpenMP's barriers; on the emulated device, it checks those of the kernels.
     if constexpr (cuda_backend_built) return {Device::cuda};
 #endif
     if constexpr (!cuda_backend_built) return {Device::cpu};

@@ -29,7 +29,7 @@ void in_every_order(Run run) {
     emulated_device().order = before;
 }
 #else
-// A real device has an order of its own each time.
+// A real device has another order each time.
 template <class Run>
 void in_every_order(Run run) {
     for (int time = 0; time < 4; ++time) run();

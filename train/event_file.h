@@ -1,6 +1,6 @@
-// TensorBoard's files of a run: events.out.tfevents.SECONDS.HOST, one for each time it was started, with what
-// log.csv says and the sheets of samples. A run that continues writes a new one, as a file may still be open
-// elsewhere and TensorBoard reads them in the order of their names.
+// TensorBoard's files of a run: events.out.tfevents.SECONDS.HOST, one for each start, with the columns of
+// log.csv and the sample sheets. A run that continues writes a new one, as a file may still be open elsewhere
+// and TensorBoard reads them in the order of their names.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@
 
 class EventFile {
   public:
-    // Continues after `step` updates: earlier files lose the events of later ones, since not every reader
-    // heeds a session's start. The new file appears with its first event, or at once if anything was cut off.
-    // Throws Error if a file cannot be read or cut.
+    // Continues after `step` updates: events of later updates are removed from earlier files, since not every
+    // reader honours a session's start. The new file appears with its first event, or at once if events were
+    // removed. Throws Error if a file cannot be read or truncated.
     EventFile(std::filesystem::path folder, std::int64_t step);
     ~EventFile();
     EventFile(const EventFile&) = delete;

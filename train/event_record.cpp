@@ -117,7 +117,7 @@ std::optional<std::int64_t> step_of(std::string_view bytes) {
     return step;
 }
 
-// Takes a record off the front of `file`; nothing if none stands there whole.
+// Removes the first record from `file`; no value if it is incomplete.
 std::optional<std::string_view> take_record(std::string_view& file) {
     constexpr std::size_t header_bytes = length_bytes + checksum_bytes;
     if (file.size() < header_bytes + checksum_bytes) return std::nullopt;

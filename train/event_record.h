@@ -1,6 +1,6 @@
-// What TensorBoard reads: a file of records, each a protocol buffer `Event` in TFRecord framing. Fields and
-// numbers: TensorFlow's core/util/event.proto and core/framework/summary.proto; framing: core/lib/io/
-// record_writer.h; wire format: protobuf.dev/programming-guides/encoding.
+// TensorBoard's file format: records in TFRecord framing, each a protocol buffer `Event`. Fields and numbers:
+// TensorFlow's core/util/event.proto and core/framework/summary.proto; framing: core/lib/io/ record_writer.h;
+// wire format: protobuf.dev/programming-guides/encoding.
 #pragma once
 
 #include <cstddef>
@@ -28,11 +28,11 @@ struct EncodedImage {
 
 // Events, unframed; `wall_time` in seconds since 1970.
 std::string version_event(double wall_time);  // the first of every file
-// A new session: readers drop what earlier files say of `step` and later ones.
+// A new session: readers discard the events of earlier files from `step` on.
 std::string session_start_event(double wall_time, std::int64_t step);
 std::string scalars_event(double wall_time, std::int64_t step, std::span<const Scalar> scalars);
 std::string image_event(double wall_time, std::int64_t step, const EncodedImage& image);
 
-// How many bytes of a file come before its first event after `step`. A record that is cut off or differs from
-// its checksums ends the search: what follows it is left alone.
+// Number of a file's bytes before its first event after `step`. The search ends at a truncated record or a
+// checksum mismatch; the bytes after it are kept.
 std::size_t bytes_up_to_step(std::string_view file, std::int64_t step);

@@ -5,6 +5,7 @@
 
 #include "data/images/sheet.h"
 #include "data/records/baselines.h"
+#include "data/records/class_names.h"
 #include "models/fractal/sample.h"
 #include "models/metrics/likelihood.h"
 #include "runtime/base/command_line.h"
@@ -23,7 +24,7 @@ struct FractalJob {
     RunFlags run;
     std::int64_t validation_images = 512, sheet_columns = 10, sheet_rows = 2;
     double sheet_guidance = 1, sheet_temperature = 1;
-    bool recompute = false;
+    bool recompute = false, ignore_class_names = false;
     std::vector<std::int64_t> chunks;
 };
 
@@ -48,6 +49,21 @@ void require_fitting_data(const FractalConfig& config, const PackedFile& data) {
     const auto classes = static_cast<std::int64_t>(data.classes().size());
     if (config.class_num > 0 && classes != config.class_num)
         fail_usage("{}: {} classes, the model has {}", path, classes, config.class_num);
+}
+
+// The classes of the data are the model's, those of validation images must be the same.
+void require_matching_classes(const FractalJob& job, const FractalConfig& config, const PackedFile& data,
+                              const PackedFile& validation) {
+    match_classes(class_names(data), class_names(validation),
+                  job.ignore_class_names || config.class_num == 0);
+}
+
+// Starts with the weights of --init-from, which may have the classes of the data in another order.
+void start_from(FractalTrainer& trainer, const FractalJob& job, const PackedFile& data) {
+    const auto file = open_tensor_file(job.initial);
+    const std::vector<std::string> names = class_names_of(*file);
+    const bool by_number = job.ignore_class_names || !trainer.has_fitting_classes(*file);
+    trainer.start_from(*file, match_classes({job.initial, names}, class_names(data), by_number));
 }
 
 void print_plan(FractalTrainer& trainer) {
@@ -156,14 +172,18 @@ class FractalRun : public TrainingRun {
     std::vector<Figure> figures() const override { return {{"bits_per_dim", "{:.3f} bits/dim"}}; }
     std::vector<std::string> validation_columns() const override { return {"validation_bits_per_dim"}; }
     std::int64_t steps_done() const override { return trainer_.steps_done(); }
-    StepResult step() override { return trainer_.step(data_); }
+    StepResult step(const StepProgress& progress) override { return trainer_.step(data_, progress); }
     std::vector<double> evaluate(const RunFolder& folder, Progress& progress) override {
         return evaluation_.run(folder, progress);
     }
     void save(const std::filesystem::path& path, std::optional<double> score, bool with_state) override {
         trainer_.save(path, data_.classes(), score, with_state);
     }
-    void resume(const SafetensorsFile& file) override { trainer_.resume(file); }
+    void resume(const SafetensorsFile& file) override {
+        if (trainer_.model().config().class_num > 0)
+            require_same_classes({file.path().string(), class_names_of(file)}, class_names(data_));
+        trainer_.resume(file);
+    }
 
   private:
     FractalTrainer& trainer_;
@@ -221,11 +241,12 @@ void train_in_folder(const FractalJob& job, const Comm& comm, RunFolder& folder,
                     {.model = to_json(trainer.model().config()),
                      .data = fmt::format(R"({{"images": {}, "size": {}, "checksum": "{:08x}"}})",
                                          data.count(), data.size(), data.fingerprint()),
+                     .initial = job.initial,
                      .parameters = trainer.model().parameters().count(),
                      .images = data.count(),
                      .planned_bytes = trainer.state_bytes() + trainer.plan().bytes},
                     [&] {
-                        if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
+                        if (!job.initial.empty()) start_from(trainer, job, data);
                     });
 }
 
@@ -237,6 +258,7 @@ void run_job(const FractalJob& job, const Comm& comm) {
     const FractalConfig config = choose_config(job, data.get());
     if (data) require_fitting_data(config, *data);
     if (validation) require_fitting_data(config, *validation);
+    if (data && validation) require_matching_classes(job, config, *data, *validation);
     const Backend backend = job.run.backend.backend(comm.local_rank());
     if (!std::isfinite(job.sheet_guidance))
         fail_usage("--sheet-cfg {}: expected a finite number", job.sheet_guidance);
@@ -278,8 +300,9 @@ void add_model_flags(CommandLine& app, FractalJob& job) {
     app.add_option("--validation", job.validation, "Packed validation images")->type_name("FILE");
     app.add_option("--init-from", job.initial,
                    "Start from the weights of this checkpoint, a run's or a published .pth; another number "
-                   "of classes is fine")
+                   "of classes is fine, as many are matched by name")
         ->type_name("FILE");
+    app.add_flag("--ignore-class-names", job.ignore_class_names, ignore_class_names_meaning);
 }
 
 void add_own_flags(CommandLine& app, FractalJob& job) {

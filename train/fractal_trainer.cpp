@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "runtime/base/error.h"
+#include "runtime/checkpoint/reordered_rows.h"
 #include "runtime/ops/image_ops.h"
 #include "runtime/tensor/random.h"
 
@@ -33,17 +34,23 @@ FractalTrainer::FractalTrainer(const FractalConfig& config, const TrainingSettin
     batch.labels.assign(static_cast<std::size_t>(settings.batch), -1);
     std::vector<double> totals((config.generators() + 1) * static_cast<std::size_t>(config.channels));
     const std::vector<float> scales(totals.size());
-    plan_ = plan_job(tape_, [&] { run_batch(batch, {}, scales, totals, nullptr); });
+    plan_ = plan_job(tape_, [&] { run_batch(batch, {}, scales, totals, nullptr, {}); });
 }
 
-void FractalTrainer::start_from(const TensorFile& file) {
+bool FractalTrainer::has_fitting_classes(const TensorFile& file) const {
+    const FractalConfig& config = model_.config();
+    return config.class_num > 0 && file.contains(class_embeddings) && !file.shape(class_embeddings).empty() &&
+           file.shape(class_embeddings).front() == config.class_num;
+}
+
+void FractalTrainer::start_from(const TensorFile& file, std::span<const std::int64_t> order) {
     Parameters& parameters = model_.parameters();
     require_fitting(file, parameters, "", class_embeddings);
     for (const Parameter& parameter : parameters.all()) {
-        if (parameter.name == class_embeddings &&
-            (!file.contains(parameter.name) || file.shape(parameter.name) != parameter.shape))
-            continue;
-        load_parameter(file, parameter, "", parameters.values(), parameters.device());
+        if (parameter.name != class_embeddings)
+            load_parameter(file, parameter, "", parameters.values(), parameters.device());
+        else if (file.contains(parameter.name) && file.shape(parameter.name) == parameter.shape)
+            load_reordered_rows(file, parameter, order, parameters.values(), parameters.device());
     }
     state_.weights_replaced();
 }
@@ -77,7 +84,7 @@ std::unique_ptr<Loader> FractalTrainer::make_loader(const PackedFile& data) cons
                                     comm_.ranks() * settings_.batch);
 }
 
-StepResult FractalTrainer::step(const PackedFile& data) {
+StepResult FractalTrainer::step(const PackedFile& data, const StepProgress& progress) {
     if (!loader_) loader_ = make_loader(data);
     model_.parameters().zero_gradients(tape_.stream());
     const FractalConfig& config = model_.config();
@@ -101,7 +108,9 @@ StepResult FractalTrainer::step(const PackedFile& data) {
         const Batch& batch = loader_->next();
         GradientReadyListener* const listener = i + 1 == masks.size() ? state_.exchange() : nullptr;
         if (listener != nullptr) state_.exchange()->begin(model_.parameters().gradients());
-        run_job(tape_, plan_, [&] { run_batch(batch, masks[i], scales, totals, listener); });
+        const StepProgress batch_progress =
+            part_of(progress, static_cast<std::int64_t>(i), settings_.accumulation);
+        run_job(tape_, plan_, [&] { run_batch(batch, masks[i], scales, totals, listener, batch_progress); });
     }
     if (state_.exchange() != nullptr) state_.exchange()->finish();
     comm_.sum(totals);
@@ -121,7 +130,8 @@ StepResult FractalTrainer::update(std::span<const double> totals, std::span<cons
 }
 
 void FractalTrainer::run_batch(const Batch& batch, const FractalMasks& masks, std::span<const float> scales,
-                               std::vector<double>& totals, GradientReadyListener* listener) {
+                               std::vector<double>& totals, GradientReadyListener* listener,
+                               const StepProgress& progress) {
     const FractalConfig& config = model_.config();
     const auto count = static_cast<std::int64_t>(batch.labels.size());
     const std::int64_t dims = config.channels * config.image_size() * config.image_size();
@@ -134,7 +144,7 @@ void FractalTrainer::run_batch(const Batch& batch, const FractalMasks& masks, st
     constexpr float jitter = 0.01f;
     const PassRule rule{settings_.dropout, recompute_, jitter, settings_.seed, step_number()};
     model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), ids,
-                masks, scales, sums, rule, chunks_, listener);
+                masks, scales, sums, rule, chunks_, listener, progress);
     copy_from_tensor(tape_, totals.data(), sums, totals.size() * sizeof(double));
 }
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,9 +32,12 @@ class FractalTrainer {
 
     // Reserves memory and draws the initial weights.
     void start() { state_.start(settings_.seed); }
-    // Takes the newest weights of another checkpoint; the class embeddings stay as drawn if their number
-    // differs. Throws Error naming the first tensor that does not fit.
-    void start_from(const TensorFile& file);
+    // Takes the newest weights of another checkpoint, the embedding of class i from its row order[i]; the class
+    // embeddings stay as drawn if their number differs. Throws Error naming the first tensor that does not
+    // fit.
+    void start_from(const TensorFile& file, std::span<const std::int64_t> order);
+    // Whether the file has embeddings of as many classes.
+    bool has_fitting_classes(const TensorFile& file) const;
     // Continues exactly where the checkpoint stands. Throws UsageError if it is another run's, Error.
     void resume(const SafetensorsFile& file);
     // One file, written by rank 0; RunState::save says what ranks write beside it.
@@ -42,8 +46,9 @@ class FractalTrainer {
 
     // One update over `accumulation` batches of `data`, the same in every step; figures: bits/dim of the
     // pixels that the step predicted, the plain mean over channels (the loss has the red weight). A loss or
-    // gradient that is not finite leaves the weights as they were.
-    StepResult step(const PackedFile& data);
+    // gradient that is not finite leaves the weights as they were. `progress` gets the share of the update that
+    // is done.
+    StepResult step(const PackedFile& data, const StepProgress& progress = {});
 
     std::int64_t steps_done() const { return state_.steps_done(); }
     FractalModel& model() { return model_; }
@@ -59,7 +64,8 @@ class FractalTrainer {
     // The batches of this rank, from where the run stands.
     std::unique_ptr<Loader> make_loader(const PackedFile& data) const;
     void run_batch(const Batch& batch, const FractalMasks& masks, std::span<const float> scales,
-                   std::vector<double>& totals, GradientReadyListener* listener);
+                   std::vector<double>& totals, GradientReadyListener* listener,
+                   const StepProgress& progress);
     StepResult update(std::span<const double> totals, std::span<const float> scales, double pixels);
     std::vector<std::int32_t> condition_ids(const Batch& batch) const;
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <memory>
 
+#include "data/records/class_names.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/ranks/comm.h"
@@ -21,7 +22,7 @@ struct NatJob {
     double label_smoothing = 0.1;
     std::int64_t validation_images = 512, chunk = 0;
     NatSheetRule sheet;
-    bool recompute = false;
+    bool recompute = false, ignore_class_names = false;
 };
 
 // The model asked for; a preset's classes follow the tokens, those of a small one their grid and codebook as
@@ -59,17 +60,39 @@ void require_validation(const NatConfig& config, const TokenFile& tokens, const 
     validation.require_tokenizer(tokens.format().fingerprint, tokens.path().string());
 }
 
+// What each label of the held-out tokens is in the training tokens, whose classes are the model's.
+std::vector<std::int64_t> validation_numbers(const NatJob& job, const TokenFile& tokens,
+                                             const TokenFile* validation) {
+    if (validation == nullptr) return {};
+    return match_classes(class_names(tokens), class_names(*validation), job.ignore_class_names);
+}
+
+// Starts with the weights of --init-from, which may have the classes of the tokens in another order.
+void start_from(NatTrainer& trainer, const NatJob& job, const TokenFile& tokens) {
+    const auto file = open_tensor_file(job.initial);
+    require_fitting(*file, trainer.model().parameters(), "");
+    const std::vector<std::string> names = class_names_of(*file);
+    trainer.start_from(*file,
+                       match_classes({job.initial, names}, class_names(tokens), job.ignore_class_names));
+}
+
 class NatRun : public TrainingRun {
   public:
     // `validation` and, on ranks that draw none, `sheet` may be null.
-    NatRun(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile* validation,
-           NatSheet* sheet)
-        : job_(job), comm_(comm), trainer_(trainer), validation_(validation), sheet_(sheet) {}
+    NatRun(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile& tokens,
+           const TokenFile* validation, NatSheet* sheet)
+        : job_(job),
+          comm_(comm),
+          trainer_(trainer),
+          tokens_(tokens),
+          validation_(validation),
+          numbers_(validation_numbers(job, tokens, validation)),
+          sheet_(sheet) {}
 
     std::vector<Figure> figures() const override { return {}; }
     std::vector<std::string> validation_columns() const override { return {"validation_loss"}; }
     std::int64_t steps_done() const override { return trainer_.steps_done(); }
-    StepResult step() override { return trainer_.step(); }
+    StepResult step(const StepProgress& progress) override { return trainer_.step(progress); }
     // Rank 0 evaluates while the others wait.
     std::vector<double> evaluate(const RunFolder& folder, Progress& progress) override {
         if (validation_ == nullptr && job_.tokenizer.empty()) return {};
@@ -78,7 +101,7 @@ class NatRun : public TrainingRun {
         trainer_.with_evaluation_weights([&] {
             if (comm_.rank() > 0) return;
             if (validation_ != nullptr) {
-                loss = {trainer_.validation_loss(*validation_, job_.validation_images)};
+                loss = {trainer_.validation_loss(*validation_, job_.validation_images, numbers_)};
                 said += fmt::format(" validation loss {:.4f}", loss.front());
             }
             if (sheet_ == nullptr) return;
@@ -91,13 +114,18 @@ class NatRun : public TrainingRun {
     void save(const std::filesystem::path& path, std::optional<double> score, bool with_state) override {
         trainer_.save(path, score, with_state);
     }
-    void resume(const SafetensorsFile& file) override { trainer_.resume(file); }
+    void resume(const SafetensorsFile& file) override {
+        require_same_classes({file.path().string(), class_names_of(file)}, class_names(tokens_));
+        trainer_.resume(file);
+    }
 
   private:
     const NatJob& job_;
     const Comm& comm_;
     NatTrainer& trainer_;
+    const TokenFile& tokens_;
     const TokenFile* validation_;
+    std::vector<std::int64_t> numbers_;  // of the classes of `validation_`
     NatSheet* sheet_;
 };
 
@@ -169,7 +197,7 @@ void print_plan(NatTrainer& trainer) {
 
 void train_in_folder(const NatJob& job, const Comm& comm, RunFolder& folder, NatTrainer& trainer,
                      const TokenFile& tokens, const TokenFile* validation, NatSheet* sheet) {
-    NatRun run(job, comm, trainer, validation, sheet);
+    NatRun run(job, comm, trainer, tokens, validation, sheet);
     trainer.start();
     train_in_folder(
         run, job.run, trainer.settings(), comm, folder,
@@ -178,11 +206,12 @@ void train_in_folder(const NatJob& job, const Comm& comm, RunFolder& folder, Nat
              R"({{"images": {}, "downsampling": {}, "tokenizer": "{:08x}", "checksum": "{:08x}"}})",
              tokens.count(), tokens.format().downsampling, tokens.format().fingerprint, tokens.fingerprint()),
          .data_key = "tokens",
+         .initial = job.initial,
          .parameters = trainer.model().parameters().count(),
          .images = tokens.count(),
          .planned_bytes = trainer.state_bytes() + trainer.plan().bytes},
         [&] {
-            if (!job.initial.empty()) trainer.start_from(*open_tensor_file(job.initial));
+            if (!job.initial.empty()) start_from(trainer, job, tokens);
         });
 }
 
@@ -195,6 +224,7 @@ void run_nat(const NatJob& job, const Comm& comm) {
     if (!job.validation.empty()) {
         validation = std::make_unique<TokenFile>(job.validation);
         require_validation(config, tokens, *validation);
+        validation_numbers(job, tokens, validation.get());  // refuses other classes before anything is begun
     }
     const Backend backend = job.run.backend.backend(comm.local_rank());
     const TrainingSettings settings = settings_of(job, config, tokens, comm.ranks());
@@ -232,9 +262,12 @@ void add_nat_flags(CommandLine& app, NatJob& job) {
         ->required();
     app.add_option("--validation", job.validation, "Held-out tokens of the same tokenizer")
         ->type_name("FILE");
-    app.add_option("--init-from", job.initial,
-                   "Start from the weights of this checkpoint, a run's or a published .pth")
+    app.add_option(
+           "--init-from", job.initial,
+           "Start from the weights of this checkpoint, a run's or a published .pth; classes are matched "
+           "by name")
         ->type_name("FILE");
+    app.add_flag("--ignore-class-names", job.ignore_class_names, ignore_class_names_meaning);
 }
 
 void add_own_flags(CommandLine& app, NatJob& job) {

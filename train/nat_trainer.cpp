@@ -4,10 +4,14 @@
 #include <cmath>
 #include <numeric>
 
+#include "data/records/class_names.h"
 #include "runtime/base/error.h"
+#include "runtime/checkpoint/reordered_rows.h"
 #include "runtime/ops/ops.h"
 
 namespace {
+
+constexpr std::string_view class_embeddings = "context_embed.word_embeddings.weight";
 
 std::vector<std::int64_t> numbers_from(std::int64_t first, std::int64_t count) {
     std::vector<std::int64_t> numbers(static_cast<std::size_t>(count));
@@ -32,7 +36,7 @@ NatTrainer::NatTrainer(const NatConfig& config, const TrainingSettings& settings
     double total = 0;
     const auto plan = [&](bool recording, const NatPass& pass) {
         tape_.set_recording(recording);
-        return plan_job(tape_, [&] { run_batch(batch, {}, pass, total, nullptr); });
+        return plan_job(tape_, [&] { run_batch(batch, {}, pass, total, nullptr, {}); });
     };
     plan_ = plan(true, {settings.dropout, recompute, settings.seed, 0});
     validation_plan_ = plan(false, {});
@@ -42,9 +46,11 @@ std::size_t NatTrainer::validation_bytes() const {
     return std::max(validation_plan_.bytes, plan_.bytes) - plan_.bytes;
 }
 
-void NatTrainer::start_from(const TensorFile& file) {
-    require_fitting(file, model_.parameters(), "");
-    load_slab(file, model_.parameters(), "", model_.parameters().values());
+void NatTrainer::start_from(const TensorFile& file, std::span<const std::int64_t> order) {
+    Parameters& parameters = model_.parameters();
+    load_slab(file, parameters, "", parameters.values());
+    load_reordered_rows(file, parameters.find(class_embeddings), order, parameters.values(),
+                        parameters.device());
     state_.weights_replaced();
 }
 
@@ -75,14 +81,14 @@ void NatTrainer::save(const std::filesystem::path& path, std::optional<double> v
     writer.write(path);
 }
 
-StepResult NatTrainer::step() {
+StepResult NatTrainer::step(const StepProgress& progress) {
     if (!loader_)
         loader_ = std::make_unique<TokenLoader>(data_, settings_.batch, settings_.seed, settings_.flip,
                                                 position() + comm_.rank() * settings_.batch,
                                                 comm_.ranks() * settings_.batch);
     model_.parameters().zero_gradients(tape_.stream());
     const NatConfig& config = model_.config();
-    std::int64_t hidden = 0;  // of all ranks: what the loss is a mean of
+    std::int64_t hidden = 0;  // of all ranks: denominator of the loss
     for (std::int64_t i = 0; i < settings_.accumulation; ++i)
         for (int rank = 0; rank < comm_.ranks(); ++rank)
             hidden += count_hidden(config, mask_rule(), settings_.samples(steps_done(), i, rank),
@@ -101,7 +107,8 @@ StepResult NatTrainer::step() {
         GradientReadyListener* const listener = i + 1 == settings_.accumulation ? state_.exchange() : nullptr;
         if (listener != nullptr) state_.exchange()->begin(model_.parameters().gradients());
         run_job(tape_, plan_, [&] {
-            run_batch({batch.tokens, contexts, masks.mask, samples}, rule, pass, total[0], listener);
+            run_batch({batch.tokens, contexts, masks.mask, samples}, rule, pass, total[0], listener,
+                      part_of(progress, i, settings_.accumulation));
         });
     }
     if (state_.exchange() != nullptr) state_.exchange()->finish();
@@ -113,7 +120,8 @@ StepResult NatTrainer::step() {
     return result;
 }
 
-double NatTrainer::validation_loss(const TokenFile& held_out, std::int64_t images) {
+double NatTrainer::validation_loss(const TokenFile& held_out, std::int64_t images,
+                                   std::span<const std::int64_t> numbers) {
     constexpr std::uint64_t seed = 0;  // not the run's: runs are compared
     const NatConfig& config = model_.config();
     images = std::min(images, held_out.count());
@@ -123,12 +131,13 @@ double NatTrainer::validation_loss(const TokenFile& held_out, std::int64_t image
     TokenBatch batch;
     for (std::int64_t first = 0; first < images; first += settings_.batch) {
         read_batch(held_out, first, std::min(settings_.batch, images - first), batch);
+        relabel(batch.labels, numbers);
         const std::vector<std::int64_t> samples =
             numbers_from(first, static_cast<std::int64_t>(batch.labels.size()));
         const NatMasks masks = draw_masks(config, mask_rule(), samples, seed, 0);
         const std::vector<std::int32_t> contexts = draw_contexts(config, batch.labels, samples, 0, seed, 0);
         run_job(tape_, validation_plan_, [&] {
-            run_batch({batch.tokens, contexts, masks.mask, samples}, {}, {}, total, nullptr);
+            run_batch({batch.tokens, contexts, masks.mask, samples}, {}, {}, total, nullptr, {});
         });
         hidden += masks.hidden;
     }
@@ -136,9 +145,9 @@ double NatTrainer::validation_loss(const TokenFile& held_out, std::int64_t image
 }
 
 void NatTrainer::run_batch(const NatBatch& batch, const SmoothedLoss& rule, const NatPass& pass,
-                           double& total, GradientReadyListener* listener) {
+                           double& total, GradientReadyListener* listener, const StepProgress& progress) {
     const Tensor sum = tape_.create(1, 1, false, Element::f64);
     copy_to_tensor(tape_, sum, &total, sizeof total);
-    model_.loss(tape_, batch, rule, sum, pass, chunk_, listener);
+    model_.loss(tape_, batch, rule, sum, pass, chunk_, listener, progress);
     copy_from_tensor(tape_, &total, sum, sizeof total);
 }

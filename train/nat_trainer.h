@@ -35,20 +35,23 @@ class NatTrainer {
 
     // Reserves memory and draws the initial weights.
     void start() { state_.start(settings_.seed); }
-    // Takes the newest weights of another checkpoint. Throws Error naming the first tensor that does not fit.
-    void start_from(const TensorFile& file);
+    // Takes the newest weights of another checkpoint, the embedding of class i from its row order[i].
+    // `file` has been found to fit (require_fitting). Throws Error.
+    void start_from(const TensorFile& file, std::span<const std::int64_t> order);
     // Continues exactly where the checkpoint stands. Throws UsageError if it is another run's, of other
     // tokens for instance; Error.
     void resume(const SafetensorsFile& file);
     // One file, written by rank 0; RunState::save says what ranks write beside it.
     void save(const std::filesystem::path& path, std::optional<double> validation_loss, bool with_state);
 
-    // One update over `accumulation` batches. A loss or gradient that is not finite leaves the weights as
-    // they were.
-    StepResult step();
+    // One update over `accumulation` batches; `progress` gets the share that is done. A loss or gradient that is
+    // not finite leaves the weights as they were.
+    StepResult step(const StepProgress& progress = {});
     // Mean cross-entropy in nats at the hidden tokens of the first `images` records of held-out tokens,
     // without label smoothing: masks drawn as in training, the same in every run. Of the weights in place.
-    double validation_loss(const TokenFile& held_out, std::int64_t images);
+    // `numbers`: what each label of the held-out tokens is in the model.
+    double validation_loss(const TokenFile& held_out, std::int64_t images,
+                           std::span<const std::int64_t> numbers);
 
     std::int64_t steps_done() const { return state_.steps_done(); }
     NatTransformer& model() { return model_; }
@@ -64,7 +67,7 @@ class NatTrainer {
     MaskRule mask_rule() const { return {settings_.of("mask-alpha"), settings_.of("mask-beta")}; }
     // Adds the batch's summed loss to `total`.
     void run_batch(const NatBatch& batch, const SmoothedLoss& rule, const NatPass& pass, double& total,
-                   GradientReadyListener* listener);
+                   GradientReadyListener* listener, const StepProgress& progress);
 
     TrainingSettings settings_;
     const Comm& comm_;

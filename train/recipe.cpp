@@ -8,6 +8,7 @@
 
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_numbers.h"
 
 namespace {
 
@@ -30,6 +31,7 @@ nlohmann::ordered_json flags_of(const TrainingSettings& settings) {
                                  {"flip", settings.flip},
                                  {"seed", settings.seed}};
     for (const auto& [flag, value] : settings.own) flags[flag] = value;
+    set_numbers_as_given(flags);
     return flags;
 }
 
@@ -68,7 +70,8 @@ double TrainingSettings::of(std::string_view flag) const {
 }
 
 void require_range(std::string_view flag, double value, double low, double high) {
-    if (!(value >= low && value <= high)) fail_usage("--{} {}: expected {} to {}", flag, value, low, high);
+    if (!(value >= low && value <= high))
+        fail_usage("--{} {}: expected {} to {}", flag, number_text(value), low, high);
 }
 
 namespace {
@@ -198,26 +201,38 @@ void add_training_flags(CommandLine& app, TrainingFlags& flags, const RecipeWord
         app.add_flag_function(
             "--flip,!--no-flip", [&flags](bool flip) { flags.flip = flip; },
             fmt::format("Mirror images at random (default {})", defaults.flip));
-    app.add_option("--seed", flags.seed, "Of everything that is random")->capture_default_str();
+    app.add_option("--seed", flags.seed, "Of everything that is random")
+        ->capture_default_str()
+        ->check(any_seed());
 }
 
 std::string to_json(const TrainingSettings& settings) {
     return flags_of(settings).dump();
 }
 
+namespace {
+
+// A setting as it is given on the command line.
+std::string text_of(const nlohmann::json& value) {
+    return value.is_number_float() ? number_text(value.get<double>()) : value.dump();
+}
+
+}  // namespace
+
 void require_same_training(std::string_view before, const TrainingSettings& now, std::string_view source) {
-    const auto old_flags = nlohmann::json::parse(before, nullptr, false);
+    auto old_flags = nlohmann::json::parse(before, nullptr, false);
     if (!old_flags.is_object()) fail("{}: its training settings are not a JSON object", source);
+    set_numbers_as_given(old_flags);  // older runs wrote all digits of the doubles
     require_same_images(old_flags, now, source);
-    // A constant rate does not look at where it ends, so such a run may be made longer or shorter.
+    // A constant rate does not depend on the number of steps, so such a run may be made longer or shorter.
     const bool any_length = !now.learning_rate.cosine;
-    const auto flags = flags_of(now);  // values compared as they are written: fp32 numbers survive both ways
+    const auto flags = flags_of(now);
     for (const auto& [flag, value] : flags.items()) {
         if (flag == "steps" && any_length) continue;
         if (flag == "batch" || flag == "accumulation" || flag == "ranks") continue;
         if (!old_flags.contains(flag)) fail("{}: its training settings have no {}", source, flag);
         if (old_flags[flag].dump() != value.dump())
             fail_usage("{} was trained with --{} {}, now it is {}: give the old value, or another --out",
-                       source, flag, old_flags[flag].dump(), value.dump());
+                       source, flag, text_of(old_flags[flag]), text_of(value));
     }
 }

@@ -13,7 +13,7 @@
 
 class CommandLine;
 
-// What the command line said; absent means the recipe's value.
+// Values of the command line's flags; absent: the recipe's value.
 struct TrainingFlags {
     std::optional<std::int64_t> steps, batch, accumulation, warmup_steps;
     std::optional<double> epochs, warmup_epochs, learning_rate, base_learning_rate;
@@ -26,7 +26,7 @@ struct TrainingFlags {
 // Of a run.
 inline constexpr std::int64_t most_steps = 1'000'000'000;
 
-// What a model is trained with where the command line says nothing.
+// Default hyperparameters of a model.
 struct Recipe {
     std::int64_t batch = 32;                    // images at once
     bool ranks_divide = false;                  // this batch among themselves; otherwise it is each one's
@@ -35,7 +35,7 @@ struct Recipe {
     std::function<double(double images)> peak;  // learning rate, of updates of so many images
     std::function<std::int64_t(std::int64_t steps)> warmup;  // updates, of a run of so many
     double warmup_epochs = 0;                                // instead, if not 0
-    bool cosine = true;  // the learning rate falls to 0 at the end; otherwise it stays
+    bool cosine = true;  // the learning rate decays to 0 at the end; otherwise it is constant
     OptimizerRule optimizer;
     float dropout = 0, label_drop = 0;
     bool flip = true;
@@ -57,8 +57,8 @@ struct TrainingSettings {
     std::uint64_t seed = 0;
 
     std::int64_t images_per_step() const { return ranks * batch * accumulation; }
-    // Numbers of the images that a rank takes for the `index`-th batch of update number `step`: all ranks'
-    // batches, one behind the other, are what one rank would take at once.
+    // Numbers of the images that a rank takes for the `index`-th batch of update number `step`: the
+    // concatenation of all ranks' batches is the batch of a single rank.
     std::vector<std::int64_t> samples(std::int64_t step, std::int64_t index, int rank) const;
     // Throws std::logic_error if there is none.
     double of(std::string_view flag) const;
@@ -72,7 +72,7 @@ TrainingSettings resolve_training(const TrainingFlags& flags, const Recipe& reci
 // Throws UsageError naming the flag if `value` is not a number from `low` to `high`.
 void require_range(std::string_view flag, double value, double low, double high);
 
-// What --help says of a flag's default; empty: the flag means nothing to the model and is left out.
+// A flag's default as printed by --help; empty: the flag does not apply to the model and is omitted.
 struct RecipeWords {
     std::string steps, batch, accumulation, learning_rate, base_learning_rate, warmup, schedule, clip,
         weight_decay, beta1, beta2, dropout, label_drop, ema, flip;
@@ -80,7 +80,7 @@ struct RecipeWords {
 void add_training_flags(CommandLine& app, TrainingFlags& flags, const RecipeWords& defaults);
 
 std::string to_json(const TrainingSettings& settings);
-// Throws UsageError if `before` (JSON of the settings a run was started with) differs from `now` in what
-// changes the mathematics; names the first flag, its old and its new value. How the images of an update are
-// divided among ranks and batches does not.
+// Throws UsageError if `before` (JSON of the settings a run was started with) differs from `now` in a setting
+// that changes the result; names the first flag, its old and its new value. The division of an update's
+// images among ranks and batches may differ.
 void require_same_training(std::string_view before, const TrainingSettings& now, std::string_view source);

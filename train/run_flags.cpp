@@ -5,31 +5,72 @@
 
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/base/report.h"
 #include "runtime/device/profile.h"
+#include "runtime/files/mapped_file.h"
 #include "runtime/files/text_file.h"
 #include "train/stop_signals.h"
 
 namespace {
 
+constexpr const char* initial_key = "init_from";
+
+// A file as config.json keeps it: its name, and a fingerprint of what is in it.
+nlohmann::ordered_json fingerprint_of(const std::string& path) {
+    const MappedFile file(path);
+    return {{"file", path},
+            {"bytes", file.bytes().size()},
+            {"checksum", fmt::format("{:08x}", checksum(file.bytes()))}};
+}
+
 std::string config_json(const RunDescription& description, const TrainingSettings& settings) {
     const auto parse = [](const std::string& json) { return nlohmann::ordered_json::parse(json); };
-    const nlohmann::ordered_json json{{"model", parse(description.model)},
-                                      {"training", parse(to_json(settings))},
-                                      {description.data_key, parse(description.data)}};
+    nlohmann::ordered_json json{{"model", parse(description.model)},
+                                {"training", parse(to_json(settings))},
+                                {description.data_key, parse(description.data)},
+                                {initial_key, nullptr}};
+    if (!description.initial.empty()) json[initial_key] = fingerprint_of(description.initial);
     return json.dump(2) + "\n";
 }
 
-// Throws UsageError if a run that is continued was started on other data, as far as its config.json says.
-void require_same_data(const std::filesystem::path& folder, const RunDescription& description) {
+// What config.json says of a run that is continued; no object if it is missing or is no JSON.
+nlohmann::json config_of(const std::filesystem::path& folder) {
     const std::filesystem::path path = folder / "config.json";
-    if (!std::filesystem::exists(path)) return;
-    const auto before = nlohmann::json::parse(read_text_file(path), nullptr, false);
+    if (!std::filesystem::exists(path)) return {};
+    return nlohmann::json::parse(read_text_file(path), nullptr, false);
+}
+
+// Throws UsageError if a run that is continued was started on other data, as far as its config.json says.
+void require_same_data(const nlohmann::json& before, const std::filesystem::path& folder,
+                       const RunDescription& description) {
     const auto checksum = nlohmann::json::json_pointer("/" + description.data_key + "/checksum");
-    if (before.is_discarded() || !before.contains(checksum)) return;
+    if (!before.is_object() || !before.contains(checksum)) return;
     const auto now = nlohmann::json::parse(description.data).at("checksum");
     if (before[checksum] != now)
         fail_usage("{}: started on other {} (checksum {}, now {}): give the old file, or another --out",
                    folder.string(), description.data_key, before[checksum].dump(), now.dump());
+}
+
+// Throws UsageError if --init-from is given to a run that has begun with something else. Returns what there is
+// to say if the run is too old to know.
+std::string require_same_start(const nlohmann::json& before, const std::filesystem::path& folder,
+                               const RunDescription& description) {
+    if (description.initial.empty()) return "";
+    constexpr const char* remedy = "leave it out to continue the run, or give another --out";
+    if (!before.is_object() || !before.contains(initial_key))
+        return fmt::format(
+            "{}: does not say what it began with (an older version began it); --init-from {} is not read",
+            folder.string(), description.initial);
+    const nlohmann::json& began = before[initial_key];
+    if (began.is_null())
+        fail_usage("--init-from {}: {} holds a run that began without it: {}", description.initial,
+                   folder.string(), remedy);
+    const nlohmann::json now = fingerprint_of(description.initial);
+    if (began.is_object() && began.value("checksum", nlohmann::json()) == now["checksum"] &&
+        began.value("bytes", nlohmann::json()) == now["bytes"])
+        return "";
+    fail_usage("--init-from {}: {} holds a run that began with another file: {}", description.initial,
+               folder.string(), remedy);
 }
 
 }  // namespace
@@ -53,7 +94,8 @@ void add_run_flags(CommandLine& app, RunFlags& flags) {
            "--out", flags.out,
            "Folder of the run, required: log.csv, curves.png, event files for TensorBoard, sheets, "
            "checkpoints; if it holds checkpoints, the run continues. Ctrl-C, SIGTERM and a closed terminal "
-           "finish the step and save; killed, it continues from its newest checkpoint")
+           "finish the step and save, a second one ends at once (exit code 130, 143); killed, it continues "
+           "from its newest checkpoint")
         ->type_name("DIR");
     add_backend_flags(app, flags.backend);
     count("--evaluate-every", flags.evaluate_every,
@@ -97,7 +139,10 @@ void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSett
         initialise();
         folder.write_config(config_json(description, settings));
     } else {
-        require_same_data(folder.path(), description);
+        const nlohmann::json before = config_of(folder.path());
+        require_same_data(before, folder.path(), description);
+        const std::string unknown = require_same_start(before, folder.path(), description);
+        if (!unknown.empty() && comm.rank() == 0) report_line("train", unknown);
         print_text(run.steps_done() >= settings.steps
                        ? fmt::format("{} has done its {} steps: nothing is left to do\n", flags.out,
                                      run.steps_done())

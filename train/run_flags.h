@@ -1,4 +1,4 @@
-// The flags of every training job that say how it runs, not what is learned.
+// Flags of every training job that do not affect the trained weights.
 #pragma once
 
 #include <cstdint>
@@ -32,16 +32,17 @@ struct RunFlags {
 };
 
 void add_run_flags(CommandLine& app, RunFlags& flags);
-// What evaluations measure and draw; the sheet's two numbers with what they mean to the job.
+// Flags of evaluations; the descriptions of the sheet's two numbers depend on the job.
 void add_evaluation_flags(CommandLine& app, std::int64_t& validation_images, std::int64_t& sheet_columns,
                           const char* columns_meaning, std::int64_t& sheet_rows, const char* rows_meaning);
 // Of jobs that several ranks can share.
 void add_rank_flags(CommandLine& app, RunFlags& flags);
 
-// What a run's folder and its first line say of it.
+// Description of a run for its folder's config.json and its first line of output.
 struct RunDescription {
     std::string model, data;  // JSON objects for config.json, the latter under `data_key`
     std::string data_key = "data";
+    std::string initial;  // file of --init-from, "" if none was given
     std::int64_t parameters = 0, images = 0;
     std::size_t planned_bytes = 0;
 };
@@ -51,7 +52,7 @@ void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSett
                      const Comm& comm, RunFolder& folder, const RunDescription& description,
                      const std::function<void()>& initialise);
 
-// What --plan prints: the bytes of model and optimizer with what they hold, and those of a step, with lines
+// Output of --plan: the bytes of model and optimizer and their contents, and those of a step, with lines
 // about its chunks.
 void print_plan(std::int64_t parameters, std::size_t state_bytes, std::string_view state_holds,
                 const Plan& plan, std::string_view chunks);
@@ -60,6 +61,6 @@ void print_plan(std::int64_t parameters, std::size_t state_bytes, std::string_vi
 // run does not fit.
 struct MemoryNeed {
     std::size_t state, activations, evaluations;  // bytes
-    const char* remedy;                           // what would make the activations smaller
+    const char* remedy;                           // a setting that reduces the activations
 };
 void require_memory(const MemoryNeed& need, Device device, const Comm& comm);

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::string_view prefix = "checkpoint-", suffix = ".safetensors";
 
-// What the files begin with that a run writes in its folder; others may write there as well.
+// Prefixes of the files that a run writes in its folder, which may contain other files.
 constexpr std::array<std::string_view, 8> written_names{prefix,    "best.",   "last.",    "config.",
                                                         "log.csv", "curves.", "samples-", "reconstructions-"};
 
@@ -37,7 +37,7 @@ std::string each(const std::vector<T>& all, fmt::format_string<const T&> format)
     return text;
 }
 
-// A row as log.csv has it, without the step and what was not measured.
+// A row of log.csv, without the step and empty columns.
 std::vector<Scalar> scalars_of(const LogRow& row, const LogColumns& columns) {
     std::vector<Scalar> scalars{{"loss", row.loss}};
     const auto append = [&](const std::vector<std::string>& names, const std::vector<double>& values) {

@@ -38,7 +38,7 @@ RunLock::RunLock(const std::filesystem::path& folder) : folder_(folder), file_(f
     }
     if (descriptor_ < 0) fail("{}: cannot be written: {}", folder_.string(), std::strerror(errno));
     folder_descriptor_ = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    // Who holds it, for the one who is refused; a disk too full for that is met soon enough.
+    // The holder, for the message to refused runs; errors of a full disk are ignored here and detected later.
     const std::string holder = this_process() + "\n";
     [[maybe_unused]] const bool told =
         ::ftruncate(descriptor_, 0) == 0 &&

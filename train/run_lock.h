@@ -13,7 +13,7 @@ class RunLock {
     RunLock(const RunLock&) = delete;
     RunLock& operator=(const RunLock&) = delete;
 
-    // Whether the folder still has its name: it may have been removed, or another one stand in its place.
+    // Whether the folder still has its name: it may have been removed or replaced.
     bool has_folder() const;
 
   private:

@@ -1,5 +1,5 @@
-// What a training run keeps of a model from update to update: weights, gradients, the optimizer's state, a
-// moving average, and how many updates are done; on one rank alone, or shared by several.
+// State of a training run between updates: weights, gradients, the optimizer's state, a moving average, and
+// the number of updates done; on one rank, or sharded among several.
 #pragma once
 
 #include <cstdint>
@@ -27,17 +27,16 @@ class RunState {
     // functions below together.
     RunState(Parameters& parameters, Backend backend, const OptimizerRule& rule, const RankRule& ranks);
 
-    // What start() takes.
+    // Memory of start().
     std::size_t bytes() const;
     // Reserves memory and draws the initial weights.
     void start(std::uint64_t seed);
     // The weights have been replaced: they are rounded, and the average starts from them.
     void weights_replaced();
-    // Weights, optimizer and average of a checkpoint that stands after `steps` updates. Throws Error.
+    // Loads weights, optimizer state and average of a checkpoint after `steps` updates. Throws Error.
     void resume(const SafetensorsFile& file, std::int64_t steps);
-    // Adds all of them, without `with_state` all but the optimizer's moments, to what `writer` will write to
-    // `path`; true if this rank is the one to write it. The moments of a sharded optimizer each rank writes
-    // beside it.
+    // Adds them to `writer`, for `path`, without the optimizer's moments unless `with_state`; true if this
+    // rank is to write the file. The moments of a sharded optimizer are written beside it by each rank.
     bool save(CheckpointWriter& writer, const std::filesystem::path& path, bool with_state);
 
     // Between ranks, the sums of gradients; null for one alone.
@@ -47,20 +46,24 @@ class RunState {
     double update(float learning_rate);
     std::int64_t steps_done() const { return steps_done_; }
 
-    // Calls `use` with the averaged weights in place, if an average is kept.
+    // Calls `use` with the averaged weights in place, if an average is kept; also if it throws, the weights are
+    // back afterwards, but of ranks with a sharded average: that would wait for ranks that did not fail.
     template <class Use>
     void with_average(Use use) {
+        struct Return {
+            Parameters& parameters;
+            ~Return() { parameters.use_values(parameters.values()); }
+        } back{parameters_};
         const bool averaged = rule_.ema_decay > 0;
         if (averaged && sharded()) swap_in_average();
         if (averaged && !sharded()) parameters_.use_values(optimizer_->average());
         use();
         if (averaged && sharded()) swap_out_average();
-        parameters_.use_values(parameters_.values());
     }
 
   private:
     bool sharded() const { return ranks_.shard_optimizer && ranks_.comm.ranks() > 1; }
-    // Writes every rank's state beside the checkpoint; what the checkpoint says of it.
+    // Writes every rank's state beside the checkpoint; returns the checkpoint's metadata about it.
     std::string write_state(const std::filesystem::path& path);
     // The whole average, on rank 0.
     std::vector<float> gather_average();

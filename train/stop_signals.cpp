@@ -1,15 +1,21 @@
 #include "train/stop_signals.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
+#include <string>
+#include <string_view>
 #include <thread>
 
-#include "train/progress.h"
-
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds same_request{100};
 
 std::atomic<bool> finishes_step{false}, stop_requested{false};
 
@@ -28,15 +34,28 @@ sigset_t stop_set() {
     return set;
 }
 
+// To stdout, unless that would have to wait: for a reader that has stopped, or, through stdio, for the thread
+// that waits for it.
+void say(std::string_view text) {
+    pollfd output{STDOUT_FILENO, POLLOUT, 0};
+    if (::poll(&output, 1, 0) != 1 || (output.revents & POLLOUT) == 0) return;
+    const std::string line = (::isatty(STDOUT_FILENO) != 0 ? "\n" : "") + std::string(text) + "\n";
+    [[maybe_unused]] const ssize_t written = ::write(STDOUT_FILENO, line.data(), line.size());
+}
+
 void wait_for_signals() {
     const sigset_t set = stop_set();
+    Clock::time_point requested_at;
     for (int number = 0; sigwait(&set, &number) == 0;) {
-        if (finishes_step) {
-            if (!stop_requested.exchange(true))
-                print_text(::isatty(STDOUT_FILENO) != 0 ? "\nfinishing the step, then saving\n"
-                                                        : "finishing the step, then saving\n");
+        if (finishes_step && !stop_requested.exchange(true)) {
+            requested_at = Clock::now();
+            say("finishing the step, then saving; a second signal ends the run at once");
             continue;
         }
+        if (stop_requested && (number == SIGHUP || Clock::now() - requested_at < same_request)) continue;
+        if (stop_requested)
+            say("ended at once, nothing saved; the same command continues from the newest checkpoint");
+        std::signal(number, SIG_DFL);  // a shell's background jobs are started with SIGINT ignored
         pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
         std::raise(number);
     }

@@ -1,6 +1,8 @@
 // Ctrl-C, SIGTERM and SIGHUP (the terminal was closed; not under nohup) as a request that the training loop
 // looks at between two steps; SIGUSR1 too, which mpirun passes on to every rank (a SIGTERM makes mpirun kill
-// them). Further ones change nothing: launchers and terminals send some of them twice.
+// them). A second Ctrl-C, SIGTERM or SIGUSR1 ends the process at once, as if it were killed: with exit code
+// 130, 143 or 138 in a shell. Launchers and terminals send some signals twice: what comes within 100 ms of
+// the first, and a further SIGHUP, changes nothing.
 #pragma once
 
 namespace stop_signals {
@@ -11,7 +13,7 @@ namespace stop_signals {
 // ignored: a run outlives who reads what it prints.
 void receive();
 
-// Before this a signal ends the process as usual, after it sets requested().
+// Before this a signal ends the process as usual, after it the first one sets requested().
 void finish_step_first();
 bool requested();
 

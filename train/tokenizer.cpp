@@ -144,7 +144,7 @@ class TokenizerRun : public TrainingRun {
     std::vector<Figure> figures() const override { return trainer_.figures(); }
     std::vector<std::string> validation_columns() const override { return Evaluation::columns(); }
     std::int64_t steps_done() const override { return trainer_.steps_done(); }
-    StepResult step() override { return trainer_.step(data_); }
+    StepResult step(const StepProgress& progress) override { return trainer_.step(data_, progress); }
     std::vector<double> evaluate(const RunFolder& folder, Progress& progress) override {
         return evaluation_.run(trainer_.steps_done(), folder, progress);
     }
@@ -223,6 +223,7 @@ void train_in_folder(const TokenizerJob& job, const Comm& comm, RunFolder& folde
                     {.model = to_json(trainer.tokenizer().config()),
                      .data = fmt::format(R"({{"images": {}, "size": {}, "checksum": "{:08x}"}})",
                                          data.count(), data.size(), data.fingerprint()),
+                     .initial = job.initial,
                      .parameters = trainer.tokenizer().parameters().count(),
                      .images = data.count(),
                      .planned_bytes = trainer.state_bytes() + trainer.plan().bytes},

@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char *last_used_name = "codebook_last_used", *perceptual_key = "perceptual";
 
-// Which weights the perceptual loss has, as checkpoints say it; "": none.
+// Identity of the perceptual loss's weights in checkpoints; "": none.
 std::string perceptual_weights(const PerceptualLoss* loss) {
     return loss == nullptr ? "" : fmt::format("{:08x}", loss->fingerprint());
 }
@@ -67,9 +67,9 @@ TokenizerTrainer::TokenizerTrainer(const TokenizerConfig& config, std::int64_t i
     Batch batch;
     batch.labels.resize(static_cast<std::size_t>(settings.batch));
     Sums sums;
-    plan_ = plan_job(tape_, [&] { run_batch(batch, false, sums); });
+    plan_ = plan_job(tape_, [&] { run_batch(batch, false, sums, {}); });
     if (adversarial_start_ < settings.steps)
-        adversarial_plan_ = plan_job(tape_, [&] { run_batch(batch, true, sums); });
+        adversarial_plan_ = plan_job(tape_, [&] { run_batch(batch, true, sums, {}); });
 }
 
 std::size_t TokenizerTrainer::state_bytes() const {
@@ -140,7 +140,7 @@ std::int64_t TokenizerTrainer::logits_per_step() const {
     return settings_.images_per_step() * logits.height * logits.width;
 }
 
-StepResult TokenizerTrainer::step(const PackedFile& data) {
+StepResult TokenizerTrainer::step(const PackedFile& data, const StepProgress& progress) {
     if (!loader_)
         loader_ = std::make_unique<Loader>(data, settings_.batch, settings_.seed, settings_.flip,
                                            steps_done() * settings_.images_per_step());
@@ -151,7 +151,7 @@ StepResult TokenizerTrainer::step(const PackedFile& data) {
     vectors_.clear();
     Sums sums;
     const Batch& batch = loader_->next();
-    run_job(tape_, judged ? adversarial_plan_ : plan_, [&] { run_batch(batch, judged, sums); });
+    run_job(tape_, judged ? adversarial_plan_ : plan_, [&] { run_batch(batch, judged, sums, progress); });
     const std::int64_t step = steps_done();
     StepResult result = result_of(sums);
     if (!std::isfinite(result.loss)) return result;
@@ -159,7 +159,7 @@ StepResult TokenizerTrainer::step(const PackedFile& data) {
     if (!std::isfinite(result.gradient_norm)) return result;
     if (judged) {
         const double norm = discriminator_state_.update(result.learning_rate);
-        if (!std::isfinite(norm)) result.gradient_norm = norm;  // ends the run, as one of its own would
+        if (!std::isfinite(norm)) result.gradient_norm = norm;  // ends the run
     }
     if (!vectors_.empty()) {
         revival_.revive(tokenizer_, vectors_, step);
@@ -191,7 +191,12 @@ StepResult TokenizerTrainer::result_of(const Sums& sums) const {
     return result;
 }
 
-void TokenizerTrainer::run_batch(const Batch& batch, bool adversarial, Sums& sums) {
+void TokenizerTrainer::run_batch(const Batch& batch, bool adversarial, Sums& sums,
+                                 const StepProgress& progress) {
+    const auto report = [&](double share) {
+        if (progress && !tape_.planning()) progress(share);
+    };
+    report(0);
     const auto count = static_cast<std::int64_t>(batch.labels.size());
     const std::int64_t C = tokenizer_.config().in_channels, side = image_size_;
     const MapSize size{side, side}, grid = tokenizer_.grid(size, "--data");
@@ -202,12 +207,14 @@ void TokenizerTrainer::run_batch(const Batch& batch, bool adversarial, Sums& sum
     Tensor reconstruction;
     {
         const Tensor z = tokenizer_.encode(tape_, pictures, size), codes = tokenizer_.codes(tape_, z);
+        report(0.1);
         note_codes(z, codes);
         const Tensor quantiser = zero_total(tape_), distance = zero_total(tape_);
         const auto scale = 1.0f / static_cast<float>(z.rows() * z.width());
         const Tensor features =
             tokenizer_.decode_features(tape_, tokenizer_.quantise(tape_, z, codes, scale, quantiser), grid);
         reconstruction = tokenizer_.to_pixels(tape_, features, size);
+        report(0.3);
         add_perceptual(reconstruction, pictures, sums);
         const AdversarialScales scales{1.0f / static_cast<float>(pixels_per_step()),
                                        1.0f / static_cast<float>(logits_per_step())};
@@ -224,7 +231,9 @@ void TokenizerTrainer::run_batch(const Batch& batch, bool adversarial, Sums& sum
         read_total(tape_, sums.distance, distance);
         read_total(tape_, sums.quantiser, quantiser);
     }
+    report(0.4);
     tape_.backward(mark);
+    report(adversarial ? 0.9 : 1);
     if (adversarial) run_discriminator(pictures, reconstruction, sums);
 }
 

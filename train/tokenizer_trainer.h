@@ -47,8 +47,8 @@ class TokenizerTrainer {
     // One update of the tokenizer and, in adversarial training, then one of the discriminator. The loss is
     // that of the reconstruction, the weighted perceptual one with it, and the quantiser. A loss or gradient
     // that is not finite leaves the weights as they were; if it is the discriminator's, that norm is returned,
-    // and the tokenizer has moved.
-    StepResult step(const PackedFile& data);
+    // and the tokenizer has moved. `progress` gets the share of the update that is done.
+    StepResult step(const PackedFile& data, const StepProgress& progress = {});
     std::int64_t steps_done() const { return state_.steps_done(); }
 
   private:
@@ -60,8 +60,9 @@ class TokenizerTrainer {
     bool adversarial() const { return steps_done() >= adversarial_start_; }
     std::int64_t pixels_per_step() const;
     std::int64_t logits_per_step() const;
-    // The batch forward and backward, for both sides.
-    void run_batch(const Batch& batch, bool adversarial, Sums& sums);
+    // The batch forward and backward, for both sides. `progress` gets the share that is done, by the
+    // convolutions of each part: a backward pass takes twice as long as its forward pass.
+    void run_batch(const Batch& batch, bool adversarial, Sums& sums, const StepProgress& progress);
     // Counts the codes, and keeps the vectors if entries are to be revived.
     void note_codes(const Tensor& z, const Tensor& codes);
     void run_discriminator(const Tensor& pictures, const Tensor& reconstruction, Sums& sums);

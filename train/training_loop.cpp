@@ -14,10 +14,10 @@
 
 namespace {
 
-// Between checkpoints, of a run that was not told how many.
+// Between checkpoints, by default.
 constexpr std::int64_t most_unsaved_steps = 1000;
 
-// What is wrong with a checkpoint, "" if the run continues from it. Throws UsageError if it is another run's.
+// Fault of a checkpoint, "" if the run continues from it. Throws UsageError if it belongs to another run.
 std::string resume_from(const std::filesystem::path& path, TrainingRun& run) {
     try {
         run.resume(SafetensorsFile(path));
@@ -70,7 +70,7 @@ void start_log(const TrainingRun& run, RunFolder& folder) {
     folder.start_log(run.steps_done(), columns);
 }
 
-// Infinite where there is no best checkpoint yet, and where what is there cannot be read.
+// Infinite if there is no best checkpoint or it cannot be read.
 double best_score(const RunFolder& folder, const std::vector<std::string>& validation_columns,
                   const Comm& comm) {
     const std::filesystem::path path = folder.best_checkpoint();
@@ -93,7 +93,34 @@ void require_finite(const StepResult& result, std::int64_t step, const RunFolder
          folder.checkpoint_steps().empty() ? "holds no checkpoint yet" : "holds the last good checkpoint");
 }
 
+// An evaluation that fails ends the run, but the updates before it are saved first. Of several ranks, only rank
+// 0 evaluates, and the others wait for it: there it ends them all.
+std::vector<double> evaluate_or_save(TrainingRun& run, const Comm& comm, const LogRow& row,
+                                     const LoopRule& rule, RunFolder& folder, Progress& progress) {
+    folder.require_there();
+    try {
+        return run.evaluate(folder, progress);
+    } catch (...) {
+        try {
+            if (comm.ranks() == 1) {
+                folder.append_log(row);
+                folder.save_checkpoint(row.step, rule.keep,
+                                       [&](const auto& path) { run.save(path, std::nullopt, true); });
+            }
+        } catch (const std::exception&) {  // the first failure is the one to report
+        }
+        throw;
+    }
+}
+
 }  // namespace
+
+StepProgress part_of(const StepProgress& whole, std::int64_t index, std::int64_t count) {
+    if (!whole) return {};
+    return [&whole, index, count](double share) {
+        whole((static_cast<double>(index) + share) / static_cast<double>(count));
+    };
+}
 
 bool resume_newest(TrainingRun& run, const Comm& comm, const RunFolder& folder) {
     const auto steps = comm.broadcast(folder.checkpoint_steps());
@@ -121,7 +148,8 @@ void train(TrainingRun& run, const LoopRule& rule, const Comm& comm, RunFolder& 
     Window window;
     bool stops = comm.any(stop_signals::requested());
     while (run.steps_done() < rule.steps && !stops) {
-        const StepResult result = run.step();
+        progress.begin_update(run.steps_done() + 1);
+        const StepResult result = run.step([&](double share) { progress.show_update(share); });
         const std::int64_t step = run.steps_done();
         require_finite(result, step + 1, folder);
         window.add(result);
@@ -132,8 +160,7 @@ void train(TrainingRun& run, const LoopRule& rule, const Comm& comm, RunFolder& 
         progress.pause();
         std::optional<double> score;
         if (evaluates) {
-            folder.require_there();
-            row.validation = run.evaluate(folder, progress);
+            row.validation = evaluate_or_save(run, comm, row, rule, folder, progress);
             if (!row.validation.empty()) score = row.validation.front();
             const bool better = score && *score < best;
             if (better) best = *score;

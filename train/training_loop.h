@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,11 @@
 #include "runtime/ranks/comm.h"
 #include "train/progress.h"
 #include "train/run_folder.h"
+
+using StepProgress = std::function<void(double share)>;
+
+// The progress of part `index` of `count` equal ones of a step.
+StepProgress part_of(const StepProgress& whole, std::int64_t index, std::int64_t count);
 
 struct StepResult {
     double loss = 0;
@@ -38,8 +44,9 @@ class TrainingRun {
     virtual std::vector<std::string> validation_columns() const = 0;
 
     virtual std::int64_t steps_done() const = 0;
-    // One update. A loss or gradient that is not finite leaves the weights as they were.
-    virtual StepResult step() = 0;
+    // One update; `progress` gets the share of it that is done, from 0 to 1. A loss or gradient that is not
+    // finite leaves the weights as they were.
+    virtual StepResult step(const StepProgress& progress) = 0;
     // Writes sheets and says what it saw. On rank 0 what validation_columns names, or nothing where there are
     // no validation data.
     virtual std::vector<double> evaluate(const RunFolder& folder, Progress& progress) = 0;

@@ -26,13 +26,13 @@ Axis value_axis(std::span<const double> values, bool logarithmic_allowed);
 // Multiples of 1, 2 or 5 times a power of ten from low to high, at most `most` of them (3 or more); on a
 // logarithmic axis powers of ten, and 2 and 5 times these where there is room.
 std::vector<double> ticks(const Axis& axis, int most);
-// As short as tells numbers `step` apart; the unit is that of the `largest` of them: 0.25, 1500, 20k, 3M,
-// 2e-7.
+// The shortest label that distinguishes numbers `step` apart, in the unit of the `largest` of them: 0.25,
+// 1500, 20k, 3M, 2e-7.
 std::string number_label(double value, double step, double largest);
 std::vector<std::string> tick_labels(const Axis& axis, std::span<const double> at);
 
-// What a line through `points`, ordered by x, needs so that it covers the same pixels: of those in a column
-// of pixels the first, the lowest, the highest and the last.
+// The subset of `points`, ordered by x, through which a line covers the same pixels: of each column of pixels
+// the first, lowest, highest and last point.
 std::vector<Position> thinned(std::span<const Position> points);
 // Means of x and y over stretches of `width` pixels.
 std::vector<Position> means(std::span<const Position> points, double width);

@@ -1,4 +1,4 @@
-// A white sheet for lines and text: what charts are drawn on.
+// A white raster for lines and text, on which charts are drawn.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ class Drawing {
     const Image& image() const { return image_; }  // RGB
 
     // Lines of `width` pixels with round ends and smooth edges, as one shape: where they cross, the colour is
-    // the same. What lies outside is not drawn.
+    // the same. Clipped to the drawing.
     void draw(std::span<const Stroke> strokes, double width, Rgb colour);
     // Through all points in their order.
     void draw_path(std::span<const Position> points, double width, Rgb colour);

@@ -81,8 +81,8 @@ Position place(int column, int row) {
     return {static_cast<double>(column), static_cast<double>(row - baseline_row)};
 }
 
-// The pen goes between neighbouring dots, aslant only where it cannot go around the corner, and rests where
-// nothing goes on.
+// Strokes connect neighbouring dots, diagonally only if there is no path around the corner; isolated dots
+// remain dots.
 void append_glyph(std::vector<Stroke>& strokes, char character) {
     const auto inked = [character](int column, int row) { return is_inked(character, column, row); };
     for (int row = 0; row < glyph_rows; ++row)
@@ -99,7 +99,7 @@ void append_glyph(std::vector<Stroke>& strokes, char character) {
         }
 }
 
-// What a font of ASCII shows of UTF-8: a question mark for every other code point.
+// UTF-8 as ASCII: a question mark for every other code point.
 std::string ascii(std::string_view text) {
     std::string shown;
     for (const char c : text) {

@@ -1,4 +1,4 @@
-// A font of ours for what stands on a drawing: the 95 characters of ASCII, drawn with a pen.
+// A stroke font for text in drawings: the 95 printable characters of ASCII.
 #pragma once
 
 #include <string_view>
@@ -14,8 +14,7 @@ struct Stroke {
     Position from, to;
 };
 
-// Letters are 5 units wide at most and 6 high, what hangs below the baseline another 2; each takes 6 units of
-// a line.
+// Letters are at most 5 units wide and 6 high, descenders another 2; the advance is 6 units.
 constexpr double letter_pitch = 6, letter_height = 6;
 
 // The strokes of a line of text, in units; its first letter starts at x = 0, y = 0 is the baseline, y grows

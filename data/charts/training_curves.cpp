@@ -29,7 +29,7 @@ struct Figure {
 constexpr double largest_drawn = 1e100;
 
 bool is_drawn(double value) {
-    return std::abs(value) < largest_drawn;  // false for what is no number
+    return std::abs(value) < largest_drawn;  // false for NaN
 }
 
 double drawn(double value) {
@@ -66,7 +66,7 @@ std::vector<Figure> figures_of(std::span<const NamedLog> runs) {
     return figures;
 }
 
-// The one to show large: what validation measures too, or else the first, the loss.
+// The figure of the large chart: the one that validation measures too, or else the first, the loss.
 void put_main_figure_first(std::vector<Figure>& figures) {
     const auto main = std::ranges::find_if(
         figures, [](const Figure& figure) { return !figure.training.empty() && !figure.validation.empty(); });
@@ -94,7 +94,7 @@ std::string latest(const Curve& curve) {
     return number_label(value, std::pow(10.0, std::floor(std::log10(size)) - digits + 1), size);
 }
 
-// Where there are colours for training and validation, a `large` chart says which is which.
+// A `large` chart has a legend if training and validation differ in colour.
 Chart chart_of(const Figure& figure, std::span<const NamedLog> runs, const Axis& across, bool large) {
     Chart chart{figure.title(), {}, {}, across, figure.title() != "learning_rate"};
     const bool explained = large && !figure.training.empty() && !figure.validation.empty();
@@ -112,7 +112,7 @@ Chart chart_of(const Figure& figure, std::span<const NamedLog> runs, const Axis&
     return chart;
 }
 
-// What the picture is of. Returns the height it takes; draws if there is a drawing.
+// Title of the picture. Returns its height; draws if there is a drawing.
 double draw_header(Drawing* drawing, std::span<const NamedLog> runs) {
     constexpr double start = 20, swatch = 26;
     double x = start, baseline = 26;

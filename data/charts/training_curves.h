@@ -1,4 +1,4 @@
-// The curves of training runs as one picture, for people who watch a run or compare some.
+// Curves of training runs as one picture, to monitor a run or compare several.
 #pragma once
 
 #include <cstddef>
@@ -15,10 +15,10 @@ struct NamedLog {
     TrainingLog log;
 };
 
-// As many runs as there are colours that everyone can tell apart.
+// The number of distinguishable colours.
 constexpr std::size_t most_compared_runs = 7;
 
-// What a run is called: its folder's name, "" for none.
+// Name of a run: its folder's name, "" for none.
 std::string run_name(const std::filesystem::path& folder);
 
 // 1200 pixels wide, 700 to 1000 high: a chart for each column of log.csv but memory, over the steps; large

@@ -1,4 +1,4 @@
-// What every fractal is drawn with: random parameters, rotations, and a supersampled canvas.
+// Common to all fractals: random parameters, rotations, and a supersampled canvas.
 #pragma once
 
 #include "data/fractals/no_contraction.h"
@@ -13,7 +13,7 @@
 #include "data/fractals/fractal_colour.h"
 #include "kernels/common/philox.h"
 
-// The random numbers of one picture, in the order its painter asks for them.
+// The random numbers of one picture, in the order of its painter's calls.
 class PictureRandom {
   public:
     PictureRandom(std::uint64_t seed, std::uint64_t index, int class_index, int attempt);
@@ -101,7 +101,7 @@ class Canvas {
     // wide.
     void stroke(Point a, Point b, float radius_a, float radius_b, Colour colour);
 
-    // Colours the sample that the point falls on, if any.
+    // Colours the sample that contains the point, if any.
     void dot(Point point, Colour colour);
 
     // Writes pixels [3, size, size].

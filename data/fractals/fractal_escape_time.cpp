@@ -1,6 +1,6 @@
-// Fractals drawn point by point from what becomes of the point when a map is applied to it again and again.
-// Samples are handled in groups that stay in vector registers: a lane that has finished keeps its state until
-// the slowest lane of its group has finished too.
+// Escape-time fractals: each point is coloured by its orbit under repeated application of a map. Samples are
+// processed in groups that stay in vector registers: a finished lane keeps its state until the slowest lane
+// of its group has finished.
 #include "data/fractals/fractal_painters.h"
 
 namespace {

@@ -108,7 +108,7 @@ constexpr Stops bark = {0x3a2420, 0x452b25, 0x50332b, 0x5c3b32, 0x684439};
 constexpr Stops meadow = {0x4c7a3a, 0x5b8c43, 0x6b9c4e, 0x7cab5a, 0x8fba68};
 
 struct TreeShape {
-    float angle;  // turns between a branch and what grows from it
+    float angle;  // turns between a branch and its child branches
     float ratio;  // length of a branch relative to the one it grows from
     float leaf;   // radius
 };

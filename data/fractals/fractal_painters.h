@@ -3,7 +3,7 @@
 
 #include "data/fractals/fractal_canvas.h"
 
-// fractal_escape_time.cpp: what becomes of a point under repeated application of a map.
+// fractal_escape_time.cpp: orbits of points under repeated application of a map.
 void paint_mandelbrot(Canvas& canvas, PictureRandom& random);
 void paint_julia(Canvas& canvas, PictureRandom& random);
 void paint_newton(Canvas& canvas, PictureRandom& random);

@@ -1,5 +1,5 @@
-// Fractals that are unions of smaller copies of themselves: drawn by asking a sample which copies it lies in
-// (Sierpinski, Koch), or by walking down the copies until they are as small as a sample (fern, dragon).
+// Fractals that are unions of smaller copies of themselves: drawn by testing which copies contain a sample
+// (Sierpinski, Koch), or by descending into the copies until they are as small as a sample (fern, dragon).
 #include "data/fractals/fractal_painters.h"
 
 #include <cmath>

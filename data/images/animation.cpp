@@ -92,7 +92,7 @@ void write_animation(const std::filesystem::path& path, std::span<const Image> f
     if (width > WEBP_MAX_DIMENSION || height > WEBP_MAX_DIMENSION)
         fail("{}: frames of {}x{} pixels, expected at most {} a side in an animated WebP file", name, width,
              height, WEBP_MAX_DIMENSION);
-    AtomicFile file(path);  // first, so that a folder that cannot be written to is met before the work
+    AtomicFile file(path);  // first, so that a folder that is not writable is reported before the work
 
     WebPAnimEncoderOptions options;
     if (!WebPAnimEncoderOptionsInit(&options)) fail("the WebP library differs from the one compiled for");

@@ -2,8 +2,8 @@
 // called ADM), which the fractal models' data uses: while the short side is at least 2S, halve the image with
 // a box filter; bring the short side to S with a bicubic filter; cut S x S out of the middle.
 //
-// Byte for byte what the Python Imaging Library's release 10.4 computes (release 13 takes another order for
-// images more than twice as tall as wide). Its resize differs from the textbook's in that
+// Byte for byte the result of the Python Imaging Library 10.4 (release 13 uses another order for images more
+// than twice as tall as wide). Its resize differs from the textbook's in that
 //   - the filter widens with the scale when shrinking (antialiasing), and is normalised at the borders,
 //   - weights are integers with 22 fractional bits,
 //   - columns are resized first, then rows, and the result is rounded to bytes after each.
@@ -11,11 +11,10 @@
 
 #include "data/images/image_file.h"
 
-// The same for a rectangle, which the release does not know: halve while both sides are at least twice the
-// rectangle's; scale until the picture just covers it; cut it out of the middle.
-// [height, width, image.channels]; any image of at least one pixel, one of exactly width x height stays as it
-// is. Memory beside the image: one of a quarter its size, and [its height, width]. Throws Error if the image
-// is empty or width or height < 1.
+// The same for a rectangle, which the release does not support: halve while both sides are at least twice the
+// rectangle's; scale until the picture just covers it; crop the centre. [height, width, image.channels]; any
+// image of at least one pixel, one of exactly width x height stays as it is. Memory beside the image: one of
+// a quarter its size, and [its height, width]. Throws Error if the image is empty or width or height < 1.
 Image crop_centre(const Image& image, int width, int height);
 
 // [size, size, image.channels].

@@ -41,7 +41,7 @@ struct Rectangle {
 
 // ---- a part of the picture is redone ----------------------------------------------------------------------
 
-// selected(columns, rows) tells whether any of these pixels of the picture is selected.
+// selected(columns, rows): whether any of these pixels of the picture is selected.
 template <class Selected>
 std::vector<std::uint8_t> shrunk_mask(const CropGeometry& geometry, int size, Selected selected) {
     std::vector<std::uint8_t> mask;

@@ -26,17 +26,17 @@ struct EditCanvas {
 };
 
 // With a mask or a box the picture is brought to S x S by crop_centre(), and a pixel is redone if any of the
-// picture's pixels that it covers is selected: of what is selected nothing is taken for known, but for the
-// trace that the resampling filter leaves in the nearest known pixel. With outpaint the picture is brought to
-// the rectangle that the added borders leave of S x S, with uncrop to the given one in the middle, and the
-// rest is redone. A picture of the wanted size stays byte for byte.
+// picture's pixels that it covers is selected: no selected pixel counts as known, except for its contribution
+// to the nearest known pixel by the resampling filter. With outpaint the picture is brought to the rectangle
+// that the added borders leave of S x S, with uncrop to the given one in the middle, and the rest is redone.
+// A picture of the wanted size stays byte for byte.
 //
-// Throws Error if a file cannot be read or the picture is smaller than what it is to fill; UsageError naming
-// the flag if none or several are given, if its numbers are out of range, the mask's size differs from the
-// picture's, or nothing is left to redo.
+// Throws Error if a file cannot be read or the picture is smaller than the area it is to fill; UsageError
+// naming the flag if none or several are given, if its numbers are out of range, the mask's size differs from
+// the picture's, or nothing is left to redo.
 EditCanvas make_edit_canvas(const EditRequest& request, int size, int channels);
 
-// The canvas as it came, the canvas with a grey checkerboard where it is redone, and results [n, C, S, S], in
+// The original canvas, the canvas with a grey checkerboard where it is redone, and results [n, C, S, S], in
 // rows of at most `columns`, laid out and enlarged as image_sheet() does. Throws std::logic_error if columns
 // < 1 or results are no whole number of images.
 Image edit_sheet(const EditCanvas& canvas, std::span<const std::uint8_t> results, int columns);

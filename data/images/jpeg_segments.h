@@ -1,12 +1,12 @@
-// What a JPEG file says about itself before its samples.
+// Checks of a JPEG file's segments, before decoding.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string>
 
-// Goes over the segments of a JPEG file, `bytes` from its first one, and refuses what the decoder
-// (stb_image) would not notice or takes for something else: tables too large for it, scans by tables that the
-// file does not define, components without a scan, four channels of unknown colours, an end that is missing.
-// `name` stands in the message. Throws Error. Source: ITU-T T.81, annex B.
+// Checks the segments of a JPEG file, `bytes` from its first one, for faults that the decoder (stb_image)
+// does not detect or misinterprets: tables too large for it, scans with undefined tables, components without
+// a scan, four channels of unknown colours, a missing end. `name` is the file in the message. Throws Error.
+// Source: ITU-T T.81, annex B.
 void check_jpeg_segments(std::span<const std::uint8_t> bytes, const std::string& name);

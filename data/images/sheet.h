@@ -1,4 +1,4 @@
-// Images as models draw them, [C, size, size], made into pictures to look at.
+// Sheets of images [C, size, size], for display.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ void write_images(const std::filesystem::path& folder, std::int64_t first,
                   std::span<const std::uint8_t> images, int channels, int size,
                   std::span<const std::string> suffixes);
 
-// For a job to ask before it draws them: throws UsageError if a sheet of `count` images would be larger than
-// a PNG file can be.
+// Check before sampling: throws UsageError if a sheet of `count` images would exceed the limits of a PNG
+// file.
 void require_sheet(std::int64_t count, std::int64_t channels, std::int64_t size, std::int64_t columns);
 
 // images [n, C, size, size] in rows of `columns`, or of n if that is less, on white, two pixels apart; images

@@ -1,4 +1,4 @@
-// What simple codes need for a data set: the measure that a model's bits per dimension are held against.
+// Bits per dimension of simple codes for a data set: baselines for a model's likelihood.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// How far a job that writes a file of records is, as a live line (runtime/base/live_line.h); ends the job after
-// Ctrl-C or SIGTERM, so that no partial file is left.
+// Progress of a job that writes a file of records, as a live line (runtime/base/live_line.h); ends the job
+// after Ctrl-C or SIGTERM, so that no partial file is left.
 #pragma once
 
 #include <string>

@@ -21,8 +21,8 @@ class Loader {
     Loader(const PackedFile& file, std::int64_t batch, std::uint64_t seed, bool flip, std::int64_t position,
            std::int64_t stride = 0);
 
-    // The next batch, valid until the next call. Throws what went wrong in the thread (Error: the file
-    // changed its length).
+    // The next batch, valid until the next call. Rethrows the thread's exception (Error: the file changed its
+    // length).
     const Batch& next() { return prefetcher_.next(); }
 
   private:

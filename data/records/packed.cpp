@@ -8,7 +8,7 @@ namespace {
 
 constexpr RecordFormat format{"fractpak", "packed image file", "image", 2};
 
-// Bytes of an image. Throws Error for what no image has.
+// Bytes of an image. Throws Error for invalid sizes and channels.
 std::int64_t image_bytes(const std::filesystem::path& path, std::int64_t size, std::int64_t channels) {
     if (size < 1 || size > packed_maximum_size)
         fail("{}: images of size {}, expected 1 to {}", path.string(), size, packed_maximum_size);

@@ -13,7 +13,7 @@
 template <class Batch>
 class Prefetcher {
   public:
-    // `fill` is called in the thread, for the batches in their order; what it throws, next() throws.
+    // `fill` is called in the thread, for the batches in their order; next() rethrows its exceptions.
     explicit Prefetcher(std::function<void(Batch&)> fill)
         : fill_(std::move(fill)), thread_(&Prefetcher::run, this) {}
     ~Prefetcher() {
@@ -39,7 +39,7 @@ class Prefetcher {
 
   private:
     static constexpr std::size_t depth =
-        4;  // batches: one in the caller's hands, the others ready or being filled
+        4;  // batches: one in use by the caller, the others ready or being filled
 
     void run() {
         try {
@@ -78,5 +78,5 @@ class Prefetcher {
     bool stopping_ = false;
     std::exception_ptr failure_;
 
-    std::thread thread_;  // last, so that it starts when everything else stands
+    std::thread thread_;  // last, so that it starts after all members are initialised
 };

@@ -1,6 +1,6 @@
-// Which record a training sees when, as a function of the seed alone.
+// Order of a training run's records, as a function of the seed alone.
 //
-// Samples are counted from 0 over the whole training. Sample n belongs to epoch n / count and takes place n %
+// Samples are counted from 0 over the whole training. Sample n belongs to epoch n / count and is element n %
 // count of that epoch's permutation, a function of (seed, epoch); whether it is mirrored is one bit of a
 // function of (seed, n). So a position, the number of the next sample, is all that a checkpoint needs to
 // continue exactly.
@@ -16,7 +16,7 @@ void shuffle_epoch(std::uint64_t seed, std::int64_t epoch, std::vector<std::int3
 // Whether sample n of the training is mirrored left to right.
 bool sample_is_flipped(std::uint64_t seed, std::int64_t sample);
 
-// The records of samples asked for one after the other. Not for several threads at once.
+// The records of samples, for sequential access. Not thread-safe.
 class SampleOrder {
   public:
     SampleOrder(std::uint64_t seed, std::int64_t records)
@@ -31,8 +31,8 @@ class SampleOrder {
     std::vector<std::int32_t> permutation_;  // of epoch_
 };
 
-// Positions of the batches that a loader hands out: its first, and from one batch's first sample to the
-// next's. Of R ranks, rank r takes position + r * batch and stride R * batch.
+// Positions of a loader's batches: its first, and the stride between the first samples of consecutive
+// batches. Of R ranks, rank r takes position + r * batch and stride R * batch.
 struct BatchSteps {
     // `stride` 0 means `batch`. Throws Error if batch < 1, position < 0 or 0 < stride < batch.
     BatchSteps(std::int64_t batch, std::int64_t position, std::int64_t stride);

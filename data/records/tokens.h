@@ -1,6 +1,6 @@
-// Token files: what a tokenizer made of a set of images, once, for training the masked-token transformer. A
-// file of records (record_file.h): the tokens of an image and of its mirror image, [2, N] in raster order, N
-// = side^2, u16 where the codebook has at most 65,536 entries, else u32. The magic is "fractok1", the fields
+// Token files: the tokens of a set of images, precomputed for training the masked-token transformer. A file
+// of records (record_file.h): the tokens of an image and of its mirror image, [2, N] in raster order, N =
+// side^2, u16 where the codebook has at most 65,536 entries, else u32. The magic is "fractok1", the fields
 // are
 //
 //     side          u32       of the token grid
@@ -22,7 +22,7 @@
 
 constexpr std::int64_t maximum_token_side = 256, maximum_codebook_size = std::int64_t{1} << 20;
 
-// Which tokenizer tokens belong to: CRC-32 of K as a little-endian u32, then of its codebook fp32 [K, C].
+// Fingerprint of a tokenizer: CRC-32 of K as a little-endian u32, then of its codebook fp32 [K, C].
 std::uint32_t tokenizer_fingerprint(std::span<const float> codebook, std::int64_t codebook_size);
 
 struct TokenFormat {
@@ -30,15 +30,15 @@ struct TokenFormat {
     std::uint32_t fingerprint = 0;
 
     std::int64_t tokens() const { return side * side; }
-    // Throws Error, starting with `source`, for what no token file has.
+    // Throws Error, starting with `source`, for invalid values.
     void validate(std::string_view source) const;
     bool operator==(const TokenFormat&) const = default;
 };
 
-// A read-only map of a token file; what is checked when, and what throws, says record_file.h.
+// A read-only map of a token file; checks and exceptions as in record_file.h.
 class TokenFile {
   public:
-    // Throws Error naming the file, what was found and what was expected.
+    // Throws Error naming the file, the value found and the value expected.
     explicit TokenFile(const std::filesystem::path& path);
 
     const std::filesystem::path& path() const { return file_.path(); }
@@ -54,7 +54,7 @@ class TokenFile {
     // Reads the whole file; throws Error naming the first block that differs from its checksum, or the first
     // record with a token that is not in the codebook.
     void verify() const;
-    // Throws Error if the file's length is no longer what it was.
+    // Throws Error if the file's length has changed.
     void check_length() const { file_.check_length(); }
     std::uint32_t fingerprint() const { return file_.fingerprint(); }
     // Throws Error unless the tokens were made by the tokenizer with this fingerprint, which `whose` names.
@@ -98,7 +98,7 @@ class TokenLoader {
     TokenLoader(const TokenFile& file, std::int64_t batch, std::uint64_t seed, bool flip,
                 std::int64_t position, std::int64_t stride = 0);
 
-    // The next batch, valid until the next call. Throws what went wrong in the thread.
+    // The next batch, valid until the next call. Rethrows the thread's exception.
     const TokenBatch& next() { return prefetcher_.next(); }
 
   private:

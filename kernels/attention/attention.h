@@ -25,9 +25,9 @@
 // Beyond 64 tokens the keys and values of a head are copied once per group of up to 4 tiles of queries (256
 // of them up to d = 64, 64 at d = 256): their rows, 12 H d bytes apart, share few sets of the caches.
 //
-// Threads share out (sequence, head, group of queries) forward and (sequence, head) backward, and every sum
-// has a fixed order: the result does not depend on their number. Nothing is allocated; a thread uses at most
-// 0.5 MiB of its stack.
+// Threads divide (sequence, head, group of queries) forward and (sequence, head) backward, and every sum has
+// a fixed order: the result does not depend on their number. Nothing is allocated; a thread uses at most 0.5
+// MiB of its stack.
 //
 // Source: Dao, "FlashAttention-2: Faster Attention with Better Parallelism and Work Partitioning" (2023),
 // section 3.

@@ -9,13 +9,13 @@ namespace cpu {
 namespace attention {
 namespace {
 
-constexpr float no_score = -1e30f;  // its exp is 1e-38: nothing beside the sum, which is at least 1
+constexpr float no_score = -1e30f;  // its exp is 1e-38: negligible beside the sum, which is at least 1
 
 // Starting the threads costs a microsecond or two, the time of going through about as many cached keys.
 constexpr std::int64_t cached_floats_worth_threads = 1 << 12;
 
-// scores -> exp(scale (score - maximum)); `maximum`, in every lane, takes the new scores in. Returns the sum.
-// Entries beyond `count` up to a multiple of 16 are overwritten.
+// scores -> exp(scale (score - maximum)); `maximum`, in every lane, is updated with the new scores. Returns
+// the sum. Entries beyond `count` up to a multiple of 16 are overwritten.
 float exponentials(float* scores, int count, float scale, Vector& maximum) {
     constexpr LaneIndex lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     for (int j = 0; j < count; j += lanes) {
@@ -46,7 +46,7 @@ struct WeightedValues {
 };
 
 // out[c] = keep out[c] + add sum_j weights[j] values[j][c] for 16 Vectors columns. Even and odd positions
-// have sums of their own, so that additions need not wait for each other. With keep = 0, `out` is not read.
+// have separate sums, so that additions are independent. With keep = 0, `out` is not read.
 template <int Vectors>
 void add_weighted(float* out, float keep, float add, const WeightedValues& p, int column) {
     Vector even[Vectors] = {}, odd[Vectors] = {};

@@ -1,5 +1,5 @@
 // The dropout factors of one tile of attention weights, drawn by the rule of attention.h (AttentionDropout)
-// wherever they are needed: forward and backward draw the same ones, so none are stored.
+// at each use: forward and backward draw the same ones, so none are stored.
 //
 // Numbers follow each other along the keys, while a tile is [key][query]; they are drawn row by row and
 // transposed. Cost: about 0.5 ns per weight and core, a quarter of the attention itself at head_dim 64.

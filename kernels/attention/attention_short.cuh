@@ -234,7 +234,7 @@ __global__ void __launch_bounds__(short_max_warps* warp_size, 1)
 #pragma unroll
         for (int k = 0; k < m_tiles; ++k) as_a(weights[m][k], s[m][2 * k], s[m][2 * k + 1]);
     }
-    __syncwarp();  // every lane has read its queries: their memory takes the result
+    __syncwarp();  // every lane has read its queries: their memory is reused for the result
     short_weighted_rows<m_tiles>(query, weights, value, columns, factor);
     __syncwarp();
     rows.store_out(out, query);

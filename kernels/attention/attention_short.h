@@ -11,7 +11,7 @@
 
 namespace cpu::attention {
 
-// The arguments of attention_forward and attention_backward. False, and nothing is done, unless length is
+// The arguments of attention_forward and attention_backward. Returns false without effect unless length is
 // 1..4 and head_dim a multiple of 16. There is no dropout here.
 bool short_attention_forward(float* out, float* log_sum_exp, const float* qkv, const AttentionShape& shape);
 bool short_attention_backward(float* d_qkv, const float* d_out, const float* log_sum_exp, const float* qkv,

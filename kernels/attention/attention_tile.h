@@ -70,7 +70,7 @@ inline void maximum_in_every_lane(Vector& v) {
 }
 
 // result[r] = sum_c a[r * a_stride + c] b[r * b_stride + c] for r < rows <= 16; all 16 entries are written,
-// those from `rows` on with numbers that mean nothing. A stride of 0 multiplies one vector with every row.
+// those from `rows` on with meaningless numbers. A stride of 0 multiplies one vector with every row.
 inline void dot_rows(float* result, const float* a, std::int64_t a_stride, const float* b,
                      std::int64_t b_stride, int rows, int head_dim) {
     Vector sums[lanes] = {};
@@ -114,7 +114,7 @@ struct RowView {
     std::int64_t stride;
 };
 
-// Which entries of a tile on the causal diagonal matter (query >= key); the rest is not computed.
+// The entries of a tile on the causal diagonal that are used (query >= key); others are not computed.
 enum class Causal { none, inner_up_to_row, inner_from_row, columns_from_row };
 
 // C[r][n] = keep[r] C[r][n] + add[r] sum_k A[r][k] B[k][n], r < rows, n < columns, k < inner. Without `keep`

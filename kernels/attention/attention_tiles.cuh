@@ -251,7 +251,7 @@ __global__ void __launch_bounds__(tile_threads, 1)
         if (lane_index() % 4 == 0 && token < shape.length)
             log_sum_exp[head.lse_start + token] = state.maximum[half] * scale + logf(sums[half]);
     }
-    __syncwarp();  // every lane has read its queries: their memory takes the result
+    __syncwarp();  // every lane has read its queries: their memory is reused for the result
     store_accumulators<columns>(warp_rows, state.out, kept / sums[0], kept / sums[1]);
     __syncwarp();
     store_warp_rows<columns>(out + head.out_start, head.out_stride, warp_rows, first_query, shape, packed);

@@ -1,10 +1,10 @@
 // Attention over more than 32 tokens on tensor cores, backward, in three kernels:
 //
 //   1. D_i = dout_i . out_i, kept as the two halves of a float in the first two elements of dq_i, which
-//      nobody needs before kernel 3 writes dq: no memory of our own, and `out` is read once.
+//      are unused until kernel 3 writes dq: no extra memory, and `out` is read once.
 //   2. A block of four warps takes 64 keys, 16 a warp, and passes over the queries in tiles of 32. It
 //      computes the transposes S^T = k q^T and dP^T = v dout^T, so that P^T and dS^T leave the tensor cores
-//      in the registers in which dv += P^T dout and dk += dS^T q want their left factors.
+//      in the register layout of the left factors of dv += P^T dout and dk += dS^T q.
 //   3. A block takes 64 queries and passes over the keys in tiles of 32: dq += dS k.
 //
 // Kernels 2 and 3 both compute S and dP: 7 products instead of the 5 that a single kernel would need. A
@@ -227,7 +227,7 @@ __global__ void __launch_bounds__(tile_threads, 1)
             row_buffers[2 * (buffer ^ 1) * backward_rows + thread] = next_row_value;
     }
     if (first_key >= shape.length) return;
-    __syncwarp();  // the warp has read its keys and values: their memory takes the results
+    __syncwarp();  // the warp has read its keys and values: their memory is reused for the results
     store_accumulators<columns>(warp_keys, state.d_key, scale, scale);
     store_accumulators<columns>(warp_values, state.d_value, 1.0f, 1.0f);
     __syncwarp();
@@ -321,7 +321,7 @@ __global__ void __launch_bounds__(tile_threads, 1)
         }
     }
     if (first_query >= shape.length) return;
-    __syncwarp();  // the warp has read its queries: their memory takes the result
+    __syncwarp();  // the warp has read its queries: their memory is reused for the result
     store_accumulators<columns>(warp_queries, d_query, scale, scale);
     __syncwarp();
     store_warp_rows<columns>(d_qkv + head.qkv_start, head.qkv_stride, warp_queries, first_query, shape,

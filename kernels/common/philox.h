@@ -1,5 +1,5 @@
 // Philox4x32-10: a counter-based random generator. The same (counter, key) gives the same four words on every
-// device, for any number of threads; nothing is carried from draw to draw.
+// device, for any number of threads; there is no state between draws.
 //
 // Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), table 2.
 // Cost: 10 rounds of two 32x32 -> 64 bit products for four words.

@@ -1,5 +1,5 @@
 // exp in single precision, written without branches or library calls, so that a loop over it becomes vector
-// code for whatever the machine has (a libm call keeps the loop scalar and costs 6 to 14 times as much).
+// code for the machine's instruction set (a libm call keeps the loop scalar and costs 6 to 14 times as much).
 #pragma once
 
 #include <bit>

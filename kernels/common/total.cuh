@@ -1,6 +1,6 @@
 // Sums of term(x_i, ...) over arrays of one length, in double and in an order that follows from the length
 // alone: blocks sum fixed parts and write them down, one more block adds the parts. The arrays are read in
-// chunks of 8 elements (chunk.cuh); the parts are next to nothing.
+// chunks of 8 elements (chunk.cuh); the partial sums are negligible.
 #pragma once
 
 #include <algorithm>

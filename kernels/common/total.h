@@ -1,6 +1,6 @@
 // Sums of many single numbers, in double, over fixed slices (partition.h): at most 64, enough for the threads
-// of any machine this runs on, few enough that adding them up is nothing. Converting to double halves the
-// width of the vectors, but the loops still outrun memory.
+// of any machine this runs on, few enough that the cost of adding them is negligible. Converting to double
+// halves the width of the vectors, but the loops still outrun memory.
 #pragma once
 
 #include <algorithm>

@@ -3,10 +3,9 @@
 //
 //   y[b, i, j, c] = max over p, q in {0, 1} of x[b, 2i + p, 2j + q, c]
 //
-// The gradient goes to the position the maximum came from, the first in raster order among equals; it is
-// found again from x, so nothing but x has to be kept. No aliasing.
-// Source: Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (ICLR
-// 2015).
+// The gradient is added at the position of the maximum, the first in raster order among equals; it is
+// recomputed from x, so only x has to be saved. No aliasing. Source: Simonyan, Zisserman, "Very Deep
+// Convolutional Networks for Large-Scale Image Recognition" (ICLR 2015).
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // The backward pass gives each thread some columns of the table and lets it walk through all rows: no
-// atomics, no sorting, and every entry is summed in the order of rows whatever the number of threads. The
-// price is that ids are read once per block of columns, 4 bytes for every 128 of dy.
+// atomics, no sorting, and every entry is summed in the order of rows, for any number of threads. The price
+// is that ids are read once per block of columns, 4 bytes for every 128 of dy.
 #include "kernels/layout/embedding.h"
 
 #include <algorithm>

@@ -128,7 +128,7 @@ struct Tiling {
     std::int64_t columns, vocabularies, entries, slices;
 };
 
-// Rows under way in the ring: 32 columns of them are 4 KiB.
+// Rows in flight in the ring: 32 columns of them are 4 KiB.
 template <class T>
 constexpr int ring_rows = 128 / sizeof(T);
 

@@ -1,8 +1,8 @@
-// A block takes 64 vectors and goes through the codebook in tiles of 64 codes; both come through shared
-// memory in steps of 32 channels, transposed, and each of the 16 x 16 threads keeps the distances of 4
-// vectors to 4 codes in registers: 8 shared loads of 4 bytes (two of 16) for 16 differences and 16
-// multiply-adds. A thread's codes grow from tile to tile, so that it keeps the first of equally near ones by
-// `<`; the 16 threads of a vector are compared at the end, by distance and then by code.
+// A block takes 64 vectors and loops over the codebook in tiles of 64 codes; both are staged in shared memory
+// in steps of 32 channels, transposed, and each of the 16 x 16 threads keeps the distances of 4 vectors to 4
+// codes in registers: 8 shared loads of 4 bytes (two of 16) for 16 differences and 16 multiply-adds. A
+// thread's codes grow from tile to tile, so that it keeps the first of equally near ones by `<`; the 16
+// threads of a vector are compared at the end, by distance and then by code.
 //
 // ptxas budget: 96 registers, no spills
 #include "kernels/layout/nearest_code.h"

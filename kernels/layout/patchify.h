@@ -2,7 +2,7 @@
 //
 // images [M, C, s, s], patches [M, L, C, p, p] with L = (s / p)^2 in raster order; p must divide s. Inside a
 // patch the order is channel, row, column: the layout of an image of size p, so patches are the next level's
-// images. Each of them moves 8 bytes per element and computes nothing. No aliasing.
+// images. Both move 8 bytes per element, without arithmetic. No aliasing.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // A warp per vector: its lanes read the vector and its row of the codebook side by side and add up the
-// squares by shuffles. C is 32 to some hundreds, so a lane has one to a few loads of each under way.
+// squares by shuffles. C is 32 to some hundreds, so a lane has one to a few loads of each in flight.
 // ptxas budget: 40 registers, no spills
 #include "kernels/layout/quantise.h"
 

@@ -2,7 +2,7 @@
 // thread walks down its columns of the slice, copies them out and keeps their sum in registers. At the pixel
 // level (4 positions, thousands of sequences) the slices give the threads, at the outermost level (hundreds
 // of positions, a few sequences) the positions do. Traded: one part of [L, D] for each slice, at most an
-// eighth of dx, is written and read again; with one slice nothing is.
+// eighth of dx, is written and read again; none with one slice.
 //
 // ptxas budget: 128 registers, no spills
 #include "kernels/layout/sequence.h"

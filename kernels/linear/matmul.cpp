@@ -60,7 +60,7 @@ void for_row_tiles(std::int64_t rows, std::int64_t most, Body body) {
 #pragma omp parallel for schedule(static)
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
         const std::int64_t left = rows - tile * size;
-        // Too few for a tile of their own went to the one before.
+        // Too few for a separate tile: added to the previous one.
         if (left >= row_granule) body(tile * size, left < size + row_granule ? left : size);
     }
 }
@@ -95,7 +95,7 @@ void add_bias(float* y, std::int64_t y_stride, const float* bias, std::int64_t r
     }
 }
 
-// dx [K] = dy [N] W + beta dx, beta 0 or 1: sgemm would share out the sum over N among its threads.
+// dx [K] = dy [N] W + beta dx, beta 0 or 1: sgemm would divide the sum over N among its threads.
 void backward_input_row(float* dx, const float* dy, const float* weight, std::int64_t N, std::int64_t K,
                         float beta) {
     if (beta == 0) std::fill_n(dx, K, 0.0f);
@@ -181,8 +181,8 @@ void linear_backward_input_accumulate(float* dx, std::int64_t dx_stride, const f
     backward_input(dx, dx_stride, dy, dy_stride, weight, rows, N, K, 1.0f);
 }
 
-// Threads share out the rows of W's gradient; within a share, pieces of dy and x are added one after the
-// other, so that both stay in cache for all of it.
+// The rows of W's gradient are divided among threads; within a share, pieces of dy and x are added one after
+// the other, so that both stay in cache for all of it.
 void linear_backward_weight(float* d_weight, float* d_bias, float* workspace, const float* dy,
                             std::int64_t dy_stride, const float* x, std::int64_t x_stride, std::int64_t rows,
                             std::int64_t N, std::int64_t K) {

@@ -11,9 +11,9 @@
 //   dW [N, K]   += dy^T x   dW^T += x^T dy          K  N     rows  x   op N   dy  op T   dW   ld K
 //   C  [M, N]    = A B      C^T  = B^T A^T          N  M     K     B   op N   A   op N   C    ld N
 //
-// (W's leading dimension is K everywhere, those of x and dy are their strides. Where the table says op N, the
-// stored matrix already is the transpose that the formula wants.) The bias of y is one number per row of D,
-// as in the library's bias epilogue.
+// (W's leading dimension is K everywhere, those of x and dy are their strides. With op N, the stored matrix
+// already is the transpose in the formula.) The bias of y is one number per row of D, as in the library's
+// bias epilogue.
 //
 // The algorithm: the library's heuristic is queried once for each distinct problem (sizes, leading
 // dimensions, types, epilogue, alignment of every pointer, size of the workspace) and its first result is
@@ -269,7 +269,7 @@ __global__ void multiply_tile(Product<T, R> p) {
     for (std::int64_t first_k = 0; first_k < p.k; first_k += tile) {
         __syncthreads();
         for (int i = group; i < tile; i += groups) {
-            // neighbours in memory go to neighbouring lanes, whichever way round the matrix is stored
+            // neighbours in memory go to neighbouring lanes, for either storage order
             const int am = p.transpose_a ? i : lane, ak = p.transpose_a ? lane : i;
             const std::int64_t m = first_m + am, k = first_k + ak;
             const bool a_valid = m < p.m && k < p.k;

@@ -108,7 +108,7 @@ void packed_linear_tile(float* y, const float* x, const float* packed, int rows,
 void packed_linear_forward(float* y, const float* x, const float* packed, std::int64_t rows, std::int64_t N,
                            std::int64_t K) {
     constexpr std::int64_t operations_per_element =
-        8;  // so many multiply-adds take as long as moving an element
+        8;  // multiply-adds in the time of moving an element
     for_each_task((N + panel - 1) / panel, rows * N * K / operations_per_element, [=](std::int64_t index) {
         const std::int64_t column = index * panel;
         for (std::int64_t row = 0; row < rows; row += packed_rows) {

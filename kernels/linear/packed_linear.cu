@@ -39,7 +39,7 @@ constexpr std::int64_t padded(std::int64_t size, std::int64_t multiple) {
     return (size + multiple - 1) / multiple * multiple;
 }
 
-// Where element `index` of packed weights, behind the bias, comes from.
+// Source index of element `index` of the packed weights, which follow the bias.
 struct Place {
     std::int64_t n, k;
 };

@@ -24,8 +24,8 @@ std::int64_t packed_linear_elements(std::int64_t N, std::int64_t K);
 // packed [packed_linear_elements(N, K)] from weight [N, K] and bias [N] (null: zeros).
 void pack_linear(float* packed, const float* weight, const float* bias, std::int64_t N, std::int64_t K);
 
-// y [rows, N] = x [rows, K] W^T + b, overwritten. Threads share out the panels. A row's bits do not depend on
-// the other rows.
+// y [rows, N] = x [rows, K] W^T + b, overwritten. Panels are divided among threads. A row's bits do not
+// depend on the other rows.
 void packed_linear_forward(float* y, const float* x, const float* packed, std::int64_t rows, std::int64_t N,
                            std::int64_t K);
 

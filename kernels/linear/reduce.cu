@@ -1,6 +1,6 @@
 // Bound by memory, and by the order of additions, which must not depend on which block is done first. So
 // every sum is taken in two passes: blocks sum fixed parts of the input and write them down, and a second
-// kernel adds the parts in order. The price is a second launch; the parts are next to nothing.
+// kernel adds the parts in order. The price is a second launch; the partial sums are negligible.
 //
 // Sums of single numbers are taken in double: as many additions as there are elements, 1 for each 4 bytes
 // read, which even devices with a 64th of the rate for double can hide. sum_accumulate is for losses, some

@@ -21,7 +21,7 @@ std::int64_t squared_norm_workspace();
 void column_sum_accumulate(float* sums, float* workspace, const float* x, std::int64_t x_stride,
                            std::int64_t rows, std::int64_t width);
 
-// Floats of workspace that column_sum_accumulate needs, whatever the number of rows.
+// Floats of workspace that column_sum_accumulate needs, for any number of rows.
 std::int64_t column_sum_workspace(std::int64_t width);
 
 }  // namespace cpu

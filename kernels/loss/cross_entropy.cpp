@@ -1,6 +1,6 @@
 // A row of 256 logits is 1 KiB: three passes over it (maximum, exponentials and their sum, scaling) run in
 // the first-level cache. The training form writes the exponentials over the logits, so the loss and its
-// gradient need one exp per logit between them and no memory of their own.
+// gradient need one exp per logit in total and no additional memory.
 #include "kernels/loss/cross_entropy.h"
 
 #include <cmath>

@@ -35,8 +35,8 @@ struct LeakyRelu {
     __device__ static float slope(float u) { return u < 0 ? 0.2f : 1.0f; }
 };
 
-// How the rows of all images are shared out: `lanes` threads take the chunks of a row (or a part of them, if
-// there are more than a block has threads), the block's others the following rows.
+// Partition of the rows of all images: `lanes` threads take the chunks of a row (or a part of them, if there
+// are more than a block has threads), the block's others the following rows.
 struct Tiling {
     explicit Tiling(const GroupNormShape& shape) {
         constexpr std::int64_t slice_elements = 16384, most = 256;

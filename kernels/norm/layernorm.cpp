@@ -1,6 +1,6 @@
 // A row (64 to 1,536 floats) fits into the first-level cache, so each row is read from memory once and passed
 // over two or three times from there. That buys the two-pass variance, which does not cancel where the mean
-// is large; the one-pass form E[x^2] - E[x]^2 would save a pass that costs nothing next to memory.
+// is large; the one-pass form E[x^2] - E[x]^2 would save a pass of negligible cost beside the memory traffic.
 //
 // The backward pass makes dx, dweight and dbias of a row in one go, so dy and x are not read a second time
 // for the parameters. The sums over rows grow in a slice's part of the workspace, which stays in cache too (2

@@ -42,7 +42,7 @@ void layernorm_backward_accumulate(float* dx, float* dweight, float* dbias, floa
                                    const float* x, const float* weight, const float* mean, const float* rstd,
                                    std::int64_t rows, std::int64_t width);
 
-// Floats of workspace that either backward needs, whatever the number of rows.
+// Floats of workspace that either backward needs, for any number of rows.
 std::int64_t layernorm_backward_workspace(std::int64_t width);
 
 }  // namespace cpu

@@ -38,7 +38,7 @@ void rmsnorm_backward_accumulate(float* dx, float* dweight, float* workspace, co
                                  const float* weight, const float* rstd, std::int64_t rows,
                                  std::int64_t width);
 
-// Floats of workspace that either backward needs, whatever the number of rows.
+// Floats of workspace that either backward needs, for any number of rows.
 std::int64_t rmsnorm_backward_workspace(std::int64_t width);
 
 }  // namespace cpu

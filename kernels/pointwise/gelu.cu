@@ -1,5 +1,5 @@
 // Bound by memory: a thread takes 16 bytes at a time, and the arithmetic (erff of the CUDA math library,
-// exact to 2 units in the last place) hides behind the loads. The last few elements, and arrays that do not
+// exact to 2 units in the last place) is hidden by the loads. The last few elements, and arrays that do not
 // start at a 16-byte boundary, go one by one through the same function.
 // ptxas budget: 40 registers, no spills
 #include "kernels/pointwise/gelu.h"

@@ -381,7 +381,7 @@ bool choose(Plan& plan, const PixelSamplerShape& shape, std::int64_t rows, std::
     return true;
 }
 
-// The smallest tiles that each find a place of their own on the device, or the largest.
+// The smallest tiles that are all resident on the device at once, or the largest.
 template <class T>
 Plan plan_tiles(const PixelSamplerShape& shape, std::int64_t draws, std::int64_t guidance_rows) {
     const std::int64_t places = device_limits().multiprocessors;

@@ -1,13 +1,13 @@
 // The pixel sampler's linear layers on a tile of rows that lies in shared memory.
 //
-// bf16: 8 warps share out the tiles of 8 outputs; a block of 16 warps has two such groups, each with rows of
-// its own. The fragments of B are loaded as packed; each weight is read once per channel and tile, so staging
-// in shared memory would save nothing for a block whose weights are not resident, and resident weights are
-// read in the same way. A warp takes up to 4 tiles of outputs at once (2 with two tiles of rows), which share
-// its fragments of A, and keeps four 16-byte loads under way while it multiplies with the four before: 8
-// warps then have 16 KiB in flight, as an SM's share of the L2 bandwidth and its latency of 300 cycles
-// require. With one tile of outputs, the four loads go along the depth and two sums shorten the chain of
-// dependent products.
+// bf16: the tiles of 8 outputs are divided among 8 warps; a block of 16 warps has two such groups, each with
+// its own rows. The fragments of B are loaded as packed; each weight is read once per channel and tile, so
+// staging in shared memory would save nothing for a block whose weights are not resident, and resident
+// weights are read in the same way. A warp takes up to 4 tiles of outputs at once (2 with two tiles of rows),
+// which share its fragments of A, and keeps four 16-byte loads in flight while it multiplies with the four
+// before: 8 warps then have 16 KiB in flight, as an SM's share of the L2 bandwidth and its latency of 300
+// cycles require. With one tile of outputs, the four loads go along the depth and two sums shorten the chain
+// of dependent products.
 //
 // float: a thread takes two outputs and up to 8 rows; plain multiply-adds in the order of k.
 //

@@ -117,7 +117,7 @@ __global__ void draw_row(Draw<T> draw) {
     Sum *plain_parts = shared.take<Sum>(warp_size), *parts = shared.take<Sum>(warp_size);
     float* maxima = shared.take<float>(warp_size);
     const DecodingStep step = *draw.step;
-    const float maximum = block_max(guide<n>(z, draw, step.guidance_scale), maxima);  // z is there behind it
+    const float maximum = block_max(guide<n>(z, draw, step.guidance_scale), maxima);  // z is complete
 
     // Of an odd length: the threads' runs then start in different banks of shared memory.
     const int run = (draw.K + static_cast<int>(blockDim.x) - 1) / static_cast<int>(blockDim.x) | 1,

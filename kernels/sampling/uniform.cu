@@ -1,4 +1,4 @@
-// A few dozen to a few thousand numbers a call, one thread each: the ten rounds of Philox hide behind the
+// A few dozen to a few thousand numbers a call, one thread each: the ten rounds of Philox are hidden by the
 // launch. The words, and so the numbers, are those of the CPU bit for bit.
 // ptxas budget: 40 registers, no spills
 #include "kernels/sampling/uniform.h"

@@ -18,7 +18,7 @@ struct PatchOrigin {
     std::int64_t row, column;
 };
 
-// Throws UsageError if nothing is hidden, or if an AR level would have to redo something else than all that
+// Throws UsageError if nothing is hidden, or if an AR level would have to redo patches other than all that
 // comes after its first hidden patch in raster order.
 void require_editable(const FractalConfig& config, std::span<const std::uint8_t> mask);
 

@@ -98,11 +98,25 @@ struct FractalModel::Pass {
     const ChunkSizes& chunks;
     GradientReadyListener* listener;  // null: no listener, or more chunks follow at this or an outer level
     std::vector<std::int64_t> done;   // sequences of each level so far; chunks follow the batch's order
+    const std::function<void(double share)>& progress;  // may be empty
+    std::vector<double> chunk_begins, chunk_shares;     // of the chunk under way in each level
 
     // The listener for the chunk that ends at row `end` of `rows`: only the last chunk makes gradients final.
     static GradientReadyListener* listener_for(GradientReadyListener* outer, std::int64_t end,
                                                std::int64_t rows) {
         return end == rows ? outer : nullptr;
+    }
+
+    // A chunk of `count` sequences begins, before which `begin` of the `rows` in the chunk outside are done.
+    void begin_chunk(std::size_t level, std::int64_t begin, std::int64_t count, std::int64_t rows) {
+        if (!progress || tape.planning()) return;
+        chunk_begins.resize(level);
+        chunk_shares.resize(level);
+        chunk_begins.push_back(static_cast<double>(begin) / static_cast<double>(rows));
+        chunk_shares.push_back(static_cast<double>(count) / static_cast<double>(rows));
+        double share = 0;
+        for (std::size_t i = level + 1; i-- > 0;) share = chunk_begins[i] + chunk_shares[i] * share;
+        progress(share);
     }
 
     // Ids of the next `count` sequences of a level.
@@ -117,14 +131,17 @@ struct FractalModel::Pass {
 
 void FractalModel::loss(Tape& tape, const Tensor& images, std::span<const std::int32_t> ids,
                         const FractalMasks& masks, std::span<const float> scales, const Tensor& totals,
-                        const PassRule& rule, const ChunkSizes& chunks,
-                        GradientReadyListener* listener) const {
-    Pass pass{tape, masks, scales, totals, rule, chunks, nullptr, std::vector<std::int64_t>(levels_.size())};
+                        const PassRule& rule, const ChunkSizes& chunks, GradientReadyListener* listener,
+                        const std::function<void(double share)>& progress) const {
+    Pass pass{tape,     masks,  scales,  totals,
+              rule,     chunks, nullptr, std::vector<std::int64_t>(levels_.size()),
+              progress, {},     {}};
     const std::size_t mark = tape.mark();
     const Tensor condition = class_condition(tape, ids);
     const ProfileRange range("level", 0);
     run_in_chunks(tape, condition, chunks[0],
                   [&](std::int64_t begin, std::int64_t count, const Tensor& chunk) {
+                      pass.begin_chunk(0, begin, count, condition.rows());
                       pass.listener = pass.listener_for(listener, begin + count, condition.rows());
                       level_loss(pass, 0, tape.slice(images, begin, count), chunk);
                   });
@@ -179,6 +196,7 @@ void FractalModel::children_loss(Pass& pass, std::size_t level, const Tensor& pa
     const ProfileRange range("level", static_cast<int>(level) + 1);
     run_in_chunks(pass.tape, conditions, pass.chunks[level + 1],
                   [&](std::int64_t begin, std::int64_t count, const Tensor& chunk) {
+                      pass.begin_chunk(level + 1, begin, count, conditions.rows());
                       pass.listener = pass.listener_for(listener, begin + count, conditions.rows());
                       level_loss(pass, level + 1, pass.tape.slice(patches, begin, count), chunk);
                   });

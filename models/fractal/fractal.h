@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <variant>
@@ -39,10 +40,10 @@ class FractalModel {
     // As many sequences of each level as hold about `tokens` tokens, at least one.
     ChunkSizes chunks_of(std::int64_t tokens) const;
     // About 2,048 tokens each on the CPU, which keeps a level's activations in its larger caches; 65,536 on
-    // the GPU, which only so many keep busy.
+    // the GPU, enough to occupy it.
     ChunkSizes default_chunks() const;
 
-    // Condition of level 0 for each sample [B, n * D], its n conditions all alike: row `id` of (fake_latent,
+    // Condition of level 0 for each sample [B, n * D], its n conditions all equal: row `id` of (fake_latent,
     // class_emb), so id 0 is unconditional and class k is k + 1.
     Tensor class_condition(Tape& tape, std::span<const std::int32_t> ids) const;
 
@@ -51,10 +52,12 @@ class FractalModel {
     // of the pixels. While the tape records, the gradient of the sum of scales * totals is added to the
     // parameters' gradients, and nothing stays on the tape. While planning, ids' values and masks are not
     // read, and the plan holds for all of them. `listener`, null while planning, is called when gradients are
-    // final.
+    // final; `progress`, not called while planning, receives the share of the batch that is done, which grows
+    // from 0 with every chunk of every level.
     void loss(Tape& tape, const Tensor& images, std::span<const std::int32_t> ids, const FractalMasks& masks,
               std::span<const float> scales, const Tensor& totals, const PassRule& rule,
-              const ChunkSizes& chunks, GradientReadyListener* listener = nullptr) const;
+              const ChunkSizes& chunks, GradientReadyListener* listener = nullptr,
+              const std::function<void(double share)>& progress = {}) const;
 
   private:
     struct Pass;

@@ -125,7 +125,7 @@ std::vector<std::int64_t> training_sequences(const FractalConfig& config,
                                              std::uint32_t step) {
     const TrainingDraw draw(config, seed, step);
     std::size_t drawn =
-        config.generators();  // levels up to the last MAR level, whose count is all that counts
+        config.generators();  // levels up to the last MAR level, of which only the count is needed
     while (drawn > 0 && !config.is_mar(drawn - 1)) --drawn;
     std::vector<std::int64_t> sequence_ids(samples.begin(), samples.end()), sequences;
     auto count = static_cast<std::int64_t>(samples.size());

@@ -17,7 +17,7 @@
 // Masks of one level. Sequences are in the order of the pass: sample-major, then raster.
 struct LevelMasks {
     std::vector<std::int64_t>
-        sequence_ids;  // name of each sequence: its parent's sequence_id * L + its place there
+        sequence_ids;  // id of each sequence: its parent's sequence_id * L + its index there
     std::vector<std::uint8_t>
         mask;  // [sequences, L], 1 = predicted; empty for an AR level, which predicts all
     std::vector<std::int32_t> selected;  // m * L + t of the masked patches, ascending
@@ -31,7 +31,7 @@ class FractalMasks {
         std::function<void(std::size_t level, std::int64_t sequence_id, std::span<std::uint8_t> mask)>;
 
     FractalMasks() = default;
-    // For the samples of these numbers. Throws std::logic_error if a mask hides nothing.
+    // For the samples of these numbers. Throws std::logic_error if a mask is empty.
     FractalMasks(const FractalConfig& config, std::span<const std::int64_t> samples, const Draw& draw);
 
     const LevelMasks& level(std::size_t level) const { return levels_[level]; }

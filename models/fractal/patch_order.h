@@ -20,7 +20,7 @@
 // The images that one call of a level draws.
 struct SampledImages {
     std::int64_t count = 0;
-    Tensor sequence_ids;  // int64 [count, 1]: the name of each
+    Tensor sequence_ids;  // int64 [count, 1]
     // Only when editing: the same on the host, and where each lies in the whole picture.
     std::vector<std::int64_t> host_sequence_ids;
     std::vector<PatchOrigin> origins;
@@ -49,14 +49,14 @@ class PatchOrder {
 
     // Steps until nothing is hidden any more; an AR level's step may draw nothing when editing.
     std::int64_t steps() const { return steps_; }
-    // For each step, which part of the patches the first image has after it, as guidance schedules count it.
+    // For each step, the fraction of the first image's patches present after it, for guidance schedules.
     std::vector<float> shown() const;
 
     // Before step s: 1 for the patches still hidden, u8 [halves * M, L].
     Tensor mask(std::int64_t s, std::int64_t halves) const;
     // Step s; to be called for s = 0, 1, ....
     ChosenPatches next(std::int64_t s);
-    // On the host: which patches are hidden, [M, L], before the next step.
+    // On the host: mask of the hidden patches, [M, L], before the next step.
     std::vector<std::uint8_t> hidden() const;
 
   private:

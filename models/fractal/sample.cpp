@@ -63,7 +63,7 @@ std::vector<std::uint8_t> FractalSampler::draw(const EditTask* task, std::span<c
                                                const SampleRule& rule) {
     if (static_cast<std::int64_t>(classes.size()) > batch_ || classes.empty() ||
         guided_ != (rule.guidance != 1))
-        throw std::logic_error("sampler: asked for what it was not planned for");
+        throw std::logic_error("sampler: a batch size or guidance other than planned");
     const FractalConfig& config = model_.config();
     for (const std::int64_t label : classes)
         if (label < -1 || label >= config.class_num)
@@ -205,7 +205,7 @@ GraphCache::Key FractalSampler::graph_key(const SampleRule& rule, GraphCache::Ke
     shape.insert(shape.end(), {static_cast<std::int64_t>(rule.seed), rule.greedy ? 1 : 0,
                                std::bit_cast<std::int32_t>(rule.temperature),
                                std::bit_cast<std::int32_t>(rule.filter_threshold),
-                               // Parameters::use_values may have put others in the weights' place.
+                               // Parameters::use_values may have replaced the weights.
                                std::bit_cast<std::int64_t>(model_.parameters().all().front().value)});
     return shape;
 }
@@ -232,7 +232,7 @@ void FractalSampler::sample_children(Job& job, std::size_t level, const SampledI
             const Tensor condition = conditions(rows);
             scatter_rows(tape_, patches, sample_level(job, level + 1, children, condition), rows.patches);
         };
-        // Below level 0 every step is the same work on other numbers in the same places.
+        // Below level 0 every step is the same work on other data at the same addresses.
         if (level == 0 && replayable(job))
             graphs_.run(tape_.device(), tape_.stream(), tape_.planning(),
                         graph_key(job.rule, {begin, count, images.count}), draw_children);

@@ -53,7 +53,7 @@ class FractalSampler {
 
     // One image per class (-1: unconditional), bytes [classes, C, s, s]. At most `batch` classes.
     std::vector<std::uint8_t> sample(std::span<const std::int64_t> classes, const SampleRule& rule);
-    // The same, each a way to redo the hidden part of one picture; its known pixels come out as they are.
+    // The same for edits of one picture's hidden part; its known pixels are returned unchanged.
     std::vector<std::uint8_t> edit(const EditTask& task, std::span<const std::int64_t> classes,
                                    const SampleRule& rule);
 
@@ -63,8 +63,8 @@ class FractalSampler {
     using Watch = std::function<void(std::int64_t done, std::int64_t steps)>;
     void watch(Watch watch) { watch_ = std::move(watch); }
 
-    // For tests: numbers to use instead of our own, one per draw, and orders [rows, L], one per call of a MAR
-    // level; and every draw as it happened.
+    // For tests: random numbers to use, one per draw, and orders [rows, L], one per call of a MAR level; and
+    // every draw as it happened.
     void replay(std::span<const float> uniforms, std::vector<std::vector<std::int64_t>> orders = {}) {
         replay_ = uniforms;
         replay_orders_ = std::move(orders);

@@ -102,7 +102,7 @@ double structural_similarity(std::span<const std::uint8_t> a, std::span<const st
             "SSIM: pictures smaller than the window");
     const auto plane = static_cast<std::size_t>(height * width);
     require(a.size() == plane * static_cast<std::size_t>(channels) && b.size() == a.size(),
-            "SSIM: pictures of another size than said");
+            "SSIM: pictures of another size than given");
     double total = 0;
     for (std::size_t c = 0; c < static_cast<std::size_t>(channels); ++c)
         total += plane_similarity(a.data() + c * plane, b.data() + c * plane, height, width);

@@ -27,7 +27,7 @@ struct GeneratorReport {
 
 // Leaves in the reconstruction's gradient, before the backward pass through the decoder, that of
 //
-//   scales.pixels sum |reconstruction - target| + (what the gradient holds already)
+//   scales.pixels sum |reconstruction - target| + (previous value of the gradient)
 //     + lambda scales.logits sum(-logits of the reconstruction)
 //
 // lambda = min(0.8 |d first part / d W| / (|d last sum / d W| + 1e-4), 1e4) for the last layer's weight W

@@ -1,6 +1,6 @@
-// Codebook entries that no vector comes near any longer learn nothing and stay dead. They are given new
-// places among the vectors of the current batch (after Dhariwal et al. 2020, "Jukebox", arXiv 2005.00341,
-// section 3.1); the very first batch places all of them, unless they come from another run.
+// Codebook entries to which no vector is assigned any longer receive no gradient and stay dead. They are
+// replaced by vectors of the current batch (after Dhariwal et al. 2020, "Jukebox", arXiv 2005.00341, section
+// 3.1); the very first batch initialises all of them, unless they are loaded from another run.
 #pragma once
 
 #include <cstdint>

@@ -65,7 +65,7 @@ std::vector<std::int32_t> NatGenerator::generate(std::span<const std::int64_t> c
                                                  const Strategy& strategy, const GenerationRule& rule) {
     if (classes.empty() || static_cast<std::int64_t>(classes.size()) > batch_ ||
         (strategy.guided() && !guided_))
-        throw std::logic_error("generator: asked for what it was not planned for");
+        throw std::logic_error("generator: a batch size or guidance other than planned");
     strategy.validate("the strategy");
     const NatConfig& config = model_.config();
     for (const std::int64_t label : classes)

@@ -58,7 +58,7 @@ class NatGenerator {
         watch_ = std::move(watch);
         watch_logits_ = with_logits;
     }
-    // For tests: numbers to use instead of our own, [T, images, N] each.
+    // For tests: random numbers to use, [T, images, N] each.
     void replay(std::span<const float> uniforms, std::span<const float> gumbel) {
         uniforms_ = uniforms;
         gumbel_ = gumbel;

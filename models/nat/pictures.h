@@ -1,4 +1,4 @@
-// From tokens to pictures, behind whatever made the tokens on the device.
+// From tokens to pictures, queued on the device after the tokens' generation.
 #pragma once
 
 #include <cstdint>

@@ -175,15 +175,24 @@ Tensor NatTransformer::forward(Tape& tape, const Tensor& ids, const Tensor& cont
 }
 
 void NatTransformer::loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule, const Tensor& total,
-                          const NatPass& pass, std::int64_t chunk, GradientReadyListener* listener) const {
+                          const NatPass& pass, std::int64_t chunk, GradientReadyListener* listener,
+                          const std::function<void(double share)>& progress) const {
     const auto images = static_cast<std::int64_t>(batch.contexts.size());
     tape.arena().loop((images + chunk - 1) / chunk, [&](std::int64_t i) {
         const std::int64_t begin = i * chunk, count = std::min(chunk, images - begin);
         const NatBatch part =
             tape.planning() ? NatBatch{{}, batch.contexts.subspan(0, static_cast<std::size_t>(count)), {}, {}}
                             : part_of(config_, batch, begin, count);
+        // A backward pass takes twice as long as the forward pass before it.
+        const auto report = [&](double part_done) {
+            if (progress && !tape.planning())
+                progress((static_cast<double>(begin) + part_done * static_cast<double>(count)) /
+                         static_cast<double>(images));
+        };
+        report(0);
         const std::size_t mark = tape.mark();
         chunk_loss(tape, part, rule, total, pass, begin + count == images ? listener : nullptr);
+        report(1.0 / 3);
         if (tape.recording()) tape.backward(mark);
     });
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -53,11 +54,13 @@ class NatTransformer {
     // a time. While the tape records, the gradient of loss.scale * (that sum) is added to the parameters'
     // gradients, and nothing stays on the tape. While planning, only the length of `contexts` is read, and
     // the plan holds for all masks. `listener`, null while planning, is called when gradients are final.
+    // `progress`, not called while planning, receives the share of the batch that is done.
     void loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule, const Tensor& total,
-              const NatPass& pass, std::int64_t chunk, GradientReadyListener* listener = nullptr) const;
+              const NatPass& pass, std::int64_t chunk, GradientReadyListener* listener = nullptr,
+              const std::function<void(double share)>& progress = {}) const;
 
     // Images of about 2,048 places of the sequence on the CPU, whose activations stay in its larger caches;
-    // 65,536 on the GPU, which only so many keep busy.
+    // 65,536 on the GPU, enough to occupy it.
     std::int64_t default_chunk() const;
 
   private:

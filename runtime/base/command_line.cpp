@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "runtime/base/error.h"
+#include "runtime/base/leftover_words.h"
 #include "runtime/base/report.h"
 
 // CLI11's own range checks end in a sentence with the largest double, all 309 digits of it.
@@ -32,6 +33,19 @@ FlagCheck within(std::int64_t least, std::int64_t most) {
 
 FlagCheck at_least(std::int64_t least) {
     return within(least, std::numeric_limits<std::int32_t>::max());
+}
+
+// Of a number beyond 64 bits CLI11 would take the largest, of a negative one the bits.
+FlagCheck any_seed() {
+    return [](const std::string& word) {
+        char* end = nullptr;
+        errno = 0;
+        std::strtoull(word.c_str(), &end, 0);  // as CLI11 reads it, with 0x for hexadecimal digits
+        const bool whole = !word.empty() && end == word.c_str() + word.size();
+        if (whole && errno == 0 && word.find('-') == std::string::npos) return std::string();
+        return fmt::format("{}: expected a whole number from 0 to {}", word,
+                           std::numeric_limits<std::uint64_t>::max());
+    };
 }
 
 FlagCheck above_zero() {
@@ -207,8 +221,14 @@ int run_program(CommandLine& program, int argument_count, char** arguments,
         program.app_->parse(argument_count, arguments);
         return 0;
     } catch (const CLI::ParseError& error) {
-        if (error.get_exit_code() == 0) return program.app_->exit(error);
-        report(error);
+        const std::string leftover = describe_leftover_words(*program.app_);
+        const bool asks_for_help = error.get_exit_code() == 0,
+                   has_job = !program.app_->get_subcommands().empty();
+        if (asks_for_help && (leftover.empty() || has_job)) return program.app_->exit(error);
+        if (leftover.empty())
+            report(error);
+        else
+            report(UsageError(leftover));
         return 2;
     } catch (const UsageError& error) {
         report(error);

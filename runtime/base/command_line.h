@@ -20,6 +20,8 @@ using FlagCheck = std::function<std::string(const std::string& word)>;
 // Whole numbers from `least` to `most`; from `least` to the largest of 32 bits with a sign.
 FlagCheck within(std::int64_t least, std::int64_t most);
 FlagCheck at_least(std::int64_t least);
+// Seeds, which may be any 64 bits.
+FlagCheck any_seed();
 // Finite numbers above 0.
 FlagCheck above_zero();
 FlagCheck one_of(std::initializer_list<const char*> words);

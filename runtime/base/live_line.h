@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-// One line on stderr that is written over as the job proceeds; nothing where stderr is no terminal.
+// One line on stderr that is overwritten as the job proceeds; no output if stderr is no terminal.
 class LiveLine {
   public:
     LiveLine();
@@ -13,7 +13,7 @@ class LiveLine {
     LiveLine(const LiveLine&) = delete;
     LiveLine& operator=(const LiveLine&) = delete;
 
-    // At most ten times a second: the others are passed over.
+    // At most ten times a second; further calls are ignored.
     void show(std::string_view text);
     // Clears the line, for the job's final output.
     void clear();

@@ -1,6 +1,7 @@
 #include "runtime/checkpoint/checkpoint_metadata.h"
 
 #include "runtime/base/json_keys.h"
+#include "runtime/base/number_text.h"
 
 void write_metadata(CheckpointWriter& writer, std::string_view format, const std::string& config,
                     const CheckpointMetadata& metadata) {
@@ -8,7 +9,7 @@ void write_metadata(CheckpointWriter& writer, std::string_view format, const std
     writer.set("config", config);
     if (!metadata.classes.empty()) writer.set("classes", json_of_names(metadata.classes));
     writer.set("step", std::to_string(metadata.step));
-    if (metadata.ema_decay > 0) writer.set("ema_decay", nlohmann::json(metadata.ema_decay).dump());
+    if (metadata.ema_decay > 0) writer.set("ema_decay", number_text(static_cast<double>(metadata.ema_decay)));
 }
 
 bool has_format(const TensorFile& file, std::string_view format) {
@@ -32,4 +33,11 @@ void read_metadata(
     } catch (const UsageError& error) {
         throw Error(error.what());
     }
+}
+
+std::vector<std::string> class_names_of(const TensorFile& file) {
+    std::vector<std::string> names;
+    if (file.metadata().contains("classes"))
+        parse_value(file.metadata("classes"), names, file.path().string() + ": classes");
+    return names;
 }

@@ -20,6 +20,8 @@ void write_metadata(CheckpointWriter& writer, std::string_view format, const std
                     const CheckpointMetadata& metadata);
 // Whether the metadata name this format.
 bool has_format(const TensorFile& file, std::string_view format);
+// The classes that a file names, by number: none where it names none, as published files do. Throws Error.
+std::vector<std::string> class_names_of(const TensorFile& file);
 // Requires has_format. `parse_config` receives the configuration and its name for messages; it may throw
 // UsageError. Throws Error naming the file if its metadata are malformed.
 void read_metadata(

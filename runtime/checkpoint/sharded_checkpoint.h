@@ -32,12 +32,12 @@ struct StateSlab {
 std::string write_shards(const std::filesystem::path& checkpoint, const Comm& comm,
                          std::span<const Segment> segments, std::span<const StateSlab> slabs, Device device);
 
-// Reads the state under `prefix` that belongs to `segments` to `destination` (on `device`, in the shard's
-// order), be it in the file itself or in shards beside it. Throws Error naming the file if something is
-// missing, of another size or damaged.
+// Reads the state of `segments` under `prefix` into `destination` (on `device`, in the shard's order), from
+// the file itself or from the shards beside it. Throws Error naming the file if something is missing, of
+// another size or damaged.
 void load_state(const SafetensorsFile& checkpoint, std::span<const Segment> segments, std::string_view prefix,
                 float* destination, Device device);
 
-// Removes the shards in a run's folder whose checkpoint is not there: it was removed, or never written
-// because the run was killed before.
+// Removes the shards in a run's folder that have no checkpoint: it was removed, or the run was killed before
+// it was written.
 void remove_orphaned_shards(const std::filesystem::path& folder);

@@ -1,4 +1,4 @@
-// Where a job runs and in which precision.
+// Device and precision of a job.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,6 @@ struct Backend {
 std::int64_t tokens_at_once(const Backend& backend);
 
 // The two flags of every job. An empty precision is the device's own: fp32 on the CPU, bf16 on the GPU.
-// Throws UsageError for other names, for bf16 on the CPU, and as parse_device does.
-// `gpu`: which one of this machine's, counted again from the first if there are fewer.
+// Throws UsageError for other names, for bf16 on the CPU, and as parse_device does. `gpu`: index of the GPU,
+// modulo their number.
 Backend parse_backend(std::string_view device, std::string_view precision, int gpu = 0);

@@ -8,7 +8,7 @@ void add_backend_flags(CommandLine& app, BackendFlags& flags) {
         ->type_name("NAME")
         ->capture_default_str();
     app.add_option("--precision", flags.precision,
-                   "fp32 or bf16: what activations and matrix products are computed in; weights are kept and "
-                   "sums made in fp32 in either (default: fp32 on the CPU, bf16 on a GPU)")
+                   "fp32 or bf16: precision of activations and matrix products; weights and sums are fp32 in "
+                   "either (default: fp32 on the CPU, bf16 on a GPU)")
         ->type_name("NAME");
 }

@@ -1,4 +1,4 @@
-// The flags of every job that computes: where, and in which precision.
+// Flags of every job that computes: device and precision.
 #pragma once
 
 #include <string>

@@ -7,5 +7,5 @@
 // Operations per second of a product of two 2,048 x 2,048 matrices (fp32, 2 operations per multiply-add), the
 // best of `repeats`.
 double measure_product(int repeats);
-// Memory that takes, in bytes.
+// Its memory in bytes.
 std::size_t measured_product_bytes();

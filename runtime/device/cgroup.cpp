@@ -50,7 +50,7 @@ std::size_t headroom_of(const fs::path& group, const MemoryFiles& files) {
     return limit - std::min(limit, used);
 }
 
-// Of the group and of all around it. In a container the path may be the host's, and not be there: the
+// The least of the group's and its ancestors'. In a container the path may be the host's and not exist: the
 // container's own group is then `root`.
 std::size_t headroom_up_from(const fs::path& root, std::string_view path, const MemoryFiles& files) {
     std::size_t least = headroom_of(root, files);

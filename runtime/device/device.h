@@ -1,4 +1,4 @@
-// Where a job runs and the raw memory it runs in.
+// Devices, their memory and streams.
 #pragma once
 
 #include <cstddef>
@@ -16,18 +16,17 @@ inline constexpr bool cuda_backend_built = false;
 #endif
 
 // "cpu" or "cuda". Throws UsageError for any other name, for a device this build does not have, and if there
-// is no device, or none that this build has code for. `gpu`: which of this machine's, counted again from the
-// first if there are fewer.
+// is no device, or none that this build has code for. `gpu`: index of the GPU, modulo their number.
 Device parse_device(std::string_view name, int gpu = 0);
-// How many GPUs this machine has.
+// Number of GPUs of this machine.
 int gpu_count();
 
-// One zero-initialised slab of device memory, aligned to 256 bytes. Pages of the host cost nothing until they
-// are touched. The GPU's memory is not the host's: only kernels and the copies below may touch it.
+// One zero-initialised slab of device memory, aligned to 256 bytes. On the host, pages are not backed by
+// memory until they are first written. GPU memory can be accessed only by kernels and the copies below.
 class Memory {
   public:
     Memory() = default;
-    // Throws Error if the device has no `bytes` bytes to give, UsageError if this build does not have it.
+    // Throws Error if the device has less free memory, UsageError if this build has no backend for it.
     Memory(Device device, std::size_t bytes);
     ~Memory();
     Memory(Memory&& other) noexcept;
@@ -42,7 +41,7 @@ class Memory {
     std::size_t size_ = 0;
 };
 
-// A queue of kernels and copies, and the workspace of its matrix products. On the CPU it is nothing.
+// A queue of kernels and copies, and the workspace of its matrix products. Empty on the CPU.
 class DeviceStream {
   public:
     DeviceStream() = default;

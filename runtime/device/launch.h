@@ -57,7 +57,7 @@ auto call(Kernel kernel, Arguments... arguments) {
     return call_as<float>(kernel, arguments...);
 }
 
-// The GPU is waited for before and after: queueing a kernel is no measure of it.
+// Synchronises with the GPU before and after, to time the execution rather than the queueing.
 template <class Call>
 void timed(Device device, const char* kernel, Call call) {
     const ProfileRange range(kernel);

@@ -3,8 +3,8 @@
 
 #include <string>
 
-// Off by default; when on, every launch is timed until the device is done with it, one kernel after the
-// other, and `profile_table` prints the sums.
+// Off by default; when on, every launch is timed up to its completion, one kernel after the other, and
+// `profile_table` prints the sums.
 //
 // Starts from zero and times every kernel launch from now on.
 void start_profile();

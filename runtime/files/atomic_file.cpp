@@ -52,7 +52,7 @@ void replace_by_copy(const std::filesystem::path& link, const std::filesystem::p
     copy.commit();
 }
 
-// 0, or the errno that says why there is no such folder.
+// 0, or the errno of the failure.
 int make_with_parents(const std::filesystem::path& path) {
     std::error_code ignored;
     if (std::filesystem::is_directory(path, ignored)) return 0;

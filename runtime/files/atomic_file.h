@@ -1,7 +1,7 @@
-// Files that no interruption leaves half done.
+// Files written atomically.
 //
 // A file appears whole or not at all: it is written beside its destination under a temporary name, synced,
-// renamed, and the folder synced. What stood there before stays until the rename.
+// renamed, and the folder synced. A previous file remains until the rename.
 #pragma once
 
 #include <cstddef>
@@ -36,7 +36,7 @@ class AtomicFile {
     int descriptor_ = -1;
 };
 
-// For a job to ask before it starts what it will write at its end. Throws Error as AtomicFile does.
+// Check at a job's start that its output can be written at its end. Throws Error as AtomicFile does.
 void require_writable(const std::filesystem::path& destination);
 
 // Points the symbolic link `link` at `target`, a name beside it, whatever was there before; as durable as an
@@ -46,7 +46,7 @@ void replace_link(const std::filesystem::path& link, const std::filesystem::path
 
 // Appends to a file that is there, all of `text` or nothing. Throws Error.
 void append_to_file(const std::filesystem::path& path, std::string_view text);
-// Waits until what was written to a file is on the disk. Throws Error.
+// Waits until a file's contents are on the disk. Throws Error.
 void sync_file(const std::filesystem::path& path);
 
 // Makes a folder, its parents included, unless it is there. Throws Error.

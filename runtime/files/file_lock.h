@@ -1,5 +1,5 @@
-// An exclusive lock on a file. The kernel gives it back when the process ends, however it ends, so that what
-// was killed never stands in the way of what comes after it.
+// An exclusive lock on a file. The kernel releases it when the process ends, however it ends, so that a
+// killed process never blocks later ones.
 #pragma once
 
 #include <filesystem>

@@ -29,7 +29,7 @@ struct SafetensorsEntry {
 // and sizes agree.
 class SafetensorsFile : public TensorFile {
   public:
-    // Throws Error naming the file and what is wrong.
+    // Throws Error naming the file and the fault.
     explicit SafetensorsFile(std::filesystem::path path);
 
     const std::map<std::string, SafetensorsEntry>& entries() const { return entries_; }

@@ -1,4 +1,4 @@
-// Named tensors in a file, whatever its format: what every job that loads weights reads from.
+// Named tensors in a file of any supported format: the source of weights for all jobs.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ class TensorFile {
     TensorFile& operator=(const TensorFile&) = delete;
 
     const std::filesystem::path& path() const { return path_; }
-    // What the file says beside its tensors.
+    // The file's metadata.
     const std::map<std::string, std::string>& metadata() const { return metadata_; }
     // Throws Error if there is no such metadata.
     const std::string& metadata(std::string_view key) const;
@@ -26,9 +26,9 @@ class TensorFile {
     virtual bool contains(std::string_view name) const = 0;
     // Throws Error if there is no such tensor.
     virtual const std::vector<std::int64_t>& shape(std::string_view name) const = 0;
-    // Writes the tensor as fp32, row after row, to the `destination` of as many floats as the shape says.
-    // Throws Error naming the tensor if there is none, its numbers are no real ones, or its bytes are damaged
-    // as far as the file's checksums tell.
+    // Writes the tensor as fp32, row after row, to `destination`, as many floats as the shape has elements.
+    // Throws Error naming the tensor if it is missing, its elements are not real numbers, or its bytes do not
+    // match the file's checksum, if there is one.
     virtual void read(std::string_view name, float* destination) const = 0;
 
   protected:
@@ -36,5 +36,5 @@ class TensorFile {
     std::map<std::string, std::string> metadata_;
 };
 
-// A safetensors file or a torch checkpoint, told apart by their first bytes. Throws Error naming the file.
+// A safetensors file or a torch checkpoint, recognised by its first bytes. Throws Error naming the file.
 std::unique_ptr<TensorFile> open_tensor_file(const std::filesystem::path& path);

@@ -93,10 +93,10 @@ void ZipArchive::read(const std::string& name, std::uint64_t begin, std::uint64_
         position += filled;
         return std::span<const std::byte>(piece).first(static_cast<std::size_t>(filled));
     };
-    // A packed entry cannot be sought in: what comes before is unpacked and dropped.
+    // A compressed entry has no random access: the bytes before `begin` are decompressed and discarded.
     while (position < begin) fill(begin);
     while (position < end) take(fill(end));
-    std::byte more{};  // libzip compares the CRC-32 when it meets the end
+    std::byte more{};  // libzip checks the CRC-32 at the end of the entry
     if (begin == 0 && end == found.bytes && zip_fread(file.get(), &more, 1) != 0)
         fail("{}: entry {} is damaged: {}", source_, name, zip_file_strerror(file.get()));
 }

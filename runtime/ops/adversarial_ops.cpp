@@ -19,7 +19,7 @@ Tensor double_scratch(Tape& tape, std::int64_t count) {
     return tape.create(1, count, false, Element::f64);
 }
 
-// *squared_norm (double) += that of the gradient which the gradient of y leaves at the weight.
+// *squared_norm (double) += that of the weight's gradient from the gradient of y.
 template <class Place>
 void add_squared_norm(Tape& tape, NodeId y, const Tensor& input, const Conv2dShape& shape,
                       Place squared_norm) {

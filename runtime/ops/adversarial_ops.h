@@ -1,7 +1,7 @@
 // Operations of adversarial and perceptual training: the discriminator's activation, losses, and the adaptive
 // weight between two losses. Losses add their sum to `total`, double [1, 1]; means and weights are the
-// caller's `scale`. While the tape records, a loss leaves the gradient of scale * total in its input at once,
-// added to what is there.
+// caller's `scale`. While the tape records, a loss adds the gradient of scale * total to its input's gradient
+// at once.
 #pragma once
 
 #include "kernels/loss/adversarial_loss.h"

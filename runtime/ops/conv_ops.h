@@ -16,11 +16,10 @@ struct MapSize {
 MapSize convolved(MapSize size, std::int64_t kernel, std::int64_t stride, std::int64_t padding);
 
 // y [B * out_height * out_width, N] = x [B * height * width, C] * weight [N, C, kernel, kernel] + bias [N] or
-// null: see kernels/conv/conv2d.h. Throws std::logic_error for shapes that do not fit, a padding as wide as the
-// kernel among them.
+// null: see kernels/conv/conv2d.h. Throws std::logic_error for shapes that do not fit, a padding as wide as
+// the kernel among them.
 Tensor conv2d(Tape& tape, const Tensor& x, MapSize size, const Parameter& weight, const Parameter* bias,
               std::int64_t stride, std::int64_t padding);
-// The same with a weight and bias that are given and not learnt: they get no gradient, and x is not kept for
-// it.
+// The same with a fixed weight and bias: they have no gradient, and x is not saved for it.
 Tensor frozen_conv2d(Tape& tape, const Tensor& x, MapSize size, const Parameter& weight,
                      const Parameter* bias, std::int64_t stride, std::int64_t padding);

@@ -19,7 +19,7 @@ Tensor device_key(Tape& tape, PhiloxKey key);
 struct TokenNoise {
     Tensor uniforms, gumbel;  // fp32 [images, N]
 };
-// The numbers of step `step` for the images named `numbers`, int64 [images, 1].
+// The random numbers of step `step` for the images with these numbers, int64 [images, 1].
 TokenNoise token_noise(Tape& tape, const Tensor& numbers, const Tensor& key, std::int64_t N,
                        std::int64_t step);
 

@@ -10,7 +10,7 @@
 #include "runtime/ops/tape_launch.h"
 #include "runtime/tensor/tape.h"
 
-// A caller's mistake, before anything is computed. Throws std::logic_error unless it `fits`.
+// Check of a caller's arguments. Throws std::logic_error unless `fits`.
 inline void require(bool fits, const char* what) {
     if (!fits) throw std::logic_error(what);
 }
@@ -59,7 +59,7 @@ void write_gradient(Tape& tape, NodeId node, Overwrite overwrite) {
            tape.elements(node));
 }
 
-// The gradient of `to` takes all of that of `from`, without a copy where that can be.
+// The gradient of `from` is added to that of `to`, without a copy if possible.
 void pass_gradient(Tape& tape, NodeId to, NodeId from);
 
 // x with elements of another type; the gradient is converted back.

@@ -1,4 +1,5 @@
-// Which patches a sampling step draws, on the tape's device: see kernels/sampling/patch_ranks.h. Not recorded.
+// Selection of the patches of a sampling step, on the tape's device: see kernels/sampling/patch_ranks.h. Not
+// recorded.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +7,7 @@
 #include "kernels/common/philox.h"
 #include "runtime/tensor/tape.h"
 
-// Ranks int32 [M, L] of the patches of sequences named `sequence_ids` (int64 [M]), into `ranks`.
+// Ranks int32 [M, L] of the patches of the sequences `sequence_ids` (int64 [M]), into `ranks`.
 void random_ranks(Tape& tape, const Tensor& ranks, const Tensor& sequence_ids, PhiloxKey key);
 void raster_ranks(Tape& tape, const Tensor& ranks);
 

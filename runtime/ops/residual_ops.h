@@ -1,5 +1,5 @@
-// The operations on the residual stream, which is fp32 in either precision: norms take it, branches join it.
-// The rules of ops.h hold.
+// Operations on the residual stream, which is fp32 in either precision: norms read it, branches are added to
+// it. The rules of ops.h apply.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 #include "runtime/tensor/parameters.h"
 #include "runtime/tensor/tape.h"
 
-// Which numbers a dropout draws: a key for (seed, name), the step, and the sequence_id of each sequence (int64
+// Random numbers of a dropout: a key for (seed, name), the step, and the id of each sequence (int64
 // [sequences]).
 struct DropoutRule {
     float probability = 0;
@@ -27,8 +27,8 @@ Tensor dropout(Tape& tape, const Tensor& x, const DropoutRule& rule);
 // x + dropout(branch); the rule's sequences have rows / sequences tokens each.
 Tensor residual(Tape& tape, const Tensor& x, const Tensor& branch, const DropoutRule& dropout);
 
-// A branch joins the stream and the next one norms it: sum = x + dropout(branch) and norm(sum), in one pass
-// where nothing is dropped.
+// A residual addition and the next branch's norm: sum = x + dropout(branch) and norm(sum), in one pass
+// without dropout.
 struct NormedSum {
     Tensor sum, normed;
 };

@@ -21,8 +21,7 @@ Tensor drop_first_token(Tape& tape, const Tensor& x, std::int64_t length);
 // [first, tokens...] of residual streams: first [M, D], tokens [M * L, D] -> [M * (1 + L), D].
 Tensor prepend_token(Tape& tape, const Tensor& first, const Tensor& tokens);
 
-// a and b [rows, D] side by side, as activations: [rows, 2 D]. Nothing of a and b is kept for the backward
-// pass.
+// a and b [rows, D] side by side, as activations: [rows, 2 D]. a and b are not saved for the backward pass.
 Tensor join_columns(Tape& tape, const Tensor& a, const Tensor& b);
 
 // The first of several conditions, [M, n * width] -> [M, width].

@@ -1,5 +1,5 @@
-// The operations of the masked-token transformer beside runtime/ops/ops.h: its sequence of a context and tokens,
-// its long skips, and its head over chosen tokens. The rules of ops.h hold.
+// Operations of the masked-token transformer: its sequence of a context and tokens, its long skips, and its
+// head over selected tokens. The rules of ops.h apply.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,10 @@ Tensor add_positions(Tape& tape, const Tensor& x, const Parameter& positions);
 Tensor tied_logits(Tape& tape, const Tensor& x, const Parameter& table, const Parameter& bias,
                    std::int64_t vocabulary);
 
-// Cross-entropy of these logits against targets int32 [n, 1] with label smoothing (kernels/loss/cross_entropy.h):
-// adds the sum over the rows to `total` (double [1, 1]). While recording, the gradient of scale * (that sum)
-// is left in x and in the bias at once, none in the table: the logits exist once, and only within this call.
+// Cross-entropy of these logits against targets int32 [n, 1] with label smoothing
+// (kernels/loss/cross_entropy.h): adds the sum over the rows to `total` (double [1, 1]). While recording, the
+// gradient of scale * (that sum) is left in x and in the bias at once, none in the table: the logits are
+// stored only during this call.
 struct SmoothedLoss {
     float smoothing = 0, scale = 1;
 };

@@ -26,7 +26,7 @@ void all_gather(const void* mine, void* all, std::size_t bytes);
 void broadcast(void* values, std::size_t bytes);  // from rank 0
 // piece [count] = this rank's part of the sum over ranks of values [ranks * count].
 void reduce_scatter(const float* values, float* piece, std::size_t count);
-// Every rank has its part of values [ranks * count] in place, and gets the others'.
+// In place: every rank has its part of values [ranks * count] and receives the others'.
 void all_gather(float* values, std::size_t count);
 // The same to rank 0 alone: `all` is read there only.
 void gather(const float* mine, float* all, std::size_t count);

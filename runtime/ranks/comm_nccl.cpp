@@ -52,7 +52,8 @@ Communicator::Communicator(const UniqueId& name, int rank, int ranks) : rank_(ra
     ncclComm_t joined = nullptr;
     check(ncclCommInitRank(&joined, ranks, id, rank), "joining the other ranks");
     communicator_ = joined;
-    // The highest priority: its few blocks start as soon as they can, and the backward pass fills the rest.
+    // The highest priority: its few blocks are scheduled first, and the backward pass uses the remaining
+    // multiprocessors.
     int lowest = 0, highest = 0;
     cudaStream_t own = nullptr;
     cudaEvent_t mark = nullptr;

@@ -38,7 +38,7 @@ class GradientExchange : public GradientReadyListener {
     // After the backward pass: returns when all sums are complete (on the GPU: for work queued from now on).
     void finish();
 
-    // Hands every rank's shard of a slab to all.
+    // All-gather of every rank's shard of a slab.
     void all_gather(float* slab);
 
   private:

@@ -1,6 +1,6 @@
 // Explicit memory. A job's buffers are planned before it runs: the job's own code is called once in planning
 // mode, in which kernels are not called and every request only records a size and a lifetime;
-// `finish_planning` then gives each buffer an offset in one slab. A run asks for the same buffers in the same
+// `finish_planning` then gives each buffer an offset in one slab. A run requests the same buffers in the same
 // order and allocates nothing.
 //
 // Requests are matched by their number. The body of a loop is planned once: `loop` rewinds the number, so
@@ -19,11 +19,11 @@
 using BufferId = std::int32_t;
 inline constexpr BufferId no_buffer = -1;
 
-// Where each buffer of one job lies. A value: plan once, run often.
+// Placement of the buffers of one job: planned once, used in every run.
 struct Plan {
     struct Entry {
         std::size_t bytes;   // rounded up to 64
-        std::int64_t first;  // moment of the request and of the release
+        std::int64_t first;  // time of the request and of the release
         std::int64_t last;
         std::size_t offset;
     };
@@ -80,7 +80,7 @@ class Arena {
     // Highest byte used by any run so far; at most the plan's size.
     std::size_t used_bytes() const { return used_; }
     std::size_t slab_bytes() const { return slab_.size(); }
-    // Fill every released buffer with NaN, so that a use after release shows in the results.
+    // Fill every released buffer with NaN, so that a use after release is visible in the results.
     void poison_released(bool on) { poison_ = on; }
 
   private:

@@ -83,7 +83,7 @@ void Parameters::use_values(float* slab) {
 
 void Parameters::round_values() {
     if (rounded_.size() == 0) return;
-    synchronize(device_);  // whichever stream the values came from, and the rounded ones will be read on
+    synchronize(device_);  // other streams may have written the values and will read the rounded ones
     for (const Parameter& parameter : parameters_)
         LAUNCH_ON(device_, Stream(), round_to_bf16, parameter.rounded, parameter.value, parameter.count);
     synchronize(device_);

@@ -1,5 +1,5 @@
 // A model's parameters: named tensors in one slab, their gradients in a second one of the same layout. Names
-// are the published ones, so that a checkpoint of ours loads elsewhere and theirs here.
+// are the published ones, for checkpoints compatible with the authors' code in both directions.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +30,9 @@ struct Parameter {
 
 class Parameters {
   public:
-    // Registers a parameter; the reference stays valid. `adjacent`: lies directly behind the one before it,
-    // so that both read as one matrix; otherwise it starts at a multiple of 64 bytes. Throws std::logic_error
-    // for a name used twice.
+    // Registers a parameter; the reference stays valid. `adjacent`: placed directly after the previous one,
+    // so that both can be read as one matrix; otherwise it starts at a multiple of 64 bytes. Throws
+    // std::logic_error for a name used twice.
     Parameter& add(std::string name, std::vector<std::int64_t> shape, Init init, bool adjacent = false);
 
     // Before allocate(): makes every slab of this layout a multiple of so many floats long.

@@ -1,8 +1,8 @@
 // Partition of a slab's floats (all parameters, for instance) among ranks.
 //
-// A slab is cut into buckets, the units in which gradients are summed, and each bucket into equal parts, one
-// per rank. A rank's parts of all buckets, concatenated, are its shard of the slab. So every bucket occupies
-// all ranks as soon as it is ready.
+// A slab is divided into buckets, the units in which gradients are summed, and each bucket into equal parts,
+// one per rank. A rank's parts of all buckets, concatenated, are its shard of the slab. So every bucket
+// occupies all ranks as soon as it is ready.
 #pragma once
 
 #include <cstddef>

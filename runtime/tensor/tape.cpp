@@ -16,7 +16,7 @@ NodeId Tape::new_node() {
 }
 
 void Tape::wrong_element() {
-    throw std::logic_error("tape: a tensor's elements are not what is asked for");
+    throw std::logic_error("tape: access to a tensor with another element type");
 }
 
 Tensor Tape::create(std::int64_t rows, std::int64_t width, bool differentiable, Element element) {

@@ -1,10 +1,10 @@
 // Tensors and reverse-mode differentiation over the arena.
 //
-// A `Tensor` is an owning handle to a node: [rows, width] values in an arena buffer and, while a backward
-// pass is under way, the gradient of the loss with respect to them. An op runs its forward kernel and, when
-// the tape is recording, pushes a closure that runs its backward kernel. `backward` runs the closures in
-// reverse order and releases the tensors that each has saved, so a buffer is released after its last use. In
-// planning mode the same happens without kernels.
+// A `Tensor` is an owning handle to a node: [rows, width] values in an arena buffer and, during a backward
+// pass, the gradient of the loss with respect to them. An op runs its forward kernel and, when the tape is
+// recording, pushes a closure that runs its backward kernel. `backward` runs the closures in reverse order
+// and releases the tensors that each has saved, so a buffer is released after its last use. In planning mode
+// the same happens without kernels.
 #pragma once
 
 #include <algorithm>
@@ -129,10 +129,10 @@ class Tape {
     // Makes `node`'s gradient writable and marks it written. Returns whether the caller overwrites it or adds to
     // the sum that it holds. A gradient that other nodes share is copied first.
     GradientWrite begin_gradient(NodeId node);
-    // Lets `target` take the gradient of `source` as its own, without a copy; false if it already has one.
+    // Makes the gradient of `source` that of `target`, without a copy; false if `target` already has one.
     bool share_gradient(NodeId target, NodeId source);
-    // Gives `target`, which has no gradient yet, one to overwrite: the memory of `source`'s, which is not
-    // needed any longer, unless other nodes share it.
+    // Allocates a gradient for `target`, which has none, to be overwritten: in the memory of `source`'s,
+    // which is no longer needed, unless other nodes share it.
     void inherit_gradient(NodeId target, NodeId source);
     // Reserves the gradient's memory now, before a loop writes it in parts.
     void reserve_gradient(const Tensor& tensor);
@@ -294,9 +294,9 @@ void run_in_chunks(Tape& tape, const Tensor& condition, std::int64_t chunk, Body
     if (tape.recording()) tape.mark_gradient_written(condition);
 }
 
-// y = block(x), keeping only x and `sequence_ids`: the activations inside are computed again when the
-// backward pass arrives. `block` is a closure over numbers, node ids and pointers, and draws its random
-// numbers by name, so that both times agree.
+// y = block(x), saving only x and `sequence_ids`: the activations inside are recomputed in the backward pass.
+// `block` is a closure over numbers, node ids and pointers; its random numbers are stateless, so that both
+// passes agree.
 template <class Block>
 Tensor recompute(Tape& tape, const Tensor& x, const Tensor& sequence_ids, Block block) {
     if (!tape.recording()) return block(x);

@@ -1,5 +1,5 @@
-// Feature maps of an image tokenizer: convolutions, bound by arithmetic, and what stands between them, bound
-// by memory.
+// Feature maps of an image tokenizer: convolutions, bound by arithmetic, and the operations between them,
+// bound by memory.
 #include <fmt/format.h>
 
 #include "kernels/conv/max_pool.h"

@@ -1,4 +1,4 @@
-// What each kernel costs by formula, and which roof bounds it on a device known from its data sheet alone.
+// Cost of each kernel by formula, and its bound on a device given by its data sheet.
 #pragma once
 
 #include <string>

@@ -12,14 +12,14 @@
 #include "runtime/device/launch.h"
 #include "tests/bench/shapes.h"
 
-// Where a kernel is called: what LAUNCH_ON takes.
+// Device and stream of a kernel's call: arguments of LAUNCH_ON.
 struct LaunchSite {
     Device device;
     Stream stream;
 };
 
-// The arrays of one measured kernel, which live as long as this does. Floats are uniform in [-1, 1): no
-// zeros, denormals or infinities that would make arithmetic faster, or a GPU's clock higher, than in a model.
+// Owner of the arrays of one measured kernel. Floats are uniform in [-1, 1): no zeros, denormals or
+// infinities, which would make arithmetic faster, or a GPU's clock higher, than in a model.
 class Operands {
   public:
     explicit Operands(Backend backend) : backend_(backend) {}
@@ -49,8 +49,8 @@ class Operands {
     std::deque<Memory> memory_;
 };
 
-// What bounds a kernel on the CPU at its shapes, where operands may fit the caches, and so which of its rates
-// is told. On the GPU it is what takes longer at the two ceilings.
+// The bound of a kernel on the CPU at its shapes, whose operands may fit the caches, and so the rate that is
+// reported. On the GPU it is the slower of the two at the ceilings.
 enum class Bound { arithmetic, memory };
 
 // Of one call, by the header's formula: bytes that must be read from memory or written to it at least once,
@@ -63,7 +63,7 @@ struct Kernel {
     std::string name, shape;
     Bound bound;
     Cost cost;
-    // Makes the operands; what it returns calls the kernel once.
+    // Creates the operands; returns a function that calls the kernel once.
     std::function<std::function<void()>(Operands&)> prepare;
 };
 

@@ -1,14 +1,13 @@
-// build/bench: what this machine could do, and what each kernel, a training step and sampling make of it.
+// build/bench: ceilings of this machine, and the rates of each kernel, a training step and sampling as shares
+// of them.
 //
 // Every figure is the best of several: the least disturbed run (of jobs the mean share as well). Shares are
 // of two ceilings measured in the same run, the rate of a large product of two matrices and the memory's
-// bandwidth (measure.h). A kernel's bytes are those its header states; where its operands fit the caches, as
-// a chunk's do on purpose on the CPU, it may move them faster than the memory could. Which shapes: shapes.h;
-// how the operations of the training step and of sampling are counted: model.cpp and, for the NAT pipeline,
-// nat.cpp.
+// bandwidth (measure.h). A kernel's bytes are those its header states; if its operands fit the caches, as a
+// chunk's do by design on the CPU, its rate may exceed the memory's bandwidth. Shapes: shapes.h; counts of
+// operations of the training step and of sampling: model.cpp and, for the NAT pipeline, nat.cpp.
 //
-// What runs on the emulated device (tests/emulator) is right or wrong, never fast or slow: --smoke is for
-// there.
+// Times on the emulated device (tests/emulator) are meaningless: there, --smoke only tests the benchmark.
 #include <fmt/format.h>
 #include <omp.h>
 
@@ -72,7 +71,7 @@ void measure_all(const Options& options, std::string_view command) {
     if (!options.markdown.empty()) table.write_markdown(options.markdown, command);
 }
 
-// By formula at the GPU's shapes; no device is asked for anything.
+// By formula at the GPU's shapes; needs no device.
 void print_formulas(const Options& options) {
     const Precision precision = options.backend.precision == "fp32" ? Precision::fp32 : Precision::bf16;
     fmt::print("{}", formula_table(all_kernels(gpu_shapes(), precision), data_sheet(precision)));

@@ -1,4 +1,4 @@
-// How long something takes, and what the device reaches at best.
+// Timing, and the device's ceilings.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ Timing measure(
 // that the host's share of a launch does not count, and replayed after one that is not measured.
 Timing measure_queued(const Effort& effort, const std::function<void()>& call);
 
-// What the device reaches at best, per second.
+// The device's ceilings, per second.
 struct Ceiling {
     // Of a large product of two matrices in the backend's precision.
     double operations = 0;

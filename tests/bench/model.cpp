@@ -1,7 +1,6 @@
 // A whole training step and whole images, against the ceiling. Operations are counted by
-// models/fractal/cost.h for the arithmetic that the mathematics needs. What is computed again to save memory,
-// norms, activations, softmax and the optimizer are not counted: they are what the share of the ceiling loses
-// to.
+// models/fractal/cost.h for the arithmetic that the mathematics needs. Recomputation, norms, activations,
+// softmax and the optimizer are not counted: they lower the share of the ceiling.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 

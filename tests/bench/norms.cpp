@@ -14,7 +14,7 @@ std::string matrix(std::int64_t height, std::int64_t columns) {
 
 constexpr float epsilon = 1e-6f;
 
-// x and what is written in place of it are the residual stream, float in each precision; y and dy are not.
+// x and results in its place are the residual stream, float in each precision; y and dy are not.
 struct NormOperands {
     NormOperands(Operands& in, std::int64_t rows, std::int64_t width)
         : on(in.site()),

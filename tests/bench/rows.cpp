@@ -1,4 +1,4 @@
-// What moves rows and patches: sequences, neighbours, embeddings, and the orders in which patches are drawn.
+// Kernels that move rows and patches: sequences, neighbours, embeddings, and the ranks of patches.
 #include <fmt/format.h>
 
 #include <numeric>

@@ -1,4 +1,4 @@
-// The shapes that kernels are measured at.
+// Shapes of the measured kernels.
 //
 // On the CPU those of the benchmark model (model.cpp) at batch 32: level 0 with 32 sequences of 64 tokens of
 // width 256, level 1 with chunks of 128 sequences of 16 tokens of width 128 (2,048 rows), the pixel level
@@ -6,9 +6,9 @@
 // those of vqgan_mini_f4 and of a small discriminator at batch 16, tokens those of nat_mini.
 //
 // On the GPU those of the paper's model of 64x64 images (fractalar_in64: widths 1024, 512, 128) in chunks
-// large enough that a call moves several times what the L2 cache holds, 50 MiB on an H200, and lasts far
-// longer than its launch; what sampling calls with few rows is there with few rows. Feature maps are those of
-// vqgan_f16 and of its discriminator at batch 16, tokens those of autonat_l.
+// large enough that a call moves several times the size of the L2 cache, 50 MiB on an H200, and lasts far
+// longer than its launch; kernels that sampling calls with few rows are measured with few rows. Feature maps
+// are those of vqgan_f16 and of its discriminator at batch 16, tokens those of autonat_l.
 //
 // The smallest, for tests, are the same list in miniature.
 #pragma once

@@ -67,8 +67,9 @@ void Table::print_on_gpu(const KernelRow& row) const {
                operations / 1e12, operations / ceiling_.operations, row.by_memory ? "memory" : "arithmetic");
 }
 
-// Measures the ceiling before, between and after the repeats. Of the best of both a noisy neighbour can lower
-// the share, never lift it. Where the noise never ends, the means of both tell more: they share it.
+// Measures the ceiling before, between and after the repeats. With the best of both, noise from other
+// processes can lower the share but not raise it. Under constant noise the means of both are more meaningful,
+// since both are affected.
 void Table::job(std::string_view name, double images, double operations, double goal,
                 const std::function<void()>& job) {
     std::vector<double> ceilings;

@@ -1,5 +1,5 @@
-// The one table the benchmark prints: a line per measurement, with the share of what the machine could do at
-// best. What was printed can be written as a Markdown page as well.
+// The benchmark's table: a line per measurement, with the share of the machine's ceiling. It can also be
+// written as a Markdown page.
 #pragma once
 
 #include <functional>
@@ -21,17 +21,17 @@ class Table {
     bool wants(std::string_view name) const { return name.find(only_) != std::string_view::npos; }
 
     void begin(const Ceiling& ceiling);
-    // On the GPU both rates are told, and the bound is what takes longer at the ceilings.
+    // On the GPU both rates are reported, and the bound is the slower of the two at the ceilings.
     void kernel(const Kernel& kernel);
     // `job` runs once and is done when it returns; `goal`: the share of the ceiling it should reach, 0: none
     // is set.
     void job(std::string_view name, double images, double operations, double goal,
              const std::function<void()>& job);
-    // What feeds training, on all of the host's threads: images per second, and as many for each thread.
+    // Data loading of training, on all of the host's threads: images per second, in all and per thread.
     void pipeline(std::string_view name, double images, const std::function<void()>& job);
-    void note(std::string_view name, std::string_view why);  // what could not be measured
+    void note(std::string_view name, std::string_view why);  // a measurement that was not possible
 
-    // Throws Error if the file cannot be written. `command`: what was run.
+    // Throws Error if the file cannot be written. `command`: the command line.
     void write_markdown(const std::string& path, std::string_view command) const;
 
   private:

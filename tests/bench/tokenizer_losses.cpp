@@ -9,7 +9,7 @@
 
 namespace {
 
-// Of as many values as the last feature map has: more than a batch's pixels, so that memory is what counts.
+// With as many values as the last feature map: more than a batch's pixels, so that it is bound by memory.
 void add_l1_loss(KernelList& list, std::int64_t total, const std::string& shape) {
     const double count = static_cast<double>(total), a = list.activation_bytes();
     list.add("l1_loss_accumulate", shape, Bound::memory, {(4 + a) * count, 2 * count}, [=](Operands& in) {

@@ -152,7 +152,7 @@ void add_pixels(KernelList& list) {
     });
 }
 
-// All parameters at once, as far as the optimizer is concerned. In bf16 it also writes them rounded.
+// The optimizer's update of all parameters. In bf16 it also writes them rounded.
 void add_optimizer(KernelList& list) {
     const std::int64_t total = list.shapes().parameters;
     const bool rounds = list.precision() == Precision::bf16;

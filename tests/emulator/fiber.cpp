@@ -112,7 +112,7 @@ Fiber::~Fiber() {
 
 void Fiber::reset() {
     context_ = nullptr;
-    if (thread_sanitizer()) {  // it remembers the calls that were under way
+    if (thread_sanitizer()) {  // it remembers the calls that were in flight
         __tsan_destroy_fiber(sanitized_thread_);
         sanitized_thread_ = __tsan_create_fiber(0);
     }

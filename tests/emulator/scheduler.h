@@ -10,11 +10,11 @@
 // memory, mma and ldmatrix, cp.async, device and pinned memory, streams, events, graphs. Checked:
 //
 //   barriers that some threads of a block never reach, or reach elsewhere; lanes of a mask that are missing,
-//   ended, or at another operation; mma and ldmatrix without all 32 lanes; memory nobody wrote: fresh memory,
-//   shared or not, is not a number; so is the target of a cp.async until its wait; writes and reads outside
-//   of arrays: guards around shared arrays, guard pages around allocations; shared memory beyond what the
-//   launch or the device gives; 16-byte accesses and ldmatrix rows that are not aligned; pointers of the host
-//   given to a kernel; device memory touched by the host; calls that a capture forbids.
+//   ended, or at another operation; mma and ldmatrix without all 32 lanes; reads of uninitialised memory
+//   (fresh memory, shared or not, is NaN, and so is the target of a cp.async until its wait); accesses outside
+//   of arrays (guards around shared arrays, guard pages around allocations); shared memory beyond the size of
+//   the launch or of the device; 16-byte accesses and ldmatrix rows that are not aligned; host pointers
+//   passed to a kernel; device memory accessed by the host; calls that are not permitted during capture.
 //
 // A kernel that does any of these fails: the launch returns an error, and one line on stderr reports the
 // fault with kernel, block and thread. Unlike on a real device, later kernels are not affected.
@@ -87,7 +87,7 @@ struct PendingCopy {
 };
 void start_copy(void* shared, const void* global);
 void commit_copies();
-// Takes off the list a copy that has to be there before no more than `groups` groups are under way.
+// Removes a copy from the list that must complete before at most `groups` groups are in flight.
 bool finish_copy(int groups, PendingCopy& copy);
 
 // The caller's previous writes are visible to threads that call this later.

@@ -1,5 +1,5 @@
-// Checkpoints of others: published .pth files and bare weights are drawn from, measured, trained on and
-// converted, once a flag says which model they are.
+// Foreign checkpoints: sampling, evaluation, training and conversion of published .pth files and bare
+// weights, whose model is given by a flag.
 #include <doctest/doctest.h>
 
 #include <algorithm>

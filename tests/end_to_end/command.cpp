@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::chrono::milliseconds pause_between_looks{2};
 
-// Reads what was written so far without moving the writer's position, which the program shares.
+// Reads the output so far without moving the file position, which is shared with the program.
 std::string text_of(std::FILE* file) {
     struct stat status {};
     ::fstat(::fileno(file), &status);

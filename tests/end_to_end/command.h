@@ -1,5 +1,4 @@
-// A program as a user runs it: started with arguments, watched, signalled, and judged by its exit code and by
-// what it printed.
+// A child process: started with arguments, monitored, signalled; its exit code and output.
 #pragma once
 
 #include <sys/types.h>
@@ -20,7 +19,7 @@ struct Outcome {
 
 class Command {
   public:
-    static constexpr std::chrono::seconds patience{120};  // far above what any run here takes
+    static constexpr std::chrono::seconds patience{120};  // far longer than any run here
 
     // Starts the program, its output going to nameless temporary files, so that it never waits for a reader,
     // and no signal ignored, as from a terminal.

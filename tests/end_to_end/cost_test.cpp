@@ -1,4 +1,4 @@
-// What models cost: by formula, on this machine, and trained runs side by side.
+// Cost of models: by formula, measured on this machine, and a table of trained runs.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -163,7 +163,7 @@ TEST_CASE("end to end: trained runs are compared in one table") {
         CHECK(sizes == (i == 0 ? "8,1" : "8,4,1"));
         CHECK(images == 4 * 4);
         CHECK(bits_cell == bits[i]);
-        // The time is what the log's speeds say.
+        // The time follows from the log's speeds.
         double expected = 0, last = 0;
         for (const auto& row : read_log(work.at(i == 0 ? "two" : "three"))) {
             expected += (std::stod(row.at("step")) - last) * 4 / std::stod(row.at("images_per_second"));

@@ -1,4 +1,4 @@
-// What people look at while a run trains: curves.png and TensorBoard's event files beside log.csv.
+// Monitoring of a run: curves.png and TensorBoard's event files beside log.csv.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -28,7 +28,7 @@ struct Bench {
         CHECK(outcome.errors == "");
     }
 
-    // Every number of log.csv stands in the event files, and nothing else, whoever reads them.
+    // The event files contain every number of log.csv and nothing else, for readers of either kind.
     void check_events_are_log(const std::string& run) const {
         std::map<std::string, std::map<std::int64_t, float>> expected;
         for (const auto& row : read_log(work.at(run)))

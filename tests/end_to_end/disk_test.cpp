@@ -1,5 +1,5 @@
-// Disks that are full or read-only, folders that vanish: one line that names the file and the reason, nothing
-// half written, nothing lost, and with the obstacle gone the same command goes on to the same bits.
+// Full or read-only disks, removed folders: one line that names the file and the reason, no partial files, no
+// losses, and afterwards the same command continues to the same bits.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <sys/mount.h>
@@ -37,8 +37,8 @@ class FileSizeLimit {
     rlimit before_{};
 };
 
-// A file system of its own in a folder: of a few bytes, or what was there, read-only (for others than root,
-// who may not mount but are bound by permissions, without that of writing).
+// A file system mounted on a folder: a small one, or the folder itself read-only (without root, who alone may
+// mount, by removing the permission to write).
 class Mount {
   public:
     static Mount tiny(const fs::path& folder, std::uintmax_t bytes) {

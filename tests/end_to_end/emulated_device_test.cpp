@@ -1,6 +1,5 @@
-// Training, drawing and measuring with --device cuda, as a user does: what the CPU gives, what a device that
-// does not serve is answered, and what lies in a checkpoint does not depend on where it was made. In a build
-// without CUDA, that it says so.
+// Training, sampling and evaluation with --device cuda: the CPU's results, refusal of unsuitable devices, and
+// checkpoints that are independent of the device. In a build without CUDA, the refusal of --device cuda.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -23,7 +22,7 @@ const Words on_cpu{"--device", "cpu"}, in_fp32{"--device", "cuda", "--precision"
     in_bf16{"--device", "cuda"};
 
 #if __has_include("emulated/runtime_calls.h")
-// What EMULATED_DEVICE says of the device of the programs started while it lives.
+// EMULATED_DEVICE of the programs started during its lifetime.
 struct EmulatedDeviceSetting {
     explicit EmulatedDeviceSetting(const char* settings) {
         emulator::emulated_device();  // of this program: has read the variable from now on

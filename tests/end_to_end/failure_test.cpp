@@ -1,5 +1,5 @@
-// What goes wrong is said in one line that names it; the exit code tells usage (2) from everything else (1);
-// nothing is left half done.
+// Errors are one line that names the cause; the exit code is 2 for usage, 1 for all others; no partial
+// results remain.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -206,4 +206,19 @@ TEST_CASE_FIXTURE(BadInput,
     const Outcome info = work.run("sample", {"info", work.path("saved/last.safetensors")});
     CHECK(info.exit_code == 0);
     CHECK(info.output.find(", 1 updates") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(BadInput, "end to end: an evaluation that fails ends a run whose updates are saved first") {
+    fs::create_directories(work.at("failing/samples-00000002.png"));  // where the sheet would be written
+    const Words more{"--evaluate-every", "2", "--ema", "0.5"};
+    const Outcome failed = work.run("train", work.training("failing", 4, more));
+    CHECK(failed.exit_code == 1);
+    CHECK(is_one_line(failed.errors));
+    CHECK(failed.errors.find("samples-00000002.png") != std::string::npos);
+    CHECK(fs::read_symlink(work.at("failing/last.safetensors")) == "checkpoint-00000002.safetensors");
+    CHECK(read_log(work.at("failing")).size() == 2);
+    fs::remove(work.at("failing/samples-00000002.png"));
+    for (const char* run : {"failing", "reference"})
+        REQUIRE(work.run("train", work.training(run, 4, more)).exit_code == 0);
+    CHECK(differences(work.at("failing/last.safetensors"), work.at("reference/last.safetensors")) == "");
 }

@@ -1,5 +1,5 @@
-// Whatever interrupts a run, nothing that was finished is lost, and the same command goes on to the bits of
-// a run that was left alone: kills, signals, a second run in the same folder, a reader who leaves.
+// Interrupted runs (kills, signals, a second run in the same folder, a closed pipe) lose nothing that was
+// finished, and the same command continues to the bits of an uninterrupted run.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -48,7 +48,7 @@ struct Interrupted {
         finish("reference", end, more);
         check_same_end(work.at(run), work.at("reference"), end);
     }
-    // What a shell makes of `line`, in which $TRAIN is a whole run of this many steps into RUN.
+    // Outcome of `line` in a shell, in which $TRAIN is a complete run of this many steps into RUN.
     Outcome shell(const std::string& line, const std::string& run, std::int64_t steps) const {
         std::string words = work.program("train").string();
         for (const std::string& word : work.training(run, steps)) words += " " + word;
@@ -147,7 +147,9 @@ TEST_CASE_FIXTURE(Interrupted,
         command.send(SIGHUP);  // shells send another
         const Outcome outcome = command.finish();
         CHECK(outcome.exit_code == 0);
-        CHECK(outcome.output.find("finishing the step, then saving\n") != std::string::npos);
+        CHECK(
+            outcome.output.find("finishing the step, then saving; a second signal ends the run at once\n") !=
+            std::string::npos);
         CHECK(outcome.output.find("stopped after step ") != std::string::npos);
     }
     SUBCASE("nohup") {
@@ -183,6 +185,34 @@ TEST_CASE_FIXTURE(Interrupted,
     CHECK(fs::exists(checkpoint("run", newest_step("run"))));
     CHECK(leftovers(work.at("run")) == Words{});
     check_continues("run", more);
+}
+
+TEST_CASE_FIXTURE(Interrupted, "end to end: a second signal within an update ends the run at once") {
+    const Words more{"--accumulation", "1000", "--save-every", "1"};  // about a second
+    int second = SIGINT;
+    SUBCASE("Ctrl-C, Ctrl-C") {}
+    SUBCASE("Ctrl-C, SIGTERM") {
+        second = SIGTERM;
+    }
+    Command command = start("run", more);
+    REQUIRE(command.wait_for_output("step 1/"));
+    while (!fs::exists(work.at("run/last.safetensors")) && command.runs())
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const std::string before = read_file(checkpoint("run", 1));
+    command.send(SIGINT);
+    REQUIRE(command.wait_for_output("a second signal ends the run at once\n"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    command.send(second);
+    const Outcome outcome = command.finish();
+    CHECK(outcome.exit_code == -second);
+    CHECK(outcome.errors == "");
+    CHECK(outcome.output.ends_with(
+        "ended at once, nothing saved; the same command continues from the newest checkpoint\n"));
+    CHECK(read_file(checkpoint("run", 1)) == before);
+    CHECK_FALSE(fs::exists(checkpoint("run", 2)));
+    CHECK(fs::read_symlink(work.at("run/last.safetensors")) == "checkpoint-00000001.safetensors");
+    CHECK(work.run("train", work.training("run", 1, more)).output.find("nothing is left to do") !=
+          std::string::npos);
 }
 
 TEST_CASE_FIXTURE(Interrupted,
@@ -236,7 +266,7 @@ TEST_CASE_FIXTURE(Interrupted, "end to end: a run outlives who reads what it pri
         line = "$TRAIN > /dev/full; echo $? > " + code;
     }
     SUBCASE("it has no output") {
-        // What is printed must not end up in the next file that is opened.
+        // Output must not be written into the next opened file.
         line = "$TRAIN >&- 2>&- & pid=$!; while [ ! -e " + work.path("run/log.csv") +
                " ]; do sleep 0.01; done; readlink /proc/$pid/fd/1 /proc/$pid/fd/2; wait $pid; echo $? > " +
                code;

@@ -46,7 +46,7 @@ std::vector<std::int64_t> finished_steps(const fs::path& folder) {
     return steps;
 }
 
-// Looks without a pause: what it waits for may be over in a millisecond.
+// Polls without a pause: the condition may hold for only a millisecond.
 template <class Condition>
 void wait_until(Command& command, Condition holds) {
     const auto deadline = std::chrono::steady_clock::now() + Command::patience;
@@ -76,7 +76,7 @@ struct Victim {
         std::ranges::sort(finished, std::greater<>());
         finished.erase(std::ranges::unique(finished).begin(), finished.end());
     }
-    // Looked up beforehand: it takes longer than what is to be interrupted.
+    // Determined beforehand: it takes longer than the interval to be interrupted.
     void find_ranks() {
         if (run.program.filename() != "train") ranks = children_of(command.process());
     }
@@ -99,7 +99,7 @@ struct Victim {
             case 1:
                 wait_for_step();
                 return sleep_up_to(60);
-            case 2: {  // between a checkpoint's rename and what follows it
+            case 2: {  // between a checkpoint's rename and the next action
                 wait_for_step();
                 const std::vector<std::int64_t> before = finished_steps(run.folder);
                 return wait_until(command, [&] { return finished_steps(run.folder) != before; });

@@ -1,4 +1,4 @@
-// Runs that are killed again and again, and what must be left of them each time.
+// Runs that are killed repeatedly, and checks of the remaining files each time.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ struct KilledRun {
 };
 
 // Starts the run and kills it with all processes it has started, `kills` times: right after the start, in
-// steps, in the middle of writing checkpoints, between one's rename and what follows it. After each kill
-// checks that whatever had been finished is still there, or newer ones in its place, and whole. Returns the
+// steps, in the middle of writing checkpoints, between one's rename and the next action. After each kill
+// checks that all finished files are still there, or newer ones in their place, and complete. Returns the
 // step of the newest checkpoint.
 std::int64_t survive_kills(const KilledRun& run, int kills);
 
@@ -29,5 +29,5 @@ void check_same_end(const std::filesystem::path& run, const std::filesystem::pat
 
 // Every tensor of a checkpoint, of its shards too, matches its checksum.
 void check_whole(const std::filesystem::path& checkpoint);
-// Names in a run's folder that say something was not finished: partial files and the lock.
+// Names of unfinished files in a run's folder: partial files and the lock.
 Words leftovers(const std::filesystem::path& folder);

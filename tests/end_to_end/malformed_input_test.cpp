@@ -1,5 +1,5 @@
-// What users give the programs by mistake: pictures that are none, names that no one expected, numbers beyond
-// measure, weights that are no numbers, things that are no files.
+// Malformed input: invalid images, unusual names, numbers out of range, weights that are NaN, paths that are
+// no files.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -177,8 +177,45 @@ TEST_CASE_FIXTURE(Trained, "end to end: numbers beyond all measure") {
              {"sample", sample({"--classes", most}), 2, {"--classes " + most}},
              {"sample", nll({"--passes", "0"}), 2, {"--passes"}},
              {"data", {"fractals", "--out", work.path("x.bin"), "--count", "0"}, 2, {"--count"}},
+             {"data", {"fractals", "--out", work.path("x.bin"), "--first", "-1"}, 2, {"--first: -1"}},
              {"data", {"fractals", "--out", work.path("x.bin"), "--size", "1000000000"}, 2, {"--size"}}})
         check(refusal);
+}
+
+TEST_CASE_FIXTURE(Trained, "end to end: seeds out of range, in every job that takes one") {
+    const std::string checkpoint = work.path("run/last.safetensors");
+    for (const char* seed : {"-1", "18446744073709551616", "1.5", "1e3"}) {
+        const Words words{"--seed", seed}, named{fmt::format("--seed: {}: expected a whole number", seed)};
+        check({"train", train(words), 2, named});
+        for (const char* job : {"tokenizer", "nat"}) check({"train", Words{job} + words, 2, named});
+        check({"sample", sample(words), 2, named});
+        check({"sample", nll(words), 2, named});
+        check({"sample", Words{"nat", "--checkpoint", checkpoint} + words, 2, named});
+        check({"sample", Words{"edit", "--checkpoint", checkpoint} + words, 2, named});
+        check({"data", Words{"fractals", "--out", work.path("x.bin")} + words, 2, named});
+    }
+}
+
+TEST_CASE("end to end: a misspelt flag or job is named, whatever else is missing") {
+    const TestDirectory work;
+    for (const Refusal& refusal : std::vector<Refusal>{
+             {"sample",
+              {"fractal", "--checkpont", "x"},
+              2,
+              {"--checkpont: no such flag; did you mean --checkpoint?"}},
+             {"sample", {"nat", "--greedy"}, 2, {"--greedy: no flag of nat, but of fractal, edit"}},
+             {"sample", {"evaluate", "nl"}, 2, {"no job nl; did you mean nll?"}},
+             {"sample", {"fractl", "--help"}, 2, {"no job fractl; did you mean fractal?"}},
+             {"sample", {"info"}, 2, {"FILE"}},
+             {"train", {"fractl", "--data", "x"}, 2, {"no job fractl; did you mean fractal?"}},
+             {"train", {"nat", "--token", "x"}, 2, {"--token: no such flag; did you mean --tokens?"}},
+             {"train",
+              {"--data", "x", "fractal"},
+              2,
+              {"--data: stands before the job; write it after fractal"}},
+             {"data", {"pack", "--image", "x"}, 2, {"--image: no such flag; did you mean --images?"}},
+             {"data", {"info", "x", "y"}, 2, {"y: not expected"}}})
+        check_refusal(work, refusal);
 }
 
 TEST_CASE_FIXTURE(Trained, "end to end: an argument that is empty is no flag left out") {

@@ -28,7 +28,7 @@ struct MarModel {
         return work.run("sample", Words{job, "--checkpoint", work.path("run/last.safetensors")} + more);
     }
     void train(std::int64_t steps) const {
-        // So small steps leave the predictions nearly even: what is drawn again differs almost surely.
+        // Such small updates leave the predictions nearly uniform: redrawn pixels differ almost surely.
         REQUIRE(work.run("train", work.training("run", steps, {"--lr", "1e-4"})).exit_code == 0);
     }
     // A picture of the model's size.
@@ -142,7 +142,7 @@ TEST_CASE_FIXTURE(MarModel, "end to end: edits keep what is known and follow see
     CHECK(results("class", 3, {"--box", "2,1,3,5", "--class", "7", "--cfg", "400"})[2].pixels !=
           box[2].pixels);
 
-    // A mask file of single pixels does what the box does.
+    // A mask file of the same pixels is equivalent to the box.
     Image mask{8, 8, 1, std::vector<std::uint8_t>(64)};
     for (int y = 1; y < 6; ++y)
         for (int x = 2; x < 5; ++x) mask.pixels[static_cast<std::size_t>(y * 8 + x)] = 255;

@@ -1,5 +1,5 @@
-// What build/sample nat draws with a tiny random transformer and tokenizer: reproducible, independent of the
-// batch, by any strategy; models that do not belong together are refused.
+// Images of build/sample nat with a tiny random transformer and tokenizer: reproducible, independent of the
+// batch, by any strategy; mismatched models are refused.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
@@ -70,14 +71,17 @@ struct Bench {
     }
 
     // Images of one token each, that of their class and their number, with a few others strewn in.
-    void write_tokens(const char* name, int count, const TokenFormat& format) const {
-        TokenWriter writer(work.at(name), format, {"cat", "dog"});
+    // The pictures of a cat and of a dog in turn, whatever `classes` they are said to have.
+    void write_tokens(const char* name, int count, const TokenFormat& format,
+                      const std::vector<std::string>& classes = {"cat", "dog"}) const {
+        TokenWriter writer(work.at(name), format, classes);
+        const int cat = classes[0] == "dog" ? 1 : 0;
         std::mt19937 engine(1);
         for (int i = 0; i < count; ++i) {
             std::vector<std::int32_t> tokens(static_cast<std::size_t>(format.tokens()), 10 * (i % 2) + i % 5);
             tokens[engine() % tokens.size()] = 19;
             writer.add(tokens.data(), std::vector<std::int32_t>(tokens.rbegin(), tokens.rend()).data(),
-                       i % 2);
+                       (i + cat) % 2);
         }
         writer.commit();
     }
@@ -255,4 +259,53 @@ TEST_CASE("end to end: info and convert know a published tokenizer") {
     REQUIRE_MESSAGE(again.exit_code == 0, again.errors);
     const auto config = [](const std::string& text) { return text.substr(text.find("  config: ")); };
     CHECK(config(again.output) == config(info.output));
+}
+
+TEST_CASE_FIXTURE(Bench,
+                  "end to end: classes of tokens are matched by name, those of a run that began are kept") {
+    train("run", 2);
+    write_tokens("backwards.bin", 40, {4, 20, 4, 7}, {"dog", "cat"});
+    write_tokens("other.bin", 40, {4, 20, 4, 7}, {"cat", "cow"});
+    const auto tokens = [&](const char* name, const std::string& run, int steps, const Words& more = {}) {
+        Words arguments = training(run, steps, more);
+        arguments[2] = work.path(name);
+        return arguments;
+    };
+    refused(tokens("other.bin", "run", 3), 2, "class 1 is called cow");
+    refused(tokens("backwards.bin", "run", 3), 2, "in another order");
+    refused(training("new", 1, {"--validation", work.path("other.bin")}), 2, "class 1 is called cow");
+
+    // Held-out tokens whose classes are numbered otherwise have the same loss.
+    write_tokens("held_out.backwards.bin", 12, {4, 20, 4, 7}, {"dog", "cat"});
+    const Words still{"--lr", "1e-30", "--evaluate-every", "1"};
+    const auto validation_loss = [&](const char* run, const char* file, const Words& more = {}) {
+        train(run, 1, still + Words{"--validation", work.path(file)} + more);
+        return read_log(work.at(run)).back().at("validation_loss");
+    };
+    const std::string loss =
+        validation_loss("a", "held_out.bin", {"--init-from", work.path("run/last.safetensors")});
+    CHECK(validation_loss("b", "held_out.backwards.bin",
+                          {"--init-from", work.path("run/last.safetensors")}) == loss);
+    CHECK(validation_loss("c", "held_out.backwards.bin",
+                          {"--init-from", work.path("run/last.safetensors"), "--ignore-class-names"}) !=
+          loss);
+
+    const Words start = still + Words{"--init-from", work.path("run/last.safetensors")};
+    refused(tokens("other.bin", "new", 1, start), 2, "class 1 is called cow");
+    const Outcome started = work.run("train", tokens("backwards.bin", "new", 1, start));
+    REQUIRE_MESSAGE(started.exit_code == 0, started.errors);
+    const SafetensorsFile before(work.at("run/last.safetensors")), after(work.at("new/last.safetensors"));
+    const std::string table = "context_embed.word_embeddings.weight";
+    const auto old_rows = before.floats(table), rows = after.floats(table);
+    const std::size_t width = rows.size() / 3;
+    CHECK(std::ranges::equal(rows.subspan(0, width), old_rows.subspan(width, width)));
+    CHECK(std::ranges::equal(rows.subspan(width, width), old_rows.subspan(0, width)));
+    CHECK(std::ranges::equal(rows.subspan(2 * width), old_rows.subspan(2 * width)));  // no class
+
+    // The same command goes on, another file is refused.
+    Words longer = tokens("backwards.bin", "new", 2, start);
+    CHECK(work.run("train", longer).exit_code == 0);
+    refused(tokens("backwards.bin", "new", 3, still + Words{"--init-from", checkpoint("new", 2)}), 2,
+            "--init-from " + checkpoint("new", 2));
+    refused(training("run", 3, {"--init-from", checkpoint("new", 2)}), 2, "began without it");
 }

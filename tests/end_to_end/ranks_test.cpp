@@ -44,8 +44,8 @@ bool can_start_ranks() {
 
 struct Ranks {
     Ranks() {
-        // Open MPI asks twice whether root may, looks for ssh even to stay at home, and complains where a
-        // container forbids one process to read another's memory.
+        // Open MPI needs two variables to run as root, looks for ssh even on a single machine, and warns if a
+        // container forbids reads of another process's memory.
         for (const auto& [name, value] : std::vector<std::pair<const char*, const char*>>{
                  {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
                  {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
@@ -104,7 +104,7 @@ struct Ranks {
         return work.at(run) / fmt::format("checkpoint-{:08}.rank-{}-of-{}.safetensors", step, rank, ranks);
     }
 
-    // Every checkpoint there is names shards that are there, whole.
+    // Every checkpoint names shards that exist and are complete.
     void check_manifests(const std::string& run) const {
         for (const auto& entry : fs::directory_iterator(work.at(run))) {
             const std::string name = entry.path().filename().string();
@@ -178,7 +178,7 @@ TEST_CASE_FIXTURE(Ranks, "ranks: a sharded optimizer computes and keeps the same
     CHECK(static_cast<double>(fs::file_size(sharded) + shards) <
           1.05 * static_cast<double>(fs::file_size(whole)));
 
-    // Whoever wants weights reads the manifest as any checkpoint.
+    // For its weights the manifest is read as any checkpoint.
     const Outcome info = work.run("sample", {"info", work.path("sharded/last.safetensors")});
     CHECK(info.exit_code == 0);
     CHECK(info.output.find("optimizer's state lies in shards beside it") != std::string::npos);
@@ -277,6 +277,32 @@ TEST_CASE_FIXTURE(Ranks, "ranks: a signal to one, or through mpirun to all, save
     CHECK(differences(checkpoint("run", step + 2), checkpoint("reference", step + 2)) == "");
 }
 
+TEST_CASE_FIXTURE(Ranks, "ranks: a second signal within an update ends all of them at once") {
+    if (!can_start_ranks()) return;
+    const Words more{"--accumulation", "2000", "--save-every", "1"};
+    Command command = start(2, "run", 100'000, more);
+    REQUIRE(command.wait_for_output("step 1/"));
+    while (!std::filesystem::exists(work.at("run/last.safetensors")) && command.runs())
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    command.send(SIGUSR1);
+    REQUIRE(command.wait_for_output("a second signal ends the run at once\n"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    SUBCASE("to mpirun") {
+        command.send(SIGUSR1);
+    }
+    SUBCASE("to one rank") {
+        const auto ranks = children_of(command.process());
+        REQUIRE(ranks.size() == 2);
+        ::kill(ranks[1], SIGINT);
+    }
+    const Outcome outcome = command.finish(std::chrono::seconds(20));
+    CHECK_FALSE(outcome.timed_out);
+    CHECK(outcome.exit_code != 0);
+    CHECK(std::filesystem::read_symlink(work.at("run/last.safetensors")) ==
+          "checkpoint-00000001.safetensors");
+    CHECK_FALSE(std::filesystem::exists(checkpoint("run", 2)));
+}
+
 TEST_CASE_FIXTURE(Ranks, "ranks: a lost one ends all within seconds and one line; what is saved is whole") {
     if (!can_start_ranks()) return;
     const Words more{"--batch", "4", "--shard-optimizer", "--save-every", "1", "--keep", "3"};
@@ -335,7 +361,7 @@ TEST_CASE_FIXTURE(Ranks, "ranks: what goes wrong is said in one line") {
     CHECK(is_one_line(wild.errors));
     CHECK(wild.errors.find("step 2: the loss is ") != std::string::npos);
 
-    // What one alone meets, it says; and a checkpoint without all its shards is none.
+    // An error of a single rank is reported by that rank; a checkpoint without all its shards is not used.
     fs::create_directories(work.at("lame") / "checkpoint-00000002.rank-1-of-2.safetensors.partial");
     const Outcome lame = run(2, "lame", 3, {"--shard-optimizer", "--save-every", "1"});
     CHECK(lame.exit_code == 1);

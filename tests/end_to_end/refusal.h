@@ -1,5 +1,4 @@
-// A command that must fail as a user wants it to: one line on stderr, an exit code that says whose fault it
-// is, nothing written.
+// A command that must fail with one line on stderr, the right exit code, and no files written.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -12,7 +11,7 @@ struct Refusal {
     std::string program;
     Words arguments;
     int exit_code;
-    Words named;  // all of these stand in the line
+    Words named;  // the line contains all of these
 };
 
 inline void check_refusal(const TestDirectory& work, const Refusal& refusal) {

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <csignal>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 
-#include "tests/end_to_end/test_directory.h"
+#include "runtime/files/safetensors.h"
+#include "tests/end_to_end/refusal.h"
 
 namespace {
 
@@ -309,4 +311,76 @@ TEST_CASE_FIXTURE(Bench, "end to end: a run that was not told how often saves ev
     const Outcome killed = interrupt("run", SIGKILL, 1005, {"--evaluate-every", "100000"});
     CHECK(killed.exit_code == -SIGKILL);
     CHECK(newest_step("run") == 1000);
+}
+
+TEST_CASE_FIXTURE(Bench, "end to end: --init-from on a run that has begun must be what it began with") {
+    train("first", 2);
+    train("other", 2, {"--seed", "5"});
+    const auto from = [&](const std::string& path) { return Words{"--init-from", path}; };
+    const Words first = from(work.path("first/last.safetensors"));
+    train("run", 2, first);
+    train("run", 3, first);
+    train("run", 4);  // without it as well
+    fs::copy_file(work.at("first/last.safetensors"), work.at("copy.safetensors"));
+    train("run", 5, from(work.path("copy.safetensors")));
+    train("run", 5, from((work.at("first") / ".." / "copy.safetensors").string()));
+
+    for (const auto& [run, said] : std::vector<std::pair<std::string, std::string>>{
+             {"run", "run that began with another file"}, {"first", "run that began without it"}})
+        check_refusal(work, {"train",
+                             work.training(run, 7, from(work.path("other/last.safetensors"))),
+                             2,
+                             {"--init-from " + work.path("other/last.safetensors"), work.path(run), said}});
+
+    // Begun by a version that did not keep it.
+    auto config = nlohmann::json::parse(read_file(work.at("run/config.json")));
+    CHECK(config["init_from"]["file"] == work.path("first/last.safetensors"));
+    config.erase("init_from");
+    overwrite(work.at("run/config.json"), config.dump());
+    const Outcome old = work.run("train", work.training("run", 6, first));
+    CHECK(old.exit_code == 0);
+    CHECK(is_one_line(old.errors));
+    CHECK(old.errors.find("--init-from " + first[1] + " is not read") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(Bench, "end to end: numbers are shown as they were given") {
+    const Words more{"--lr", "1e-3", "--clip", "0.7", "--ema", "0.9999", "--red-weight", "0.1"};
+    train("run", 1, more);
+    const std::string config = read_file(work.at("run/config.json"));
+    for (const char* text :
+         {"\"lr\": 0.001,", "\"clip\": 0.7,", "\"beta2\": 0.95,", "\"weight-decay\": 0.05,",
+          "\"ema\": 0.9999,", "\"red-weight\": 0.1\n", "\"label-drop\": 0.1,"})
+        CHECK_MESSAGE(config.find(text) != std::string::npos, text, config);
+    const Outcome info = work.run("sample", {"info", work.path("run/last.safetensors")});
+    CHECK(info.output.find("(decay 0.9999)") != std::string::npos);
+    CHECK(info.output.find("\"lr\":0.001,") != std::string::npos);
+    CHECK(SafetensorsFile(work.at("run/last.safetensors")).metadata("ema_decay") == "0.9999");
+    check_refusal(
+        work,
+        {"train",
+         work.training("run", 2, {"--lr", "2e-3", "--clip", "0.7", "--ema", "0.9999", "--red-weight", "0.1"}),
+         2,
+         {"was trained with --lr 0.001, now it is 0.002"}});
+    check_refusal(work, {"train", work.training("new", 1, {"--clip", "-0.1"}), 2, {"--clip -0.1: "}});
+    check_refusal(work, {"train", work.training("new", 1, {"--beta2", "0.9999999"}), 2, {"to 0.999999"}});
+
+    // Older versions wrote all digits of the doubles: such runs go on.
+    const fs::path path = work.at("run/checkpoint-00000001.safetensors");
+    {
+        const SafetensorsFile file(path);
+        auto metadata = file.metadata();
+        auto settings = nlohmann::ordered_json::parse(file.metadata("training"));
+        for (const char* flag : {"lr", "clip", "ema", "beta2", "weight-decay", "red-weight", "label-drop"})
+            settings[flag] = static_cast<double>(settings[flag].get<float>());
+        metadata["training"] = settings.dump();
+        CHECK(metadata["training"].find("\"lr\":0.0010000000474974513") != std::string::npos);
+        std::vector<SafetensorsTensor> tensors;
+        for (const auto& [name, entry] : file.entries())
+            tensors.push_back({name, entry.dtype, entry.shape, file.bytes(name)});
+        write_safetensors(work.at("old.safetensors"), tensors, metadata);
+    }
+    fs::rename(work.at("old.safetensors"), path);
+    train("run", 2, more);
+    const Outcome old = work.run("sample", {"info", path.string()});
+    CHECK(old.output.find("\"lr\":0.001,") != std::string::npos);
 }

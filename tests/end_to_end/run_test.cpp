@@ -61,7 +61,7 @@ TEST_CASE_FIXTURE(ShortRun, "end to end: a run leaves its log, configuration, sh
     for (std::size_t i = 0; i < log.size(); ++i) {
         CHECK(log[i].at("step") == std::to_string(i + 1));
         CHECK(log[i].at("validation_bits_per_dim").empty() == ((i + 1) % 3 != 0));
-        // Of 256 values that a few updates have hardly told apart: 8 bits.
+        // 8 bits for 256 values, whose probabilities are nearly equal after a few updates.
         CHECK(std::stod(log[i].at("bits_per_dim")) == doctest::Approx(8).epsilon(0.1));
     }
 

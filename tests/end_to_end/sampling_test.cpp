@@ -1,4 +1,4 @@
-// What build/sample draws: reproducible, independent of the batch, and the same on the sheet as one by one.
+// Images of build/sample: reproducible, independent of the batch, and the same on the sheet as one by one.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 

@@ -37,8 +37,8 @@ TestDirectory::TestDirectory() {
     std::string name = (std::filesystem::temp_directory_path() / "fractal-test-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw std::system_error(errno, std::generic_category(), name);
     folder_ = name;
-    // For what is started from here, unless the user chose: threads of so small a model would only wait for
-    // each other.
+    // For child processes, unless set by the user: threads of so small a model would only wait for each
+    // other.
     ::setenv("OMP_NUM_THREADS", "1", 0);
 }
 

@@ -1,4 +1,4 @@
-// A fresh folder with the programs at hand: what every end-to-end test starts from.
+// A fresh folder and the paths of the programs: fixture of the end-to-end tests.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ using Words = std::vector<std::string>;
 
 class TestDirectory {
   public:
-    // A new temporary folder; gone with the object.
+    // A new temporary folder, removed by the destructor.
     TestDirectory();
     ~TestDirectory();
     TestDirectory(const TestDirectory&) = delete;
@@ -42,7 +42,7 @@ class TestDirectory {
     // evaluation and checkpoint at the end only.
     Words training(std::string_view run, std::int64_t steps, const Words& more = {}) const;
 
-    // Every file below the folder with its size: what a failing command must leave as it is.
+    // Every file below the folder with its size, which a failing command must not change.
     std::map<std::string, std::uintmax_t> listing() const;
 
   private:
@@ -59,7 +59,7 @@ Words with_usual(Words words, const std::vector<std::pair<std::string, std::stri
 // The rows of a log.csv by column name; cells as text.
 using LogTable = std::vector<std::map<std::string, std::string>>;
 LogTable read_log(const std::filesystem::path& run);
-// The same without what depends on the machine: speed and memory.
+// The same without the columns that depend on the machine: speed and memory.
 LogTable read_reproducible_log(const std::filesystem::path& run);
 
 // Names of the tensors and metadata in which two checkpoints differ, bit for bit, "" if none; also those that

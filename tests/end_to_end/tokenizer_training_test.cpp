@@ -143,7 +143,7 @@ TEST_CASE_FIXTURE(Place, "end to end: tokenizers that cannot be trained say why 
         CHECK(is_one_line(locked.errors));
         CHECK(locked.errors.find("another run is writing there") != std::string::npos);
     }
-    refused(training("run", 4, {"--revive-after", "7"}), "--revive-after 2.0, now it is 7.0");
+    refused(training("run", 4, {"--revive-after", "7"}), "--revive-after 2, now it is 7:");
 }
 
 TEST_CASE_FIXTURE(Place, "end to end: a tokenizer starts from another one's weights") {
@@ -163,6 +163,13 @@ TEST_CASE_FIXTURE(Place, "end to end: a tokenizer starts from another one's weig
             largest = std::max(largest, std::abs(values[i] - old_values[i]));
         CHECK(largest < 1e-6f);
     }
+    // The same command goes on, another file is refused.
+    train("second", 1, more);
+    refused(training("second", 2,
+                     Words{"--lr", "1e-12", "--adversarial-start", "9", "--revive-after", "9", "--init-from",
+                           checkpoint("second", 1)}),
+            "--init-from " + checkpoint("second", 1));
+    refused(training("first", 4, {"--init-from", checkpoint("second", 1)}), "began without it");
     const Outcome no_tokenizer =
         work.run("train", training("third", 1, {"--init-from", work.path("data.bin")}));
     CHECK(no_tokenizer.exit_code == 1);

@@ -1,5 +1,5 @@
 // CIFAR-10's binary files, from a folder of links to files in memory. The input: u16 length of
-// batches.meta.txt (0: there is none), that text, test_batch.bin. What was packed must open.
+// batches.meta.txt (0: there is none), that text, test_batch.bin. A packed file must open.
 #include "data/records/pack.h"
 #include "data/records/packed.h"
 #include "tests/fuzz/entry.h"

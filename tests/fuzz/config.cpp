@@ -1,5 +1,5 @@
-// Configurations in JSON, the same text for the three kinds of models. What is accepted must read the same
-// when written.
+// Configurations in JSON, the same text for the three kinds of models. Accepted configurations must read the
+// same when written.
 #include "models/fractal/config.h"
 #include "models/nat/config.h"
 #include "models/nat/tokenizer_config.h"

@@ -1,6 +1,5 @@
-// What is to be redone of a picture, from files in memory. The input: which flag (u8: --mask, --box,
-// --outpaint, --uncrop), how many numbers (u8) and as many i16, the picture's length (u16), the picture, the
-// mask.
+// Edit masks, from files in memory. The input: which flag (u8: --mask, --box, --outpaint, --uncrop), how many
+// numbers (u8) and as many i16, the picture's length (u16), the picture, the mask.
 #include <array>
 
 #include "data/images/edit_mask.h"

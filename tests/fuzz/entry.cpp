@@ -13,7 +13,7 @@ void parse_rubbish(const std::function<void()>& parse) {
     try {
         parse();
     } catch (const Error& error) {
-        // What the programs print of it says something, and is one line that a terminal can take.
+        // The printed message is not empty, and is one line without control characters.
         const std::string line = one_line(error.what());
         require(!line.empty() && line.size() <= 2048 && line.find_first_of("\n\r\x1b") == std::string::npos);
     }

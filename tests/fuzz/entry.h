@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
 // Runs `parse`, which may throw Error.
 void parse_rubbish(const std::function<void()>& parse);
 
-// What must hold whatever the bytes are; ends the program otherwise.
+// An invariant for any input; ends the program if violated.
 inline void require(bool holds) {
     if (!holds) std::abort();
 }

@@ -1,5 +1,5 @@
-// JPEG and PNG files, from a file in memory, as they are and with a PNG's checksums mended; what could be
-// read is cropped.
+// JPEG and PNG files, from a file in memory, as they are and with a PNG's checksums mended; valid images are
+// cropped.
 #include "data/images/crop.h"
 #include "data/images/image_file.h"
 #include "tests/fuzz/entry.h"

@@ -1,4 +1,4 @@
-// The log.csv of a run, and the curves that are drawn of what can be read.
+// The log.csv of a run, and the curves of valid ones.
 #include "data/charts/training_curves.h"
 #include "data/charts/training_log.h"
 #include "tests/fuzz/entry.h"

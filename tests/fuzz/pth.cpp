@@ -12,8 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     parse_rubbish([&] {
         const PthFile tensors(file.path());
         for (const std::string& name : tensors.names()) {
-            // A model compares the shape before it asks for the numbers: a few bytes may be expanded to any
-            // number of them.
+            // As in a model, which compares the shape before it reads the numbers: a few bytes may be
+            // expanded to any number of them.
             constexpr std::int64_t most = 1 << 16;
             const std::int64_t count = tensors.entry(name).count();
             require(count >= 0);

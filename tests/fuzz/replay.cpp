@@ -1,5 +1,5 @@
-// Gives the parser that the program is named after every file of tests/fuzz/corpus/PARSER: what libFuzzer
-// does, for compilers without it. Runs in the repository's root.
+// Runs the parser that the program is named after on every file of tests/fuzz/corpus/PARSER, for compilers
+// without libFuzzer. Runs in the repository's root.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <sanitizer/common_interface_defs.h>

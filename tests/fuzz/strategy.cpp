@@ -1,4 +1,4 @@
-// Generation strategies, JSON or the YAML of the published ones. What is accepted must read the same when
+// Generation strategies, JSON or the YAML of the published ones. Accepted strategies must read the same when
 // written.
 #include "models/nat/strategy.h"
 

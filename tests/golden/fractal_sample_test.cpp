@@ -6,7 +6,7 @@
 
 namespace {
 
-// Finds the first pixel draw that differs from the expected images and says how close it was.
+// Description of the first pixel draw that differs from the expected images, with its margin.
 std::string first_difference(const FractalConfig& config, const std::vector<DrawRecord>& draws,
                              std::span<const std::uint8_t> expected) {
     const std::int64_t size = config.image_size(), C = config.channels;

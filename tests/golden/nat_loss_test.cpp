@@ -101,7 +101,7 @@ DEVICE_TEST("nat golden: loss and gradients, whole and in chunks, stored and com
     }
 }
 
-// A code that stands nowhere in the input: only the head reads its embedding.
+// A code that does not occur in the input: only the head reads its embedding.
 DEVICE_TEST("nat golden: the word embeddings get no gradient through the head") {
     NatGolden golden("train", {device, Precision::fp32});
     run_loss(golden, false, 4);

@@ -397,7 +397,7 @@ bool PickleMachine::step_container(unsigned char opcode) {
     }
 }
 
-// What Python would import, call or look up elsewhere.
+// Opcodes for which Python would import, call or look up objects.
 bool PickleMachine::step_object(unsigned char opcode) {
     switch (opcode) {
         case 'c': {  // GLOBAL
@@ -431,7 +431,7 @@ bool PickleMachine::step_object(unsigned char opcode) {
             push_object(call[0], call[1]);
             return true;
         }
-        case 0x92: {  // NEWOBJ_EX; what takes keywords is none of the objects that anyone here reads
+        case 0x92: {  // NEWOBJ_EX; no object read here takes keywords
             const std::vector<Value> call = pop_some(3);
             push_object(call[0], call[1]);
             return true;

@@ -5,7 +5,7 @@
 
 namespace {
 
-// `digits` hexadecimal digits at `position`, if they are there.
+// `digits` hexadecimal digits at `position`, if present.
 std::optional<std::uint32_t> parse_hexadecimal(std::string_view text, std::size_t position,
                                                std::size_t digits) {
     if (text.size() < position + digits) return std::nullopt;

@@ -189,7 +189,7 @@ PthContainer open_pth_container(const std::filesystem::path& path) {
         case Form::unknown:
             break;
     }
-    MappedFile{path};  // says so if it cannot be opened
+    MappedFile{path};  // throws Error if the file cannot be opened
     fail("{}: not a torch file: it starts neither as a zip archive nor with torch's magic number",
          path.string());
 }

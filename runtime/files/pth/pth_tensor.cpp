@@ -122,7 +122,7 @@ std::vector<std::pair<Value, Value>> dictionary_entries(const Pickle& pickle, Va
     std::vector<std::pair<Value, Value>> entries;
     if (!is_dictionary(pickle, value)) return entries;
     const Pickle::Node& node = pickle[is_namespace(pickle, value) ? pickle[value].state : value];
-    // Python 2 hands an OrderedDict's entries over as one argument, a list of pairs.
+    // Python 2 passes an OrderedDict's entries as one argument, a list of pairs.
     if (pickle.is_global(node.head, "collections", "OrderedDict") && !pickle[node.body].items.empty())
         for (const Value pair : pickle[pickle[node.body].items[0]].items)
             if (pickle[pair].items.size() == 2)

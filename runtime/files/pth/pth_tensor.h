@@ -1,6 +1,5 @@
-// What the objects in a torch checkpoint's pickle say about tensors: storages, and tensors as strided views
-// of them. Only the few callees that torch.save writes for these are understood; every other object is left
-// alone.
+// Tensors among the objects in a torch checkpoint's pickle: storages, and tensors as strided views of them.
+// Only the few callees that torch.save writes for these are supported; all other objects are ignored.
 #pragma once
 
 #include <cstddef>

@@ -13,7 +13,7 @@
 
 #if __has_include("emulated/runtime_calls.h")
 #include "tests/emulator/emulated_device.h"
-// The host may touch the emulated device's memory while one lives, which spares a good part of the time.
+// Allows host access to the emulated device's memory during its lifetime, which is faster.
 struct HostAccessAllowed {
     HostAccessAllowed() { emulator::emulated_device().host = emulator::HostAccess::allowed; }
     ~HostAccessAllowed() { emulator::emulated_device().host = before; }
@@ -47,7 +47,7 @@ inline std::unique_ptr<FractalModel> on_gpu(const FractalModel& model, Precision
     return copy;
 }
 
-// Steps of each level; what AR levels do not heed.
+// Steps of each level, ignored by AR levels.
 inline std::vector<std::int64_t> iterations(const FractalConfig& config) {
     return std::vector<std::int64_t>(config.generators(), 3);
 }
@@ -61,7 +61,7 @@ inline std::span<const std::int64_t> first_labels(std::size_t count) {
     return std::span(labels).first(count);
 }
 
-// By a sampler of its own, every draw kept, which keeps kernels from being recorded.
+// With a new sampler that keeps every draw, which disables recorded graphs.
 inline Drawn draw(const FractalModel& model, const SampleRule& rule, std::size_t count = 2,
                   const EditTask* task = nullptr) {
     FractalSampler sampler(model, static_cast<std::int64_t>(count), rule.guidance != 1,
@@ -74,8 +74,8 @@ inline Drawn draw(const FractalModel& model, const SampleRule& rule, std::size_t
     return drawn;
 }
 
-// What tells two ways to draw the same images apart beyond rounding, "" if nothing: they differ, and the
-// first draw that does was not within rounding of another value.
+// Difference between two samplings of the same images beyond rounding, "" if there is none: the first
+// different draw was not within rounding of another value.
 inline std::string real_difference(const Drawn& a, const Drawn& b) {
     constexpr float rounding = 1e-4f;
     if (a.draws.size() != b.draws.size()) return "other numbers of draws";

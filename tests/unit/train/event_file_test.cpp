@@ -60,7 +60,7 @@ TEST_CASE("event file: a run that continues keeps what came before and takes bac
     CHECK(second.at(1).starts_session);
     CHECK(second.at(1).step == 21);
     check_losses(folder.path(), {{10, 1}, {20, 1}, {30, 2}, {40, 2}});
-    // To before what the second file holds.
+    // To a step before the second file's events.
     EventFile file(folder.path(), 10);
     add(file, 15, 3);
     CHECK(event_files(folder.path()).size() == 3);

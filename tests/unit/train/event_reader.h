@@ -29,7 +29,7 @@ std::vector<ReadEvent> parse_events(std::string_view file);
 // Of a folder, in the order of their names.
 std::vector<std::filesystem::path> event_files(const std::filesystem::path& folder);
 
-// What TensorBoard shows of a folder: tag, step, value. A session's start hides what files before it say of
-// its step and later ones, if the reader `heeds_starts`; not every one does.
+// Scalars of a folder as TensorBoard shows them: tag, step, value. A session's start hides earlier files'
+// events from its step on, if the reader `heeds_starts`; not every reader does.
 std::map<std::string, std::map<std::int64_t, float>> shown_scalars(const std::filesystem::path& folder,
                                                                    bool heeds_starts);

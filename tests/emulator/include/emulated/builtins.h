@@ -247,7 +247,7 @@ inline float __frsqrt_rn(float x) {
     return static_cast<float>(1.0 / sqrt(static_cast<double>(x)));
 }
 inline float __saturatef(float x) {
-    return x > 0.0f ? (x < 1.0f ? x : 1.0f) : 0.0f;  // what is not a number becomes 0
+    return x > 0.0f ? (x < 1.0f ? x : 1.0f) : 0.0f;  // NaN becomes 0
 }
 inline float __fdividef(float a, float b) {
     return fabsf(b) > 0x1p126f && fabsf(b) <= 0x1.fffffep127f ? (isinf(a) ? NAN : 0.0f * a) : a / b;

@@ -57,7 +57,7 @@ int count(const Image& image, std::array<int, 3> colour) {
 
 constexpr std::array<int, 3> blue{0, 114, 178}, vermillion{213, 94, 0}, green{0, 158, 115};
 
-// Charts on a picture, told by the upper edges of their frames, which curves do not reach.
+// Number of charts on a picture, counted by the upper edges of their frames, which curves do not reach.
 int charts_on(const Image& image) {
     const auto is_frame = [&](int x, int y) {
         const std::uint8_t* at = &image.pixels[static_cast<std::size_t>((y * image.width + x) * 3)];

@@ -33,7 +33,7 @@ struct DecodedAnimation {
     std::vector<DecodedFrame> frames;
 };
 
-// What the library's own decoder shows of a file.
+// A file as decoded by the library's own decoder.
 DecodedAnimation decode(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(file), {}};

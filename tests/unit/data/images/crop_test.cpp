@@ -47,7 +47,7 @@ TEST_CASE("crop: a rectangle is what its scaled picture covers, cut out of the m
     for (int i = 0; i < 15; ++i)
         CHECK(halved.pixels[static_cast<std::size_t>(i)] == i / 5 * 70 + (i % 5 + 1) * 10);
 
-    // A ramp to the right stays one whatever the shape, as steep as the scale says.
+    // A horizontal ramp remains a ramp for any shape, with the slope of the scale.
     Image ramp{200, 50, 1, {}};
     for (int i = 0; i < 200 * 50; ++i) ramp.pixels.push_back(static_cast<std::uint8_t>(i % 200));
     const Image narrow = crop_centre(ramp, 12, 30);  // scaled by 0.6 to 120 x 30

@@ -88,8 +88,8 @@ std::ptrdiff_t redone(const EditCanvas& canvas) {
     return std::count(canvas.mask.begin(), canvas.mask.end(), 1);
 }
 
-// Whether the picture stands in the canvas with its upper left corner at (left, top), known, with mid-grey to
-// redo around it.
+// Whether the canvas contains the picture with its upper left corner at (left, top), known, surrounded by
+// mid-grey to redo.
 bool stands_in(const EditCanvas& canvas, Image picture, int left, int top) {
     Image image = canvas.picture;
     for (int y = 0; y < image.height; ++y)

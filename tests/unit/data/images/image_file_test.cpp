@@ -192,7 +192,7 @@ TEST_CASE("image file: cut off anywhere it is refused by name") {
     for (const std::string& whole : {png, jpeg_file(gradient(9, 7, 3)), jpeg_file(gradient(40, 9, 1), 30)}) {
         REQUIRE(files.refusal(whole).empty());
         CHECK(files.refusal(whole + "more").empty());
-        // From here on there is a header, and what is missing can be told.
+        // From here on the header is complete, and the message names the missing part.
         const std::size_t header = whole == png ? png.find("IDAT") : whole.find("\xFF\xDA");
         for (std::size_t length = 0; length < whole.size(); ++length) {
             CAPTURE(length);
@@ -307,7 +307,7 @@ TEST_CASE("image file: a JPEG with any byte wrong is read or refused, no more") 
 
 TEST_CASE("image file: too large is told from the header alone") {
     const Files files;
-    // No pixels follow, so that anything which looked for them would say something else.
+    // No pixels follow, so that any attempt to read them would give another message.
     const auto refused = [&](std::uint32_t width, std::uint32_t height, int depth, ColourType type) {
         const std::string message = files.refusal(png_header(width, height, depth, type));
         return message == fmt::format(": {}x{} pixels, expected at most 20000 a side and 268435456 in all",

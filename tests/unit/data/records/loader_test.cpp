@@ -10,7 +10,7 @@
 
 namespace {
 
-// Grey pictures of 2 x 2 pixels that tell their number and their side: [number, 100 + number / 2; 0, 1].
+// Grey pictures of 2 x 2 pixels that encode their number and orientation: [number, 100 + number / 2; 0, 1].
 struct Numbered {
     explicit Numbered(int count) {
         PackedWriter writer(folder / "numbers.bin", 2, 1, {"even", "odd"});

@@ -30,7 +30,7 @@ void write_plain(const std::filesystem::path& path, int red, int green = 50, int
     write_png(path, image);
 }
 
-// First byte of each record, which tells the images apart.
+// First byte of each record, which identifies the image.
 std::vector<int> first_bytes(const std::filesystem::path& path) {
     const PackedFile file(path);
     file.verify();
@@ -180,7 +180,7 @@ TEST_CASE("pack: a folder without images leaves nothing") {
     CHECK(folders.refusal(0.0, packed_maximum_size + 1).find("expected 1 to 4096") != std::string::npos);
     folders.pack();
 
-    // What was packed before stays when packing again goes wrong.
+    // A previous packed file remains when packing fails.
     std::filesystem::remove(folders.images / "cat" / "good.png");
     CHECK_THROWS_AS(folders.pack(), Error);
     CHECK(first_bytes(folders.out) == std::vector<int>{10});

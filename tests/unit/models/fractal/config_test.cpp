@@ -100,7 +100,7 @@ TEST_CASE("fractal config: unknown and malformed keys are named") {
     says(parse_refusal(with_key("guiding_pixel", 0)), "guiding_pixel is 0");
     says(parse_refusal(with_key("channels", nlohmann::json::array({3}))), "channels is [3]");
     says(parse_refusal(with_key("channels", 2)), "channels is 2");
-    // So deep that whoever recurses over it runs out of stack.
+    // So deep that recursion over it overflows the stack.
     const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
     says(parse_refusal(R"({"img_size_list": )" + deep + "}"), "img_size_list is nested");
     says(parse_refusal(deep), "not a JSON object");

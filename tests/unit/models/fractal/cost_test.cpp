@@ -29,7 +29,7 @@ double rounded_gflop(double operations) {
     return std::round(operations / 1e9);
 }
 
-// Bytes alive at the worst moment of a training step of `images` images, as planned.
+// Peak of live bytes in a training step of `images` images, as planned.
 double planned_bytes(const FractalConfig& config, std::int64_t images, const ChunkSizes& chunks) {
     const FractalModel model(config, Device::cpu);
     const auto rows = static_cast<std::int64_t>(config.generators()) + 1;

@@ -1,5 +1,4 @@
-// What must hold for drawing images and measuring them on the device: what the CPU gives, and the same with and
-// without recorded graphs.
+// Sampling and likelihoods on the device: the CPU's results, the same with and without recorded graphs.
 #include "models/metrics/likelihood.h"
 #include "runtime/base/error.h"
 #include "tests/unit/kernels/kernel_check.h"

@@ -41,7 +41,7 @@ TEST_CASE("masks: selections, sequence_ids and counts of all levels belong toget
     const FractalMasks masks = training_masks(config, numbers(40, 9), 1, 3);
     CHECK(masks.sequences(0) == 9);
     CHECK(masks.sequences(1) == masked(masks.level(0).mask));
-    CHECK(masks.sequences(2) == 4 * masks.sequences(1));  // an AR level hands on all of its patches
+    CHECK(masks.sequences(2) == 4 * masks.sequences(1));  // an AR level passes on all of its patches
     CHECK(masks.sequences(3) == masked(masks.level(2).mask));
     for (std::size_t level = 0; level < config.generators(); ++level) {
         const LevelMasks& part = masks.level(level);

@@ -1,4 +1,4 @@
-// What must hold for a fractal model of any configuration, whatever its weights.
+// Properties of fractal models of any configuration, for any weights.
 #include <doctest/doctest.h>
 #include <unistd.h>
 

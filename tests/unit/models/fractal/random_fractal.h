@@ -1,4 +1,4 @@
-// Small fractal models of every kind, with random weights, for tests of what must hold for all of them.
+// Small fractal models of every kind, with random weights, for tests of common properties.
 #pragma once
 
 #include <algorithm>

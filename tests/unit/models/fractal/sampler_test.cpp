@@ -1,4 +1,4 @@
-// What must hold for the sampler of a fractal model of any configuration.
+// Properties of the sampler of fractal models of any configuration.
 #include <doctest/doctest.h>
 
 #include <cmath>

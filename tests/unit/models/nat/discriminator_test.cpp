@@ -240,8 +240,8 @@ struct Setting {
     }
 };
 
-// Relative to the largest, how far generator_gradient's results are from those of two passes with their
-// gradients added as equation 7 says.
+// Error of generator_gradient, relative to the largest element, against two passes whose gradients are added
+// according to equation 7.
 double error_of_generator_gradient(Backend backend) {
     Setting s(backend);
     Tape tape(backend);

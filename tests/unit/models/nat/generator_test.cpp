@@ -1,4 +1,4 @@
-// What must hold for parallel decoding, whatever the weights, on the CPU and on the device.
+// Properties of parallel decoding, for any weights, on the CPU and on the device.
 #include "models/nat/generate.h"
 
 #include <doctest/doctest.h>

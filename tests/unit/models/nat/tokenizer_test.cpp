@@ -32,7 +32,7 @@ std::string message_of(const std::function<void()>& action) {
     return "nothing was thrown";
 }
 
-// A random tokenizer in a file; `change` may add to or take from what it holds.
+// A random tokenizer in a file; `change` may modify its contents.
 struct Saved {
     explicit Saved(const TokenizerConfig& config,
                    const std::function<void(CheckpointWriter&, const Tokenizer&)>& change = {}) {

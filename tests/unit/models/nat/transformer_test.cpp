@@ -93,7 +93,7 @@ struct Bench {
     std::vector<std::uint8_t> mask;
 };
 
-// Keeps what it is told is complete, to be compared with what it is in the end.
+// Copies the gradients reported as final, to compare them with those at the end.
 struct Snapshots : GradientReadyListener {
     explicit Snapshots(const Bench& on) : bench(on) {}
     void ready_from(std::size_t offset) override {

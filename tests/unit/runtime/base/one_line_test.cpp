@@ -20,7 +20,7 @@ TEST_CASE("one line: of a long message the two ends are left") {
     CHECK(line.size() < 2000);
     CHECK(line.starts_with("file: the key kkk"));
     CHECK(line.ends_with("kkk is not known"));
-    // Escapes count as what they are printed as.
+    // Escapes count with their printed length.
     const std::string rubbish = one_line("file: the key " + std::string(1100, '\xff') + " is not known");
     CHECK(rubbish.size() < 1010);
     CHECK(rubbish.starts_with("file: the key \\xff"));

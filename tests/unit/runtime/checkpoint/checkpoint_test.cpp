@@ -68,7 +68,7 @@ std::string message_of(const std::filesystem::path& path, Parameters& expected) 
     return "nothing thrown";
 }
 
-// The message when a model with one parameter of this name and shape meets the file.
+// The message when a model with one parameter of this name and shape is loaded from the file.
 std::string message_for(const std::filesystem::path& path, const char* name,
                         std::vector<std::int64_t> shape) {
     Parameters expected;

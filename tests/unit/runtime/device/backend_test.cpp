@@ -1,4 +1,4 @@
-// What --device and --precision accept.
+// Values of --device and --precision.
 #include "runtime/device/backend.h"
 
 #include <doctest/doctest.h>

@@ -12,7 +12,7 @@
 
 namespace {
 
-// A file of the test's own that is gone afterwards.
+// A temporary file, removed by the destructor.
 struct TestFile {
     std::filesystem::path path = std::filesystem::temp_directory_path() /
                                  ("safetensors_test." + std::to_string(::getpid()) + ".safetensors");

@@ -11,7 +11,7 @@
 
 namespace {
 
-// What a job asks of the arena: requests and releases in order.
+// A job's requests and releases, in order.
 struct Event {
     bool request;
     std::size_t index;  // number of the request

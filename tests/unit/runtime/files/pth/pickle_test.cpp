@@ -75,7 +75,7 @@ std::string shown(const std::string& bytes) {
     return show(pickle, pickle.root());
 }
 
-// Whether the bytes are a pickle; if not, the message says where.
+// Whether the bytes are a pickle; if not, the message states the position.
 bool runs(std::string_view bytes) {
     try {
         const Pickle pickle(bytes, "source");

@@ -286,7 +286,7 @@ TEST_CASE("pth: tensors that do not lie within their storage are refused") {
     CHECK(one.refusal_of(tensor(whole, 1, {2, 3}, {3, 1}), six)
               .find("tensor t: its elements from 1 on do not lie within its storage of 6 elements") !=
           std::string::npos);
-    // Zero elements ask for nothing, whatever the other sizes are.
+    // Zero elements need no memory, for any other sizes.
     CHECK(one.refusal_of(tensor(whole, 0, {huge, huge, 0}, {huge, 1, 1}), six) == "");
 }
 
