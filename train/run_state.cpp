@@ -29,10 +29,12 @@ void RunState::start(std::uint64_t seed) {
         exchange_ =
             std::make_unique<GradientExchange>(ranks_.comm, backend_.device, stream_,
                                                parameters_.slab_floats(), ranks_.bucket_floats, sharded());
-    optimizer_ = std::make_unique<Optimizer>(
-        parameters_, backend_.device, rule_, stream_,
-        sharded() ? shard_of(exchange_->buckets(), rank, ranks) : whole_slab(parameters_.slab_floats()),
-        sharded() ? &ranks_.comm : nullptr);
+    optimizer_ = sharded() ? std::make_unique<Optimizer>(parameters_, backend_.device, rule_, stream_,
+                                                         shard_of(exchange_->buckets(), rank, ranks),
+                                                         [&comm = ranks_.comm](double& number) {
+                                                             comm.sum({&number, 1});
+                                                         })
+                           : std::make_unique<Optimizer>(parameters_, backend_.device, rule_, stream_);
     optimizer_->start_average();
 }
 

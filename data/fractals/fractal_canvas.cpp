@@ -16,6 +16,12 @@ float PictureRandom::unit() {
     return unit_float(words_[static_cast<std::size_t>(used_++)]);
 }
 
+Gradient draw_gradient(PictureRandom& random, std::span<const Stops> family) {
+    const std::size_t first = static_cast<std::size_t>(random.below(static_cast<int>(family.size())));
+    const std::size_t second = (first + 1) % family.size();
+    return Gradient(family[first], family[second], random.unit());
+}
+
 // The angle is folded into a quarter turn to either side of 0, where the Taylor polynomial of degree 11 is
 // exact to 6e-8, in double precision so that the folding loses nothing.
 static float sine_of_turns(double turns) {

@@ -1,20 +1,13 @@
 // Common to all fractals: random parameters, rotations, and a supersampled canvas.
 #pragma once
 
-// The built-in pictures are the same bytes on every machine. The compiler would otherwise fuse products and
-// sums where the processor can, which rounds once instead of twice, and an orbit near a fractal's boundary
-// amplifies that. Stands before every include so that the inline functions of the standard library are
-// compiled alike.
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#else
-#pragma GCC optimize("fp-contract=off")
-#endif
+#include "data/fractals/no_contraction.h"
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "data/fractals/fractal_colour.h"
@@ -36,6 +29,9 @@ class PictureRandom {
     std::array<std::uint32_t, 4> words_{};
     int used_ = 4;
 };
+
+// A random mixture of two neighbours of a family of palettes: the members vary, the family stays.
+Gradient draw_gradient(PictureRandom& random, std::span<const Stops> family);
 
 // A position on the canvas, which spans [-1, 1] in both directions, y upwards.
 struct Point {

@@ -1,6 +1,6 @@
 #include "data/fractals/fractal_colour.h"
 
-#include "data/fractals/fractal_canvas.h"
+#include <algorithm>
 
 // The displayed value of a channel (shift 16, 8, 0 for red, green, blue) between two stops, in [0, 1].
 static float channel(const Stops& stops, float position, int shift) {
@@ -22,10 +22,4 @@ Gradient::Gradient(const Stops& a, const Stops& b, float weight) {
         };
         table_[static_cast<std::size_t>(i)] = {light(16), light(8), light(0)};
     }
-}
-
-Gradient draw_gradient(PictureRandom& random, std::span<const Stops> family) {
-    const std::size_t first = static_cast<std::size_t>(random.below(static_cast<int>(family.size())));
-    const std::size_t second = (first + 1) % family.size();
-    return Gradient(family[first], family[second], random.unit());
 }

@@ -1,9 +1,10 @@
 // Colours in linear light and the gradients that the pictures are coloured with.
 #pragma once
 
+#include "data/fractals/no_contraction.h"
+
 #include <array>
 #include <cstdint>
-#include <span>
 
 // Linear light, each channel in [0, 1]. The display curve is taken as a square (a byte v is (v / 255)^2),
 // which is close to sRGB and needs no power function.
@@ -26,8 +27,6 @@ inline Colour mix(Colour a, Colour b, float weight) {
 // Five colours 0xRRGGBB, evenly spaced along the gradient.
 using Stops = std::array<std::uint32_t, 5>;
 
-class PictureRandom;
-
 // A table of colours between evenly spaced stops, interpolated as displayed so that the steps look even.
 class Gradient {
   public:
@@ -47,6 +46,3 @@ class Gradient {
     static constexpr int entries = 512;
     std::array<Colour, entries> table_;
 };
-
-// A random mixture of two neighbours of a family of palettes: the members vary, the family stays.
-Gradient draw_gradient(PictureRandom& random, std::span<const Stops> family);

@@ -1,16 +1,12 @@
 #include "models/fractal/ar_level.h"
 
 #include "runtime/device/profile.h"
+#include "runtime/ops/row_ops.h"
 #include "runtime/ops/sampling_ops.h"
 
 namespace {
 
 constexpr float layernorm_epsilon = 1e-6f, rmsnorm_epsilon = 1e-5f;
-
-// Hidden width of the gated feed-forward: two thirds of 4 D, rounded up to a multiple of 256.
-std::int64_t hidden_width(std::int64_t width) {
-    return (2 * 4 * width / 3 + 255) / 256 * 256;
-}
 
 }  // namespace
 
@@ -18,7 +14,7 @@ ArLevel::ArLevel(Parameters& parameters, const std::string& prefix, const Fracta
                  std::size_t level, Device device)
     : length_(config.tokens(level)),
       width_(config.embed_dim_list[level]),
-      hidden_(hidden_width(width_)),
+      hidden_(config.gated_width(level)),
       heads_(config.num_heads_list[level]),
       rotary_(device, config.img_size_list[level] / config.patch_size(level), width_ / heads_) {
     const std::int64_t D = width_, hidden = hidden_, p = config.patch_size(level);

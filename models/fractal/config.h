@@ -38,6 +38,15 @@ struct FractalConfig {
     void validate(std::string_view source) const;
 
     bool operator==(const FractalConfig&) const = default;
+
+    // Facts of every fractal model. Values that a channel of a pixel can have:
+    static constexpr std::int64_t values_per_channel = 256;
+    // Size of the pixel level that draws a guiding pixel.
+    static constexpr std::int64_t guiding_width = 128, guiding_blocks = 3, guiding_heads = 4;
+    // Hidden width of an AR level's gated feed-forward: two thirds of 4 D, rounded up to a multiple of 256.
+    std::int64_t gated_width(std::size_t level) const {
+        return (2 * 4 * embed_dim_list[level] / 3 + 255) / 256 * 256;
+    }
 };
 
 // JSON with the keys named as the members. Throws UsageError for unknown, missing or malformed keys.

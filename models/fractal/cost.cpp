@@ -9,14 +9,7 @@
 namespace {
 
 using Kind = NetworkCost::Kind;
-constexpr double values_per_channel = 256;
-// Guiding pixels have one pixel level each of this size, whatever the model's.
-constexpr std::int64_t guiding_width = 128, guiding_blocks = 3, guiding_heads = 4;
-
-// Hidden width of the gated feed-forward of an AR level: two thirds of 4 D, rounded up to a multiple of 256.
-double gated_width(std::int64_t width) {
-    return static_cast<double>((8 * width / 3 + 255) / 256 * 256);
-}
+constexpr auto values_per_channel = static_cast<double>(FractalConfig::values_per_channel);
 
 // The sizes of one network as the formulas need them.
 struct Shape {
@@ -104,7 +97,7 @@ Shape generator_shape(const FractalConfig& config, std::size_t level) {
             static_cast<double>(config.embed_dim_list[level]),
             static_cast<double>(config.num_blocks_list[level]),
             static_cast<double>(config.num_heads_list[level])};
-    s.F = gated_width(config.embed_dim_list[level]);
+    s.F = static_cast<double>(config.gated_width(level));
     s.C = static_cast<double>(config.channels);
     s.P = s.C * static_cast<double>(p * p);
     s.E = static_cast<double>(config.condition_width(level));
@@ -181,9 +174,10 @@ FractalCost fractal_cost(const FractalConfig& config, const SamplingCostRule& ru
     for (std::size_t level = 0; level < config.generators(); ++level) {
         const std::int64_t L = config.tokens(level);
         if (config.guides(level))
-            cost.networks.push_back(network_cost(
-                pixel_shape(Kind::guiding_pixel, config, level, guiding_width, guiding_blocks, guiding_heads),
-                level, sequences, rows));
+            cost.networks.push_back(
+                network_cost(pixel_shape(Kind::guiding_pixel, config, level, FractalConfig::guiding_width,
+                                         FractalConfig::guiding_blocks, FractalConfig::guiding_heads),
+                             level, sequences, rows));
         const double steps =
             config.is_mar(level) ? static_cast<double>(std::min(L, rule.iterations[level])) : 1;
         cost.networks.push_back(network_cost(generator_shape(config, level), level, sequences, rows * steps));

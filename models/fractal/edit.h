@@ -37,10 +37,6 @@ std::vector<float> known_patches(const FractalConfig& config, std::size_t level,
 std::vector<std::uint8_t> guiding_limits(const FractalConfig& config, std::size_t level, const EditTask& task,
                                          std::span<const PatchOrigin> origins);
 
-// Bytes [n, C, s, s] to normalised values and back, both of whole pictures.
-std::vector<float> normalized_picture(const FractalConfig& config, std::span<const std::uint8_t> bytes);
-void to_bytes(const FractalConfig& config, std::span<const float> normalized, std::uint8_t* bytes);
-
 // Partially sampled images: bytes [n, C, s, s] and a mask of the pixels present [n, s, s].
 struct TraceFrame {
     std::vector<std::uint8_t> images, known;

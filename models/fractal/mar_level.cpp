@@ -5,7 +5,6 @@
 namespace {
 
 constexpr float epsilon = 1e-6f;
-constexpr std::int64_t guiding_width = 128, guiding_blocks = 3, guiding_heads = 4;
 
 }  // namespace
 
@@ -39,9 +38,9 @@ MarLevel::MarLevel(Parameters& parameters, const std::string& prefix, const Frac
     norm_weight_ = add("norm.weight", {D}, Init::ones);
     norm_bias_ = add("norm.bias", {D}, Init::zeros);
     if (guided)
-        guiding_level_ = std::make_unique<PixelLevel>(parameters, prefix + ".guiding_pixel_loss", C,
-                                                      config.condition_width(level), guiding_width,
-                                                      guiding_blocks, guiding_heads);
+        guiding_level_ = std::make_unique<PixelLevel>(
+            parameters, prefix + ".guiding_pixel_loss", C, config.condition_width(level),
+            FractalConfig::guiding_width, FractalConfig::guiding_blocks, FractalConfig::guiding_heads);
 }
 
 Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& conditions,

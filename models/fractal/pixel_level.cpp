@@ -3,7 +3,6 @@
 namespace {
 
 constexpr float epsilon = 1e-6f;
-constexpr std::int64_t values_per_channel = 256;
 
 }  // namespace
 
@@ -20,7 +19,8 @@ PixelLevel::PixelLevel(Parameters& parameters, const std::string& prefix, std::i
     condition_weight_ = add("cond_proj.weight", {W, condition_width}, Init::xavier);
     condition_bias_ = add("cond_proj.bias", {W}, Init::zeros);
     for (const std::string& name : names)
-        codebooks_.push_back(add(name + "_codebook.weight", {values_per_channel, W}, Init::normal));
+        codebooks_.push_back(
+            add(name + "_codebook.weight", {FractalConfig::values_per_channel, W}, Init::normal));
     ln_weight_ = add("ln.weight", {W}, Init::ones);
     ln_bias_ = add("ln.bias", {W}, Init::zeros);
     for (std::int64_t i = 0; i < blocks; ++i)
@@ -28,7 +28,7 @@ PixelLevel::PixelLevel(Parameters& parameters, const std::string& prefix, std::i
     norm_weight_ = add("norm.weight", {W}, Init::ones);
     norm_bias_ = add("norm.bias", {W}, Init::zeros);
     for (const std::string& name : names)
-        biases_.push_back(add(name + "_mlm.bias", {1, values_per_channel}, Init::zeros));
+        biases_.push_back(add(name + "_mlm.bias", {1, FractalConfig::values_per_channel}, Init::zeros));
 }
 
 Tensor PixelLevel::forward(Tape& tape, const Tensor& condition, const Tensor& values) const {

@@ -8,9 +8,11 @@
 
 #include "models/fractal/edit.h"
 #include "models/fractal/patch_order.h"
+#include "models/fractal/pixels.h"
 #include "runtime/base/error.h"
 #include "runtime/device/profile.h"
 #include "runtime/ops/image_ops.h"
+#include "runtime/ops/row_ops.h"
 #include "runtime/tensor/require_memory.h"
 
 struct FractalSampler::Job {
@@ -232,7 +234,8 @@ void FractalSampler::sample_children(Job& job, std::size_t level, const SampledI
         };
         // Below level 0 every step is the same work on other data at the same addresses.
         if (level == 0 && replayable(job))
-            graphs_.run(tape_, graph_key(job.rule, {begin, count, images.count}), draw_children);
+            graphs_.run(tape_.device(), tape_.stream(), tape_.planning(),
+                        graph_key(job.rule, {begin, count, images.count}), draw_children);
         else
             draw_children();
     });

@@ -4,7 +4,6 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "kernels/sampling/remask.h"
 #include "runtime/base/error.h"
 #include "runtime/device/profile.h"
 #include "runtime/ops/ops.h"
@@ -54,9 +53,9 @@ NatGenerator::NatGenerator(const NatTransformer& model, std::int64_t batch, bool
     if (config.codebook_size > cpu::token_draw_max_codes)
         fail_usage("a model of {} codes, expected at most {} for decoding", config.codebook_size,
                    cpu::token_draw_max_codes);
-    if (config.tokens() > cpu::remask_max_positions)
+    if (config.tokens() > max_decoded_tokens)
         fail_usage("a model of {} tokens an image, expected at most {} for decoding", config.tokens(),
-                   cpu::remask_max_positions);
+                   max_decoded_tokens);
     const std::vector<std::int64_t> classes(static_cast<std::size_t>(batch), -1);
     const Strategy longest = maskgit_strategy(max_decoding_steps, 0);
     plan_ = plan_job(tape_, [&] { run(classes, longest, {}, nullptr); });
@@ -112,7 +111,7 @@ void NatGenerator::decode(const Job& job) {
     if (!use_graphs_ || watch_ || !uniforms_.empty() || profiling()) return steps();
     // Parameters::use_values may have put others in the weights' place.
     const auto weights = std::bit_cast<std::int64_t>(model_.parameters().all().front().value);
-    graphs_.run(tape_, {job.images, job.steps, weights}, steps);
+    graphs_.run(tape_.device(), tape_.stream(), tape_.planning(), {job.images, job.steps, weights}, steps);
 }
 
 void NatGenerator::step(const Job& job, std::int64_t t) {

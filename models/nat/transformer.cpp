@@ -5,6 +5,7 @@
 
 #include "runtime/device/profile.h"
 #include "runtime/ops/ops.h"
+#include "runtime/ops/row_ops.h"
 #include "runtime/tensor/random.h"
 
 namespace {

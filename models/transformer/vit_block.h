@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <string>
 
-#include "kernels/sampling/pixel_sampler.h"
 #include "runtime/ops/ops.h"
+#include "runtime/ops/sampling_ops.h"
 #include "runtime/tensor/parameters.h"
 #include "runtime/tensor/tape.h"
 

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <iostream>
 #include <limits>
 #include <new>
@@ -190,11 +191,30 @@ void refuse_empty_words(int argument_count, char** arguments) {
     }
 }
 
+// An exception that leaves a parallel region or a thread ends the process: it is reported like every other.
+std::function<void(const std::exception&)> report_on_termination;
+
+[[noreturn]] void report_and_exit() {
+    try {
+        if (const std::exception_ptr thrown = std::current_exception()) std::rethrow_exception(thrown);
+        report_on_termination(Error("terminated without an exception"));
+    } catch (const std::bad_alloc&) {
+        report_on_termination(Error("there is not enough memory for it"));
+    } catch (const std::exception& error) {
+        report_on_termination(error);
+    } catch (...) {
+        report_on_termination(Error("terminated by an unknown exception"));
+    }
+    std::_Exit(1);
+}
+
 }  // namespace
 
 int run_program(CommandLine& program, int argument_count, char** arguments,
                 const std::function<void(const std::exception&)>& report) {
     open_standard_streams();
+    report_on_termination = report;
+    std::set_terminate(report_and_exit);
     std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit of a file's size fails with an error instead
     try {
         refuse_empty_words(argument_count, arguments);

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/tensor/tape.h"
+#include "runtime/device/device.h"
 
 struct CUgraphExec_st;
 
@@ -51,26 +51,27 @@ class GraphCache {
     using Key = std::vector<std::int64_t>;
     static constexpr std::size_t most = 1024;  // of some 100 KiB each
 
-    // On the GPU: replays the graph of `key`, recording body() the first time. On the CPU: body(). The body
+    // On the GPU: replays the graph of `key`, recording body() the first time. On the CPU, or while planning:
+    // body(). The body
     // must not use host memory: no copies from or to it. The very first body is run, not recorded: libraries
     // load code and allocate memory at their first call, which cannot be captured.
     template <class Body>
-    void run(Tape& tape, const Key& key, Body&& body) {
-        if (tape.device() == Device::cpu || tape.planning() || !std::exchange(prepared_, true)) {
+    void run(Device device, Stream stream, bool planning, const Key& key, Body&& body) {
+        if (device == Device::cpu || planning || !std::exchange(prepared_, true)) {
             body();
             return;
         }
         auto known = graphs_.find(key);
         if (known == graphs_.end()) {
             if (graphs_.size() == most) {
-                synchronize(tape.device());  // one of them may be running
+                synchronize(device);  // one of them may be running
                 graphs_.clear();
             }
-            GraphRecording recording(tape.stream());
+            GraphRecording recording(stream);
             body();
             known = graphs_.emplace(key, recording.finish()).first;
         }
-        known->second.launch(tape.stream());
+        known->second.launch(stream);
     }
 
     std::size_t size() const { return graphs_.size(); }

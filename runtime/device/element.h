@@ -30,15 +30,29 @@ inline constexpr Element element_of<std::uint8_t> = Element::u8;
 // parameters and their gradients are fp32 in either case.
 enum class Precision { fp32, bf16 };
 
-// Address of activations or weights whose type, float or bf16, is the job's precision. Passed to a kernel's
-// T* (launch.h).
-struct Data {
+// Activations or weights whose type is known when a job runs: in float or bf16, as the job's precision says.
+// A kernel takes them as its T* or const T* (launch.h).
+struct ElementPointer {
     void* address = nullptr;
     Element element = Element::f32;
 
     // `count` elements further on.
-    Data operator+(std::int64_t count) const {
+    ElementPointer operator+(std::int64_t count) const {
         return {static_cast<std::byte*>(address) + count * static_cast<std::int64_t>(element_size(element)),
                 element};
+    }
+};
+
+struct ConstElementPointer {
+    const void* address = nullptr;
+    Element element = Element::f32;
+
+    ConstElementPointer() = default;
+    ConstElementPointer(const void* where, Element what) : address(where), element(what) {}
+    ConstElementPointer(const ElementPointer& other) : address(other.address), element(other.element) {}
+    ConstElementPointer operator+(std::int64_t count) const {
+        return {
+            static_cast<const std::byte*>(address) + count * static_cast<std::int64_t>(element_size(element)),
+            element};
     }
 };

@@ -1,13 +1,11 @@
 // Dispatch to a backend, cpu:: or cuda::, and a precision.
 //
-//   LAUNCH(tape, kernel, arguments...)               on the tape's device and stream
-//   LAUNCH_ON(device, stream, kernel, arguments...)  outside of a tape
+//   LAUNCH_ON(device, stream, kernel, arguments...)  on a device's stream
 //   SIZE_ON(device, size, arguments...)              a size that each backend chooses for itself
 //
-// An argument of type Data becomes a float* or, on the GPU, a bf16*: all of a call have one type, which
-// selects the kernel's T. Launches are timed while profiling. In planning mode LAUNCH neither calls the
-// kernel nor evaluates its arguments, since buffers have no addresses yet. A build without the CUDA backend
-// compiles these calls but discards them, and so needs none of the backend's symbols.
+// An ElementPointer becomes a float* or, on the GPU, a bf16*, a ConstElementPointer the same of const: all of a
+// call have one type, which selects the kernel's T. Launches are timed while profiling. A build without the
+// CUDA backend compiles these calls but discards them, and so needs none of the backend's symbols.
 #pragma once
 
 #include <chrono>
@@ -17,40 +15,45 @@
 #include "runtime/device/device.h"
 #include "runtime/device/element.h"
 #include "runtime/device/profile.h"
-#include "runtime/tensor/tape.h"
 
 namespace launch_detail {
 
+template <class Argument>
+inline constexpr bool is_element_pointer =
+    std::is_same_v<Argument, ElementPointer> || std::is_same_v<Argument, ConstElementPointer>;
+
 template <class T, class Argument>
 auto resolve(Argument argument) {
-    if constexpr (std::is_same_v<Argument, Data>)
+    if constexpr (std::is_same_v<Argument, ElementPointer>)
         return static_cast<T*>(argument.address);
+    else if constexpr (std::is_same_v<Argument, ConstElementPointer>)
+        return static_cast<const T*>(argument.address);
     else
         return argument;
 }
 
 template <class Argument>
-bool is_data_of(const Argument& argument, Element element) {
-    if constexpr (std::is_same_v<Argument, Data>)
+bool is_null_or(const Argument& argument, Element element) {
+    if constexpr (is_element_pointer<Argument>)
         return argument.address == nullptr || argument.element == element;
     else
         return true;
 }
 
-// Calls kernel(arguments...) with every Data as a T*.
+// Calls kernel(arguments...) with every element pointer as one to T.
 template <class T, class Kernel, class... Arguments>
 auto call_as(Kernel kernel, Arguments... arguments) {
     constexpr Element element = std::is_same_v<T, bf16> ? Element::bf16 : Element::f32;
-    if (!(is_data_of(arguments, element) && ...))
+    if (!(is_null_or(arguments, element) && ...))
         throw std::logic_error("launch: a kernel's arguments are of different precisions");
     return kernel(resolve<T>(arguments)...);
 }
 
-// In the precision of the Data among the arguments.
+// In the precision of the element pointers among the arguments.
 template <class Kernel, class... Arguments>
 auto call(Kernel kernel, Arguments... arguments) {
-    if constexpr ((std::is_same_v<Arguments, Data> || ...))
-        if (!(is_data_of(arguments, Element::f32) && ...)) return call_as<bf16>(kernel, arguments...);
+    if constexpr ((is_element_pointer<Arguments> || ...))
+        if (!(is_null_or(arguments, Element::f32) && ...)) return call_as<bf16>(kernel, arguments...);
     return call_as<float>(kernel, arguments...);
 }
 
@@ -77,9 +80,6 @@ void timed(Device device, const char* kernel, Call call) {
         }                                                                                              \
         return launch_detail::call_as<float>([](auto... each) { cpu::kernel(each...); }, __VA_ARGS__); \
     })
-
-#define LAUNCH(tape, kernel, ...) \
-    ((tape).planning() ? void() : LAUNCH_ON((tape).device(), (tape).stream(), kernel, __VA_ARGS__))
 
 #define SIZE_ON(device, size, ...)                                        \
     [&] {                                                                 \

@@ -9,9 +9,9 @@
 #include "kernels/loss/feature_distance.h"
 #include "kernels/loss/l1_loss.h"
 #include "kernels/pointwise/leaky_relu.h"
-#include "runtime/device/launch.h"
 #include "runtime/ops/gradients.h"
 #include "runtime/ops/ops.h"
+#include "runtime/ops/tape_launch.h"
 
 namespace {
 
@@ -28,12 +28,12 @@ void add_squared_norm(Tape& tape, NodeId y, const Tensor& input, const Conv2dSha
     {
         const Tensor workspace =
             scratch(tape, SIZE_ON(tape.device(), conv2d_backward_weight_workspace, shape));
-        LAUNCH(tape, conv2d_backward_weight, tape.value(d_weight), static_cast<float*>(nullptr),
-               tape.value(workspace), tape.gradient_data(y), tape.data(input), shape);
+        LAUNCH(tape, conv2d_backward_weight, tape.mutable_value(d_weight), static_cast<float*>(nullptr),
+               tape.mutable_value(workspace), tape.gradient_data(y), tape.data(input), shape);
     }
     const Tensor workspace = double_scratch(tape, SIZE_ON(tape.device(), squared_norm_workspace));
-    LAUNCH(tape, squared_norm_accumulate, squared_norm(), tape.value<double>(workspace), tape.value(d_weight),
-           shape.weights());
+    LAUNCH(tape, squared_norm_accumulate, squared_norm(), tape.mutable_value<double>(workspace),
+           tape.value(d_weight), shape.weights());
 }
 
 }  // namespace
@@ -41,15 +41,13 @@ void add_squared_norm(Tape& tape, NodeId y, const Tensor& input, const Conv2dSha
 Tensor leaky_relu(Tape& tape, const Tensor& x, float slope) {
     require(slope >= 0 && slope < 1, "leaky_relu: a slope outside of [0, 1)");
     const Tensor y = tape.create(x.rows(), x.width(), true, tape.element(x.node()));
-    LAUNCH(tape, leaky_relu_forward, tape.data(y), tape.data(x), slope, tape.elements(y.node()));
-    if (tape.recording())
-        tape.record({x.node(), y.node()}, {y.node()}, [&tape, x = x.node(), y = y.node(), slope] {
-            if (!tape.has_gradient(y)) return;
-            write_gradient(tape, x, [&](auto target) {
-                LAUNCH(tape, leaky_relu_backward, target(), tape.gradient_data(y), tape.data(y), slope,
-                       tape.elements(y));
-            });
+    LAUNCH(tape, leaky_relu_forward, tape.mutable_data(y), tape.data(x), slope, tape.elements(y.node()));
+    tape.on_backward(y, {x.node()}, {y.node()}, [&tape, x = x.node(), y = y.node(), slope] {
+        write_gradient(tape, x, [&](auto target) {
+            LAUNCH(tape, leaky_relu_backward, target(), tape.gradient_data(y), tape.data(y), slope,
+                   tape.elements(y));
         });
+    });
     return y;
 }
 
@@ -58,8 +56,8 @@ void l1_loss(Tape& tape, const Tensor& x, const Tensor& target, float scale, con
     const std::int64_t count = tape.elements(x.node());
     {
         const Tensor workspace = double_scratch(tape, SIZE_ON(tape.device(), l1_loss_workspace));
-        LAUNCH(tape, l1_loss_accumulate, tape.value<double>(total), tape.value<double>(workspace),
-               tape.data(x), tape.value(target), count);
+        LAUNCH(tape, l1_loss_accumulate, tape.mutable_value<double>(total),
+               tape.mutable_value<double>(workspace), tape.data(x), tape.value(target), count);
     }
     if (tape.recording())
         write_gradient(tape, x.node(), [&](auto gradient) {
@@ -73,8 +71,9 @@ void feature_distance(Tape& tape, const Tensor& x, const Tensor& target, const P
             "feature_distance: a target of another shape, or a weight of other channels");
     {
         const Tensor workspace = double_scratch(tape, SIZE_ON(tape.device(), feature_distance_workspace));
-        LAUNCH(tape, feature_distance_accumulate, tape.value<double>(total), tape.value<double>(workspace),
-               tape.data(x), tape.data(target), weight.value, factor, x.rows(), x.width());
+        LAUNCH(tape, feature_distance_accumulate, tape.mutable_value<double>(total),
+               tape.mutable_value<double>(workspace), tape.data(x), tape.data(target), weight.value, factor,
+               x.rows(), x.width());
     }
     if (tape.recording())
         write_gradient(tape, x.node(), [&](auto gradient) {
@@ -88,8 +87,8 @@ void adversarial_loss(Tape& tape, const Tensor& logits, AdversarialTerm term, fl
     const std::int64_t count = tape.elements(logits.node());
     {
         const Tensor workspace = double_scratch(tape, SIZE_ON(tape.device(), adversarial_loss_workspace));
-        LAUNCH(tape, adversarial_loss_accumulate, tape.value<double>(total), tape.value<double>(workspace),
-               tape.data(logits), term, count);
+        LAUNCH(tape, adversarial_loss_accumulate, tape.mutable_value<double>(total),
+               tape.mutable_value<double>(workspace), tape.data(logits), term, count);
     }
     if (tape.recording())
         write_gradient(tape, logits.node(), [&](auto gradient) {
@@ -100,7 +99,7 @@ void adversarial_loss(Tape& tape, const Tensor& logits, AdversarialTerm term, fl
 Tensor detached(Tape& tape, const Tensor& x, bool differentiable) {
     const Tensor y = tape.create(x.rows(), x.width(), differentiable, tape.element(x.node()));
     const std::int64_t count = tape.elements(x.node());
-    LAUNCH(tape, copy_rows, tape.data(y), count, tape.data(x), count, 1, count);
+    LAUNCH(tape, copy_rows, tape.mutable_data(y), count, tape.data(x), count, 1, count);
     return y;
 }
 
@@ -123,10 +122,10 @@ void add_adaptive_gradient(Tape& tape, const Tensor& y, const Tensor& other, con
                             kernel / 2};
     const Tensor norms = double_scratch(tape, 2);
     zero_tensor(tape, norms);
-    add_squared_norm(tape, y.node(), input, shape, [&] { return tape.value<double>(norms); });
-    add_squared_norm(tape, other.node(), input, shape, [&] { return tape.value<double>(norms) + 1; });
-    LAUNCH(tape, adaptive_weight, tape.value(lambda), tape.value<double>(norms), factor);
+    add_squared_norm(tape, y.node(), input, shape, [&] { return tape.mutable_value<double>(norms); });
+    add_squared_norm(tape, other.node(), input, shape, [&] { return tape.mutable_value<double>(norms) + 1; });
+    LAUNCH(tape, adaptive_weight, tape.mutable_value(lambda), tape.value<double>(norms), factor);
     tape.begin_gradient(y.node());  // there is one: shared ones are copied
-    LAUNCH(tape, add_weighted, tape.gradient_data(y.node()), tape.gradient_data(other.node()),
+    LAUNCH(tape, add_weighted, tape.mutable_gradient_data(y.node()), tape.gradient_data(other.node()),
            tape.value(lambda), tape.elements(y.node()));
 }

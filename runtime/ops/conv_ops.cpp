@@ -3,9 +3,9 @@
 #include <stdexcept>
 
 #include "kernels/conv/conv2d.h"
-#include "runtime/device/launch.h"
 #include "runtime/ops/gradients.h"
 #include "runtime/ops/ops.h"
+#include "runtime/ops/tape_launch.h"
 
 namespace {
 
@@ -14,7 +14,7 @@ void backward_input(Tape& tape, NodeId x, NodeId y, const Parameter* weight, con
     write_gradient(tape, x, [&](auto target) {
         const Tensor workspace =
             scratch(tape, SIZE_ON(tape.device(), conv2d_backward_input_workspace, shape));
-        LAUNCH(tape, conv2d_backward_input, target(), tape.value(workspace), tape.gradient_data(y),
+        LAUNCH(tape, conv2d_backward_input, target(), tape.mutable_value(workspace), tape.gradient_data(y),
                tape.weight(weight), shape);
     });
 }
@@ -24,7 +24,7 @@ void backward_weight(Tape& tape, NodeId x, NodeId y, const Parameter* weight, co
     if (!tape.has_gradient(y)) return;
     const Tensor workspace = scratch(tape, SIZE_ON(tape.device(), conv2d_backward_weight_workspace, shape));
     LAUNCH(tape, conv2d_backward_weight, weight->gradient, bias ? bias->gradient : nullptr,
-           tape.value(workspace), tape.gradient_data(y), tape.data(x), shape);
+           tape.mutable_value(workspace), tape.gradient_data(y), tape.data(x), shape);
 }
 
 Conv2dShape shape_of(const Tensor& x, MapSize size, const Parameter& weight, const Parameter* bias,
@@ -47,8 +47,8 @@ Tensor convolve(Tape& tape, const Tensor& x, const Parameter& weight, const Para
                 const Conv2dShape& shape) {
     const Tensor y = activation(tape, shape.out_rows(), shape.N),
                  workspace = scratch(tape, SIZE_ON(tape.device(), conv2d_forward_workspace, shape));
-    LAUNCH(tape, conv2d_forward, tape.data(y), tape.value(workspace), tape.data(x), tape.weight(weight),
-           tape.weight(bias), shape);
+    LAUNCH(tape, conv2d_forward, tape.mutable_data(y), tape.mutable_value(workspace), tape.data(x),
+           tape.weight(weight), tape.weight(bias), shape);
     return y;
 }
 
@@ -63,12 +63,11 @@ Tensor conv2d(Tape& tape, const Tensor& input, MapSize size, const Parameter& we
               std::int64_t stride, std::int64_t padding) {
     const Conv2dShape shape = shape_of(input, size, weight, bias, stride, padding);
     const Tensor x = as_activation(tape, input), y = convolve(tape, x, weight, bias, shape);
-    if (tape.recording())
-        tape.record({x.node(), y.node()}, {x.node()},
-                    [&tape, x = x.node(), y = y.node(), weight = &weight, bias, shape] {
-                        backward_weight(tape, x, y, weight, bias, shape);
-                        backward_input(tape, x, y, weight, shape);
-                    });
+    tape.on_backward(y, {x.node()}, {x.node()},
+                     [&tape, x = x.node(), y = y.node(), weight = &weight, bias, shape] {
+                         backward_weight(tape, x, y, weight, bias, shape);
+                         backward_input(tape, x, y, weight, shape);
+                     });
     return y;
 }
 
@@ -76,9 +75,8 @@ Tensor frozen_conv2d(Tape& tape, const Tensor& input, MapSize size, const Parame
                      const Parameter* bias, std::int64_t stride, std::int64_t padding) {
     const Conv2dShape shape = shape_of(input, size, weight, bias, stride, padding);
     const Tensor x = as_activation(tape, input), y = convolve(tape, x, weight, bias, shape);
-    if (tape.recording())
-        tape.record({x.node(), y.node()}, {}, [&tape, x = x.node(), y = y.node(), weight = &weight, shape] {
-            backward_input(tape, x, y, weight, shape);
-        });
+    tape.on_backward(y, {x.node()}, {}, [&tape, x = x.node(), y = y.node(), weight = &weight, shape] {
+        backward_input(tape, x, y, weight, shape);
+    });
     return y;
 }

@@ -3,9 +3,9 @@
 #include <stdexcept>
 
 #include "kernels/sampling/remask.h"
-#include "runtime/device/launch.h"
 #include "runtime/ops/gradients.h"
 #include "runtime/ops/ops.h"
+#include "runtime/ops/tape_launch.h"
 
 namespace {
 
@@ -35,7 +35,7 @@ TokenNoise token_noise(Tape& tape, const Tensor& numbers, const Tensor& key, std
                        std::int64_t step) {
     const std::int64_t images = numbers.rows();
     TokenNoise noise{tape.create(images, N, false), tape.create(images, N, false)};
-    LAUNCH(tape, token_noise, tape.value(noise.uniforms), tape.value(noise.gumbel),
+    LAUNCH(tape, token_noise, tape.mutable_value(noise.uniforms), tape.mutable_value(noise.gumbel),
            tape.value<std::int64_t>(numbers),
            reinterpret_cast<const PhiloxKey*>(tape.value<std::int32_t>(key)), images, N,
            static_cast<std::uint32_t>(step));
@@ -55,9 +55,10 @@ void draw_tokens(Tape& tape, const TokenDraw& draw, const Tensor& logits, const 
             "draw_tokens: logits and ids are of different shapes");
     require(noise.uniforms.rows() * noise.uniforms.width() == rows, "draw_tokens: numbers of another shape");
     require(K <= cpu::token_draw_max_codes, "draw_tokens: too many codes");
-    LAUNCH(tape, token_draw, tape.value<std::int32_t>(draw.filled), tape.value(draw.confidence),
-           tape.value<std::int32_t>(draw.drawn), keep_guided ? tape.data(logits) : Data(), tape.data(logits),
-           guided ? tape.data(logits) + rows * K : Data(), tape.value<std::int32_t>(ids),
+    LAUNCH(tape, token_draw, tape.mutable_value<std::int32_t>(draw.filled),
+           tape.mutable_value(draw.confidence), tape.mutable_value<std::int32_t>(draw.drawn),
+           keep_guided ? tape.mutable_data(logits) : ElementPointer(), tape.data(logits),
+           guided ? tape.data(logits) + rows * K : ElementPointer(), tape.value<std::int32_t>(ids),
            tape.value(noise.uniforms), tape.value(noise.gumbel), row_of(tape, schedule, step), rows, K);
 }
 
@@ -67,6 +68,6 @@ void remask_tokens(Tape& tape, const Tensor& ids, const TokenDraw& draw, const T
     require(images * N == draw.filled.rows() && ids.rows() % images == 0,
             "remask_tokens: ids of another shape");
     require(N <= cpu::remask_max_positions, "remask_tokens: too many positions");
-    LAUNCH(tape, remask, tape.value<std::int32_t>(ids), tape.value<std::int32_t>(draw.filled),
+    LAUNCH(tape, remask, tape.mutable_value<std::int32_t>(ids), tape.value<std::int32_t>(draw.filled),
            tape.value(draw.confidence), row_of(tape, schedule, step), images, ids.rows() / images, N, K);
 }

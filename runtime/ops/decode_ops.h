@@ -7,6 +7,7 @@
 #include <span>
 
 #include "kernels/common/philox.h"
+#include "kernels/sampling/remask.h"
 #include "kernels/sampling/token_draw.h"
 #include "runtime/tensor/tape.h"
 
@@ -35,7 +36,9 @@ void draw_tokens(Tape& tape, const TokenDraw& draw, const Tensor& logits, const 
                  const TokenNoise& noise, const Tensor& schedule, std::int64_t step,
                  bool keep_guided = false);
 
-// The ids of the next step, in every half of `ids`. Throws std::logic_error for more positions than
-// remask_max_positions.
+// Tokens of an image, at most.
+inline constexpr std::int64_t max_decoded_tokens = cpu::remask_max_positions;
+// The ids of the next step, in every half of `ids`. Throws std::logic_error for more tokens than
+// max_decoded_tokens.
 void remask_tokens(Tape& tape, const Tensor& ids, const TokenDraw& draw, const Tensor& schedule,
                    std::int64_t step, std::int64_t K);

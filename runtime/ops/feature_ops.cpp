@@ -4,8 +4,8 @@
 
 #include "kernels/conv/max_pool.h"
 #include "kernels/conv/resample.h"
-#include "runtime/device/launch.h"
 #include "runtime/ops/gradients.h"
+#include "runtime/ops/tape_launch.h"
 
 Tensor groupnorm(Tape& tape, const Tensor& x, std::int64_t positions, const Parameter& weight,
                  const Parameter& bias, std::int64_t groups, float epsilon, Activation activation) {
@@ -19,22 +19,22 @@ Tensor groupnorm(Tape& tape, const Tensor& x, std::int64_t positions, const Para
                  rstd = tape.create(shape.images, groups, false);
     {
         const Tensor workspace = scratch(tape, SIZE_ON(tape.device(), groupnorm_forward_workspace, shape));
-        LAUNCH(tape, groupnorm_forward, tape.data(y), tape.value(mean), tape.value(rstd),
-               tape.value(workspace), tape.data(x), weight.value, bias.value, shape, epsilon, activation);
+        LAUNCH(tape, groupnorm_forward, tape.mutable_data(y), tape.mutable_value(mean),
+               tape.mutable_value(rstd), tape.mutable_value(workspace), tape.data(x), weight.value,
+               bias.value, shape, epsilon, activation);
     }
-    if (!tape.recording()) return y;
-    tape.record({x.node(), y.node()}, {x.node(), mean.node(), rstd.node()},
-                [&tape, x = x.node(), y = y.node(), mean = mean.node(), rstd = rstd.node(), weight = &weight,
-                 bias = &bias, shape, activation] {
-                    if (!tape.has_gradient(y)) return;
-                    write_gradient(tape, x, [&](auto target) {
-                        const Tensor workspace =
-                            scratch(tape, SIZE_ON(tape.device(), groupnorm_backward_workspace, shape));
-                        LAUNCH(tape, groupnorm_backward, target(), weight->gradient, bias->gradient,
-                               tape.value(workspace), tape.gradient_data(y), tape.data(x), weight->value,
-                               bias->value, tape.value(mean), tape.value(rstd), shape, activation);
-                    });
-                });
+    tape.on_backward(y, {x.node()}, {x.node(), mean.node(), rstd.node()},
+                     [&tape, x = x.node(), y = y.node(), mean = mean.node(), rstd = rstd.node(),
+                      weight = &weight, bias = &bias, shape, activation] {
+                         write_gradient(tape, x, [&](auto target) {
+                             const Tensor workspace =
+                                 scratch(tape, SIZE_ON(tape.device(), groupnorm_backward_workspace, shape));
+                             LAUNCH(tape, groupnorm_backward, target(), weight->gradient, bias->gradient,
+                                    tape.mutable_value(workspace), tape.gradient_data(y), tape.data(x),
+                                    weight->value, bias->value, tape.value(mean), tape.value(rstd), shape,
+                                    activation);
+                         });
+                     });
     return y;
 }
 
@@ -44,14 +44,12 @@ Tensor average_pool(Tape& tape, const Tensor& x, MapSize size) {
     const ResampleShape shape{x.rows() / (size.height * size.width), size.height / 2, size.width / 2,
                               x.width()};
     const Tensor y = tape.create(x.rows() / 4, x.width(), true, tape.element(x.node()));
-    LAUNCH(tape, average_pool_forward, tape.data(y), tape.data(x), shape);
-    if (tape.recording())
-        tape.record({x.node(), y.node()}, {}, [&tape, x = x.node(), y = y.node(), shape] {
-            if (!tape.has_gradient(y)) return;
-            write_gradient(tape, x, [&](auto target) {
-                LAUNCH(tape, average_pool_backward, target(), tape.gradient_data(y), shape);
-            });
+    LAUNCH(tape, average_pool_forward, tape.mutable_data(y), tape.data(x), shape);
+    tape.on_backward(y, {x.node()}, {}, [&tape, x = x.node(), y = y.node(), shape] {
+        write_gradient(tape, x, [&](auto target) {
+            LAUNCH(tape, average_pool_backward, target(), tape.gradient_data(y), shape);
         });
+    });
     return y;
 }
 
@@ -61,14 +59,12 @@ Tensor max_pool(Tape& tape, const Tensor& x, MapSize size) {
     const MaxPoolShape shape{x.rows() / (size.height * size.width), size.height, size.width, x.width()};
     const Tensor y = tape.create(shape.B * shape.out_height() * shape.out_width(), x.width(), true,
                                  tape.element(x.node()));
-    LAUNCH(tape, max_pool_forward, tape.data(y), tape.data(x), shape);
-    if (tape.recording())
-        tape.record({x.node(), y.node()}, {x.node()}, [&tape, x = x.node(), y = y.node(), shape] {
-            if (!tape.has_gradient(y)) return;
-            write_gradient(tape, x, [&](auto target) {
-                LAUNCH(tape, max_pool_backward, target(), tape.gradient_data(y), tape.data(x), shape);
-            });
+    LAUNCH(tape, max_pool_forward, tape.mutable_data(y), tape.data(x), shape);
+    tape.on_backward(y, {x.node()}, {x.node()}, [&tape, x = x.node(), y = y.node(), shape] {
+        write_gradient(tape, x, [&](auto target) {
+            LAUNCH(tape, max_pool_backward, target(), tape.gradient_data(y), tape.data(x), shape);
         });
+    });
     return y;
 }
 
@@ -76,26 +72,22 @@ Tensor upsample_nearest(Tape& tape, const Tensor& x, MapSize size) {
     require(x.rows() % (size.height * size.width) == 0, "upsample_nearest: x is not of whole maps");
     const ResampleShape shape{x.rows() / (size.height * size.width), size.height, size.width, x.width()};
     const Tensor y = tape.create(x.rows() * 4, x.width(), true, tape.element(x.node()));
-    LAUNCH(tape, upsample_forward, tape.data(y), tape.data(x), shape);
-    if (tape.recording())
-        tape.record({x.node(), y.node()}, {}, [&tape, x = x.node(), y = y.node(), shape] {
-            if (!tape.has_gradient(y)) return;
-            write_gradient(tape, x, [&](auto target) {
-                LAUNCH(tape, upsample_backward, target(), tape.gradient_data(y), shape);
-            });
+    LAUNCH(tape, upsample_forward, tape.mutable_data(y), tape.data(x), shape);
+    tape.on_backward(y, {x.node()}, {}, [&tape, x = x.node(), y = y.node(), shape] {
+        write_gradient(tape, x, [&](auto target) {
+            LAUNCH(tape, upsample_backward, target(), tape.gradient_data(y), shape);
         });
+    });
     return y;
 }
 
 Tensor add_maps(Tape& tape, const Tensor& a, const Tensor& b) {
     require(a.rows() == b.rows() && a.width() == b.width(), "add_maps: maps of different sizes");
     const Tensor y = tape.create(a.rows(), a.width(), true, tape.element(a.node()));
-    LAUNCH(tape, residual_forward, tape.data(y), tape.data(a), tape.data(b), tape.elements(y.node()));
-    if (tape.recording())
-        tape.record({a.node(), b.node(), y.node()}, {}, [&tape, a = a.node(), b = b.node(), y = y.node()] {
-            if (!tape.has_gradient(y)) return;
-            pass_gradient(tape, a, y);
-            pass_gradient(tape, b, y);
-        });
+    LAUNCH(tape, residual_forward, tape.mutable_data(y), tape.data(a), tape.data(b), tape.elements(y.node()));
+    tape.on_backward(y, {a.node(), b.node()}, {}, [&tape, a = a.node(), b = b.node(), y = y.node()] {
+        pass_gradient(tape, a, y);
+        pass_gradient(tape, b, y);
+    });
     return y;
 }

@@ -8,10 +8,10 @@ void pass_gradient(Tape& tape, NodeId to, NodeId from) {
     const auto source = [&] { return tape.gradient_data(from); };
     if (tape.element(to) != tape.element(from))
         write_gradient(tape, to, [&](auto target) { convert(tape, target, source, count); });
-    else if (tape.begin_gradient(to))
-        LAUNCH(tape, residual_backward_accumulate, tape.gradient_data(to), source(), count);
+    else if (tape.begin_gradient(to) == GradientWrite::accumulate)
+        LAUNCH(tape, residual_backward_accumulate, tape.mutable_gradient_data(to), source(), count);
     else
-        LAUNCH(tape, copy_rows, tape.gradient_data(to), count, source(), count, 1, count);
+        LAUNCH(tape, copy_rows, tape.mutable_gradient_data(to), count, source(), count, 1, count);
 }
 
 Tensor converted(Tape& tape, const Tensor& x, Element element) {
@@ -19,10 +19,9 @@ Tensor converted(Tape& tape, const Tensor& x, Element element) {
     const bool differentiable = tape.differentiable(x.node());
     const Tensor y = tape.create(x.rows(), x.width(), differentiable, element);
     convert(
-        tape, [&] { return tape.data(y); }, [&] { return tape.data(x); }, tape.elements(x.node()));
-    if (tape.recording() && differentiable)
-        tape.record({x.node(), y.node()}, {}, [&tape, x = x.node(), y = y.node()] {
-            if (tape.has_gradient(y)) pass_gradient(tape, x, y);
-        });
+        tape, [&] { return tape.mutable_data(y); }, [&] { return tape.data(x); }, tape.elements(x.node()));
+    if (differentiable)
+        tape.on_backward(y, {x.node()}, {},
+                         [&tape, x = x.node(), y = y.node()] { pass_gradient(tape, x, y); });
     return y;
 }

@@ -7,12 +7,18 @@
 
 #include "kernels/pointwise/convert.h"
 #include "kernels/pointwise/residual.h"
-#include "runtime/device/launch.h"
+#include "runtime/ops/tape_launch.h"
 #include "runtime/tensor/tape.h"
 
 // Check of a caller's arguments. Throws std::logic_error unless `fits`.
 inline void require(bool fits, const char* what) {
     if (!fits) throw std::logic_error(what);
+}
+
+// Begins the gradient of a node with no other consumer; `what` names the op and the input. Throws
+// std::logic_error if the gradient already holds a sum.
+inline void begin_sole_gradient(Tape& tape, NodeId node, const char* what) {
+    require(tape.begin_gradient(node) == GradientWrite::overwrite, what);
 }
 
 // A temporary [1, floats].
@@ -29,7 +35,8 @@ inline Tensor activation(Tape& tape, std::int64_t rows, std::int64_t width) {
 template <class Y, class X>
 void convert(Tape& tape, Y y, X x, std::int64_t count) {
     if (tape.planning()) return;
-    const Data to = y(), from = x();
+    const ElementPointer to = y();
+    const ConstElementPointer from = x();
     if (to.element == Element::bf16)
         LAUNCH(tape, round_to_bf16, static_cast<bf16*>(to.address), static_cast<const float*>(from.address),
                count);
@@ -42,13 +49,13 @@ void convert(Tape& tape, Y y, X x, std::int64_t count) {
 // temporary one that is then added to it.
 template <class Overwrite>
 void write_gradient(Tape& tape, NodeId node, Overwrite overwrite) {
-    if (!tape.begin_gradient(node)) {
-        overwrite([&] { return tape.gradient_data(node); });
+    if (tape.begin_gradient(node) == GradientWrite::overwrite) {
+        overwrite([&] { return tape.mutable_gradient_data(node); });
         return;
     }
     const Tensor part = tape.create(tape.rows(node), tape.width(node), false, tape.element(node));
-    overwrite([&] { return tape.data(part); });
-    LAUNCH(tape, residual_backward_accumulate, tape.gradient_data(node), tape.data(part),
+    overwrite([&] { return tape.mutable_data(part); });
+    LAUNCH(tape, residual_backward_accumulate, tape.mutable_gradient_data(node), tape.data(part),
            tape.elements(node));
 }
 

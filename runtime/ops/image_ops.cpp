@@ -2,13 +2,13 @@
 
 #include "kernels/layout/patchify.h"
 #include "kernels/layout/pixels.h"
-#include "runtime/device/launch.h"
+#include "runtime/ops/tape_launch.h"
 
 Tensor normalize_pixels(Tape& tape, const Tensor& bytes, std::span<const float> mean,
                         std::span<const float> deviation) {
     const auto C = static_cast<std::int64_t>(mean.size());
     const Tensor y = tape.create(bytes.rows(), bytes.width(), false);
-    LAUNCH(tape, normalize_pixels, tape.value(y), tape.value<std::uint8_t>(bytes), mean.data(),
+    LAUNCH(tape, normalize_pixels, tape.mutable_value(y), tape.value<std::uint8_t>(bytes), mean.data(),
            deviation.data(), bytes.rows(), C, bytes.width() / C);
     return y;
 }
@@ -16,7 +16,7 @@ Tensor normalize_pixels(Tape& tape, const Tensor& bytes, std::span<const float> 
 Tensor pixel_values(Tape& tape, const Tensor& normalized, std::span<const float> mean,
                     std::span<const float> deviation) {
     const Tensor y = tape.create(normalized.rows(), normalized.width(), false, Element::i32);
-    LAUNCH(tape, pixel_values, tape.value<std::int32_t>(y), tape.value(normalized), mean.data(),
+    LAUNCH(tape, pixel_values, tape.mutable_value<std::int32_t>(y), tape.value(normalized), mean.data(),
            deviation.data(), normalized.rows(), normalized.width());
     return y;
 }
@@ -24,14 +24,14 @@ Tensor pixel_values(Tape& tape, const Tensor& normalized, std::span<const float>
 Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float> mean,
                         std::span<const float> deviation) {
     const Tensor y = tape.create(values.rows(), values.width(), false);
-    LAUNCH(tape, normalize_values, tape.value(y), tape.value<std::int32_t>(values), mean.data(),
+    LAUNCH(tape, normalize_values, tape.mutable_value(y), tape.value<std::int32_t>(values), mean.data(),
            deviation.data(), values.rows(), values.width());
     return y;
 }
 
 Tensor mean_pixels(Tape& tape, const Tensor& images, std::int64_t channels, std::int64_t size) {
     const Tensor y = tape.create(images.rows(), channels, false);
-    LAUNCH(tape, mean_pixels, tape.value(y), tape.value(images), images.rows(), channels, size);
+    LAUNCH(tape, mean_pixels, tape.mutable_value(y), tape.value(images), images.rows(), channels, size);
     return y;
 }
 
@@ -39,7 +39,7 @@ Tensor patchify(Tape& tape, const Tensor& images, std::int64_t channels, std::in
                 std::int64_t patch) {
     const std::int64_t L = (size / patch) * (size / patch);
     const Tensor y = tape.create(images.rows() * L, channels * patch * patch, false);
-    LAUNCH(tape, patchify, tape.value(y), tape.value(images), images.rows(), channels, size, patch);
+    LAUNCH(tape, patchify, tape.mutable_value(y), tape.value(images), images.rows(), channels, size, patch);
     return y;
 }
 
@@ -47,6 +47,6 @@ Tensor unpatchify(Tape& tape, const Tensor& patches, std::int64_t channels, std:
                   std::int64_t patch) {
     const std::int64_t L = (size / patch) * (size / patch), M = patches.rows() / L;
     const Tensor y = tape.create(M, channels * size * size, false);
-    LAUNCH(tape, unpatchify, tape.value(y), tape.value(patches), M, channels, size, patch);
+    LAUNCH(tape, unpatchify, tape.mutable_value(y), tape.value(patches), M, channels, size, patch);
     return y;
 }

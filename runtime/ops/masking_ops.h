@@ -18,10 +18,3 @@ Tensor masked_sequence(Tape& tape, const Tensor& guide, const Tensor& conditions
 // pass only: may be none while nothing is recorded). See kernels/layout/neighbours.h.
 Tensor neighbour_conditions(Tape& tape, const Tensor& x, const Tensor& selected, const Tensor& rows,
                             const NeighbourShape& shape);
-
-// The first of several conditions, [M, n * width] -> [M, width].
-Tensor first_condition(Tape& tape, const Tensor& conditions, std::int64_t width);
-
-// x[index] and destination[index] = x for rows of fp32; index int32 [rows, 1]. Not differentiable.
-Tensor gather_rows(Tape& tape, const Tensor& x, const Tensor& index);
-void scatter_rows(Tape& tape, const Tensor& destination, const Tensor& x, const Tensor& index);

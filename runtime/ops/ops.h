@@ -49,13 +49,6 @@ Tensor attention(Tape& tape, const Tensor& qkv, std::int64_t length, std::int64_
 // Rows of a table [vocabulary, D] by `ids` int32 [rows, n], side by side: [rows, n D]; the table starts with
 // `table` and may go on in adjacent parameters.
 Tensor embedding(Tape& tape, const Tensor& ids, const Parameter& table, std::int64_t vocabulary);
-// All tokens of each sequence of `length` but the last: [M * length, W] -> [M * (length - 1), W]. Not
-// differentiable.
-Tensor drop_last_token(Tape& tape, const Tensor& x, std::int64_t length);
-// Token t of each sequence of `length`: [M * length, W] -> [M, W]. Not differentiable.
-Tensor take_token(Tape& tape, const Tensor& x, std::int64_t t, std::int64_t length);
-// destination [1, W] = row `row` of x [rows, W]. Not recorded.
-void take_row(Tape& tape, const Tensor& destination, const Tensor& x, std::int64_t row);
 // [condition, tokens...] + positions: condition [M, D] and tokens [M * (length - 1), D] -> [M * length, D].
 Tensor level_sequence(Tape& tape, const Tensor& condition, const Tensor& tokens, const Parameter& positions,
                       std::int64_t length);

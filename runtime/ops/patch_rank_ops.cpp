@@ -1,26 +1,26 @@
 #include "runtime/ops/patch_rank_ops.h"
 
 #include "kernels/sampling/patch_ranks.h"
-#include "runtime/device/launch.h"
+#include "runtime/ops/tape_launch.h"
 
 void random_ranks(Tape& tape, const Tensor& ranks, const Tensor& sequence_ids, PhiloxKey key) {
-    LAUNCH(tape, random_ranks, tape.value<std::int32_t>(ranks), tape.value<std::int64_t>(sequence_ids),
-           ranks.rows(), ranks.width(), key);
+    LAUNCH(tape, random_ranks, tape.mutable_value<std::int32_t>(ranks),
+           tape.value<std::int64_t>(sequence_ids), ranks.rows(), ranks.width(), key);
 }
 
 void raster_ranks(Tape& tape, const Tensor& ranks) {
-    LAUNCH(tape, raster_ranks, tape.value<std::int32_t>(ranks), ranks.rows(), ranks.width());
+    LAUNCH(tape, raster_ranks, tape.mutable_value<std::int32_t>(ranks), ranks.rows(), ranks.width());
 }
 
 void hidden_mask(Tape& tape, const Tensor& mask, const Tensor& ranks, std::int64_t hidden) {
-    LAUNCH(tape, hidden_mask, tape.value<std::uint8_t>(mask), tape.value<std::int32_t>(ranks), ranks.rows(),
-           ranks.width(), mask.rows() / ranks.rows(), hidden);
+    LAUNCH(tape, hidden_mask, tape.mutable_value<std::uint8_t>(mask), tape.value<std::int32_t>(ranks),
+           ranks.rows(), ranks.width(), mask.rows() / ranks.rows(), hidden);
 }
 
 void chosen_patches(Tape& tape, const Tensor& index, const Tensor& child_sequence_ids, const Tensor& ranks,
                     const Tensor& sequence_ids, std::int64_t kept, std::int64_t hidden) {
-    LAUNCH(tape, chosen_patches, tape.value<std::int32_t>(index),
-           tape.value<std::int64_t>(child_sequence_ids), tape.value<std::int32_t>(ranks),
+    LAUNCH(tape, chosen_patches, tape.mutable_value<std::int32_t>(index),
+           tape.mutable_value<std::int64_t>(child_sequence_ids), tape.value<std::int32_t>(ranks),
            tape.value<std::int64_t>(sequence_ids), ranks.rows(), ranks.width(), kept, hidden);
 }
 
@@ -29,7 +29,8 @@ ChildRows child_rows(Tape& tape, const Tensor& index, std::int64_t M, std::int64
     const std::int64_t count = index.rows();
     ChildRows rows{tape.create(guidance_rows * count, 1, false, Element::i32),
                    tape.create(guidance_rows * count, 1, false, Element::i32)};
-    LAUNCH(tape, child_rows, tape.value<std::int32_t>(rows.patches), tape.value<std::int32_t>(rows.parents),
-           tape.value<std::int32_t>(index), count, M, L, guidance_rows);
+    LAUNCH(tape, child_rows, tape.mutable_value<std::int32_t>(rows.patches),
+           tape.mutable_value<std::int32_t>(rows.parents), tape.value<std::int32_t>(index), count, M, L,
+           guidance_rows);
     return rows;
 }

@@ -6,14 +6,14 @@
 #include "kernels/layout/sequence.h"
 #include "kernels/linear/packed_linear.h"
 #include "kernels/sampling/uniform.h"
-#include "runtime/device/launch.h"
 #include "runtime/ops/ops.h"
+#include "runtime/ops/tape_launch.h"
 
 Tensor pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N) {
     const std::int64_t K = weight.shape.back();
     const Tensor packed =
         tape.create(1, SIZE_ON(tape.device(), packed_linear_elements, N, K), false, tape.activation());
-    LAUNCH(tape, pack_linear, tape.data(packed), weight.value, bias ? bias->value : nullptr, N, K);
+    LAUNCH(tape, pack_linear, tape.mutable_data(packed), weight.value, bias ? bias->value : nullptr, N, K);
     return packed;
 }
 
@@ -22,7 +22,7 @@ Tensor packed_linear(Tape& tape, const Tensor& input, const Tensor& packed, std:
     if (packed.width() != SIZE_ON(tape.device(), packed_linear_elements, N, x.width()))
         throw std::logic_error("packed_linear: x does not fit the packed weights");
     const Tensor y = tape.create(x.rows(), N, false, tape.activation());
-    LAUNCH(tape, packed_linear_forward, tape.data(y), tape.data(x), tape.data(packed), x.rows(), N,
+    LAUNCH(tape, packed_linear_forward, tape.mutable_data(y), tape.data(x), tape.data(packed), x.rows(), N,
            x.width());
     return y;
 }
@@ -31,15 +31,16 @@ Tensor attention_decode(Tape& tape, const Tensor& qkv, const Tensor& key_cache, 
                         std::int64_t heads, std::int64_t position, std::int64_t capacity) {
     const std::int64_t width = qkv.width() / 3;
     const Tensor y = tape.create(qkv.rows(), width, false, tape.activation());
-    LAUNCH(tape, attention_decode, tape.data(y), tape.data(key_cache), tape.data(value_cache), tape.data(qkv),
-           qkv.rows(), heads, width / heads, position, capacity);
+    LAUNCH(tape, attention_decode, tape.mutable_data(y), tape.mutable_data(key_cache),
+           tape.mutable_data(value_cache), tape.data(qkv), qkv.rows(), heads, width / heads, position,
+           capacity);
     return y;
 }
 
 Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std::int64_t t) {
     const Tensor y = tape.create(x.rows(), x.width(), false);
-    LAUNCH(tape, level_sequence_forward, tape.value(y), tape.data(x), Data(), positions.value + t * x.width(),
-           x.rows(), 1, x.width());
+    LAUNCH(tape, level_sequence_forward, tape.mutable_value(y), tape.data(x), ElementPointer(),
+           positions.value + t * x.width(), x.rows(), 1, x.width());
     return y;
 }
 
@@ -47,8 +48,8 @@ Tensor uniforms_by_sequence(Tape& tape, const Tensor& sequence_ids, std::int64_t
                             PhiloxKey key) {
     const Tensor y = tape.create(channels, rows, false);
     for (std::int64_t c = 0; c < channels; ++c)
-        LAUNCH(tape, uniform_by_sequence, tape.value(y) + c * rows, tape.value<std::int64_t>(sequence_ids),
-               rows, static_cast<std::uint32_t>(c), key);
+        LAUNCH(tape, uniform_by_sequence, tape.mutable_value(y) + c * rows,
+               tape.value<std::int64_t>(sequence_ids), rows, static_cast<std::uint32_t>(c), key);
     return y;
 }
 
@@ -59,7 +60,7 @@ bool pixel_sampler_fits(Device device, const PixelSamplerShape& shape) {
 Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape) {
     const Tensor packed = tape.create(1, SIZE_ON(tape.device(), pixel_sampler_packed_elements, shape), false,
                                       tape.activation());
-    LAUNCH(tape, pixel_sampler_pack, tape.data(packed), weights, shape);
+    LAUNCH(tape, pixel_sampler_pack, tape.mutable_data(packed), weights, shape);
     return packed;
 }
 
@@ -68,8 +69,8 @@ Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms
                      const Tensor& margins, const Tensor& limits) {
     if (!tape.planning()) guidance.current_scale = tape.value(scale);
     const Tensor values = tape.create(condition.rows(), shape.channels, false, Element::i32);
-    LAUNCH(tape, pixel_sample, tape.value<std::int32_t>(values), tape.value(margins), tape.data(condition),
-           tape.value(uniforms), tape.data(packed), shape, uniforms.width(), guidance,
+    LAUNCH(tape, pixel_sample, tape.mutable_value<std::int32_t>(values), tape.mutable_value(margins),
+           tape.data(condition), tape.value(uniforms), tape.data(packed), shape, uniforms.width(), guidance,
            limits ? tape.value<std::uint8_t>(limits) : nullptr);
     return values;
 }

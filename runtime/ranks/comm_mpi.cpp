@@ -7,13 +7,26 @@
 #define OMPI_SKIP_MPICXX  // the C++ bindings are not used
 #include <mpi.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
+#include <limits>
+
+#include "runtime/base/error.h"
 
 namespace mpi {
 namespace {
 
 MPI_Comm neighbours = MPI_COMM_NULL;  // the ranks of this machine
 MPI_Win window = MPI_WIN_NULL;
+
+// MPI counts in int. Throws Error for more.
+int mpi_count(std::size_t count) {
+    if (count > static_cast<std::size_t>(std::numeric_limits<int>::max()))
+        fail("MPI: {} elements in one message, expected at most {}: a smaller --bucket sends fewer", count,
+             std::numeric_limits<int>::max());
+    return static_cast<int>(count);
+}
 
 }  // namespace
 
@@ -56,25 +69,28 @@ void* share_memory(std::size_t bytes) {
 }
 
 void all_gather(const void* mine, void* all, std::size_t bytes) {
-    const int count = static_cast<int>(bytes);
+    const int count = mpi_count(bytes);
     MPI_Allgather(mine, count, MPI_BYTE, all, count, MPI_BYTE, MPI_COMM_WORLD);
 }
 
 void broadcast(void* values, std::size_t bytes) {
-    MPI_Bcast(values, static_cast<int>(bytes), MPI_BYTE, 0, MPI_COMM_WORLD);
+    constexpr std::size_t most = std::size_t{1} << 30;  // MPI counts in int
+    for (std::size_t begin = 0; begin < bytes; begin += most)
+        MPI_Bcast(static_cast<std::byte*>(values) + begin, mpi_count(std::min(most, bytes - begin)), MPI_BYTE,
+                  0, MPI_COMM_WORLD);
 }
 
 void reduce_scatter(const float* values, float* piece, std::size_t count) {
-    MPI_Reduce_scatter_block(values, piece, static_cast<int>(count), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
+    MPI_Reduce_scatter_block(values, piece, mpi_count(count), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
 }
 
 void all_gather(float* values, std::size_t count) {
-    const int each = static_cast<int>(count);
+    const int each = mpi_count(count);
     MPI_Allgather(MPI_IN_PLACE, each, MPI_FLOAT, values, each, MPI_FLOAT, MPI_COMM_WORLD);
 }
 
 void gather(const float* mine, float* all, std::size_t count) {
-    const int each = static_cast<int>(count);
+    const int each = mpi_count(count);
     MPI_Gather(mine, each, MPI_FLOAT, all, each, MPI_FLOAT, 0, MPI_COMM_WORLD);
 }
 

@@ -12,14 +12,14 @@ Optimizer::Optimizer(Parameters& parameters, Device device, const OptimizerRule&
     : Optimizer(parameters, device, rule, stream, whole_slab(parameters.slab_floats()), nullptr) {}
 
 Optimizer::Optimizer(Parameters& parameters, Device device, const OptimizerRule& rule, Stream stream,
-                     Shard shard, const Comm* ranks)
+                     Shard shard, SumOverRanks sum_over_ranks)
     : parameters_(parameters),
       rule_(rule),
       device_(device),
       stream_(stream),
       shard_(std::move(shard)),
       segments_(segments_of(parameters, shard_)),
-      ranks_(ranks),
+      sum_over_ranks_(std::move(sum_over_ranks)),
       squared_norm_(device,
                     static_cast<std::size_t>(1 + SIZE_ON(device, squared_norm_workspace)) * sizeof(double)) {
     const std::size_t bytes = shard_.floats * sizeof(float);
@@ -40,8 +40,8 @@ double Optimizer::update(std::int64_t step, float learning_rate) {
                   segment.parameter->gradient + segment.begin, segment.count);
     double squared_norm = 0;
     copy_from_device(device_, &squared_norm, device_norm, sizeof(double), stream_);
-    if (ranks_ != nullptr) {
-        ranks_->sum({&squared_norm, 1});
+    if (sum_over_ranks_) {
+        sum_over_ranks_(squared_norm);
         copy_to_device(device_, device_norm, &squared_norm, sizeof(double), stream_);
     }
     if (!std::isfinite(squared_norm)) return squared_norm;

@@ -3,10 +3,9 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <functional>
 
 #include "kernels/common/stream.h"
-#include "runtime/ranks/comm.h"
 #include "runtime/tensor/parameters.h"
 #include "runtime/tensor/shard.h"
 
@@ -20,13 +19,16 @@ struct OptimizerRule {
 
 class Optimizer {
   public:
-    // `parameters` must be allocated with gradients, and stay.
-    // `device` is theirs; on the GPU, updates are queued on `stream`. With `ranks`, this rank keeps the state
-    // of its `shard` of the parameters alone, and updates nothing else; the gradients of the shard must hold
-    // the sums over ranks.
+    // Replaces a number by its sum over ranks.
+    using SumOverRanks = std::function<void(double& number)>;
+
+    // `parameters` must be allocated with gradients on `device`, and outlive the optimizer; on the GPU, updates
+    // are queued on `stream`. With a `shard`, this rank keeps the state of that part of the parameters, whose
+    // gradients must hold the sums over ranks, and updates that part alone; `sum_over_ranks` completes the
+    // gradients' norm.
     Optimizer(Parameters& parameters, Device device, const OptimizerRule& rule, Stream stream = {});
     Optimizer(Parameters& parameters, Device device, const OptimizerRule& rule, Stream stream, Shard shard,
-              const Comm* ranks);
+              SumOverRanks sum_over_ranks);
 
     // One update from the gradients, the `step`-th (from 0), which sets the bias corrections. Returns the
     // gradients' global norm before clipping; if that is not finite, nothing has been changed.
@@ -48,7 +50,7 @@ class Optimizer {
     Stream stream_;
     Shard shard_;
     std::vector<Segment> segments_;
-    const Comm* ranks_;
+    SumOverRanks sum_over_ranks_;
     Memory first_moment_, second_moment_, average_;
     Memory squared_norm_;  // one double, and the workspace to compute it
 };

@@ -55,12 +55,12 @@ void Tape::reserve_gradient(const Tensor& tensor) {
         node.gradient = {arena_.allocate(bytes(node)), 0};
 }
 
-bool Tape::begin_gradient(NodeId id) {
+GradientWrite Tape::begin_gradient(NodeId id) {
     Node& node = at(id);
     if (!node.gradient_written) {
         node.gradient_written = true;
         if (node.gradient.buffer == no_buffer) node.gradient = {arena_.allocate(bytes(node)), 0};
-        return false;
+        return GradientWrite::overwrite;
     }
     if (!node.slice && arena_.owners(node.gradient.buffer) > 1) {
         const Place shared = node.gradient;
@@ -69,7 +69,7 @@ bool Tape::begin_gradient(NodeId id) {
             copy_within_device(device(), address(node.gradient), address(shared), bytes(node), stream());
         arena_.release(shared.buffer);
     }
-    return true;
+    return GradientWrite::accumulate;
 }
 
 bool Tape::share_gradient(NodeId target, NodeId source) {

@@ -24,6 +24,9 @@
 class Tape;
 using NodeId = std::int32_t;
 
+// How a backward kernel writes a gradient: the first contribution overwrites, later ones accumulate.
+enum class GradientWrite { overwrite, accumulate };
+
 // A place in the arena: a buffer and a byte offset into it.
 struct Place {
     BufferId buffer = no_buffer;
@@ -79,27 +82,41 @@ class Tape {
 
     // Addresses; only during a run. Throw std::logic_error if the tensor's elements are not T.
     template <class T = float>
-    T* value(NodeId node) const {
+    const T* value(NodeId node) const {
+        return mutable_value<T>(node);
+    }
+    template <class T = float>
+    const T* value(const Tensor& tensor) const {
+        return mutable_value<T>(tensor.node());
+    }
+    template <class T = float>
+    T* mutable_value(NodeId node) const {
         return static_cast<T*>(checked<T>(at(node).value, node));
     }
     template <class T = float>
-    T* value(const Tensor& tensor) const {
-        return value<T>(tensor.node());
+    T* mutable_value(const Tensor& tensor) const {
+        return mutable_value<T>(tensor.node());
     }
-    float* gradient(NodeId node) const {
+    const float* gradient(NodeId node) const { return mutable_gradient(node); }
+    float* mutable_gradient(NodeId node) const {
         return static_cast<float*>(checked<float>(at(node).gradient, node));
     }
     // The same for tensors whose type follows the precision.
-    Data data(NodeId node) const { return {address(at(node).value), at(node).element}; }
-    Data data(const Tensor& tensor) const { return data(tensor.node()); }
-    Data gradient_data(NodeId node) const { return {address(at(node).gradient), at(node).element}; }
+    ConstElementPointer data(NodeId node) const { return mutable_data(node); }
+    ConstElementPointer data(const Tensor& tensor) const { return mutable_data(tensor.node()); }
+    ElementPointer mutable_data(NodeId node) const { return {address(at(node).value), at(node).element}; }
+    ElementPointer mutable_data(const Tensor& tensor) const { return mutable_data(tensor.node()); }
+    ConstElementPointer gradient_data(NodeId node) const { return mutable_gradient_data(node); }
+    ElementPointer mutable_gradient_data(NodeId node) const {
+        return {address(at(node).gradient), at(node).element};
+    }
     // A parameter as matrix products read it.
-    Data weight(const Parameter& parameter) const {
+    ConstElementPointer weight(const Parameter& parameter) const {
         if (precision_ == Precision::bf16) return {parameter.rounded, Element::bf16};
         return {parameter.value, Element::f32};
     }
-    Data weight(const Parameter* parameter) const {
-        return parameter == nullptr ? Data() : weight(*parameter);
+    ConstElementPointer weight(const Parameter* parameter) const {
+        return parameter == nullptr ? ConstElementPointer() : weight(*parameter);
     }
 
     std::int64_t rows(NodeId node) const { return at(node).rows; }
@@ -109,9 +126,9 @@ class Tape {
     bool differentiable(NodeId node) const { return at(node).differentiable; }
     bool has_gradient(NodeId node) const { return at(node).gradient_written; }
 
-    // Makes `node`'s gradient writable and marks it written. True: it already holds a sum, and the caller
-    // adds to it; false: the caller overwrites it. A gradient that other nodes share is copied first.
-    bool begin_gradient(NodeId node);
+    // Makes `node`'s gradient writable and marks it written. Returns whether the caller overwrites it or adds to
+    // the sum that it holds. A gradient that other nodes share is copied first.
+    GradientWrite begin_gradient(NodeId node);
     // Makes the gradient of `source` that of `target`, without a copy; false if `target` already has one.
     bool share_gradient(NodeId target, NodeId source);
     // Allocates a gradient for `target`, which has none, to be overwritten: in the memory of `source`'s,
@@ -121,8 +138,14 @@ class Tape {
     void reserve_gradient(const Tensor& tensor);
     void mark_gradient_written(const Tensor& tensor) { at(tensor.node()).gradient_written = true; }
 
+    // Records `backward`, the closure of an op with output `y`: runs where y has received a gradient. Does
+    // nothing unless recording.
+    template <class Backward>
+    void on_backward(const Tensor& y, std::initializer_list<NodeId> inputs,
+                     std::initializer_list<NodeId> saved, Backward backward);
     // Records `backward` (a closure over numbers, node ids and parameters). Until it has run, the gradients
-    // of `linked` nodes and the values of `saved` nodes stay. Call only while recording.
+    // of `linked` nodes and the values of `saved` nodes stay; ids below 0 are ignored. Call only while
+    // recording.
     template <class Backward>
     void record(std::initializer_list<NodeId> linked, std::initializer_list<NodeId> saved, Backward backward);
     // Number of closures recorded: a mark to walk back to.
@@ -168,6 +191,12 @@ class Tape {
         return static_cast<std::size_t>(node.rows * node.width) * element_size(node.element);
     }
     NodeId new_node();
+    // Of the newest record.
+    void link(NodeId node) {
+        if (node < 0) return;
+        ++at(node).owners;
+        linked_.push_back(node);
+    }
     void unlink(NodeId node);
 
     Precision precision_;
@@ -196,14 +225,22 @@ void Tape::record(std::initializer_list<NodeId> linked, std::initializer_list<No
                         begin, linked_.size(), saved_.size()});
     closures_.resize(begin + size);
     std::memcpy(closures_.data() + begin, &backward, sizeof(Backward));
-    for (const NodeId node : linked) {
-        ++at(node).owners;
-        linked_.push_back(node);
-    }
-    for (const NodeId node : saved) {
-        retain(node);
-        saved_.push_back(node);
-    }
+    for (const NodeId node : linked) link(node);
+    for (const NodeId node : saved)
+        if (node >= 0) {
+            retain(node);
+            saved_.push_back(node);
+        }
+}
+
+template <class Backward>
+void Tape::on_backward(const Tensor& y, std::initializer_list<NodeId> inputs,
+                       std::initializer_list<NodeId> saved, Backward backward) {
+    if (!recording_) return;
+    record(inputs, saved, [this, y = y.node(), backward] {
+        if (has_gradient(y)) backward();
+    });
+    link(y.node());
 }
 
 inline Tensor::Tensor(const Tensor& other) : tape_(other.tape_), node_(other.node_) {

@@ -51,10 +51,10 @@ void add_decode(KernelList& list, const DecodeShape& shape) {
              fmt::format("{} x token {}, {} heads of {}", sequences, length, heads, head_dim), Bound::memory,
              {2 * list.activation_bytes() * cached, 4 * cached}, [=](Operands& in) {
                  const LaunchSite on = in.site();
-                 const Data qkv = in.activations(sequences * 3 * heads * head_dim),
-                            keys = in.activations(sequences * heads * length * head_dim),
-                            values = in.activations(sequences * heads * length * head_dim),
-                            out = in.activations(sequences * heads * head_dim);
+                 const ElementPointer qkv = in.activations(sequences * 3 * heads * head_dim),
+                                      keys = in.activations(sequences * heads * length * head_dim),
+                                      values = in.activations(sequences * heads * length * head_dim),
+                                      out = in.activations(sequences * heads * head_dim);
                  return [=] {
                      LAUNCH_ON(on.device, on.stream, attention_decode, out, keys, values, qkv, sequences,
                                heads, head_dim, length - 1, length);

@@ -22,15 +22,17 @@ void add_gated_silu(KernelList& list) {
     list.add("gated_silu_forward", matrix(rows, hidden), Bound::memory, {3 * a * count, 22 * count},
              [=](Operands& in) {
                  const LaunchSite on = in.site();
-                 const Data y = in.activations(rows * hidden), gate_up = in.activations(rows * 2 * hidden);
+                 const ElementPointer y = in.activations(rows * hidden),
+                                      gate_up = in.activations(rows * 2 * hidden);
                  return
                      [=] { LAUNCH_ON(on.device, on.stream, gated_silu_forward, y, gate_up, rows, hidden); };
              });
     list.add("gated_silu_backward", matrix(rows, hidden), Bound::memory, {5 * a * count, 27 * count},
              [=](Operands& in) {
                  const LaunchSite on = in.site();
-                 const Data dy = in.activations(rows * hidden), gate_up = in.activations(rows * 2 * hidden),
-                            d_gate_up = in.activations(rows * 2 * hidden);
+                 const ElementPointer dy = in.activations(rows * hidden),
+                                      gate_up = in.activations(rows * 2 * hidden),
+                                      d_gate_up = in.activations(rows * 2 * hidden);
                  return [=] {
                      LAUNCH_ON(on.device, on.stream, gated_silu_backward, d_gate_up, dy, gate_up, rows,
                                hidden);
@@ -45,13 +47,14 @@ void add_gelu(KernelList& list) {
     list.add("gelu_forward", matrix(rows, hidden), Bound::memory, {2 * a * count, 30 * count},
              [=](Operands& in) {
                  const LaunchSite on = in.site();
-                 const Data y = in.activations(total), x = in.activations(total);
+                 const ElementPointer y = in.activations(total), x = in.activations(total);
                  return [=] { LAUNCH_ON(on.device, on.stream, gelu_forward, y, x, total); };
              });
     list.add("gelu_backward", matrix(rows, hidden), Bound::memory, {3 * a * count, 34 * count},
              [=](Operands& in) {
                  const LaunchSite on = in.site();
-                 const Data dx = in.activations(total), dy = in.activations(total), x = in.activations(total);
+                 const ElementPointer dx = in.activations(total), dy = in.activations(total),
+                                      x = in.activations(total);
                  return [=] { LAUNCH_ON(on.device, on.stream, gelu_backward, dx, dy, x, total); };
              });
 }
@@ -64,12 +67,12 @@ void add_residual(KernelList& list) {
     list.add("residual_forward", shape, Bound::memory, {(8 + a) * count, count}, [=](Operands& in) {
         const LaunchSite on = in.site();
         float *out = in.floats(total), *x = in.floats(total);
-        const Data branch = in.activations(total);
+        const ElementPointer branch = in.activations(total);
         return [=] { LAUNCH_ON(on.device, on.stream, residual_forward, out, x, branch, total); };
     });
     list.add("residual_backward_accumulate", shape, Bound::memory, {3 * a * count, count}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data dx = in.activations(total), dy = in.activations(total);
+        const ElementPointer dx = in.activations(total), dy = in.activations(total);
         return [=] { LAUNCH_ON(on.device, on.stream, residual_backward_accumulate, dx, dy, total); };
     });
 }
@@ -88,7 +91,7 @@ void add_dropout(KernelList& list) {
             const LaunchSite on = in.site();
             const Dropout dropout = rule(in);
             float *out = in.floats(total), *x = in.floats(total);
-            const Data branch = in.activations(total);
+            const ElementPointer branch = in.activations(total);
             return [=] {
                 LAUNCH_ON(on.device, on.stream, residual_dropout_forward, out, x, branch, sequences, dropout);
             };
@@ -96,13 +99,13 @@ void add_dropout(KernelList& list) {
     list.add("dropout_forward", shape, Bound::memory, {2 * a * count, 20 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
         const Dropout dropout = rule(in);
-        const Data y = in.activations(total), x = in.activations(total);
+        const ElementPointer y = in.activations(total), x = in.activations(total);
         return [=] { LAUNCH_ON(on.device, on.stream, dropout_forward, y, x, sequences, dropout); };
     });
     list.add("dropout_backward", shape, Bound::memory, {2 * a * count, 20 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
         const Dropout dropout = rule(in);
-        const Data dx = in.activations(total), dy = in.activations(total);
+        const ElementPointer dx = in.activations(total), dy = in.activations(total);
         return [=] { LAUNCH_ON(on.device, on.stream, dropout_backward, dx, dy, sequences, dropout); };
     });
 }
@@ -122,7 +125,7 @@ void add_rotary(KernelList& list) {
     list.add("rotary_forward", matrix(rows, level.width), Bound::memory, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
         const auto [cosine, sine] = tables(in);
-        const Data qkv = in.activations(rows * 3 * level.width);
+        const ElementPointer qkv = in.activations(rows * 3 * level.width);
         return [=, cosine = cosine, sine = sine] {
             LAUNCH_ON(on.device, on.stream, rotary_forward, qkv, cosine, sine, level.sequences,
                       level.length(), level.heads, head_dim, std::int64_t{1});
@@ -131,7 +134,7 @@ void add_rotary(KernelList& list) {
     list.add("rotary_backward", matrix(rows, level.width), Bound::memory, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
         const auto [cosine, sine] = tables(in);
-        const Data d_qkv = in.activations(rows * 3 * level.width);
+        const ElementPointer d_qkv = in.activations(rows * 3 * level.width);
         return [=, cosine = cosine, sine = sine] {
             LAUNCH_ON(on.device, on.stream, rotary_backward, d_qkv, cosine, sine, level.sequences,
                       level.length(), level.heads, head_dim, std::int64_t{1});

@@ -21,15 +21,15 @@ void add_conv2d(KernelList& list, const Conv2dShape& shape) {
     const Cost cost{a * (maps + static_cast<double>(weights)), operations};
     list.add("conv2d_forward", text_of(shape), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data y = in.activations(y_count), x = in.activations(x_count), weight = in.activations(weights),
-                   bias = in.activations(shape.N);
+        const ElementPointer y = in.activations(y_count), x = in.activations(x_count),
+                             weight = in.activations(weights), bias = in.activations(shape.N);
         float* workspace = in.floats(SIZE_ON(on.device, conv2d_forward_workspace, shape));
         return [=] { LAUNCH_ON(on.device, on.stream, conv2d_forward, y, workspace, x, weight, bias, shape); };
     });
     list.add("conv2d_backward_input", text_of(shape), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data dx = in.activations(x_count), dy = in.activations(y_count),
-                   weight = in.activations(weights);
+        const ElementPointer dx = in.activations(x_count), dy = in.activations(y_count),
+                             weight = in.activations(weights);
         float* workspace = in.floats(SIZE_ON(on.device, conv2d_backward_input_workspace, shape));
         return
             [=] { LAUNCH_ON(on.device, on.stream, conv2d_backward_input, dx, workspace, dy, weight, shape); };
@@ -39,7 +39,7 @@ void add_conv2d(KernelList& list, const Conv2dShape& shape) {
         const LaunchSite on = in.site();
         float *d_weight = in.floats(weights), *d_bias = in.floats(shape.N),
               *workspace = in.floats(SIZE_ON(on.device, conv2d_backward_weight_workspace, shape));
-        const Data dy = in.activations(y_count), x = in.activations(x_count);
+        const ElementPointer dy = in.activations(y_count), x = in.activations(x_count);
         return [=] {
             LAUNCH_ON(on.device, on.stream, conv2d_backward_weight, d_weight, d_bias, workspace, dy, x,
                       shape);
@@ -56,7 +56,7 @@ void add_groupnorm(KernelList& list, const GroupNormShape& shape) {
     const double count = static_cast<double>(total), a = list.activation_bytes();
     list.add("groupnorm_forward", text, Bound::memory, {3 * a * count, 9 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data y = in.activations(total), x = in.activations(total);
+        const ElementPointer y = in.activations(total), x = in.activations(total);
         float *mean = in.floats(statistics), *rstd = in.floats(statistics), *weight = in.floats(width),
               *bias = in.floats(width),
               *workspace = in.floats(SIZE_ON(on.device, groupnorm_forward_workspace, shape));
@@ -67,7 +67,8 @@ void add_groupnorm(KernelList& list, const GroupNormShape& shape) {
     });
     list.add("groupnorm_backward", text, Bound::memory, {5 * a * count, 25 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data dx = in.activations(total), dy = in.activations(total), x = in.activations(total);
+        const ElementPointer dx = in.activations(total), dy = in.activations(total),
+                             x = in.activations(total);
         float *mean = in.floats(statistics), *rstd = in.uniforms(statistics), *weight = in.floats(width),
               *bias = in.floats(width), *dweight = in.floats(width), *dbias = in.floats(width),
               *workspace = in.floats(SIZE_ON(on.device, groupnorm_backward_workspace, shape));
@@ -85,22 +86,22 @@ void add_resample(KernelList& list) {
     const double count = static_cast<double>(small), bytes = 5 * list.activation_bytes() * count;
     list.add("average_pool_forward", text, Bound::memory, {bytes, 4 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data y = in.activations(small), x = in.activations(large);
+        const ElementPointer y = in.activations(small), x = in.activations(large);
         return [=] { LAUNCH_ON(on.device, on.stream, average_pool_forward, y, x, shape); };
     });
     list.add("average_pool_backward", text, Bound::memory, {bytes, count}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data dx = in.activations(large), dy = in.activations(small);
+        const ElementPointer dx = in.activations(large), dy = in.activations(small);
         return [=] { LAUNCH_ON(on.device, on.stream, average_pool_backward, dx, dy, shape); };
     });
     list.add("upsample_forward", text, Bound::memory, {bytes, 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data y = in.activations(large), x = in.activations(small);
+        const ElementPointer y = in.activations(large), x = in.activations(small);
         return [=] { LAUNCH_ON(on.device, on.stream, upsample_forward, y, x, shape); };
     });
     list.add("upsample_backward", text, Bound::memory, {bytes, 3 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data dx = in.activations(small), dy = in.activations(large);
+        const ElementPointer dx = in.activations(small), dy = in.activations(large);
         return [=] { LAUNCH_ON(on.device, on.stream, upsample_backward, dx, dy, shape); };
     });
 }
@@ -114,12 +115,13 @@ void add_max_pool(KernelList& list) {
     const double count = static_cast<double>(out), a = list.activation_bytes();
     list.add("max_pool_forward", text, Bound::memory, {5 * a * count, 3 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data y = in.activations(out), x = in.activations(in_count);
+        const ElementPointer y = in.activations(out), x = in.activations(in_count);
         return [=] { LAUNCH_ON(on.device, on.stream, max_pool_forward, y, x, shape); };
     });
     list.add("max_pool_backward", text, Bound::memory, {9 * a * count, 3 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data dx = in.activations(in_count), dy = in.activations(out), x = in.activations(in_count);
+        const ElementPointer dx = in.activations(in_count), dy = in.activations(out),
+                             x = in.activations(in_count);
         return [=] { LAUNCH_ON(on.device, on.stream, max_pool_backward, dx, dy, x, shape); };
     });
 }
@@ -132,13 +134,14 @@ void add_leaky_relu(KernelList& list) {
     list.add("leaky_relu_forward", fmt::format("{}", total), Bound::memory, {2 * a * count, count},
              [=](Operands& in) {
                  const LaunchSite on = in.site();
-                 const Data y = in.activations(total), x = in.activations(total);
+                 const ElementPointer y = in.activations(total), x = in.activations(total);
                  return [=] { LAUNCH_ON(on.device, on.stream, leaky_relu_forward, y, x, slope, total); };
              });
     list.add("leaky_relu_backward", fmt::format("{}", total), Bound::memory, {3 * a * count, count},
              [=](Operands& in) {
                  const LaunchSite on = in.site();
-                 const Data dx = in.activations(total), dy = in.activations(total), y = in.activations(total);
+                 const ElementPointer dx = in.activations(total), dy = in.activations(total),
+                                      y = in.activations(total);
                  return
                      [=] { LAUNCH_ON(on.device, on.stream, leaky_relu_backward, dx, dy, y, slope, total); };
              });

@@ -27,7 +27,7 @@ class Operands {
     LaunchSite site() const { return {backend_.device, main_stream(backend_.device)}; }
     Precision precision() const { return backend_.precision; }
 
-    Data activations(std::int64_t count);  // of the precision's type
+    ElementPointer activations(std::int64_t count);  // of the precision's type
     float* floats(std::int64_t count);
     float* uniforms(std::int64_t count);  // in [0, 1)
     bf16* rounded(std::int64_t count);

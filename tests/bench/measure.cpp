@@ -114,8 +114,8 @@ double measure_product(const Backend& backend, const Effort& effort) {
     const std::int64_t size = product_size(effort);
     Operands in(backend);
     const LaunchSite on = in.site();
-    const Data C = in.activations(size * size), A = in.activations(size * size),
-               B = in.activations(size * size);
+    const ElementPointer C = in.activations(size * size), A = in.activations(size * size),
+                         B = in.activations(size * size);
     const Timing timing =
         measure_queued(effort, [=] { LAUNCH_ON(on.device, on.stream, matmul, C, A, B, size, size, size); });
     return 2 * elements(size * size, size) / timing.best;

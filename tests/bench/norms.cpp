@@ -31,7 +31,7 @@ struct NormOperands {
 
     LaunchSite on;
     float *x, *out, *weight, *bias, *dweight, *dbias, *mean, *rstd;
-    Data y, branch;
+    ElementPointer y, branch;
 };
 
 void add_layernorm_forward(KernelList& list, std::int64_t rows, std::int64_t width) {

@@ -58,7 +58,7 @@ bf16* Operands::rounded(std::int64_t count) {
     return repeated(random_rounded(), count);
 }
 
-Data Operands::activations(std::int64_t count) {
+ElementPointer Operands::activations(std::int64_t count) {
     if (backend_.precision == Precision::bf16) return {rounded(count), Element::bf16};
     return {floats(count), Element::f32};
 }

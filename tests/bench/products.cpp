@@ -21,21 +21,21 @@ void add_linear(KernelList& list, const LinearShape& shape) {
     const Cost cost{a * (activations_of(shape) + elements(N, K)), shape.operations()};
     list.add("linear_forward", shape.text(), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data y = in.activations(rows * N), x = in.activations(rows * K), weight = in.activations(N * K),
-                   bias = in.activations(N);
+        const ElementPointer y = in.activations(rows * N), x = in.activations(rows * K),
+                             weight = in.activations(N * K), bias = in.activations(N);
         return [=] { LAUNCH_ON(on.device, on.stream, linear_forward, y, N, x, K, weight, bias, rows, N, K); };
     });
     list.add("linear_backward_input", shape.text(), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data dx = in.activations(rows * K), dy = in.activations(rows * N),
-                   weight = in.activations(N * K);
+        const ElementPointer dx = in.activations(rows * K), dy = in.activations(rows * N),
+                             weight = in.activations(N * K);
         return
             [=] { LAUNCH_ON(on.device, on.stream, linear_backward_input, dx, K, dy, N, weight, rows, N, K); };
     });
     list.add("linear_backward_input_accumulate", shape.text(), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data dx = in.activations(rows * K), dy = in.activations(rows * N),
-                   weight = in.activations(N * K);
+        const ElementPointer dx = in.activations(rows * K), dy = in.activations(rows * N),
+                             weight = in.activations(N * K);
         return [=] {
             LAUNCH_ON(on.device, on.stream, linear_backward_input_accumulate, dx, K, dy, N, weight, rows, N,
                       K);
@@ -46,7 +46,7 @@ void add_linear(KernelList& list, const LinearShape& shape) {
         const LaunchSite on = in.site();
         float *d_weight = in.floats(N * K), *d_bias = in.floats(N),
               *workspace = in.floats(SIZE_ON(on.device, linear_backward_weight_workspace, N));
-        const Data dy = in.activations(rows * N), x = in.activations(rows * K);
+        const ElementPointer dy = in.activations(rows * N), x = in.activations(rows * K);
         return [=] {
             LAUNCH_ON(on.device, on.stream, linear_backward_weight, d_weight, d_bias, workspace, dy, N, x, K,
                       rows, N, K);
@@ -60,8 +60,9 @@ void add_linear_gelu(KernelList& list, const LinearShape& shape) {
     const Cost cost{a * (activations_of(shape) + elements(rows, N) + elements(N, K)), shape.operations()};
     list.add("linear_gelu_forward", shape.text(), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data y = in.activations(rows * N), activated = in.activations(rows * N),
-                   x = in.activations(rows * K), weight = in.activations(N * K), bias = in.activations(N);
+        const ElementPointer y = in.activations(rows * N), activated = in.activations(rows * N),
+                             x = in.activations(rows * K), weight = in.activations(N * K),
+                             bias = in.activations(N);
         return [=] {
             LAUNCH_ON(on.device, on.stream, linear_gelu_forward, activated, y, x, weight, bias, rows, N, K);
         };
@@ -76,8 +77,8 @@ void add_packed_linear(KernelList& list, const LinearShape& shape) {
     list.add("packed_linear_forward", shape.text(), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
         float *weight = in.floats(N * K), *bias = in.floats(N);
-        const Data packed = in.activations(SIZE_ON(on.device, packed_linear_elements, N, K)),
-                   y = in.activations(rows * N), x = in.activations(rows * K);
+        const ElementPointer packed = in.activations(SIZE_ON(on.device, packed_linear_elements, N, K)),
+                             y = in.activations(rows * N), x = in.activations(rows * K);
         LAUNCH_ON(on.device, on.stream, pack_linear, packed, weight, bias, N, K);
         return [=] { LAUNCH_ON(on.device, on.stream, packed_linear_forward, y, x, packed, rows, N, K); };
     });
@@ -96,10 +97,11 @@ void add_pixel_sample(KernelList& list, const PixelSamplerShape& shape, std::int
                  const PixelSamplerBlock block{w, w, w, w, w, w, w, w, w, w, w, w};
                  const std::vector<PixelSamplerBlock> blocks(static_cast<std::size_t>(B), block);
                  const PixelSamplerWeights weights{w, w, {w, w, w}, w, w, w, w, {w, w, w}, blocks.data()};
-                 const Data packed = in.activations(SIZE_ON(on.device, pixel_sampler_packed_elements, shape));
+                 const ElementPointer packed =
+                     in.activations(SIZE_ON(on.device, pixel_sampler_packed_elements, shape));
                  LAUNCH_ON(on.device, on.stream, pixel_sampler_pack, packed, weights, shape);
                  std::int32_t* values = in.integers(draws * C, Shapes::vocabulary);
-                 const Data conditions = in.activations(draws * K);
+                 const ElementPointer conditions = in.activations(draws * K);
                  float *uniforms = in.uniforms(C * draws), *margins = nullptr;
                  return [=] {
                      LAUNCH_ON(on.device, on.stream, pixel_sample, values, margins, conditions, uniforms,

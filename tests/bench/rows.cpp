@@ -22,7 +22,7 @@ void add_level_sequence(KernelList& list) {
     list.add("level_sequence_forward", shape, Bound::memory, {(4 + a) * count, count}, [=](Operands& in) {
         const LaunchSite on = in.site();
         float *x = in.floats(M * L * D), *positions = in.floats(L * D);
-        const Data condition = in.activations(M * D), tokens = in.activations(M * (L - 1) * D);
+        const ElementPointer condition = in.activations(M * D), tokens = in.activations(M * (L - 1) * D);
         return [=] {
             LAUNCH_ON(on.device, on.stream, level_sequence_forward, x, condition, tokens, positions, M, L, D);
         };
@@ -31,7 +31,7 @@ void add_level_sequence(KernelList& list) {
         const LaunchSite on = in.site();
         float *dx = in.floats(M * L * D), *d_positions = in.floats(L * D),
               *workspace = in.floats(SIZE_ON(on.device, level_sequence_backward_workspace, M, L, D));
-        const Data d_condition = in.activations(M * D), d_tokens = in.activations(M * (L - 1) * D);
+        const ElementPointer d_condition = in.activations(M * D), d_tokens = in.activations(M * (L - 1) * D);
         return [=] {
             LAUNCH_ON(on.device, on.stream, level_sequence_backward, d_condition, d_tokens, d_positions,
                       workspace, dx, M, L, D);
@@ -49,8 +49,8 @@ void add_masked_sequence(KernelList& list) {
         const LaunchSite on = in.site();
         float *x = in.floats(rows * D), *mask_token = in.floats(D),
               *positions = in.floats(masked.length() * D);
-        const Data guide = in.activations(M * D), conditions = in.activations(M * n * D),
-                   tokens = in.activations(M * L * D);
+        const ElementPointer guide = in.activations(M * D), conditions = in.activations(M * n * D),
+                             tokens = in.activations(M * L * D);
         std::uint8_t* mask = in.bytes(M * L, 0);
         return [=] {
             LAUNCH_ON(on.device, on.stream, masked_sequence_forward, x, guide, conditions, tokens, mask,
@@ -62,8 +62,8 @@ void add_masked_sequence(KernelList& list) {
         float *dx = in.floats(rows * D), *d_mask_token = in.floats(D),
               *d_positions = in.floats(masked.length() * D),
               *workspace = in.floats(SIZE_ON(on.device, masked_sequence_backward_workspace, masked));
-        const Data d_guide = in.activations(M * D), d_conditions = in.activations(M * n * D),
-                   d_tokens = in.activations(M * L * D);
+        const ElementPointer d_guide = in.activations(M * D), d_conditions = in.activations(M * n * D),
+                             d_tokens = in.activations(M * L * D);
         std::uint8_t* mask = in.bytes(M * L, 0);
         return [=] {
             LAUNCH_ON(on.device, on.stream, masked_sequence_backward, d_guide, d_conditions, d_tokens,
@@ -88,14 +88,14 @@ void add_neighbours(KernelList& list) {
     };
     list.add("gather_neighbours", text, Bound::memory, {2 * a * count, 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data y = in.activations(chosen * n * D), x = in.activations(x_elements);
+        const ElementPointer y = in.activations(chosen * n * D), x = in.activations(x_elements);
         std::int32_t* selected = every_patch(in);
         return [=] { LAUNCH_ON(on.device, on.stream, gather_neighbours, y, x, selected, chosen, shape); };
     });
     list.add("gather_neighbours_backward", text, Bound::memory, {a * (count + rows), count},
              [=](Operands& in) {
                  const LaunchSite on = in.site();
-                 const Data dx = in.activations(x_elements), dy = in.activations(chosen * n * D);
+                 const ElementPointer dx = in.activations(x_elements), dy = in.activations(chosen * n * D);
                  std::int32_t* places = every_patch(in);
                  return [=] {
                      LAUNCH_ON(on.device, on.stream, gather_neighbours_backward, dx, dy, places, M, shape);
@@ -113,13 +113,13 @@ void add_gather(KernelList& list) {
                       gathered = fmt::format("{} of {} x {}", half, M * L, W);
     list.add("copy_rows", copied, Bound::memory, {2 * a * elements(M, kept), 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data y = in.activations(total), x = in.activations(total);
+        const ElementPointer y = in.activations(total), x = in.activations(total);
         return [=] { LAUNCH_ON(on.device, on.stream, copy_rows, y, kept, x, stride, M, kept); };
     });
     list.add("add_rows", copied, Bound::memory, {3 * a * elements(M, kept), elements(M, kept)},
              [=](Operands& in) {
                  const LaunchSite on = in.site();
-                 const Data y = in.activations(total), x = in.activations(total);
+                 const ElementPointer y = in.activations(total), x = in.activations(total);
                  return [=] { LAUNCH_ON(on.device, on.stream, add_rows, y, kept, x, stride, M, kept); };
              });
     const auto every_second = [=](Operands& in) {
@@ -129,13 +129,13 @@ void add_gather(KernelList& list) {
     };
     list.add("gather_rows", gathered, Bound::memory, {2 * a * elements(half, W), 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data y = in.activations(half * W), x = in.activations(total);
+        const ElementPointer y = in.activations(half * W), x = in.activations(total);
         std::int32_t* index = every_second(in);
         return [=] { LAUNCH_ON(on.device, on.stream, gather_rows, y, x, index, half, W); };
     });
     list.add("scatter_rows", gathered, Bound::memory, {2 * a * elements(half, W), 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data y = in.activations(total), x = in.activations(half * W);
+        const ElementPointer y = in.activations(total), x = in.activations(half * W);
         std::int32_t* index = every_second(in);
         return [=] { LAUNCH_ON(on.device, on.stream, scatter_rows, y, x, index, half, W); };
     });
@@ -149,7 +149,7 @@ void add_embedding(KernelList& list) {
     const double count = elements(pixels, W), a = list.activation_bytes();
     list.add("embedding_forward", shape, Bound::memory, {(4 + a) * count, 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data y = in.activations(pixels * C * W);
+        const ElementPointer y = in.activations(pixels * C * W);
         float* table = in.floats(vocabulary * W);
         std::int32_t* ids = in.integers(pixels * C, static_cast<std::int32_t>(vocabulary));
         return
@@ -157,7 +157,7 @@ void add_embedding(KernelList& list) {
     });
     list.add("embedding_backward", shape, Bound::memory, {a * count, count}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data dy = in.activations(pixels * C * W);
+        const ElementPointer dy = in.activations(pixels * C * W);
         float *table = in.floats(vocabulary * W),
               *workspace = in.floats(SIZE_ON(on.device, embedding_backward_workspace, pixels, vocabulary, W));
         std::int32_t* ids = in.integers(pixels * C, static_cast<std::int32_t>(vocabulary));

@@ -15,13 +15,13 @@ void add_l1_loss(KernelList& list, std::int64_t total, const std::string& shape)
     list.add("l1_loss_accumulate", shape, Bound::memory, {(4 + a) * count, 2 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
         double *sum = in.doubles(1), *workspace = in.doubles(SIZE_ON(on.device, l1_loss_workspace));
-        const Data x = in.activations(total);
+        const ElementPointer x = in.activations(total);
         float* target = in.floats(total);
         return [=] { LAUNCH_ON(on.device, on.stream, l1_loss_accumulate, sum, workspace, x, target, total); };
     });
     list.add("l1_loss_backward", shape, Bound::memory, {(4 + 2 * a) * count, 2 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data dx = in.activations(total), x = in.activations(total);
+        const ElementPointer dx = in.activations(total), x = in.activations(total);
         float* target = in.floats(total);
         return [=] { LAUNCH_ON(on.device, on.stream, l1_loss_backward, dx, x, target, 0.5f, total); };
     });
@@ -38,7 +38,7 @@ void add_feature_distance(KernelList& list) {
                  const LaunchSite on = in.site();
                  double *sum = in.doubles(1),
                         *workspace = in.doubles(SIZE_ON(on.device, feature_distance_workspace));
-                 const Data a = in.activations(total), b = in.activations(total);
+                 const ElementPointer a = in.activations(total), b = in.activations(total);
                  float* weight = in.uniforms(width);
                  return [=] {
                      LAUNCH_ON(on.device, on.stream, feature_distance_accumulate, sum, workspace, a, b,
@@ -48,7 +48,8 @@ void add_feature_distance(KernelList& list) {
     list.add("feature_distance_backward", shape, Bound::memory, {3 * bytes * count, 20 * count},
              [=](Operands& in) {
                  const LaunchSite on = in.site();
-                 const Data da = in.activations(total), a = in.activations(total), b = in.activations(total);
+                 const ElementPointer da = in.activations(total), a = in.activations(total),
+                                      b = in.activations(total);
                  float* weight = in.uniforms(width);
                  return [=] {
                      LAUNCH_ON(on.device, on.stream, feature_distance_backward, da, a, b, weight, 0.5f, rows,
@@ -63,7 +64,7 @@ void add_adversarial_loss(KernelList& list, std::int64_t total, const std::strin
     list.add("adversarial_loss_accumulate", shape, Bound::memory, {a * count, 3 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
         double *sum = in.doubles(1), *workspace = in.doubles(SIZE_ON(on.device, adversarial_loss_workspace));
-        const Data logits = in.activations(total);
+        const ElementPointer logits = in.activations(total);
         return [=] {
             LAUNCH_ON(on.device, on.stream, adversarial_loss_accumulate, sum, workspace, logits, term, total);
         };
@@ -71,7 +72,7 @@ void add_adversarial_loss(KernelList& list, std::int64_t total, const std::strin
     list.add("adversarial_loss_backward", shape, Bound::memory, {2 * a * count, 2 * count},
              [=](Operands& in) {
                  const LaunchSite on = in.site();
-                 const Data d_logits = in.activations(total), logits = in.activations(total);
+                 const ElementPointer d_logits = in.activations(total), logits = in.activations(total);
                  return [=] {
                      LAUNCH_ON(on.device, on.stream, adversarial_loss_backward, d_logits, logits, term, 0.5f,
                                total);
@@ -89,7 +90,7 @@ void add_weights(KernelList& list, std::int64_t total, const std::string& shape)
     const double count = static_cast<double>(total), a = list.activation_bytes();
     list.add("add_weighted", shape, Bound::memory, {3 * a * count, 2 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const Data y = in.activations(total), x = in.activations(total);
+        const ElementPointer y = in.activations(total), x = in.activations(total);
         float* weight = in.floats(1);
         return [=] { LAUNCH_ON(on.device, on.stream, add_weighted, y, x, weight, total); };
     });

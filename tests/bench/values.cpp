@@ -23,7 +23,7 @@ void add_smoothed_loss(KernelList& list) {
     list.add("cross_entropy_forward", shape, Bound::memory, {a * count, 22 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
         float* losses = in.floats(rows);
-        const Data logits = in.activations(rows * codes);
+        const ElementPointer logits = in.activations(rows * codes);
         std::int32_t* targets = in.integers(rows, static_cast<std::int32_t>(codes));
         return [=] {
             LAUNCH_ON(on.device, on.stream, cross_entropy_forward, losses, logits, targets, std::int64_t{1},
@@ -34,7 +34,7 @@ void add_smoothed_loss(KernelList& list) {
              [=](Operands& in) {
                  const LaunchSite on = in.site();
                  float* losses = in.floats(rows);
-                 const Data logits = in.activations(rows * codes);
+                 const ElementPointer logits = in.activations(rows * codes);
                  std::int32_t* targets = in.integers(rows, static_cast<std::int32_t>(codes));
                  return [=] {
                      LAUNCH_ON(on.device, on.stream, cross_entropy_forward_backward, losses, logits, targets,
@@ -51,7 +51,7 @@ void add_losses(KernelList& list) {
     list.add("cross_entropy_forward", shape, Bound::memory, {a * count, 20 * count}, [=](Operands& in) {
         const LaunchSite on = in.site();
         float* losses = in.floats(pixels);
-        const Data logits = in.activations(pixels * vocabulary);
+        const ElementPointer logits = in.activations(pixels * vocabulary);
         std::int32_t* targets = in.integers(pixels * C, vocabulary);
         return [=] {
             LAUNCH_ON(on.device, on.stream, cross_entropy_forward, losses, logits, targets, C, pixels,
@@ -62,7 +62,7 @@ void add_losses(KernelList& list) {
              [=](Operands& in) {
                  const LaunchSite on = in.site();
                  float* losses = in.floats(pixels);
-                 const Data logits = in.activations(pixels * vocabulary);
+                 const ElementPointer logits = in.activations(pixels * vocabulary);
                  std::int32_t* targets = in.integers(pixels * C, vocabulary);
                  return [=] {
                      LAUNCH_ON(on.device, on.stream, cross_entropy_forward_backward, losses, logits, targets,
@@ -194,7 +194,7 @@ void add_bias_gradient(KernelList& list) {
                  const LaunchSite on = in.site();
                  float *sums = in.floats(width),
                        *workspace = in.floats(SIZE_ON(on.device, column_sum_workspace, width));
-                 const Data x = in.activations(rows * width);
+                 const ElementPointer x = in.activations(rows * width);
                  return [=] {
                      LAUNCH_ON(on.device, on.stream, column_sum_accumulate, sums, workspace, x, width, rows,
                                width);

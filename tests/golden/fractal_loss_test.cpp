@@ -1,6 +1,7 @@
 // Losses, conditions, logits and every gradient against the authors' release.
 #include "runtime/ops/image_ops.h"
 #include "runtime/ops/masking_ops.h"
+#include "runtime/ops/row_ops.h"
 #include "tests/golden/fractal_golden.h"
 #include "tests/skip.h"
 

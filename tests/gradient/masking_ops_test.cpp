@@ -1,6 +1,7 @@
 // The operations of MAR levels (runtime/ops/masking_ops.h) against central differences.
 #include "runtime/ops/masking_ops.h"
 
+#include "runtime/ops/row_ops.h"
 #include "tests/gradient/gradient_check.h"
 #include "tests/test_devices.h"
 

@@ -1,6 +1,7 @@
 // The operations of the masked-token transformer (runtime/ops/token_ops.h) against central differences.
 #include "runtime/ops/token_ops.h"
 
+#include "runtime/ops/row_ops.h"
 #include "tests/gradient/gradient_check.h"
 
 using namespace gradient_check;

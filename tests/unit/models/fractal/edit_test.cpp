@@ -1,5 +1,6 @@
 // Redrawing a part of a picture.
 #include "models/fractal/edit.h"
+#include "models/fractal/pixels.h"
 
 #include <doctest/doctest.h>
 

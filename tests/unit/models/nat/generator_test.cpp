@@ -252,8 +252,8 @@ DEVICE_TEST("pictures: tokens decoded on the device, a part at a time, rounded t
     const auto job = [&] {
         const Tensor ids = tape.create(12, 1, false, Element::i32);
         if (!tape.planning())
-            copy_to_device(device, tape.value<std::int32_t>(ids), tokens.data(), 12 * sizeof(std::int32_t),
-                           tape.stream());
+            copy_to_device(device, tape.mutable_value<std::int32_t>(ids), tokens.data(),
+                           12 * sizeof(std::int32_t), tape.stream());
         decode_pictures(tape, tokenizer, ids, 2, [&](std::int64_t first, const Tensor& pictures) {
             CHECK(first == 0);
             if (!tape.planning())

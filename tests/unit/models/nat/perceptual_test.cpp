@@ -65,7 +65,7 @@ Result run(const PerceptualLoss& loss, const std::vector<float>& pictures, const
             tape.begin_gradient(given.node());
             const std::vector<float> before(pictures.size(), gradient_before);
             if (!tape.planning())
-                copy_to_device(tape.device(), tape.gradient(given.node()), before.data(),
+                copy_to_device(tape.device(), tape.mutable_gradient(given.node()), before.data(),
                                before.size() * sizeof(float));
         }
         loss.add(tape, x, filled(targets, false), map, scale, total);

@@ -25,12 +25,14 @@ void for_elements(const Tape& tape, NodeId node, Body body) {
 // y = factor * x; keeps no value for the backward pass.
 Tensor scaled(Tape& tape, const Tensor& x, float factor) {
     const Tensor y = tape.create(x.rows(), x.width(), true);
-    for_elements(tape, y.node(), [&](std::int64_t i) { tape.value(y)[i] = factor * tape.value(x)[i]; });
+    for_elements(tape, y.node(),
+                 [&](std::int64_t i) { tape.mutable_value(y)[i] = factor * tape.value(x)[i]; });
     if (tape.recording())
         tape.record({x.node(), y.node()}, {}, [&tape, x = x.node(), y = y.node(), factor] {
-            const bool add = tape.begin_gradient(x);
+            const bool add = tape.begin_gradient(x) == GradientWrite::accumulate;
             for_elements(tape, y, [&](std::int64_t i) {
-                tape.gradient(x)[i] = (add ? tape.gradient(x)[i] : 0.0f) + factor * tape.gradient(y)[i];
+                tape.mutable_gradient(x)[i] =
+                    (add ? tape.gradient(x)[i] : 0.0f) + factor * tape.gradient(y)[i];
             });
         });
     return y;
@@ -40,12 +42,12 @@ Tensor scaled(Tape& tape, const Tensor& x, float factor) {
 Tensor squared(Tape& tape, const Tensor& x) {
     const Tensor y = tape.create(x.rows(), x.width(), true);
     for_elements(tape, y.node(),
-                 [&](std::int64_t i) { tape.value(y)[i] = tape.value(x)[i] * tape.value(x)[i]; });
+                 [&](std::int64_t i) { tape.mutable_value(y)[i] = tape.value(x)[i] * tape.value(x)[i]; });
     if (tape.recording())
         tape.record({x.node(), y.node()}, {x.node()}, [&tape, x = x.node(), y = y.node()] {
-            const bool add = tape.begin_gradient(x);
+            const bool add = tape.begin_gradient(x) == GradientWrite::accumulate;
             for_elements(tape, y, [&](std::int64_t i) {
-                tape.gradient(x)[i] =
+                tape.mutable_gradient(x)[i] =
                     (add ? tape.gradient(x)[i] : 0.0f) + 2 * tape.value(x)[i] * tape.gradient(y)[i];
             });
         });
@@ -61,9 +63,10 @@ Tensor input(Tape& tape, std::int64_t rows, const std::vector<float>& values) {
 
 // The start of a backward pass: dy = gradient.
 void seed_gradient(Tape& tape, const Tensor& y, const std::vector<float>& gradient) {
-    CHECK_FALSE(tape.begin_gradient(y.node()));
-    for_elements(tape, y.node(),
-                 [&](std::int64_t i) { tape.gradient(y.node())[i] = gradient[static_cast<std::size_t>(i)]; });
+    CHECK(tape.begin_gradient(y.node()) == GradientWrite::overwrite);
+    for_elements(tape, y.node(), [&](std::int64_t i) {
+        tape.mutable_gradient(y.node())[i] = gradient[static_cast<std::size_t>(i)];
+    });
 }
 
 std::vector<float> gradient_of(const Tape& tape, const Tensor& x) {
@@ -379,7 +382,7 @@ TEST_CASE("tape: many runs leave resident memory as it is") {
             const Tensor y = squared(tape, squared(tape, scaled(tape, chunk, 2)));
             tape.begin_gradient(y.node());
             for_elements(tape, y.node(), [&](std::int64_t i) {
-                tape.gradient(y.node())[i] = static_cast<float>(begin + count);
+                tape.mutable_gradient(y.node())[i] = static_cast<float>(begin + count);
             });
         });
     };
