@@ -2,6 +2,7 @@
 
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/files/open_tensor_file.h"
 
 std::optional<WeightChoice> CheckpointFlags::weight_choice() const {
     if (weights.empty()) return std::nullopt;

@@ -6,6 +6,7 @@
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/checkpoint/sharded_checkpoint.h"
+#include "runtime/files/open_tensor_file.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
 

@@ -10,6 +10,7 @@
 #include "runtime/base/json_numbers.h"
 #include "runtime/base/one_line.h"
 #include "runtime/checkpoint/sharded_checkpoint.h"
+#include "runtime/files/open_tensor_file.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"
 

@@ -11,6 +11,7 @@
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/device/backend_flags.h"
+#include "runtime/files/open_tensor_file.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/drawn_images.h"
 #include "sample/jobs.h"

@@ -17,6 +17,7 @@
 #include "runtime/base/error.h"
 #include "runtime/device/backend_flags.h"
 #include "runtime/files/atomic_file.h"
+#include "runtime/files/open_tensor_file.h"
 #include "runtime/files/output_file.h"
 #include "sample/jobs.h"
 

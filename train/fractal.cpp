@@ -10,6 +10,7 @@
 #include "models/metrics/likelihood.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/files/open_tensor_file.h"
 #include "runtime/ranks/comm.h"
 #include "train/fractal_trainer.h"
 #include "train/jobs.h"

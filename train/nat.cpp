@@ -6,6 +6,7 @@
 #include "data/records/class_names.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/files/open_tensor_file.h"
 #include "runtime/ranks/comm.h"
 #include "train/jobs.h"
 #include "train/nat_sheet.h"

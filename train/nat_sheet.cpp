@@ -6,6 +6,7 @@
 #include "models/nat/pictures.h"
 #include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/base/error.h"
+#include "runtime/files/open_tensor_file.h"
 
 NatSheet::NatSheet(const NatTransformer& model, const std::string& tokenizer, const TokenFile& tokens,
                    const NatSheetRule& rule)

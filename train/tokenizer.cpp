@@ -9,6 +9,7 @@
 #include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/files/open_tensor_file.h"
 #include "runtime/ranks/comm.h"
 #include "train/jobs.h"
 #include "train/run_flags.h"

@@ -5,10 +5,7 @@
 #include <filesystem>
 #include <vector>
 
-struct Image {
-    int width = 0, height = 0, channels = 0;
-    std::vector<std::uint8_t> pixels;  // [height, width, channels], rows from the top
-};
+#include "data/images/image.h"
 
 // Larger images are refused from their header, before memory is taken for them.
 constexpr int maximum_image_side = 20'000;

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <span>
 
-#include "data/images/image_file.h"
+#include "data/images/image.h"
 
 // Of a JPEG file (its first APP1 segment of EXIF) that check_jpeg_segments() lets pass, or a PNG file (chunk
 // eXIf) that check_png_chunks() does. 1 as well if the file says nothing, or nothing sound.

@@ -10,7 +10,7 @@
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/model_kind.h"
 #include "runtime/device/profile.h"
-#include "runtime/files/tensor_file.h"
+#include "runtime/files/open_tensor_file.h"
 #include "runtime/ops/adversarial_ops.h"
 #include "runtime/ops/feature_ops.h"
 #include "runtime/ops/gradients.h"

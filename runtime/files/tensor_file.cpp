@@ -1,12 +1,6 @@
 #include "runtime/files/tensor_file.h"
 
-#include <system_error>
-
 #include "runtime/base/error.h"
-#include "runtime/files/file_kind.h"
-#include "runtime/files/pth/pth.h"
-#include "runtime/files/pth/pth_container.h"
-#include "runtime/files/safetensors.h"
 
 const std::string& TensorFile::metadata(std::string_view key) const {
     const auto found = metadata_.find(std::string(key));
@@ -27,15 +21,4 @@ void TensorFile::fail_missing(std::string_view name) const {
     for (const std::string& other : names())
         if (other.ends_with(ending)) fail("{}: has no tensor {}, but {}", path, name, other);
     fail("{}: has no tensor {}", path, name);
-}
-
-std::unique_ptr<TensorFile> open_tensor_file(const std::filesystem::path& path) {
-    std::error_code unreachable;
-    if (std::filesystem::is_directory(path, unreachable))
-        fail("{}: a folder, expected a checkpoint{}", path.string(),
-             std::filesystem::exists(path / "last.safetensors", unreachable)
-                 ? ", such as last.safetensors in it"
-                 : "");
-    if (looks_like_pth(read_start(path))) return std::make_unique<PthFile>(path);
-    return std::make_unique<SafetensorsFile>(path);
 }

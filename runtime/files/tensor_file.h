@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +54,3 @@ class TensorFile {
     std::map<std::string, std::string> metadata_;
     std::map<std::string, Origin, std::less<>> origins_;
 };
-
-// A safetensors file or a torch checkpoint, recognised by its first bytes. Throws Error naming the file.
-std::unique_ptr<TensorFile> open_tensor_file(const std::filesystem::path& path);

@@ -15,6 +15,7 @@
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/device/backend_flags.h"
+#include "runtime/files/open_tensor_file.h"
 #include "runtime/files/output_file.h"
 
 namespace {

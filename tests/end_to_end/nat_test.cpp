@@ -14,6 +14,7 @@
 #include "models/nat/checkpoint.h"
 #include "models/nat/masks.h"
 #include "models/nat/tokenizer_checkpoint.h"
+#include "runtime/files/open_tensor_file.h"
 #include "runtime/ops/ops.h"
 #include "tests/end_to_end/killed_run.h"
 #include "tests/end_to_end/test_directory.h"

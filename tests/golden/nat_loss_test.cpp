@@ -1,6 +1,7 @@
 // Logits, loss and every gradient of the masked-token transformer against the authors' release.
 #include <numeric>
 
+#include "runtime/files/open_tensor_file.h"
 #include "runtime/ops/ops.h"
 #include "tests/golden/nat_golden.h"
 #include "tests/skip.h"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "runtime/base/error.h"
-#include "runtime/files/tensor_file.h"
+#include "runtime/files/open_tensor_file.h"
 #include "tests/unit/runtime/files/pth/pth_writer.h"
 #include "tests/unit/temporary_folder.h"
 

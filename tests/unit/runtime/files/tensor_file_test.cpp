@@ -5,6 +5,7 @@
 #include <span>
 
 #include "runtime/base/error.h"
+#include "runtime/files/open_tensor_file.h"
 #include "runtime/files/safetensors.h"
 #include "tests/unit/runtime/files/pth/pth_writer.h"
 #include "tests/unit/runtime/files/read_tensor.h"
