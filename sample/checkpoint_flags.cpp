@@ -60,5 +60,7 @@ OpenedCheckpoint::OpenedCheckpoint(const CheckpointFlags& flags)
       choice(flags.weight_choice()) {}
 
 std::unique_ptr<FractalModel> OpenedCheckpoint::load(Backend backend) const {
-    return load_fractal(*file, metadata.config, backend, choice);
+    auto model = load_fractal(*file, metadata.config, backend, choice);
+    report_origin("sample", *file, chosen_prefix(*file, choice));
+    return model;
 }

@@ -37,6 +37,7 @@ void write_weights(const ConvertJob& job, const TensorFile& file, Model& model, 
     metadata.ema_decay = 0;
     write_metadata(writer, metadata);
     writer.write(job.out);
+    report_origin("sample", file, prefix);
     fmt::print("{}: {} parameters, the {} weights of {}\n", job.out, model.parameters().count(),
                prefix.empty() ? "newest" : "averaged", file.path().string());
 }

@@ -26,6 +26,14 @@ void print_levels(const FractalConfig& config) {
                config.num_blocks_list[last], config.num_heads_list[last]);
 }
 
+// Which parts of the file were read.
+void print_origins(const TensorFile& file) {
+    if (const std::string origin = file.origin(""); !origin.empty()) fmt::print("  weights: {}\n", origin);
+    if (!has_average(file)) return;
+    if (const std::string origin = file.origin(average_prefix); !origin.empty())
+        fmt::print("  their average: {}\n", origin);
+}
+
 // Of a file that does not say its model.
 void print_unknown_model(const TensorFile& file) {
     const auto names = file.names();
@@ -34,6 +42,7 @@ void print_unknown_model(const TensorFile& file) {
                names.size());
     for (const auto& [key, value] : file.metadata())
         if (key == "epoch" || key.starts_with("args.")) fmt::print("  {}: {}\n", key, one_line(value));
+    print_origins(file);
     for (const std::string& name : names)
         fmt::print("  {} [{}]\n", one_line(name), fmt::join(file.shape(name), ", "));
 }
@@ -66,6 +75,7 @@ void print_contents(const TensorFile& file, float ema_decay, std::string_view fi
                             : "",
         optimizer ? shards ? "; the optimizer's state lies in shards beside it" : " and the optimizer's state"
                   : "");
+    print_origins(file);
     for (const auto& [key, value] : file.metadata()) {
         if (key.starts_with("validation_")) fmt::print("  {}: {}\n", one_line(key), one_line(value));
         if (key == "training") fmt::print("  training: {}\n", one_line(settings_text(value)));
@@ -117,7 +127,8 @@ void run_info(const CheckpointFlags& flags) {
     if (is_tokenizer(file)) return print_tokenizer(file);
     if (holds_nat(file)) return print_nat(file, flags.given_nat_config(file));
     const auto given = flags.given_config(file);
-    if (!given && !file.metadata().contains("format")) return print_unknown_model(file);
+    if (!given && !has_format(file, fractal_kind) && model_kind(file) != shard_kind)
+        return print_unknown_model(file);
     const FractalMetadata metadata = read_metadata(file, given);
     const FractalConfig& config = metadata.config;
     const FractalModel model(config, Device::cpu);

@@ -29,7 +29,7 @@ struct Run {
 };
 
 nlohmann::json parse_file(const std::filesystem::path& path) {
-    nlohmann::json json = nlohmann::json::parse(read_text_file(path), nullptr, false);
+    nlohmann::json json = parse_json_or_discard(read_text_file(path), path.string());
     if (!json.is_object()) fail("{}: not a JSON object", path.string());
     return json;
 }

@@ -72,7 +72,6 @@ void require_matching(const TensorFile& checkpoint, const NatMetadata& metadata,
 Models load_models(const NatJob& job) {
     const Backend backend = job.backend.backend();
     const auto file = open_tensor_file(job.checkpoint.checkpoint);
-    if (!holds_nat(*file)) fail("{}: holds no masked-token transformer", job.checkpoint.checkpoint);
     Models models{read_nat_metadata(*file, job.checkpoint.given_nat_config(*file)), nullptr, nullptr};
     const auto tokenizer_file = open_tensor_file(job.tokenizer);
     require_matching(*file, models.metadata, job.tokenizer, read_tokenizer_metadata(*tokenizer_file));
@@ -82,6 +81,8 @@ Models load_models(const NatJob& job) {
         tokenizer_fingerprint(codebook_values(*models.tokenizer), models.metadata.config.codebook_size),
         job.tokenizer);
     models.transformer = load_nat(*file, models.metadata.config, backend, job.checkpoint.weight_choice());
+    report_origin("sample", *file, chosen_prefix(*file, job.checkpoint.weight_choice()));
+    report_origin("sample", *tokenizer_file, tokenizer_prefix(*tokenizer_file));
     return models;
 }
 

@@ -108,6 +108,7 @@ void run_job(const ReconstructJob& job) {
     const std::string& source = job.picture.empty() ? job.data : job.picture;
     const Pictures pictures = job.picture.empty() ? packed_pictures(job, config) : one_picture(job, metadata);
     const auto tokenizer = load_tokenizer(*opened, backend);
+    report_origin("sample", *opened, tokenizer_prefix(*opened));
     const auto n = static_cast<std::int64_t>(pictures.pixels.size()) /
                    (config.in_channels * pictures.size * pictures.size);
     ImageCodec codec(*tokenizer, pictures.size, std::min(n, job.batch), source);

@@ -47,6 +47,7 @@ void run_job(const TokensJob& job) {
     const PackedFile file(job.data);
     const auto opened = open_tensor_file(job.tokenizer);
     const auto tokenizer = load_tokenizer(*opened, backend);
+    report_origin("data", *opened, tokenizer_prefix(*opened));
     const TokenizerConfig& config = tokenizer->config();
     if (file.channels() != config.in_channels)
         fail("{}: images of {} channels, expected {} as the tokenizer {} takes them", job.data,

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/base/error.h"
+#include "runtime/files/atomic_file.h"
 #include "runtime/files/mapped_file.h"
 
 namespace {
@@ -92,13 +93,8 @@ void EventFile::open() {
 
 // In one call, so that a run that is killed leaves whole records.
 void EventFile::append(const std::string& event) {
-    const std::string record = framed_record(event);
-    for (std::size_t done = 0; done < record.size();) {
-        const ssize_t written = ::write(descriptor_, record.data() + done, record.size() - done);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) fail("{}: cannot be written: {}", path_.string(), std::strerror(errno));
-        done += static_cast<std::size_t>(written);
-    }
+    if (!write_all(descriptor_, framed_record(event)))
+        fail("{}: cannot be written: {}", path_.string(), std::strerror(errno));
 }
 
 void EventFile::add_scalars(std::int64_t step, std::span<const Scalar> scalars) {

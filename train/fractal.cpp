@@ -61,6 +61,7 @@ void require_matching_classes(const FractalJob& job, const FractalConfig& config
 // Starts with the weights of --init-from, which may have the classes of the data in another order.
 void start_from(FractalTrainer& trainer, const FractalJob& job, const PackedFile& data) {
     const auto file = open_tensor_file(job.initial);
+    require_kind(*file, fractal_kind);
     const std::vector<std::string> names = class_names_of(*file);
     const bool by_number = job.ignore_class_names || !trainer.has_fitting_classes(*file);
     trainer.start_from(*file, match_classes({job.initial, names}, class_names(data), by_number));
@@ -180,6 +181,7 @@ class FractalRun : public TrainingRun {
         trainer_.save(path, data_.classes(), score, with_state);
     }
     void resume(const SafetensorsFile& file) override {
+        require_kind(file, fractal_kind);
         if (trainer_.model().config().class_num > 0)
             require_same_classes({file.path().string(), class_names_of(file)}, class_names(data_));
         trainer_.resume(file);

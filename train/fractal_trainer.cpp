@@ -53,6 +53,7 @@ void FractalTrainer::start_from(const TensorFile& file, std::span<const std::int
             load_reordered_rows(file, parameter, order, parameters.values(), parameters.device());
     }
     state_.weights_replaced();
+    if (comm_.rank() == 0) report_origin("train", file, "");
 }
 
 void FractalTrainer::resume(const SafetensorsFile& file) {

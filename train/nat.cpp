@@ -70,6 +70,7 @@ std::vector<std::int64_t> validation_numbers(const NatJob& job, const TokenFile&
 // Starts with the weights of --init-from, which may have the classes of the tokens in another order.
 void start_from(NatTrainer& trainer, const NatJob& job, const TokenFile& tokens) {
     const auto file = open_tensor_file(job.initial);
+    require_kind(*file, nat_kind);
     require_fitting(*file, trainer.model().parameters(), "");
     const std::vector<std::string> names = class_names_of(*file);
     trainer.start_from(*file,
@@ -115,6 +116,7 @@ class NatRun : public TrainingRun {
         trainer_.save(path, score, with_state);
     }
     void resume(const SafetensorsFile& file) override {
+        require_kind(file, nat_kind);
         require_same_classes({file.path().string(), class_names_of(file)}, class_names(tokens_));
         trainer_.resume(file);
     }

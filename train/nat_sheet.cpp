@@ -12,7 +12,9 @@ NatSheet::NatSheet(const NatTransformer& model, const std::string& tokenizer, co
     : rule_(rule), side_(model.config().img_size) {
     const std::int64_t labels = model.config().num_classes - 1;
     strategy_ = maskgit_strategy(rule.steps, labels > 0 ? rule.guidance : 0);
-    tokenizer_ = load_tokenizer(*open_tensor_file(tokenizer), model.backend());
+    const auto file = open_tensor_file(tokenizer);
+    tokenizer_ = load_tokenizer(*file, model.backend());
+    report_origin("train", *file, tokenizer_prefix(*file));
     const TokenizerConfig& config = tokenizer_->config();
     tokens.require_tokenizer(tokenizer_fingerprint(codebook_values(*tokenizer_), config.n_embed), tokenizer);
     if (labels > 0) rule_.columns = std::min(rule.columns, labels);

@@ -52,6 +52,7 @@ void NatTrainer::start_from(const TensorFile& file, std::span<const std::int64_t
     load_reordered_rows(file, parameters.find(class_embeddings), order, parameters.values(),
                         parameters.device());
     state_.weights_replaced();
+    if (comm_.rank() == 0) report_origin("train", file, "");
 }
 
 void NatTrainer::resume(const SafetensorsFile& file) {

@@ -8,6 +8,7 @@
 
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
 #include "runtime/base/json_numbers.h"
 
 namespace {
@@ -220,7 +221,7 @@ std::string text_of(const nlohmann::json& value) {
 }  // namespace
 
 void require_same_training(std::string_view before, const TrainingSettings& now, std::string_view source) {
-    auto old_flags = nlohmann::json::parse(before, nullptr, false);
+    auto old_flags = parse_json_or_discard(before, fmt::format("{}: training", source));
     if (!old_flags.is_object()) fail("{}: its training settings are not a JSON object", source);
     set_numbers_as_given(old_flags);  // older runs wrote all digits of the doubles
     require_same_images(old_flags, now, source);

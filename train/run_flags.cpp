@@ -5,6 +5,7 @@
 
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
 #include "runtime/base/report.h"
 #include "runtime/device/profile.h"
 #include "runtime/files/mapped_file.h"
@@ -37,7 +38,7 @@ std::string config_json(const RunDescription& description, const TrainingSetting
 nlohmann::json config_of(const std::filesystem::path& folder) {
     const std::filesystem::path path = folder / "config.json";
     if (!std::filesystem::exists(path)) return {};
-    return nlohmann::json::parse(read_text_file(path), nullptr, false);
+    return parse_json_or_discard(read_text_file(path), path.string());
 }
 
 // Throws UsageError if a run that is continued was started on other data, as far as its config.json says.

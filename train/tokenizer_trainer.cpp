@@ -83,9 +83,11 @@ void TokenizerTrainer::start() {
 }
 
 void TokenizerTrainer::start_from(const TensorFile& file) {
+    require_kind(file, tokenizer_kind);
     Parameters& parameters = tokenizer_.parameters();
-    const bool averaged = has_average(file);
-    load_tokenizer_weights(file, parameters, averaged ? average_prefix : "", parameters.values());
+    const std::string_view prefix = has_average(file) ? average_prefix : "";
+    load_tokenizer_weights(file, parameters, prefix, parameters.values());
+    report_origin("train", file, prefix);
     state_.weights_replaced();
     revival_.keep_places();
 }

@@ -6,12 +6,14 @@
 #include <exception>
 #include <fstream>
 #include <optional>
+#include <sstream>
 #include <utility>
 
 #include "data/images/crop.h"
 #include "data/images/image_file.h"
 #include "data/records/packed.h"
 #include "runtime/base/error.h"
+#include "runtime/files/text_file.h"
 
 namespace {
 
@@ -197,9 +199,9 @@ std::vector<std::string> cifar_class_names(const fs::path& folder) {
     const fs::path path = folder / "batches.meta.txt";
     if (!fs::exists(path))
         return {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
-    std::ifstream file(path);
+    std::istringstream lines(read_text_file(path));
     std::vector<std::string> names;
-    for (std::string line; std::getline(file, line);) {
+    for (std::string line; std::getline(lines, line);) {
         if (line.ends_with('\r')) line.pop_back();
         if (!line.empty()) names.push_back(line);
     }

@@ -3,10 +3,11 @@
 #include <utility>
 
 #include "runtime/base/error.h"
+#include "runtime/files/file_kind.h"
 
 namespace {
 
-constexpr RecordFormat format{"fractpak", "packed image file", "image", 2};
+constexpr RecordFormat format{packed_image_magic, "packed image file", "image", 2};
 
 // Bytes of an image. Throws Error for invalid sizes and channels.
 std::int64_t image_bytes(const std::filesystem::path& path, std::int64_t size, std::int64_t channels) {

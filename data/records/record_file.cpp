@@ -1,14 +1,9 @@
 #include "data/records/record_file.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -78,33 +73,13 @@ std::uint32_t checksum_of(std::uint32_t start, const void* bytes, std::size_t si
 }
 
 RecordFile::RecordFile(const std::filesystem::path& path, const RecordFormat& format, const Meaning& meaning)
-    : path_(path) {
-    // Not waiting for someone to write into a pipe.
-    descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (descriptor_ < 0) fail("{}: cannot be opened: {}", path.string(), std::strerror(errno));
-    try {
-        struct stat status;
-        if (::fstat(descriptor_, &status) != 0)
-            fail("{}: cannot be read: {}", path.string(), std::strerror(errno));
-        if (!S_ISREG(status.st_mode)) fail("{}: not a file", path.string());
-        file_bytes_ = static_cast<std::uint64_t>(status.st_size);
-        if (file_bytes_ < header_alignment)
-            fail("{}: not a {}: only {} bytes long", path.string(), format.name, file_bytes_);
-        void* map = ::mmap(nullptr, file_bytes_, PROT_READ, MAP_SHARED, descriptor_, 0);
-        if (map == MAP_FAILED) fail("{}: cannot be mapped: {}", path.string(), std::strerror(errno));
-        bytes_ = static_cast<const std::uint8_t*>(map);
-        parse_header(format, meaning);
-        check_labels();
-    } catch (...) {
-        if (bytes_ != nullptr) ::munmap(const_cast<std::uint8_t*>(bytes_), file_bytes_);
-        ::close(descriptor_);
-        throw;
-    }
-}
-
-RecordFile::~RecordFile() {
-    ::munmap(const_cast<std::uint8_t*>(bytes_), file_bytes_);
-    ::close(descriptor_);
+    : path_(path), file_(path) {
+    file_bytes_ = file_.bytes().size();
+    if (file_bytes_ < header_alignment)
+        fail("{}: not a {}: only {} bytes long", path.string(), format.name, file_bytes_);
+    bytes_ = reinterpret_cast<const std::uint8_t*>(file_.bytes().data());
+    parse_header(format, meaning);
+    check_labels();
 }
 
 void RecordFile::parse_header(const RecordFormat& format, const Meaning& meaning) {
@@ -185,15 +160,6 @@ void RecordFile::verify() const {
     if (bad < blocks)
         fail("{}: block {} (records {} to {}) is damaged: it differs from its checksum", path_.string(), bad,
              bad * record_block, std::min(count_, (bad + 1) * record_block) - 1);
-}
-
-void RecordFile::check_length() const {
-    struct stat status;
-    if (::fstat(descriptor_, &status) != 0)
-        fail("{}: cannot be read: {}", path_.string(), std::strerror(errno));
-    if (static_cast<std::uint64_t>(status.st_size) != file_bytes_)
-        fail("{}: its length changed from {} to {} bytes while it was being read", path_.string(),
-             file_bytes_, static_cast<std::uint64_t>(status.st_size));
 }
 
 RecordWriter::RecordWriter(std::filesystem::path path, const RecordFormat& format,

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "runtime/files/atomic_file.h"
+#include "runtime/files/mapped_file.h"
 
 constexpr std::int64_t record_block = 1024;  // records under one checksum
 
@@ -48,9 +49,6 @@ class RecordFile {
 
     // Throws Error naming the file, what was found and what was expected.
     RecordFile(const std::filesystem::path& path, const RecordFormat& format, const Meaning& meaning);
-    ~RecordFile();
-    RecordFile(const RecordFile&) = delete;
-    RecordFile& operator=(const RecordFile&) = delete;
 
     const std::filesystem::path& path() const { return path_; }
     std::int64_t count() const { return count_; }
@@ -65,9 +63,8 @@ class RecordFile {
 
     // Reads the whole file; throws Error naming the first block that differs from its checksum.
     void verify() const;
-    // Throws Error if the file's length is no longer what it was: touching a page that was cut away would end
-    // the process with SIGBUS.
-    void check_length() const;
+    // Throws Error if the file's length is no longer what it was.
+    void check_length() const { file_.check_length(); }
 
   private:
     void parse_header(const RecordFormat& format, const Meaning& meaning);
@@ -76,7 +73,7 @@ class RecordFile {
     std::uint32_t block_checksum(std::int64_t block) const;
 
     std::filesystem::path path_;
-    int descriptor_ = -1;
+    MappedFile file_;
     const std::uint8_t* bytes_ = nullptr;  // the whole file
     std::uint64_t file_bytes_ = 0;
     std::int64_t count_ = 0, record_bytes_ = 0;

@@ -5,10 +5,11 @@
 #include <utility>
 
 #include "runtime/base/error.h"
+#include "runtime/files/file_kind.h"
 
 namespace {
 
-constexpr RecordFormat record_format{"fractok1", "token file", "image", 4};
+constexpr RecordFormat record_format{token_magic, "token file", "image", 4};
 constexpr std::int64_t largest_short_codebook = 65536;
 
 bool is_short(const TokenFormat& format) {

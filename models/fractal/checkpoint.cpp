@@ -4,24 +4,24 @@
 
 namespace {
 
-constexpr std::string_view format_name = "fractal.cu fractal model";
 constexpr std::string_view class_embeddings = "class_emb.weight";
 
 }  // namespace
 
 void write_metadata(CheckpointWriter& writer, const FractalMetadata& metadata) {
-    write_metadata(writer, format_name, to_json(metadata.config), metadata);
+    write_metadata(writer, fractal_kind, to_json(metadata.config), metadata);
 }
 
 FractalMetadata read_metadata(const TensorFile& file, const std::optional<FractalConfig>& config) {
     const std::string path = file.path().string();
     FractalMetadata metadata;
-    if (!has_format(file, format_name)) {
+    require_kind(file, fractal_kind);
+    if (!has_format(file, fractal_kind)) {
         if (!config)
             fail_usage(
                 "{}: does not say which model it is (no metadata \"{}\"): --preset NAME or --config FILE "
                 "says it",
-                path, format_name);
+                path, format_of(fractal_kind));
         metadata.config = *config;
         return metadata;
     }

@@ -7,7 +7,6 @@
 
 namespace {
 
-constexpr std::string_view format_name = "fractal.cu masked-token transformer";
 constexpr std::string_view words = "token_emb.word_embeddings.weight",
                            positions = "token_emb.position_embeddings.weight",
                            contexts = "context_embed.word_embeddings.weight",
@@ -71,19 +70,19 @@ NatConfig infer_config(const TensorFile& file) {
 }  // namespace
 
 void write_metadata(CheckpointWriter& writer, const NatMetadata& metadata) {
-    write_metadata(writer, format_name, to_json(metadata.config), metadata);
+    write_metadata(writer, nat_kind, to_json(metadata.config), metadata);
     if (metadata.tokenizer) writer.set("tokenizer", fmt::format("{:08x}", *metadata.tokenizer));
 }
 
 bool holds_nat(const TensorFile& file) {
-    return has_format(file, format_name) || (!file.metadata().contains("format") && file.contains(words) &&
-                                             file.contains(contexts) && file.contains(hidden_layer));
+    return model_kind(file) == nat_kind;
 }
 
 NatMetadata read_nat_metadata(const TensorFile& file, const std::optional<NatConfig>& config) {
     const std::string path = file.path().string();
     NatMetadata metadata;
-    if (!has_format(file, format_name)) {
+    require_kind(file, nat_kind);
+    if (!has_format(file, nat_kind)) {
         if (!holds_nat(file)) fail("{}: not a masked-token transformer", path);
         metadata.config = config ? *config : infer_config(file);
         return metadata;

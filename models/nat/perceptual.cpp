@@ -8,6 +8,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/model_kind.h"
 #include "runtime/device/profile.h"
 #include "runtime/files/tensor_file.h"
 #include "runtime/ops/adversarial_ops.h"
@@ -166,7 +167,10 @@ std::unique_ptr<PerceptualLoss> load_perceptual_loss(std::span<const std::string
     if (paths.empty() || paths.size() > 2)
         fail_usage("--perceptual: {} files, expected one or two: VGG16's weights, and LPIPS's", paths.size());
     Files files;
-    for (const std::string& path : paths) files.push_back(open_tensor_file(path));
+    for (const std::string& path : paths) {
+        files.push_back(open_tensor_file(path));
+        if (model_kind(*files.back()) != lpips_kind) require_kind(*files.back(), vgg_kind);
+    }
     auto loss = std::make_unique<PerceptualLoss>(widths_of(files), backend);
     Parameters& parameters = loss->parameters();
     for (const Parameter& parameter : parameters.all()) {

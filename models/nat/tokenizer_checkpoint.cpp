@@ -8,7 +8,6 @@
 
 namespace {
 
-constexpr std::string_view format_name = "fractal.cu tokenizer";
 constexpr const char *codebook_name = "quantize.embedding.weight", *first_name = "encoder.conv_in.weight";
 
 const std::vector<std::int64_t>& shape_of(const TensorFile& file, const std::string& name, std::size_t rank) {
@@ -70,21 +69,22 @@ void refuse_other_parts(const TensorFile& file, const Parameters& parameters, st
 }  // namespace
 
 void write_metadata(CheckpointWriter& writer, const TokenizerMetadata& metadata) {
-    write_metadata(writer, format_name, to_json(metadata.config), metadata);
+    write_metadata(writer, tokenizer_kind, to_json(metadata.config), metadata);
     if (metadata.image_size > 0) writer.set("image_size", std::to_string(metadata.image_size));
 }
 
 bool is_tokenizer(const TensorFile& file) {
-    return has_format(file, format_name) || (file.contains(codebook_name) && file.contains(first_name));
+    return model_kind(file) == tokenizer_kind;
 }
 
 TokenizerMetadata read_tokenizer_metadata(const TensorFile& file) {
     const std::string path = file.path().string();
+    require_kind(file, tokenizer_kind);
     if (!is_tokenizer(file))
-        fail("{}: not a tokenizer: no metadata \"{}\" and no tensors {} and {}", path, format_name,
-             codebook_name, first_name);
+        fail("{}: not a tokenizer: no metadata \"{}\" and no tensors {} and {}", path,
+             format_of(tokenizer_kind), codebook_name, first_name);
     TokenizerMetadata metadata;
-    if (!has_format(file, format_name)) {
+    if (!has_format(file, tokenizer_kind)) {
         metadata.config = config_of_shapes(file);
         return metadata;
     }
@@ -103,13 +103,16 @@ void load_tokenizer_weights(const TensorFile& file, const Parameters& parameters
     load_slab(file, parameters, prefix, values);
 }
 
+std::string_view tokenizer_prefix(const TensorFile& file) {
+    return file.contains(std::string(average_prefix) + codebook_name) ? average_prefix : "";
+}
+
 std::unique_ptr<Tokenizer> load_tokenizer(const TensorFile& file, Backend backend) {
     const TokenizerMetadata metadata = read_tokenizer_metadata(file);
-    const bool averaged = file.contains(std::string(average_prefix) + codebook_name);
     auto tokenizer = std::make_unique<Tokenizer>(metadata.config, backend);
     Parameters& parameters = tokenizer->parameters();
     parameters.allocate(backend, false);
-    load_tokenizer_weights(file, parameters, averaged ? average_prefix : "", parameters.values());
+    load_tokenizer_weights(file, parameters, tokenizer_prefix(file), parameters.values());
     parameters.round_values();
     return tokenizer;
 }

@@ -29,6 +29,8 @@ TokenizerMetadata read_tokenizer_metadata(const TensorFile& file);
 // beside a tokenizer's (loss.* of the published form, an optimizer's state) are not read. Throws Error,
 // naming the first tensor that does not fit.
 std::unique_ptr<Tokenizer> load_tokenizer(const TensorFile& file, Backend backend);
+// The prefix of the weights that load_tokenizer() takes.
+std::string_view tokenizer_prefix(const TensorFile& file);
 // Its weights under `prefix` into a slab of the tokenizer's parameters. Throws Error as above.
 void load_tokenizer_weights(const TensorFile& file, const Parameters& parameters, std::string_view prefix,
                             float* values);

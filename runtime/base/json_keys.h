@@ -3,18 +3,52 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "runtime/base/error.h"
 
-// Throws UsageError with the position for malformed JSON.
+// Counts, as a callback of the JSON library's parser, the keys of each object that is open. Which of two values
+// of one key counts is for every reader to guess, so that such text is refused.
+class RepeatedKey {
+  public:
+    bool operator()(int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+        using Event = nlohmann::json::parse_event_t;
+        if (event == Event::object_start) open_.emplace_back();
+        if (event == Event::object_end) open_.pop_back();
+        if (event == Event::key && !open_.back().insert(parsed.get_ref<const std::string&>()).second &&
+            first_.empty())
+            first_ = fmt::format("the key {} is given twice", parsed.get_ref<const std::string&>());
+        return true;
+    }
+    // "the key K is given twice", of the first such key, or "".
+    const std::string& message() const { return first_; }
+
+  private:
+    std::vector<std::set<std::string>> open_;
+    std::string first_;
+};
+
+// Discarded for what is no JSON. Throws Error for a key twice in one object.
+inline nlohmann::json parse_json_or_discard(std::string_view text, std::string_view source) {
+    RepeatedKey repeated;
+    nlohmann::json json = nlohmann::json::parse(text, std::ref(repeated), false);
+    if (!repeated.message().empty()) fail("{}: {}", source, repeated.message());
+    return json;
+}
+
+// Throws UsageError, with the position for malformed JSON, and for a key twice in one object.
 inline nlohmann::json parse_json(std::string_view text, std::string_view source) {
+    RepeatedKey repeated;
+    nlohmann::json json;
     try {
-        return nlohmann::json::parse(text);
+        json = nlohmann::json::parse(text, std::ref(repeated));
     } catch (const nlohmann::json::parse_error& error) {
         const std::string_view before = text.substr(0, std::min(text.size(), error.byte - (error.byte > 0)));
         const std::size_t line_start = before.rfind('\n') + 1;  // 0 where there is no line break
@@ -23,6 +57,8 @@ inline nlohmann::json parse_json(std::string_view text, std::string_view source)
     } catch (const nlohmann::json::out_of_range&) {
         fail_usage("{}: not JSON: a number is beyond the range of double", source);
     }
+    if (!repeated.message().empty()) fail_usage("{}: {}", source, repeated.message());
+    return json;
 }
 
 // Throws UsageError unless the text is a JSON object whose keys are all among `known`.
@@ -66,7 +102,7 @@ inline std::string json_of_names(const nlohmann::json& names) {
 // A value alone, such as a checkpoint's metadata holds. Throws Error.
 template <class T>
 void parse_value(std::string_view text, T& value, std::string_view source) {
-    const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+    const nlohmann::json json = parse_json_or_discard(text, source);
     if (json.is_discarded()) fail("{}: not JSON", source);
     if (!holds_a<T>(json)) fail("{}: it is {}, which is not of the expected type", source, shown(json));
     json.get_to(value);

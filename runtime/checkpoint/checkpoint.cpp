@@ -9,6 +9,7 @@
 #include <span>
 
 #include "runtime/base/error.h"
+#include "runtime/base/report.h"
 
 namespace {
 
@@ -122,6 +123,11 @@ std::string_view chosen_prefix(const TensorFile& file, std::optional<WeightChoic
         fail("{}: holds no averaged weights: it was trained without --ema, or they were left out",
              file.path().string());
     return average ? average_prefix : "";
+}
+
+void report_origin(std::string_view program, const TensorFile& file, std::string_view prefix) {
+    if (const std::string origin = file.origin(prefix); !origin.empty())
+        report_line(program, fmt::format("{}: weights read from {}", file.path().string(), origin));
 }
 
 void load_weights(const TensorFile& file, Parameters& parameters, Backend backend,

@@ -47,16 +47,14 @@ class CheckpointWriter {
     std::map<std::string, std::string> metadata_;
 };
 
-// Prefixes of the optimizer's moments and the moving average, one value per parameter each.
-inline constexpr std::string_view first_moment_prefix = "optimizer.exp_avg.";
-inline constexpr std::string_view second_moment_prefix = "optimizer.exp_avg_sq.";
-inline constexpr std::string_view average_prefix = "ema.";
-
 enum class WeightChoice { newest, average };  // the weights as trained, or their moving average
 bool has_average(const TensorFile& file);
 // Prefix of the chosen weights; without a choice, of the average if the file has one. Throws Error if the
 // average is chosen and missing.
 std::string_view chosen_prefix(const TensorFile& file, std::optional<WeightChoice> choice);
+// Says in one line on stderr which part of the file the weights under `prefix` were, where that is not plain:
+// TensorFile::origin().
+void report_origin(std::string_view program, const TensorFile& file, std::string_view prefix);
 // Allocates the parameters without gradients and reads the chosen weights. Throws Error naming the first
 // tensor that does not fit.
 void load_weights(const TensorFile& file, Parameters& parameters, Backend backend,

@@ -3,18 +3,13 @@
 #include "runtime/base/json_keys.h"
 #include "runtime/base/number_text.h"
 
-void write_metadata(CheckpointWriter& writer, std::string_view format, const std::string& config,
+void write_metadata(CheckpointWriter& writer, std::string_view kind, const std::string& config,
                     const CheckpointMetadata& metadata) {
-    writer.set("format", std::string(format));
+    writer.set("format", format_of(kind));
     writer.set("config", config);
     if (!metadata.classes.empty()) writer.set("classes", json_of_names(metadata.classes));
     writer.set("step", std::to_string(metadata.step));
     if (metadata.ema_decay > 0) writer.set("ema_decay", number_text(static_cast<double>(metadata.ema_decay)));
-}
-
-bool has_format(const TensorFile& file, std::string_view format) {
-    const auto said = file.metadata().find("format");
-    return said != file.metadata().end() && said->second == format;
 }
 
 void read_metadata(

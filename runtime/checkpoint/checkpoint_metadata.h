@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/model_kind.h"
 
 struct CheckpointMetadata {
     std::vector<std::string> classes;  // names by label; empty if unknown
@@ -15,11 +16,9 @@ struct CheckpointMetadata {
     float ema_decay = 0;               // 0: the file holds no averaged weights
 };
 
-// `config`: the model's configuration in JSON.
-void write_metadata(CheckpointWriter& writer, std::string_view format, const std::string& config,
+// `kind`: of the model (model_kind.h); `config`: its configuration in JSON.
+void write_metadata(CheckpointWriter& writer, std::string_view kind, const std::string& config,
                     const CheckpointMetadata& metadata);
-// Whether the metadata name this format.
-bool has_format(const TensorFile& file, std::string_view format);
 // The classes that a file names, by number: none where it names none, as published files do. Throws Error.
 std::vector<std::string> class_names_of(const TensorFile& file);
 // Requires has_format. `parse_config` receives the configuration and its name for messages; it may throw

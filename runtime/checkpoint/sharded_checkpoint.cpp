@@ -12,6 +12,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/json_keys.h"
 #include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/model_kind.h"
 #include "runtime/files/mapped_file.h"
 
 namespace {
@@ -49,7 +50,7 @@ class StateIndex {
         const std::string name = checkpoint.path().string();
         // If the path is a link (last.safetensors), the shards are in the folder of its target.
         const auto folder = std::filesystem::canonical(checkpoint.path()).parent_path();
-        const auto list = nlohmann::json::parse(checkpoint.metadata(shards_key), nullptr, false);
+        const auto list = parse_json_or_discard(checkpoint.metadata(shards_key), name + ": " + shards_key);
         try {
             for (const auto& entry : list) open(folder / entry.at("file").get<std::string>(), entry);
         } catch (const nlohmann::json::exception&) {
@@ -122,7 +123,7 @@ std::string write_shards(const std::filesystem::path& checkpoint, const Comm& co
         for (const Segment& segment : segments)
             writer.add(fmt::format("{}{}/{}", slab.prefix, segment.parameter->name, segment.begin),
                        {segment.count}, slab.values + segment.place, device);
-    writer.set("format", "fractal.cu optimizer shard");
+    writer.set("format", format_of(shard_kind));
     writer.set("checkpoint", checkpoint.filename().string());
     writer.write(path);
 

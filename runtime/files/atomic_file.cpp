@@ -28,18 +28,6 @@ void sync_folder_of(const std::filesystem::path& path) {
     ::close(descriptor);
 }
 
-// False, with errno set, if not all of it could be written.
-bool write_all(int descriptor, const char* next, std::size_t size) {
-    while (size > 0) {
-        const ssize_t written = ::write(descriptor, next, size);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return false;
-        next += written;
-        size -= static_cast<std::size_t>(written);
-    }
-    return true;
-}
-
 // A copy of the file `target`, named as a link beside it would name it.
 void replace_by_copy(const std::filesystem::path& link, const std::filesystem::path& target) {
     const auto original = link.parent_path() / target;
@@ -70,6 +58,19 @@ int make_with_parents(const std::filesystem::path& path) {
 
 }  // namespace
 
+bool write_all(int descriptor, std::string_view bytes, std::optional<std::uint64_t> offset) {
+    while (!bytes.empty()) {
+        const ssize_t written =
+            offset ? ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(*offset))
+                   : ::write(descriptor, bytes.data(), bytes.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return false;
+        bytes.remove_prefix(static_cast<std::size_t>(written));
+        if (offset) *offset += static_cast<std::uint64_t>(written);
+    }
+    return true;
+}
+
 AtomicFile::AtomicFile(std::filesystem::path destination) : destination_(std::move(destination)) {
     struct stat there {};
     if (::stat(destination_.c_str(), &there) == 0 && !S_ISREG(there.st_mode))
@@ -94,19 +95,11 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::write(const void* bytes, std::size_t size) {
-    if (!write_all(descriptor_, static_cast<const char*>(bytes), size)) fail_to_write(destination_);
+    if (!write_all(descriptor_, {static_cast<const char*>(bytes), size})) fail_to_write(destination_);
 }
 
 void AtomicFile::write_at(std::uint64_t offset, const void* bytes, std::size_t size) {
-    const char* next = static_cast<const char*>(bytes);
-    while (size > 0) {
-        const ssize_t written = ::pwrite(descriptor_, next, size, static_cast<off_t>(offset));
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) fail_to_write(destination_);
-        next += written;
-        offset += static_cast<std::uint64_t>(written);
-        size -= static_cast<std::size_t>(written);
-    }
+    if (!write_all(descriptor_, {static_cast<const char*>(bytes), size}, offset)) fail_to_write(destination_);
 }
 
 void AtomicFile::commit() {
@@ -142,8 +135,7 @@ void append_to_file(const std::filesystem::path& path, std::string_view text) {
     const int descriptor = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
     if (descriptor < 0) fail_to_write(path);
     struct stat before {};
-    const bool known = ::fstat(descriptor, &before) == 0,
-               written = known && write_all(descriptor, text.data(), text.size());
+    const bool known = ::fstat(descriptor, &before) == 0, written = known && write_all(descriptor, text);
     const int reason = errno;
     if (known && !written) [[maybe_unused]]
         const int cut = ::ftruncate(descriptor, before.st_size);

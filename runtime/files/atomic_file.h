@@ -7,11 +7,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 
 // Behind the name of a file that is being written. One that a killed process left behind is written over by
 // the next.
 inline constexpr std::string_view partial_suffix = ".partial";
+
+// Writes all of `bytes` to an open file: at its position, or at `offset` from its start. False, with errno set,
+// if not all of it could be written.
+bool write_all(int descriptor, std::string_view bytes, std::optional<std::uint64_t> offset = std::nullopt);
 
 class AtomicFile {
   public:

@@ -2,12 +2,15 @@
 
 #include <zlib.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "runtime/base/error.h"
 #include "runtime/base/json_keys.h"
 #include "runtime/files/atomic_file.h"
+#include "runtime/files/file_kind.h"
 #include "runtime/files/scalar_type.h"
+#include "runtime/files/wrapped_names.h"
 
 namespace {
 
@@ -28,26 +31,28 @@ std::uint32_t checksum(std::span<const std::byte> data) {
 }
 
 SafetensorsFile::SafetensorsFile(std::filesystem::path path) : TensorFile(std::move(path)), file_(path_) {
-    const std::span<const std::byte> bytes = file_.bytes();
-    if (bytes.size() < 8)
-        fail("{}: not a safetensors file: {} bytes, expected at least 8", path_.string(), bytes.size());
+    const std::string_view bytes(reinterpret_cast<const char*>(file_.bytes().data()), file_.bytes().size());
     std::uint64_t header_bytes = 0;
-    std::memcpy(&header_bytes, bytes.data(), 8);
-    if (header_bytes > bytes.size() - 8)
-        fail("{}: not a safetensors file, or cut off: its header should have {} bytes, the file has {}",
-             path_.string(), header_bytes, bytes.size());
+    if (bytes.size() >= sizeof header_bytes) std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
+    const bool begins_header = bytes.size() > 8 && bytes[8] == '{' && header_bytes < std::uint64_t{1} << 40;
+    if (begins_header && header_bytes > bytes.size() - 8)
+        fail("{}: cut off: its header should have {} bytes, the file has {}", path_.string(), header_bytes,
+             bytes.size());
+    if (!begins_header) {
+        const std::string kind = foreign_kind(bytes, bytes.size());
+        fail("{}: {}", path_.string(), kind.empty() ? "neither a safetensors file nor torch's (.pth)" : kind);
+    }
     data_begin_ = 8 + static_cast<std::size_t>(header_bytes);
-    parse({reinterpret_cast<const char*>(bytes.data()) + 8, static_cast<std::size_t>(header_bytes)},
-          bytes.size() - data_begin_);
+    parse(bytes.substr(8, header_bytes), bytes.size() - data_begin_);
 }
 
 void SafetensorsFile::parse(std::string_view header, std::size_t data_bytes) {
-    const nlohmann::json json = nlohmann::json::parse(header, nullptr, false);
+    const nlohmann::json json = parse_json_or_discard(header, path_.string() + ": its header");
     if (json.is_discarded() || !json.is_object()) fail("{}: its header is not a JSON object", path_.string());
     for (const auto& [name, value] : json.items()) {
         try {
             if (name == "__metadata__") {
-                metadata_ = value.get<std::map<std::string, std::string>>();
+                if (!value.is_null()) metadata_ = value.get<std::map<std::string, std::string>>();
                 continue;
             }
             SafetensorsEntry entry;
@@ -69,16 +74,27 @@ void SafetensorsFile::parse(std::string_view header, std::size_t data_bytes) {
             if (count < 0 || static_cast<std::size_t>(count) * scalar_bytes(*type) != entry.bytes)
                 fail("{}: tensor {} has {} bytes, which is not what its shape and dtype say", path_.string(),
                      name, entry.bytes);
+            entry.stored_name = name;
             entries_.emplace(name, std::move(entry));
         } catch (const nlohmann::json::exception&) {
             fail("{}: the header's entry {} is malformed", path_.string(), name);
         }
     }
+    unwrap();
+}
+
+void SafetensorsFile::unwrap() {
+    const UnwrappedNames unwrapped = unwrap_names(names());
+    std::map<std::string, SafetensorsEntry> entries;
+    for (const auto& [stored, name] : unwrapped.names)
+        entries.emplace(name, std::move(entries_.extract(stored).mapped()));
+    entries_ = std::move(entries);
+    for (const auto& [prefix, removed] : unwrapped.removed) origins_[prefix] = {"", removed};
 }
 
 const SafetensorsEntry& SafetensorsFile::entry(std::string_view name) const {
     const auto found = entries_.find(std::string(name));
-    if (found == entries_.end()) fail("{}: has no tensor {}", path_.string(), name);
+    if (found == entries_.end()) fail_missing(name);
     return found->second;
 }
 
@@ -96,7 +112,7 @@ void SafetensorsFile::read(std::string_view name, float* destination) const {
         fail("{}: tensor {} has dtype {}, expected F32 (or F64, F16, BF16)", path_.string(), name,
              found.dtype);
     const auto data = bytes(name);
-    const auto stored = metadata_.find(std::string(checksum_prefix) + std::string(name));
+    const auto stored = metadata_.find(std::string(checksum_prefix) + found.stored_name);
     if (stored != metadata_.end() && stored->second != fmt::format("{:08x}", checksum(data)))
         fail("{}: tensor {} is damaged: its CRC-32 is {:08x}, stored with it is {}", path_.string(), name,
              checksum(data), stored->second);

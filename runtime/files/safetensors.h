@@ -23,6 +23,7 @@ struct SafetensorsEntry {
     std::string dtype;  // "F32", "I64", "U8", ...
     std::vector<std::int64_t> shape;
     std::size_t begin = 0, bytes = 0;  // inside the data
+    std::string stored_name;           // in the header
 };
 
 // A file mapped into memory. The constructor checks that every tensor lies within the file and that shapes
@@ -54,6 +55,7 @@ class SafetensorsFile : public TensorFile {
     template <class T>
     std::span<const T> typed(std::string_view name, std::string_view dtype) const;
     void parse(std::string_view header, std::size_t data_bytes);
+    void unwrap();
 
     MappedFile file_;
     std::size_t data_begin_ = 0;

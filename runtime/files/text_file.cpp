@@ -5,8 +5,10 @@
 #include <fstream>
 #include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "runtime/base/error.h"
+#include "runtime/files/file_kind.h"
 
 std::string read_text_file(const std::filesystem::path& path, std::uintmax_t most) {
     std::error_code error;
@@ -19,8 +21,13 @@ std::string read_text_file(const std::filesystem::path& path, std::uintmax_t mos
     const std::uintmax_t bytes = std::filesystem::file_size(path, error);
     if (bytes > most)
         fail_usage("{}: {} bytes long, expected a text of at most {}", path.string(), bytes, most);
-    std::ostringstream text;
-    text << file.rdbuf();
+    std::ostringstream content;
+    content << file.rdbuf();
     if (file.bad()) fail_usage("{}: cannot be read", path.string());
-    return text.str();
+    std::string text = std::move(content).str();
+    if (const std::string_view encoding = wide_encoding(text); !encoding.empty())
+        fail_usage("{}: {} text, expected UTF-8", path.string(), encoding);
+    constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+    if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
+    return text;
 }

@@ -41,17 +41,28 @@ bool ZipArchive::contains(const std::string& name) const {
     return zip_name_locate(archive_, name.c_str(), 0) >= 0;
 }
 
-std::optional<std::string> ZipArchive::find_ending(std::string_view name) const {
+template <class Matches>
+std::optional<std::string> ZipArchive::find_entry(Matches matches) const {
     const zip_int64_t count = zip_get_num_entries(archive_, 0);
     for (zip_int64_t i = 0; i < count; ++i) {
         const char* text = zip_get_name(archive_, static_cast<zip_uint64_t>(i), 0);
         if (text == nullptr) continue;
         const std::string_view entry(text);
         if (std::ranges::any_of(entry, [](unsigned char c) { return c < ' '; })) continue;
-        if (entry == name || (entry.ends_with(name) && entry[entry.size() - name.size() - 1] == '/'))
-            return std::string(entry);
+        if (matches(entry)) return std::string(entry);
     }
     return std::nullopt;
+}
+
+std::optional<std::string> ZipArchive::find_ending(std::string_view name) const {
+    return find_entry([&](std::string_view entry) {
+        return entry == name || (entry.ends_with(name) && entry[entry.size() - name.size() - 1] == '/');
+    });
+}
+
+std::optional<std::string> ZipArchive::find_suffix(std::string_view suffix) const {
+    return find_entry(
+        [&](std::string_view entry) { return entry.ends_with(suffix) && !entry.starts_with("__MACOSX/"); });
 }
 
 ZipArchive::Entry ZipArchive::entry(const std::string& name) const {

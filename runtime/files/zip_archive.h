@@ -25,6 +25,8 @@ class ZipArchive {
     bool contains(const std::string& name) const;
     // The first entry whose last part is `name`, alone or in a folder.
     std::optional<std::string> find_ending(std::string_view name) const;
+    // The first entry whose name ends so, but for those that macOS adds.
+    std::optional<std::string> find_suffix(std::string_view suffix) const;
     // Bytes of an entry when unpacked, as the archive claims. Throws Error if there is no such entry.
     std::uint64_t size(const std::string& name) const { return entry(name).bytes; }
     // Hands the entry's bytes from `begin` to before `end` to `take`, in pieces of 1 MiB (the last one may be
@@ -37,6 +39,8 @@ class ZipArchive {
         bool stored;  // as it is, not packed
     };
     Entry entry(const std::string& name) const;
+    template <class Matches>
+    std::optional<std::string> find_entry(Matches matches) const;
 
     std::string source_;
     zip* archive_ = nullptr;

@@ -2,11 +2,15 @@
 // weights, whose model is given by a flag.
 #include <doctest/doctest.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "runtime/checkpoint/model_kind.h"
 #include "runtime/files/pth/pth.h"
 #include "runtime/files/safetensors.h"
 #include "tests/end_to_end/test_directory.h"
@@ -43,6 +47,32 @@ void check_refused(const Outcome& outcome, int exit_code, const std::string& par
     CHECK(outcome.exit_code == exit_code);
     CHECK(is_one_line(outcome.errors));
     CHECK_MESSAGE(outcome.errors.find(part) != std::string::npos, outcome.errors);
+}
+
+// Files that only say which kind of model they hold: NAME.safetensors.
+void write_kinds(const TestDirectory& work) {
+    const std::vector<float> number(1);
+    for (const auto& [name, kind] :
+         {std::pair{"fractal", fractal_kind}, {"nat", nat_kind}, {"tokenizer", tokenizer_kind}})
+        write_safetensors(work.at(std::string(name) + ".safetensors"),
+                          std::vector<SafetensorsTensor>{{"a", "F32", {1}, std::as_bytes(std::span(number))}},
+                          {{"format", format_of(kind)}});
+}
+
+// The golden model's weights as trainers' tools write them: names after `prefix`, the dictionary in `wrap`.
+template <class Wrap>
+void write_wrapped(const std::filesystem::path& path, const std::string& prefix, Wrap wrap) {
+    using namespace pth_writer;
+    const SafetensorsFile file(bare);
+    Pairs pairs;
+    std::vector<Storage> storages;
+    for (const std::string& name : file.names()) {
+        const std::string key = std::to_string(storages.size());
+        const auto floats = file.floats(name);
+        pairs.emplace_back(prefix + name, float_tensor(key, file.shape(name)));
+        storages.push_back({key, bytes_of(std::vector<float>(floats.begin(), floats.end()))});
+    }
+    write_pth(path, wrap(dictionary(pairs)), storages);
 }
 
 // A .pth with the tensors of a safetensors file under `model` and, negated, under `model_ema`.
@@ -158,6 +188,94 @@ TEST_CASE_FIXTURE(PublishedModel, "end to end: model_ema of a .pth is the averag
         CHECK_MESSAGE(newest.floats(name)[0] == weights.floats(name)[0], name);
         CHECK_MESSAGE(average.floats(name)[0] == -weights.floats(name)[0], name);
     }
+}
+
+TEST_CASE_FIXTURE(
+    PublishedModel,
+    "end to end: weights that tools have wrapped are the same weights, and a line says which they are") {
+    using namespace pth_writer;
+    write_wrapped(work.at("plain.pth"), "", [](const std::string& weights) { return weights; });
+    const Outcome plain = convert(work.path("plain.pth"), "plain.safetensors", config);
+    CHECK(plain.exit_code == 0);
+    CHECK(plain.errors == "");
+    const auto check = [&](const std::string& entry, const std::string& removed, const auto& wrap) {
+        write_wrapped(work.at("wrapped.pth"), removed, wrap);
+        const Outcome outcome = convert(work.path("wrapped.pth"), "wrapped.safetensors", config);
+        CHECK(outcome.exit_code == 0);
+        CHECK(outcome.errors == "sample: " + work.path("wrapped.pth") + ": weights read from its " + entry +
+                                    (removed.empty() ? "" : ", names without " + removed) + "\n");
+        CHECK(differences(work.at("plain.safetensors"), work.at("wrapped.safetensors")) == "");
+    };
+    const std::string settings = dictionary({{"depth", integer(3)}});
+    check("tensors", "module._orig_mod.", [](const std::string& weights) { return weights; });
+    check("entry checkpoint.model", "", [](const std::string& weights) {
+        return dictionary({{"checkpoint", dictionary({{"model", weights}})}});
+    });
+    check("entry net", "model.", [&](const std::string& weights) {
+        return dictionary({{"model", settings}, {"net", weights}});
+    });
+    const Outcome info = work.run("sample", {"info", work.path("wrapped.pth")});
+    CHECK(info.output.find("  weights: its entry net, names without model.\n") != std::string::npos);
+    // The jobs that draw, measure and train say so too.
+    const Outcome drawn = draw(work.path("wrapped.pth"), "a.png", config);
+    CHECK(drawn.exit_code == 0);
+    CHECK(drawn.errors.find("weights read from its entry net") != std::string::npos);
+}
+
+TEST_CASE("end to end: every job that opens a checkpoint names the kind it found and the kind it needs") {
+    const TestDirectory work;
+    write_kinds(work);
+    work.make_fractals("data.bin", 4);
+    work.make_config("model.json", 10);
+    const auto path = [&](const std::string& name) { return work.path(name + ".safetensors"); };
+    const std::string out = work.path("out.png"), data = work.path("data.bin");
+    const auto refused = [&](const std::string& program, const Words& words, const std::string& given,
+                             std::string_view found, std::string_view expected) {
+        CAPTURE(words.front());
+        const Outcome outcome = work.run(program, words);
+        check_refused(outcome, 2, fmt::format("{}: holds a {}, expected a {}", path(given), found, expected));
+    };
+    for (const auto& [given, found] : {std::pair{"nat", nat_kind}, {"tokenizer", tokenizer_kind}}) {
+        refused("sample", {"fractal", "--checkpoint", path(given), "--out", out}, given, found, fractal_kind);
+        refused("sample",
+                {"edit", "--checkpoint", path(given), "--image", data, "--box", "0,0,1,1", "--out", out},
+                given, found, fractal_kind);
+        refused("sample", {"evaluate", "nll", "--checkpoint", path(given), "--data", data}, given, found,
+                fractal_kind);
+        refused("train", work.training("run", 1, {"--init-from", path(given)}), given, found, fractal_kind);
+    }
+    for (const auto& [given, found] : {std::pair{"nat", nat_kind}, {"fractal", fractal_kind}}) {
+        refused("sample", {"reconstruct", "--tokenizer", path(given), "--data", data, "--out", out}, given,
+                found, tokenizer_kind);
+        refused("data", {"tokens", "--tokenizer", path(given), "--data", data, "--out", out}, given, found,
+                tokenizer_kind);
+        refused("train", {"tokenizer", "--init-from", path(given), "--data", data, "--out", work.path("run")},
+                given, found, tokenizer_kind);
+    }
+    refused("sample",
+            {"nat", "--checkpoint", path("fractal"), "--tokenizer", path("tokenizer"), "--out", out},
+            "fractal", fractal_kind, nat_kind);
+    CHECK_FALSE(std::filesystem::exists(out));
+}
+
+TEST_CASE("end to end: what is no checkpoint is named for what it is by every job") {
+    const TestDirectory work;
+    work.make_fractals("data.bin", 4);
+    work.make_config("model.json", 10);
+    work.write("pointer.pth", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n");
+    const std::string pointer = work.path("pointer.pth"), data = work.path("data.bin"),
+                      out = work.path("out.png");
+    for (const auto& [program, words] : std::vector<std::pair<std::string, Words>>{
+             {"sample", {"info", pointer}},
+             {"sample", {"convert", "--checkpoint", pointer, "--out", work.path("out.safetensors")}},
+             {"sample", {"fractal", "--checkpoint", pointer, "--out", out}},
+             {"sample", {"reconstruct", "--tokenizer", pointer, "--data", data, "--out", out}},
+             {"data", {"tokens", "--tokenizer", pointer, "--data", data, "--out", out}},
+             {"train", work.training("run", 1, {"--init-from", pointer})}})
+        check_refused(work.run(program, words), 1,
+                      pointer + ": a git-lfs pointer, not the checkpoint itself: `git lfs pull`");
+    check_refused(work.run("sample", {"info", data}), 1, data + ": a packed image file, not a checkpoint");
+    CHECK_FALSE(std::filesystem::exists(out));
 }
 
 TEST_CASE("end to end: convert keeps a run's weights or their average, and what is still true of them") {

@@ -153,6 +153,8 @@ TEST_CASE_FIXTURE(RandomModels,
     check_refused(sampling({"--out", out}, "codes"), 1, {"codes.safetensors", "13 codes", "has 12"});
     check_refused(sampling({"--out", out}, "nat", "other"), 1, {"nat.safetensors", "other.safetensors"});
     check_refused(sampling({"--out", out}, "nat", "larger"), 1, {"4x4 tokens", "larger.safetensors", "8x8"});
-    check_refused(sampling({"--out", out}, "tokenizer"), 1, {"no masked-token transformer"});
-    check_refused(sampling({"--out", out}, "nat", "nat"), 1, {"nat.safetensors"});
+    check_refused(sampling({"--out", out}, "tokenizer"), 2,
+                  {"tokenizer.safetensors: holds a tokenizer, expected a masked-token transformer"});
+    check_refused(sampling({"--out", out}, "nat", "nat"), 2,
+                  {"nat.safetensors: holds a masked-token transformer, expected a tokenizer"});
 }

@@ -1,5 +1,6 @@
 #include "runtime/files/pth/pickle.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <unordered_map>
@@ -11,15 +12,13 @@
 // which nothing may be taken before the mark itself is.
 class PickleMachine {
   public:
-    PickleMachine(Pickle& pickle, std::string_view bytes, std::string_view source)
-        : pickle_(pickle), bytes_(bytes), source_(source) {}
+    PickleMachine(Pickle& pickle, std::string_view bytes, std::string_view source, std::size_t limit)
+        : pickle_(pickle), bytes_(bytes), source_(source), limit_(limit) {}
 
     void run() {
         pickle_.nodes_.emplace_back();
         while (step()) {
-            if (stack_.size() > Pickle::max_nodes || marks_.size() > Pickle::max_nodes ||
-                memo_.size() > Pickle::max_nodes)
-                refuse("its stack or memo grows beyond {} entries", Pickle::max_nodes);
+            if (stack_.size() > limit_ || marks_.size() > limit_ || memo_.size() > limit_) exceed();
         }
         pickle_.size_ = position_;
     }
@@ -33,6 +32,11 @@ class PickleMachine {
     [[noreturn]] void refuse(fmt::format_string<Args...> format, Args&&... args) const {
         fail("{}: the pickle is malformed at byte {}: {}", source_, opcode_position_,
              fmt::format(format, std::forward<Args>(args)...));
+    }
+
+    [[noreturn]] void exceed() const {
+        fail("{}: its pickle holds more than {} values, the limit for a file of this length", source_,
+             limit_);
     }
 
     // ---- reading ----
@@ -62,7 +66,7 @@ class PickleMachine {
 
     Node& node(Value value) { return pickle_.nodes_[value]; }
     Value create(Kind kind) {
-        if (pickle_.nodes_.size() >= Pickle::max_nodes) refuse("more than {} values", Pickle::max_nodes);
+        if (pickle_.nodes_.size() >= limit_) exceed();
         pickle_.nodes_.emplace_back().kind = kind;
         return static_cast<Value>(pickle_.nodes_.size() - 1);
     }
@@ -163,7 +167,7 @@ class PickleMachine {
 
     Pickle& pickle_;
     std::string_view bytes_, source_;
-    std::size_t position_ = 0, opcode_position_ = 0;
+    std::size_t limit_, position_ = 0, opcode_position_ = 0;
     std::vector<Value> stack_;
     std::vector<std::size_t> marks_;
     std::unordered_map<std::uint64_t, Value> memo_;
@@ -480,6 +484,10 @@ void PickleMachine::push_decimal(std::string_view digits) {
     push(text(Kind::long_integer, digits));
 }
 
-Pickle::Pickle(std::string_view bytes, std::string_view source) {
-    PickleMachine(*this, bytes.substr(0, max_bytes), source).run();
+Pickle::Pickle(std::string_view bytes, std::string_view source, std::size_t limit) {
+    PickleMachine(*this, bytes, source, limit).run();
+}
+
+std::size_t Pickle::limit_for(std::uint64_t file_bytes) {
+    return std::max<std::uint64_t>(small_limit, std::min<std::uint64_t>(file_bytes / 8, UINT32_MAX));
 }

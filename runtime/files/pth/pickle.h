@@ -10,17 +10,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 class Pickle {
   public:
-    using Value = std::uint32_t;                       // index of a node
-    static constexpr Value nothing = 0;                // node 0 is None
-    static constexpr std::size_t max_bytes = 1 << 26;  // of a pickle
-    static constexpr std::size_t max_nodes = 1 << 21;  // also of what lies on the stack, and of the memo
+    using Value = std::uint32_t;                         // index of a node
+    static constexpr Value nothing = 0;                  // node 0 is None
+    static constexpr std::size_t small_limit = 1 << 22;  // values that any pickle may have
 
     enum class Kind : std::uint8_t {
         none,
@@ -50,13 +48,17 @@ class Pickle {
         std::vector<Value> items;
     };
 
-    // Runs the pickle that `bytes` starts with; more may follow it. Texts stay views into `bytes`. Throws
-    // Error, starting with `source`, if it is cut off, malformed or beyond the limits above.
-    Pickle(std::string_view bytes, std::string_view source);
+    // Runs the pickle that `bytes` starts with; more may follow it. Texts stay views into `bytes`. `limit`
+    // bounds the values, the stack and the memo. Throws Error, starting with `source`, if the pickle is cut
+    // off or malformed, or meets the limit.
+    Pickle(std::string_view bytes, std::string_view source, std::size_t limit = small_limit);
+    // Values that a file of this length may have: small_limit (300 MB of memory), or one for every 8 bytes,
+    // less than which no floating-point number takes.
+    static std::size_t limit_for(std::uint64_t file_bytes);
 
     Value root() const { return root_; }
     std::size_t size() const { return size_; }  // bytes of the pickle
-    std::span<const Node> nodes() const { return nodes_; }
+    std::size_t nodes() const { return nodes_.size(); }
     const Node& operator[](Value value) const { return nodes_[value]; }
     bool is(Value value, Kind kind) const { return nodes_[value].kind == kind; }
     bool is_string(Value value, std::string_view text) const {
@@ -69,7 +71,7 @@ class Pickle {
 
   private:
     friend class PickleMachine;
-    std::vector<Node> nodes_;
+    std::deque<Node> nodes_;           // grows without moving what it holds
     std::deque<std::string> decoded_;  // texts that were written with escapes
     Value root_ = nothing;
     std::size_t size_ = 0;

@@ -1,31 +1,28 @@
 #include "runtime/files/pth/pth.h"
 
 #include <algorithm>
-#include <optional>
+#include <functional>
 
 #include "runtime/base/error.h"
-#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/base/one_line.h"
+#include "runtime/files/wrapped_names.h"
 
 namespace {
 
 using Kind = Pickle::Kind;
 
-constexpr int max_depth = 16;                // of dictionaries
-constexpr std::size_t max_visits = 1 << 17;  // entries of dictionaries, however often each is met
-constexpr std::size_t max_name = 512;        // bytes
+constexpr std::size_t max_name = 512;       // bytes
+constexpr std::size_t max_metadata = 4096;  // entries: settings, not tables
 
-// Entries of a checkpoint that hold no weights.
-constexpr std::string_view skipped[] = {"optimizer", "scaler", "scheduler", "args"};
-
-bool is_plain(std::string_view text) {
-    return text.size() <= max_name && std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
+// Of a tensor: short enough to be shown, in one line, in any language.
+bool is_name(std::string_view text) {
+    return text.size() <= max_name &&
+           std::ranges::all_of(text, [](unsigned char c) { return c >= ' ' && c != 0x7f; });
 }
 
-std::optional<Pickle::Value> find_dictionary(const Pickle& pickle, Pickle::Value root, std::string_view key) {
-    std::optional<Pickle::Value> found;
-    for (const auto& [name, value] : dictionary_entries(pickle, root))
-        if (pickle.is_string(name, key) && is_dictionary(pickle, value)) found = value;
-    return found;
+// Of metadata, which are written to other files: ASCII as well.
+bool is_plain(std::string_view text) {
+    return is_name(text) && std::ranges::all_of(text, [](unsigned char c) { return c < 0x80; });
 }
 
 }  // namespace
@@ -34,38 +31,37 @@ PthFile::PthFile(std::filesystem::path path) : TensorFile(std::move(path)) {
     PthContainer container = open_pth_container(path_);
     storages_ = std::move(container.storages);
     const Pickle& pickle = container.pickle;
-    const Pickle::Value root = pickle.root();
-    if (!is_dictionary(pickle, root))
+    if (!is_dictionary(pickle, pickle.root()))
         fail("{}: holds no dictionary of tensors; of a whole module, save its state_dict()", path_.string());
-    add_scalars(pickle, root, "");
-    if (const auto arguments = find_dictionary(pickle, root, "args"))
-        add_scalars(pickle, *arguments, "args.");
-    auto weights = find_dictionary(pickle, root, "model");
-    if (!weights) weights = find_dictionary(pickle, root, "state_dict");
-    const auto average = find_dictionary(pickle, root, "model_ema");
-    if (weights || !average) add_dictionary(pickle, weights.value_or(root), "", 0);
-    if (average) add_dictionary(pickle, *average, std::string(average_prefix), 0);
-    if (entries_.empty()) fail("{}: its dictionary holds no tensors", path_.string());
+    CheckpointDictionaries dictionaries(pickle, path_.string());
+    if (dictionaries.tensors(pickle.root()) == 0)
+        fail("{}: its dictionary holds no tensors; of a whole module, save its state_dict()", path_.string());
+    const WeightDictionaries found = find_weights(pickle, dictionaries, path_.string());
+    for (const Pickle::Value dictionary : found.around) add_metadata(pickle, dictionary);
+    if (found.weights && found.weights->path.empty()) add_metadata(pickle, pickle.root());
+    if (found.weights) add_dictionary(pickle, dictionaries, found.weights->value, "", 0);
+    if (found.average)
+        add_dictionary(pickle, dictionaries, found.average->value, std::string(average_prefix), 0);
+    unwrap(found);
 }
 
-void PthFile::add_dictionary(const Pickle& pickle, Pickle::Value dictionary, const std::string& prefix,
-                             int depth) {
-    if (depth > max_depth) fail("{}: dictionaries nested deeper than {}", path_.string(), max_depth);
-    const auto children = dictionary_entries(pickle, dictionary);
-    visited_ += children.size();
-    if (visited_ > max_visits) fail("{}: more than {} entries", path_.string(), max_visits);
-    for (const auto& [key, value] : children) {
-        if (!pickle.is(key, Kind::string)) continue;
-        const std::string name = prefix + std::string(pickle[key].text.substr(0, max_name + 1));
+void PthFile::add_dictionary(const Pickle& pickle, CheckpointDictionaries& dictionaries,
+                             Pickle::Value dictionary, const std::string& prefix, int depth) {
+    if (depth > max_dictionary_depth)
+        fail("{}: dictionaries nested deeper than {}", path_.string(), max_dictionary_depth);
+    for (const auto& [key, value] : dictionaries.entries(dictionary)) {
         const bool nested = is_dictionary(pickle, value);
-        if (nested && depth == 0 && std::ranges::find(skipped, name) != std::end(skipped)) continue;
-        if (!is_plain(name)) fail("{}: a tensor's name that is too long or no plain text", path_.string());
+        if (nested ? dictionaries.tensors(value) == 0 : !is_tensor(pickle, value)) continue;
+        if (nested && depth == 0 && prefix.empty() && is_average_key(key)) continue;
+        const std::string name = prefix + std::string(key.substr(0, max_name + 1));
+        if (!is_name(name))
+            fail("{}: the name of tensor {} is {}", path_.string(), one_line(name.substr(0, 64)),
+                 name.size() > max_name ? "too long" : "no plain text");
         if (nested) {
-            add_dictionary(pickle, value, name + ".", depth + 1);
+            add_dictionary(pickle, dictionaries, value, name + ".", depth + 1);
             continue;
         }
         const auto tensor = parse_tensor(pickle, value, path_.string() + ": tensor " + name);
-        if (!tensor) continue;
         const std::uint64_t bytes = storages_->size(tensor->storage);
         if (bytes != tensor->storage_bytes)
             fail("{}: tensor {} has a storage of {} bytes, expected {}", path_.string(), name, bytes,
@@ -74,22 +70,49 @@ void PthFile::add_dictionary(const Pickle& pickle, Pickle::Value dictionary, con
     }
 }
 
+// Removes what wrappers put before all names, and an entry that only looks like the weights' average.
+void PthFile::unwrap(const WeightDictionaries& found) {
+    const UnwrappedNames unwrapped = unwrap_names(names());
+    decltype(entries_) entries;
+    for (const auto& [stored, name] : unwrapped.names)
+        entries.emplace(name, std::move(entries_.extract(stored).mapped()));
+    entries_ = std::move(entries);
+    for (const auto& [prefix, removed] : unwrapped.removed) origins_[prefix].removed = removed;
+    if (found.weights) origins_[""].entry = found.weights->path;
+    if (found.average) origins_[std::string(average_prefix)].entry = found.average->path;
+    if (!found.weights || !found.average) return;
+    const auto averages = [](const auto& item) { return item.first.starts_with(average_prefix); };
+    if (std::ranges::none_of(entries_, [&](const auto& item) {
+            return averages(item) && entries_.contains(item.first.substr(average_prefix.size()));
+        }))
+        std::erase_if(entries_, averages);
+}
+
+// Numbers and texts beside the weights, and those of the settings "args".
+void PthFile::add_metadata(const Pickle& pickle, Pickle::Value dictionary) {
+    add_scalars(pickle, dictionary, "");
+    for (const auto& [key, value] : dictionary_entries(pickle, dictionary))
+        if (pickle.is_string(key, "args") && is_dictionary(pickle, value))
+            add_scalars(pickle, value, "args.");
+}
+
 void PthFile::add_scalars(const Pickle& pickle, Pickle::Value dictionary, const std::string& prefix) {
     for (const auto& [key, value] : dictionary_entries(pickle, dictionary)) {
         if (!pickle.is(key, Kind::string) || !is_plain(pickle[key].text)) continue;
         const Pickle::Node& node = pickle[value];
-        std::string& text = metadata_[prefix + std::string(pickle[key].text)];
+        std::string text;
         if (node.kind == Kind::integer) text = std::to_string(node.integer);
         if (node.kind == Kind::boolean) text = node.integer != 0 ? "true" : "false";
         if (node.kind == Kind::real) text = fmt::format("{}", node.real);
         if (node.kind == Kind::string && is_plain(node.text)) text = node.text;
+        if (!text.empty() && metadata_.size() < max_metadata)
+            metadata_[prefix + std::string(pickle[key].text)] = text;
     }
-    std::erase_if(metadata_, [](const auto& item) { return item.second.empty(); });
 }
 
 const PthTensor& PthFile::entry(std::string_view name) const {
     const auto found = entries_.find(name);
-    if (found == entries_.end()) fail("{}: has no tensor {}", path_.string(), name);
+    if (found == entries_.end()) fail_missing(name);
     return found->second;
 }
 
@@ -104,11 +127,13 @@ void PthFile::read(std::string_view name, float* destination) const {
     if (!converts_to_float(tensor.type))
         fail("{}: tensor {} has dtype {}, expected real numbers", path_.string(), name,
              scalar_name(tensor.type));
+    if (!tensor.unreadable.empty()) fail("{}: tensor {} is {}", path_.string(), name, tensor.unreadable);
     if (tensor.span == 0) return;
     if (tensor.contiguous())
         read_contiguous(tensor, destination);
     else
         read_strided(tensor, name, destination);
+    if (tensor.negated) std::transform(destination, destination + tensor.count(), destination, std::negate());
 }
 
 void PthFile::read_contiguous(const PthTensor& tensor, float* destination) const {
@@ -121,8 +146,7 @@ void PthFile::read_contiguous(const PthTensor& tensor, float* destination) const
 }
 
 void PthFile::read_strided(const PthTensor& tensor, std::string_view name, float* destination) const {
-    // A few numbers strewn over a storage are no parameter of anyone's, but a way to ask for any amount of
-    // memory.
+    // A tiny view with huge strides would make us buffer an arbitrary span: refused.
     constexpr std::uint64_t harmless = 1 << 26, most_ratio = 64;
     const std::size_t element = scalar_bytes(tensor.type), rank = tensor.shape.size();
     const auto count = static_cast<std::uint64_t>(tensor.count());

@@ -1,10 +1,10 @@
 // Torch checkpoints (`.pth`, `.pt`): what torch.save wrote, read without running any of it.
 //
-// The tensors are those of the entry `model` or `state_dict` of the file's dictionary, or of all of it if it
-// has neither; tensors of nested dictionaries are named with dots between the keys. An entry `model_ema`
-// gives averages, under the prefix that checkpoints of this project have for them: "ema.". Whatever else lies
-// in the file, an optimizer's state above all, is skipped unread. Numbers and texts beside the tensors
-// (`epoch`, and `args` as "args.NAME") are metadata.
+// The tensors are those of the dictionary that holds the weights (weight_dictionary.h); tensors of
+// dictionaries in it are named with dots between the keys. An average of the weights beside it ("model_ema")
+// is found under the prefix that checkpoints of this project have for it: "ema.". Whatever else lies in the
+// file, an optimizer's state above all, is skipped unread. Numbers and texts beside the weights (`epoch`, and
+// `args` as "args.NAME") are metadata.
 #pragma once
 
 #include <map>
@@ -15,12 +15,13 @@
 
 #include "runtime/files/pth/pth_container.h"
 #include "runtime/files/pth/pth_tensor.h"
+#include "runtime/files/pth/weight_dictionary.h"
 #include "runtime/files/tensor_file.h"
 
 class PthFile : public TensorFile {
   public:
-    // Reads the pickle, no tensor's bytes. Throws Error naming the file and what is wrong: every tensor that
-    // the object has must lie within a storage that the file has.
+    // Reads the pickle, no tensor's bytes. Throws Error naming the file and what is wrong: every tensor of the
+    // weights must lie within a storage that the file has.
     explicit PthFile(std::filesystem::path path);
 
     const std::map<std::string, PthTensor, std::less<>>& entries() const { return entries_; }
@@ -35,12 +36,14 @@ class PthFile : public TensorFile {
     void read(std::string_view name, float* destination) const override;
 
   private:
-    void add_dictionary(const Pickle& pickle, Pickle::Value dictionary, const std::string& prefix, int depth);
+    void add_dictionary(const Pickle& pickle, CheckpointDictionaries& dictionaries, Pickle::Value dictionary,
+                        const std::string& prefix, int depth);
+    void unwrap(const WeightDictionaries& found);
+    void add_metadata(const Pickle& pickle, Pickle::Value dictionary);
     void add_scalars(const Pickle& pickle, Pickle::Value dictionary, const std::string& prefix);
     void read_contiguous(const PthTensor& tensor, float* destination) const;
     void read_strided(const PthTensor& tensor, std::string_view name, float* destination) const;
 
     std::map<std::string, PthTensor, std::less<>> entries_;
     std::unique_ptr<StorageSource> storages_;
-    std::size_t visited_ = 0;
 };

@@ -1,11 +1,12 @@
 #include "runtime/files/pth/pth_container.h"
 
-#include <array>
+#include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <unordered_map>
 
 #include "runtime/base/error.h"
+#include "runtime/base/one_line.h"
+#include "runtime/files/file_kind.h"
 #include "runtime/files/mapped_file.h"
 #include "runtime/files/pth/pth_tensor.h"
 #include "runtime/files/zip_archive.h"
@@ -18,7 +19,7 @@ enum class Form { unknown, zip, pickles, tar };
 constexpr std::string_view magic_bytes("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
 constexpr std::string_view magic_digits = "119547037146038801333356";
 constexpr std::size_t tar_magic_offset = 257;
-constexpr std::size_t start_bytes = 512;
+constexpr std::uint64_t small_pickle = std::uint64_t{1} << 26;  // bytes that any file's may unpack to
 
 Form form_of(std::string_view start) {
     if (start.starts_with("PK\x03\x04") || start.starts_with("PK\x05\x06")) return Form::zip;
@@ -80,11 +81,12 @@ void refuse_big_endian(const std::string& source) {
     fail("{}: its numbers are big-endian, expected little-endian", source);
 }
 
-std::string read_small_entry(const ZipArchive& archive, const std::string& entry, std::size_t limit,
+std::string read_small_entry(const ZipArchive& archive, const std::string& entry, std::uint64_t limit,
                              const std::string& source) {
     const std::uint64_t bytes = archive.size(entry);
     if (bytes > limit)
-        fail("{}: its entry {} has {} bytes, expected at most {}", source, entry, bytes, limit);
+        fail("{}: its entry {} unpacks to {} bytes, expected at most {} in a file of this length", source,
+             entry, bytes, limit);
     std::string text;
     archive.read(entry, 0, bytes, [&](std::span<const std::byte> piece) {
         text.append(reinterpret_cast<const char*>(piece.data()), piece.size());
@@ -92,18 +94,30 @@ std::string read_small_entry(const ZipArchive& archive, const std::string& entry
     return text;
 }
 
+// A checkpoint in a zip archive, or another program's zip.
+[[noreturn]] void refuse_foreign_zip(const ZipArchive& archive, const std::string& source) {
+    for (const std::string_view ending : {".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".tar", ".npy"})
+        if (const auto entry = archive.find_suffix(ending))
+            fail("{}: a zip archive that holds {}{}", source, one_line(*entry),
+                 ending == ".npy" ? ", NumPy's .npz, which is not read: expected .safetensors or .pth"
+                                  : ": unzip it and give that file");
+    fail("{}: a zip archive, but not torch's: it has no entry data.pkl", source);
+}
+
 PthContainer open_zip(const std::filesystem::path& path) {
     const std::string source = path.string();
     const auto archive = std::make_shared<const ZipArchive>(path);
     const auto pickle_entry = archive->find_ending("data.pkl");
-    if (!pickle_entry) fail("{}: a zip archive, but not torch's: it has no entry data.pkl", source);
+    if (!pickle_entry) refuse_foreign_zip(*archive, source);
     const std::string folder = pickle_entry->substr(0, pickle_entry->size() - std::strlen("data.pkl"));
     if (archive->contains(folder + "byteorder") &&
         read_small_entry(*archive, folder + "byteorder", 16, source) != "little")
         refuse_big_endian(source);
+    const std::uint64_t file_bytes = std::filesystem::file_size(path);
     const auto text = std::make_shared<const std::string>(
-        read_small_entry(*archive, *pickle_entry, Pickle::max_bytes, source));
-    return {text, Pickle(*text, source), std::make_unique<ZipStorages>(archive, folder)};
+        read_small_entry(*archive, *pickle_entry, std::max(small_pickle, file_bytes), source));
+    return {text, Pickle(*text, source, Pickle::limit_for(file_bytes)),
+            std::make_unique<ZipStorages>(archive, folder)};
 }
 
 // Of the pickle with the writer's properties.
@@ -122,7 +136,7 @@ PthContainer open_pickles(const std::filesystem::path& path) {
     const std::string_view bytes(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
     std::size_t position = 0;
     const auto next = [&] {
-        Pickle pickle(bytes.substr(position), source);
+        Pickle pickle(bytes.substr(position), source, Pickle::limit_for(bytes.size()));
         position += pickle.size();
         return pickle;
     };
@@ -136,7 +150,7 @@ PthContainer open_pickles(const std::filesystem::path& path) {
     const Pickle keys = next();
 
     std::unordered_map<std::string_view, Pickle::Value> named;
-    for (Pickle::Value i = 0; i < object.nodes().size(); ++i)
+    for (Pickle::Value i = 0; i < object.nodes(); ++i)
         if (object.is(i, Pickle::Kind::persistent)) {
             const Pickle::Node& id = object[object[i].head];
             if (id.items.size() > 2) named.emplace(object[id.items[2]].text, i);
@@ -162,30 +176,32 @@ PthContainer open_pickles(const std::filesystem::path& path) {
     return {file, std::move(object), std::move(storages)};
 }
 
-std::string read_start(const std::filesystem::path& path) {
-    std::error_code unreachable;
-    if (!std::filesystem::is_regular_file(path, unreachable)) return {};  // a pipe would be waited for
-    std::array<char, start_bytes> start{};
-    std::ifstream file(path, std::ios::binary);
-    file.read(start.data(), start.size());
-    return {start.data(), static_cast<std::size_t>(file.gcount())};
+// Torch's own tar archives start with one of these entries.
+[[noreturn]] void refuse_tar(std::string_view start, const std::string& source) {
+    const std::string_view name = start.substr(0, std::min(start.find('\0'), std::size_t{100}));
+    for (const std::string_view own : {"sys_info", "pickle", "tensors", "storages"})
+        if (name == own)
+            fail("{}: a tar archive, as torch wrote before version 0.1.10: load and save it with a newer one",
+                 source);
+    fail("{}: a tar archive, not a checkpoint: unpack it (tar xf) and give the file in it, perhaps {}",
+         source, one_line(name));
 }
 
 }  // namespace
 
-bool looks_like_pth(const std::filesystem::path& path) {
-    return form_of(read_start(path)) != Form::unknown;
+bool looks_like_pth(std::string_view start) {
+    return form_of(start) != Form::unknown;
 }
 
 PthContainer open_pth_container(const std::filesystem::path& path) {
-    switch (form_of(read_start(path))) {
+    const std::string start = read_start(path);
+    switch (form_of(start)) {
         case Form::zip:
             return open_zip(path);
         case Form::pickles:
             return open_pickles(path);
         case Form::tar:
-            fail("{}: a tar archive, as torch wrote before version 0.1.10: load and save it with a newer one",
-                 path.string());
+            refuse_tar(start, path.string());
         case Form::unknown:
             break;
     }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "runtime/files/pth/pickle.h"
 
@@ -35,7 +36,7 @@ struct PthContainer {
     std::unique_ptr<StorageSource> storages;
 };
 
-// Whether a file starts as torch's do; false if it cannot be read.
-bool looks_like_pth(const std::filesystem::path& path);
+// Whether a file that starts so (read_start) is one of torch's.
+bool looks_like_pth(std::string_view start);
 // Throws Error naming the file and what is wrong.
 PthContainer open_pth_container(const std::filesystem::path& path);

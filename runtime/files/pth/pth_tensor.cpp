@@ -94,6 +94,37 @@ ScalarType parse_type(const Pickle& pickle, Value value, std::string_view source
     fail("{}: a tensor of an unknown dtype", source);
 }
 
+bool is_floating_point(ScalarType type) {
+    return type == ScalarType::float64 || type == ScalarType::float32 || type == ScalarType::float16 ||
+           type == ScalarType::bfloat16;
+}
+
+// The metadata that torch.save puts behind a tensor's other arguments: {"neg": True} and {"conj": True} of
+// views that torch negates or conjugates only when they are read. Anything else that is set there changes the
+// meaning of the elements in a way that is not known here.
+void parse_view_flags(const Pickle& pickle, Value metadata, PthTensor& tensor) {
+    if (metadata == Pickle::nothing) return;
+    if (!is_dictionary(pickle, metadata)) {
+        tensor.unreadable = "metadata of an unknown form";
+        return;
+    }
+    for (const auto& [key, value] : dictionary_entries(pickle, metadata)) {
+        const Pickle::Node& flag = pickle[value];
+        const bool off = flag.kind == Kind::none ||
+                         ((flag.kind == Kind::boolean || flag.kind == Kind::integer) && flag.integer == 0);
+        if (pickle.is_string(key, "neg")) {
+            tensor.negated = !off;
+        } else if (!off) {
+            tensor.unreadable = pickle.is_string(key, "conj")
+                                    ? "a conjugated view, expected resolved numbers (resolve_conj)"
+                                    : "metadata of an unknown meaning";
+        }
+    }
+    if (tensor.negated && !is_floating_point(tensor.type))
+        tensor.unreadable = fmt::format("a negated view of {}, expected resolved numbers (resolve_neg)",
+                                        scalar_name(tensor.type));
+}
+
 }  // namespace
 
 std::int64_t PthTensor::count() const {
@@ -162,6 +193,10 @@ PthStorage parse_storage(const Pickle& pickle, Value value, std::string_view sou
     return storage;
 }
 
+bool is_tensor(const Pickle& pickle, Value value) {
+    return find_rebuild(pickle, value).has_value();
+}
+
 std::optional<PthTensor> parse_tensor(const Pickle& pickle, Value value, std::string_view source) {
     const auto rebuild = find_rebuild(pickle, value);
     if (!rebuild) return std::nullopt;
@@ -189,5 +224,7 @@ std::optional<PthTensor> parse_tensor(const Pickle& pickle, Value value, std::st
              there);
     tensor.offset = static_cast<std::uint64_t>(storage.first * unit + offset * element);
     tensor.span = static_cast<std::uint64_t>(span * element);
+    const std::size_t metadata = typed ? 7 : 6;
+    if (arguments.size() > metadata) parse_view_flags(pickle, arguments[metadata], tensor);
     return tensor;
 }

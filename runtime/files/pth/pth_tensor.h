@@ -32,6 +32,8 @@ struct PthTensor {
     std::vector<std::int64_t> shape, strides;  // strides in elements, as many as the shape has
     std::uint64_t offset = 0;                  // of the first element, in bytes
     std::uint64_t span = 0;  // bytes from the first to behind the last element; 0: no elements
+    bool negated = false;    // the elements are the stored ones with the opposite sign
+    std::string unreadable;  // why read() refuses it although it is well-formed; "": it does not
 
     std::int64_t count() const;
     bool contiguous() const;  // row after row without gaps
@@ -46,6 +48,8 @@ std::vector<std::pair<Pickle::Value, Pickle::Value>> dictionary_entries(const Pi
                                                                         Pickle::Value value);
 // The storage that a persistent node names. Throws Error, starting with `source`, if it is malformed.
 PthStorage parse_storage(const Pickle& pickle, Pickle::Value value, std::string_view source);
+// Whether `value` is a tensor, malformed or not.
+bool is_tensor(const Pickle& pickle, Pickle::Value value);
 // Nothing if `value` is no tensor. Throws Error, starting with `source`, if it is one but malformed or not
 // within its storage.
 std::optional<PthTensor> parse_tensor(const Pickle& pickle, Pickle::Value value, std::string_view source);

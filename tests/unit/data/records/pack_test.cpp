@@ -291,6 +291,11 @@ TEST_CASE("pack: CIFAR-10's class names, if they are there") {
     write_text(cifar.folder / "batches.meta.txt", "a\r\nb\nc\nd\ne\nf\ng\nh\ni\nlast one\n\n");
     cifar.pack();
     CHECK(PackedFile(cifar.out).classes() == Names{"a", "b", "c", "d", "e", "f", "g", "h", "i", "last one"});
+    write_text(cifar.folder / "batches.meta.txt",
+               "\xef\xbb\xbf"
+               "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n");
+    cifar.pack();
+    CHECK(PackedFile(cifar.out).classes().front() == "a");
     write_text(cifar.folder / "batches.meta.txt", "a\nb\n");
     CHECK(message_of([&] { cifar.pack(); }).ends_with("batches.meta.txt: 2 class names, expected 10"));
 }

@@ -162,6 +162,10 @@ TEST_CASE("safetensors: absurd header lengths") {
     }
     CHECK(opens(file, with_length(2, "{}")));
     CHECK_FALSE(opens(file, with_length(0, "")));
+    file.write(with_length(3, "{}"));
+    CHECK_THROWS_WITH_AS(SafetensorsFile{file.path},
+                         doctest::Contains("cut off: its header should have 3 bytes, the file has 10"),
+                         Error);
 }
 
 TEST_CASE("safetensors: headers that are no object of tensors") {
@@ -176,6 +180,69 @@ TEST_CASE("safetensors: headers that are no object of tensors") {
     CHECK_FALSE(opens(file, with_header("{\"t\":" + deep, 0)));
     CHECK_FALSE(opens(file, with_header(deep + std::string(100000, ']'), 0)));
     CHECK(opens(file, with_header("{\"__metadata__\":{\"a\":\"b\"}}   ", 16)));
+}
+
+TEST_CASE("safetensors: a name or a key twice is refused, whatever the entries say") {
+    const TestFile file;
+    const std::string first = R"("t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]})",
+                      half = R"("t":{"dtype":"F16","shape":[4],"data_offsets":[0,8]})";
+    for (const std::string& header :
+         {"{" + first + "," + first + "}", "{" + first + "," + half + "}",
+          R"({"u":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},)" + half + "," + first + "}"}) {
+        file.write(with_header(header, 8));
+        CHECK_THROWS_WITH_AS(SafetensorsFile{file.path},
+                             (file.path.string() + ": its header: the key t is given twice").c_str(), Error);
+    }
+    CHECK_FALSE(describes(file, R"({"dtype":"F16","dtype":"F32","shape":[2],"data_offsets":[0,8]})"));
+    CHECK_FALSE(opens(file, with_header(R"({"__metadata__":{"a":"b","a":"c"}})", 0)));
+    CHECK_FALSE(opens(file, with_header(R"({"__metadata__":{},"__metadata__":null})", 0)));
+}
+
+TEST_CASE("safetensors: metadata that is null is none") {
+    const TestFile file;
+    const std::string header =
+        R"({"__metadata__":null,"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+    CHECK(opens(file, with_header(header, 8)));
+    const SafetensorsFile read(file.path);
+    CHECK(read.metadata().empty());
+    CHECK(read.names() == std::vector<std::string>{"t"});
+}
+
+TEST_CASE("safetensors: prefixes that all names have are removed, and checksums still hold") {
+    const TestFile file;
+    const auto write = [&](const std::string& newest, const std::string& average) {
+        std::vector<SafetensorsTensor> tensors;
+        std::map<std::string, std::string> metadata{{"format", "pt"}};
+        for (const std::string& prefix : {newest, average})
+            for (const char* name : {"a.weight", "b"}) {
+                tensors.push_back({prefix + name, "F32", {2, 3}, std::as_bytes(std::span(matrix))});
+                metadata[std::string(checksum_prefix) + prefix + name] =
+                    fmt::format("{:08x}", checksum(std::as_bytes(std::span(matrix))));
+            }
+        write_safetensors(file.path, tensors, metadata);
+    };
+    const std::vector<std::string> names{"a.weight", "b", "ema.a.weight", "ema.b"};
+    for (const auto& [newest, average] : {std::pair{"", "ema."},
+                                          {"module.", "ema.module."},
+                                          {"_orig_mod.module.", "ema."},
+                                          {"module.", "module.ema."},
+                                          {"model.", "model_ema."}}) {
+        CAPTURE(average);
+        write(newest, average);
+        const SafetensorsFile opened(file.path);
+        CHECK(opened.names() == names);
+        std::vector<float> values(6);
+        opened.read("ema.b", values.data());
+        CHECK(values == matrix);
+        std::string damaged = file.read();
+        damaged.back() = static_cast<char>(damaged.back() ^ 1);
+        file.write(damaged);
+        CHECK_THROWS_WITH_AS(SafetensorsFile(file.path).read("ema.b", values.data()),
+                             doctest::Contains("tensor ema.b is damaged"), Error);
+    }
+    write("_orig_mod.module.", "ema.");
+    CHECK(SafetensorsFile(file.path).origin("") == "its tensors, names without _orig_mod.module.");
+    CHECK(SafetensorsFile(file.path).origin("ema.") == "");
 }
 
 TEST_CASE("safetensors: shapes, types and offsets must agree with the data") {

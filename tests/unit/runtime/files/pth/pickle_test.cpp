@@ -83,7 +83,9 @@ bool runs(std::string_view bytes) {
         show(pickle, pickle.root());
         return true;
     } catch (const Error& error) {
-        CHECK(std::string(error.what()).starts_with("source: the pickle is malformed at byte "));
+        const std::string message = error.what();
+        CHECK((message.starts_with("source: the pickle is malformed at byte ") ||
+               message.starts_with("source: its pickle holds more than 4194304 values, the limit")));
         return false;
     }
 }
@@ -221,7 +223,7 @@ TEST_CASE("pickle: what is no pickle is refused") {
 
 TEST_CASE("pickle: bombs of depth, memo and stack end in an error or in harmless data") {
     const std::clock_t start = std::clock();  // of the processor, whatever else it does
-    const std::size_t many = 3'000'000;
+    const std::size_t many = 4'500'000;
     CHECK_FALSE(runs(std::string(many, '(') + "N."));
     CHECK_FALSE(runs(std::string(many, ']') + "."));
     CHECK_FALSE(runs("N" + std::string(many, '2') + "."));
@@ -240,6 +242,17 @@ TEST_CASE("pickle: bombs of depth, memo and stack end in an error or in harmless
     for (int i = 0; i < 100'000; ++i) names += "h\x01h\x01\x93";
     CHECK(runs(names + "."));
     CHECK((std::clock() - start) / CLOCKS_PER_SEC < 30);
+}
+
+TEST_CASE("pickle: the limit of values grows with the file, and is named when it is met") {
+    CHECK(Pickle::limit_for(1000) == Pickle::small_limit);
+    CHECK(Pickle::limit_for(std::uint64_t{1} << 30) == std::size_t{1} << 27);
+    CHECK(Pickle::limit_for(UINT64_MAX) == UINT32_MAX);
+    const std::string history = pickle(list(std::vector<std::string>(200, "K\x07")));
+    CHECK_NOTHROW(Pickle(history, "a.pth", 202));
+    CHECK_THROWS_WITH_AS(Pickle(history, "a.pth", 201),
+                         "a.pth: its pickle holds more than 201 values, the limit for a file of this length",
+                         Error);
 }
 
 TEST_CASE("pickle: cut off anywhere it is refused, changed anywhere it runs or is refused") {
