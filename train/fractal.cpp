@@ -189,6 +189,7 @@ class FractalRun : public TrainingRun {
         trainer_.save(path, data_.classes(), score, with_state);
     }
     void resume(const SafetensorsFile& file) override {
+        require_kind(file, fractal_kind);
         if (trainer_.model().config().class_num > 0)
             require_same_classes({file.path().string(), class_names_of(file)}, class_names(data_));
         trainer_.resume(file);

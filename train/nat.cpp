@@ -125,6 +125,7 @@ class NatRun : public TrainingRun {
         trainer_.save(path, score, with_state);
     }
     void resume(const SafetensorsFile& file) override {
+        require_kind(file, nat_kind);
         require_same_classes({file.path().string(), class_names_of(file)}, class_names(tokens_));
         trainer_.resume(file);
     }
