@@ -1,4 +1,4 @@
-// The flags of every job that draws images: how the model is asked.
+// Flags of every job that samples images: the sampling settings.
 #pragma once
 
 #include <cstdint>

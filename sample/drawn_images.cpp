@@ -26,7 +26,7 @@ std::vector<std::int64_t> chosen_classes(const DrawnImagesFlags& flags, std::int
     return chosen;
 }
 
-// Every class in columns of its own: one or, of few classes, so many that there are about as many as rows.
+// Columns per class: one or, with few classes, enough for about as many columns as rows.
 std::int64_t default_columns(std::size_t distinct_classes, std::size_t images) {
     const auto side = static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(images))));
     const std::size_t columns = distinct_classes * std::max<std::size_t>(1, side / distinct_classes);

@@ -1,4 +1,4 @@
-// Which images a drawing job is asked for, and what becomes of them: a sheet, and the images one by one.
+// Images requested of a sampling job, and their output: a sheet, and the images one by one.
 #pragma once
 
 #include <chrono>
@@ -31,16 +31,16 @@ struct DrawnImages {
     std::int64_t batch, columns;        // images at once, and in a row of the sheet
 };
 
-// The asked classes in turn, by default the model's first ten. Throws UsageError if --out and --each are both
-// missing, or a class is unknown.
+// The requested classes in turn, by default the model's first ten. Throws UsageError if --out and --each are
+// both missing, or a class is unknown.
 DrawnImages choose_images(const DrawnImagesFlags& flags, std::int64_t class_num,
                           std::span<const std::string> names);
 // A trace shows the images of one batch: throws UsageError if there are more.
 void require_one_batch(const DrawnImages& drawn);
 
-// Has the images drawn batch by batch and writes them where the flags say: each batch one by one, named by
-// class, as soon as it is there, so that a job that is interrupted has lost one batch; the sheet at the end.
-// Shows a live line meanwhile.
+// Samples the images batch by batch and writes them according to the flags: each batch one by one, named by
+// class, as soon as it is complete, so that an interrupted job loses one batch; the sheet at the end. Shows a
+// live line meanwhile.
 class ImageDrawing {
   public:
     // Images [channels, size, size]. Throws UsageError if the sheet would be too large, and as PictureWriter

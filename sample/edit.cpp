@@ -30,7 +30,7 @@ struct EditJob {
     std::int64_t count = 8, columns = 10;
 };
 
-// The class asked for; -1: none.
+// The requested class; -1: none.
 std::int64_t chosen_class(const EditJob& job, const FractalMetadata& model) {
     if (!job.label.empty()) return class_number("--class", job.label, model.config.class_num, model.classes);
     if (job.drawing.guidance != 1)

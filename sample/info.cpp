@@ -1,4 +1,4 @@
-// `build/sample info`: what a checkpoint is.
+// `build/sample info`: description of a checkpoint.
 #include <fmt/ranges.h>
 
 #include <memory>
@@ -35,7 +35,7 @@ void print_origins(const TensorFile& file) {
         fmt::print("  their average: {}\n", origin);
 }
 
-// Of a file that does not say its model.
+// For a file without the model's metadata.
 void print_unknown_model(const TensorFile& file) {
     const auto names = file.names();
     const std::string path = file.path().string();
@@ -65,7 +65,7 @@ std::string settings_text(const std::string& text) {
     return settings.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-// What beside the weights is in the file; `first` is a parameter's name.
+// Contents of the file besides the weights; `first` is a parameter's name.
 void print_contents(const TensorFile& file, float ema_decay, std::string_view first) {
     const bool shards = file.metadata().contains(shards_key),
                optimizer = shards || file.contains(std::string(first_moment_prefix) + std::string(first));

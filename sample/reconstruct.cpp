@@ -1,4 +1,4 @@
-// `build/sample reconstruct`: pictures, what a tokenizer makes of them, and what it makes of that.
+// `build/sample reconstruct`: pictures, their tokens, and the pictures decoded from these.
 #include <algorithm>
 #include <array>
 #include <cmath>

@@ -36,7 +36,7 @@ std::vector<NamedPath> inputs_of(const FractalJob& job) {
             {"--init-from", job.initial}};
 }
 
-// The model asked for, with the classes and channels of the data where a preset leaves them open.
+// The requested model; a preset takes its number of classes and channels from the data.
 FractalConfig choose_config(const FractalJob& job, const PackedFile* data) {
     if (job.preset.empty() == job.config.empty()) fail_usage("expected either --preset or --config");
     if (!job.config.empty()) return read_fractal_config(job.config);
@@ -277,7 +277,7 @@ void run_job(const FractalJob& job, const Comm& comm) {
     require_range("red-weight", static_cast<double>(job.red_weight), 0, 1e6);
     const bool paper = !job.preset.empty() && fractal_preset(job.preset).paper_recipe;
     constexpr std::int64_t imagenet_images =
-        1'281'167;  // what the paper trains on; only for a plan without data
+        1'281'167;  // the paper's number of training images; only for a plan without data
     const TrainingSettings settings =
         resolve_training(job.training, recipe_of(config, paper), data ? data->count() : imagenet_images,
                          comm.ranks(), {{"red-weight", static_cast<double>(job.red_weight)}});

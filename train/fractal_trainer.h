@@ -23,7 +23,7 @@ class FractalTrainer {
     FractalTrainer(const FractalConfig& config, const TrainingSettings& settings, Backend backend,
                    bool recompute, ChunkSizes chunks, const RankRule& ranks);
 
-    // What start() and the first step will take: parameters, gradients and optimizer state, then activations.
+    // Memory of start() and of the first step: parameters, gradients and optimizer state; activations.
     std::size_t state_bytes() const { return state_.bytes(); }
     const Plan& plan() const { return plan_; }
     const ChunkSizes& chunks() const { return chunks_; }
@@ -32,22 +32,22 @@ class FractalTrainer {
 
     // Reserves memory and draws the initial weights.
     void start() { state_.start(settings_.seed); }
-    // Takes the newest weights of another checkpoint, the embedding of class i from its row order[i]; the class
-    // embeddings stay as drawn if their number differs. Throws Error naming the first tensor that does not
-    // fit.
+    // Takes the newest weights of another checkpoint, the embedding of class i from its row order[i]; the
+    // class embeddings stay as drawn if their number differs. Throws Error naming the first tensor that does
+    // not fit.
     void start_from(const TensorFile& file, std::span<const std::int64_t> order);
     // Whether the file has embeddings of as many classes.
     bool has_fitting_classes(const TensorFile& file) const;
-    // Continues exactly where the checkpoint stands. Throws UsageError if it is another run's, Error.
+    // Continues exactly from the checkpoint. Throws UsageError if it belongs to another run, Error.
     void resume(const SafetensorsFile& file);
-    // One file, written by rank 0; RunState::save says what ranks write beside it.
+    // One file, written by rank 0; other files as in RunState::save.
     void save(const std::filesystem::path& path, const std::vector<std::string>& classes,
               std::optional<double> validation_bits_per_dim, bool with_state);
 
     // One update over `accumulation` batches of `data`, the same in every step; figures: bits/dim of the
     // pixels that the step predicted, the plain mean over channels (the loss has the red weight). A loss or
-    // gradient that is not finite leaves the weights as they were. `progress` gets the share of the update that
-    // is done.
+    // gradient that is not finite leaves the weights as they were. `progress` gets the share of the update
+    // that is done.
     StepResult step(const PackedFile& data, const StepProgress& progress = {});
 
     std::int64_t steps_done() const { return state_.steps_done(); }
@@ -61,7 +61,7 @@ class FractalTrainer {
   private:
     std::uint32_t step_number() const { return static_cast<std::uint32_t>(steps_done()); }
     std::int64_t position() const { return steps_done() * settings_.images_per_step(); }
-    // The batches of this rank, from where the run stands.
+    // The batches of this rank, from the run's current position.
     std::unique_ptr<Loader> make_loader(const PackedFile& data) const;
     void run_batch(const Batch& batch, const FractalMasks& masks, std::span<const float> scales,
                    std::vector<double>& totals, GradientReadyListener* listener,

@@ -34,8 +34,8 @@ std::vector<NamedPath> inputs_of(const NatJob& job) {
             {"--tokenizer", job.tokenizer}};
 }
 
-// The model asked for; a preset's classes follow the tokens, those of a small one their grid and codebook as
-// well.
+// The requested model; a preset takes its number of classes from the tokens, a small one the grid and the
+// codebook as well.
 NatConfig choose_config(const NatJob& job, const TokenFile& tokens) {
     if (job.preset.empty() == job.config.empty()) fail_usage("expected either --preset or --config");
     if (!job.config.empty()) return read_nat_config(job.config);

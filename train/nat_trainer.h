@@ -24,8 +24,8 @@ class NatTrainer {
     NatTrainer(const NatConfig& config, const TrainingSettings& settings, Backend backend, bool recompute,
                std::int64_t chunk, const TokenFile& data, const RankRule& ranks);
 
-    // What start() and the first step will take: parameters, gradients and optimizer state, then activations;
-    // and what a validation needs beyond them.
+    // Memory of start() and of the first step: parameters, gradients and optimizer state; activations; and
+    // the additional memory of a validation.
     std::size_t state_bytes() const { return state_.bytes(); }
     const Plan& plan() const { return plan_; }
     std::size_t validation_bytes() const;
@@ -38,14 +38,14 @@ class NatTrainer {
     // Takes the newest weights of another checkpoint, the embedding of class i from its row order[i].
     // `file` has been found to fit (require_fitting). Throws Error.
     void start_from(const TensorFile& file, std::span<const std::int64_t> order);
-    // Continues exactly where the checkpoint stands. Throws UsageError if it is another run's, of other
-    // tokens for instance; Error.
+    // Continues exactly from the checkpoint. Throws UsageError if it belongs to another run, of other tokens
+    // for instance; Error.
     void resume(const SafetensorsFile& file);
-    // One file, written by rank 0; RunState::save says what ranks write beside it.
+    // One file, written by rank 0; other files as in RunState::save.
     void save(const std::filesystem::path& path, std::optional<double> validation_loss, bool with_state);
 
-    // One update over `accumulation` batches; `progress` gets the share that is done. A loss or gradient that is
-    // not finite leaves the weights as they were.
+    // One update over `accumulation` batches; `progress` gets the share that is done. A loss or gradient that
+    // is not finite leaves the weights as they were.
     StepResult step(const StepProgress& progress = {});
     // Mean cross-entropy in nats at the hidden tokens of the first `images` records of held-out tokens,
     // without label smoothing: masks drawn as in training, the same in every run. Of the weights in place.

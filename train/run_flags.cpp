@@ -41,7 +41,7 @@ nlohmann::json config_of(const std::filesystem::path& folder) {
     return parse_json_or_discard(read_text_file(path), path.string());
 }
 
-// Throws UsageError if a run that is continued was started on other data, as far as its config.json says.
+// Throws UsageError if a continued run was started on other data according to its config.json.
 void require_same_data(const nlohmann::json& before, const std::filesystem::path& folder,
                        const RunDescription& description) {
     const auto checksum = nlohmann::json::json_pointer("/" + description.data_key + "/checksum");
@@ -52,8 +52,8 @@ void require_same_data(const nlohmann::json& before, const std::filesystem::path
                    folder.string(), description.data_key, before[checksum].dump(), now.dump());
 }
 
-// Throws UsageError if --init-from is given to a run that has begun with something else. Returns what there is
-// to say if the run is too old to know.
+// Throws UsageError if --init-from is given to a run that has begun with something else. Returns what there
+// is to say if the run is too old to know.
 std::string require_same_start(const nlohmann::json& before, const std::filesystem::path& folder,
                                const RunDescription& description) {
     if (description.initial.empty()) return "";

@@ -1,13 +1,12 @@
-// A run is a folder: config.json (what was asked for), log.csv (one line per logged step), curves.png (its
-// columns drawn, anew at each evaluation), events.out.tfevents.SECONDS.HOST (the same for TensorBoard, and
-// the sheets; one file for each start of the run), sample sheets as PNG and checkpoints:
-// checkpoint-STEP.safetensors (the last few), best.safetensors (lowest validation score) and
-// last.safetensors, a link to the newest (where there are no links, a copy of it). Beside a checkpoint of
-// ranks with a sharded optimizer lie its shards (runtime/checkpoint/sharded_checkpoint.h). While the run writes there,
-// also .lock (train/run_lock.h).
+// A run is a folder: config.json (its settings), log.csv (one line per logged step), curves.png (its columns,
+// redrawn at each evaluation), events.out.tfevents.SECONDS.HOST (the same for TensorBoard, and the sheets;
+// one file for each start of the run), sample sheets as PNG and checkpoints: checkpoint-STEP.safetensors (the
+// last few), best.safetensors (lowest validation score) and last.safetensors, a link to the newest (where
+// there are no links, a copy of it). Beside a checkpoint of ranks with a sharded optimizer lie its shards
+// (runtime/checkpoint/sharded_checkpoint.h). While the run writes there, also .lock (train/run_lock.h).
 //
-// The run may be killed at any moment: what stands there under its final name is whole, a checkpoint is
-// removed only after newer ones are safe, and log.csv is on the disk before the checkpoint of its last row.
+// The run may be killed at any time: files under their final names are complete, a checkpoint is removed only
+// after newer ones are on the disk, and log.csv is on the disk before the checkpoint of its last row.
 #pragma once
 
 #include <cstdint>
@@ -41,16 +40,16 @@ class RunFolder {
   public:
     // Throws UsageError if `path` is one of `inputs`, or a file in it that a run writes or removes is.
     static void require_distinct(const std::filesystem::path& path, std::span<const NamedPath> inputs);
-    // Creates the folder if need be, locks it and removes what a killed run left half written; throws Error
-    // if that fails or another run holds the lock. Of several ranks one alone `writes`: for the others
-    // write_config, start_log, append_log, show_progress, point_last_at do nothing, and save_checkpoint calls
-    // `write` only.
+    // Creates the folder if necessary, locks it and removes partial files of a killed run; throws Error if
+    // that fails or another run holds the lock. Of several ranks only one `writes`: for the others
+    // write_config, start_log, append_log, show_progress, point_last_at have no effect, and save_checkpoint
+    // only calls `write`.
     explicit RunFolder(std::filesystem::path path, bool writes = true);
     // Unlocks it; if it was created and nothing was written, removes it.
     ~RunFolder();
 
     const std::filesystem::path& path() const { return path_; }
-    // Throws Error if the folder has been removed, or another one stands in its place.
+    // Throws Error if the folder has been removed or replaced.
     void require_there() const;
     void write_config(std::string_view json) const;
 
@@ -65,12 +64,12 @@ class RunFolder {
     // last.safetensors becomes a link to the checkpoint of this step, if it is not.
     void point_last_at(std::int64_t step) const;
 
-    // Cuts log.csv and what TensorBoard reads back to whole rows of at most `step` updates (creating log.csv
+    // Truncates log.csv and TensorBoard's files to complete rows of at most `step` updates (creating log.csv
     // if there is none).
     void start_log(std::int64_t step, const LogColumns& columns);
     void append_log(const LogRow& row) const;
-    // After an evaluation at `step`: draws curves.png from log.csv, and shows TensorBoard the sheets
-    // NAME-STEP.png. If that fails, says so on stderr: no reason for a run to end.
+    // After an evaluation at `step`: draws curves.png from log.csv, and adds the sheets NAME-STEP.png to
+    // TensorBoard's file. Failures are reported on stderr and do not end the run.
     void show_progress(std::int64_t step) const;
 
     std::filesystem::path sheet(std::int64_t step) const;

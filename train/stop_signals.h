@@ -7,10 +7,10 @@
 
 namespace stop_signals {
 
-// Call first thing in main(): from here on no thread of the process receives these signals but one that waits
-// for them. A handler would run on the stack of a computing thread, and the generated kernels of oneDNN's
-// matrix product keep data further below the stack pointer than the ABI protects from handlers. SIGPIPE is
-// ignored: a run outlives who reads what it prints.
+// To be called first in main(): from then on these signals are received only by a thread that waits for them.
+// A handler would run on the stack of a computing thread, and the generated kernels of oneDNN's matrix
+// product keep data below the stack pointer beyond the ABI's red zone. SIGPIPE is ignored: a run continues
+// without a reader of its output.
 void receive();
 
 // Before this a signal ends the process as usual, after it the first one sets requested().

@@ -37,8 +37,8 @@ std::vector<NamedPath> inputs_of(const TokenizerJob& job) {
     return inputs;
 }
 
-// The tokenizer asked for, with the channels of the data where a preset leaves them open; of neither a preset
-// nor a file, the one to start from.
+// The requested tokenizer; a preset takes its number of channels from the data. With neither a preset nor a
+// file, that of the initial checkpoint.
 TokenizerConfig choose_config(const TokenizerJob& job, const PackedFile& data) {
     if (job.preset.empty() && job.config.empty() && !job.initial.empty())
         return read_tokenizer_metadata(*open_tensor_file(job.initial)).config;
@@ -57,7 +57,7 @@ void require_fitting_data(const TokenizerConfig& config, const PackedFile& data,
     if (data.size() != size) fail_usage("{}: images of size {}, expected {}", path, data.size(), size);
 }
 
-// Null if none is asked for.
+// Null if not requested.
 std::unique_ptr<PerceptualLoss> perceptual_loss(const TokenizerJob& job, const PackedFile& data,
                                                 Backend backend) {
     if (job.perceptual.empty()) return nullptr;

@@ -39,15 +39,15 @@ class TokenizerTrainer {
     // The weights of another tokenizer of the same shape, its average if it has one, in place of the initial
     // ones. Throws Error naming the first tensor that does not fit.
     void start_from(const TensorFile& file);
-    // Continues exactly where the checkpoint stands. Throws UsageError if it is another run's, Error.
+    // Continues exactly from the checkpoint. Throws UsageError if it belongs to another run, Error.
     void resume(const SafetensorsFile& file);
     void save(const std::filesystem::path& path, std::optional<double> validation_l1, bool with_state);
 
     std::vector<Figure> figures() const;
     // One update of the tokenizer and, in adversarial training, then one of the discriminator. The loss is
     // that of the reconstruction, the weighted perceptual one with it, and the quantiser. A loss or gradient
-    // that is not finite leaves the weights as they were; if it is the discriminator's, that norm is returned,
-    // and the tokenizer has moved. `progress` gets the share of the update that is done.
+    // that is not finite leaves the weights as they were; if it is the discriminator's, that norm is
+    // returned, and the tokenizer has moved. `progress` gets the share of the update that is done.
     StepResult step(const PackedFile& data, const StepProgress& progress = {});
     std::int64_t steps_done() const { return state_.steps_done(); }
 
@@ -66,7 +66,7 @@ class TokenizerTrainer {
     // Counts the codes, and keeps the vectors if entries are to be revived.
     void note_codes(const Tensor& z, const Tensor& codes);
     void run_discriminator(const Tensor& pictures, const Tensor& reconstruction, Sums& sums);
-    // What the loss of reconstructions has beside L1: its weighted gradient, and its sum over pictures.
+    // The perceptual loss: adds its weighted gradient, and its sum over pictures.
     void add_perceptual(const Tensor& reconstruction, const Tensor& pictures, Sums& sums);
     StepResult result_of(const Sums& sums) const;
 

@@ -23,7 +23,7 @@ struct StepResult {
     double loss = 0;
     double gradient_norm = 0;  // before clipping
     float learning_rate = 0;
-    std::vector<double> figures;  // what TrainingRun::figures names
+    std::vector<double> figures;  // in the order of TrainingRun::figures
 };
 
 // A mean over the steps between two rows of log.csv: its column there, and its words on the progress line, an
@@ -32,7 +32,7 @@ struct Figure {
     std::string column, words;
 };
 
-// What the loop trains. Of several ranks, all call these functions together.
+// A model in training. Ranks call these functions collectively.
 class TrainingRun {
   public:
     virtual ~TrainingRun() = default;
@@ -47,17 +47,17 @@ class TrainingRun {
     // One update; `progress` gets the share of it that is done, from 0 to 1. A loss or gradient that is not
     // finite leaves the weights as they were.
     virtual StepResult step(const StepProgress& progress) = 0;
-    // Writes sheets and says what it saw. On rank 0 what validation_columns names, or nothing where there are
-    // no validation data.
+    // Writes sheets and prints the results. Returns the values of validation_columns on rank 0; empty without
+    // validation data.
     virtual std::vector<double> evaluate(const RunFolder& folder, Progress& progress) = 0;
     // `score`: the first of the validation columns, if it was measured at this step.
     virtual void save(const std::filesystem::path& path, std::optional<double> score, bool with_state) = 0;
-    // Continues exactly where the checkpoint stands. Throws UsageError if it is another run's, Error if it
+    // Continues exactly from the checkpoint. Throws UsageError if it belongs to another run, Error if it
     // cannot be read.
     virtual void resume(const SafetensorsFile& file) = 0;
 };
 
-// When the loop does what, in updates.
+// Intervals of the loop's actions, in updates.
 struct LoopRule {
     std::int64_t steps = 0, images_per_step = 0;
     std::int64_t log_every = 10;
@@ -67,9 +67,9 @@ struct LoopRule {
 };
 
 // Continues from the newest checkpoint that every rank can read; true if there was one. The first rank that
-// cannot says why.
+// cannot read one reports the reason.
 bool resume_newest(TrainingRun& run, const Comm& comm, const RunFolder& folder);
 
-// From where the run stands to its last step, or to the step at which it is asked to stop. Throws Error if
-// the loss or the gradient is not finite.
+// From the current step to the last one, or until a stop request. Throws Error if the loss or the gradient is
+// not finite.
 void train(TrainingRun& run, const LoopRule& rule, const Comm& comm, RunFolder& folder);

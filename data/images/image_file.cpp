@@ -43,8 +43,8 @@ static unsigned char* compress_for_png(unsigned char* bytes, int size, int* comp
     return compressed;
 }
 
-// A damaged JPEG may leave samples or tables unset that the decoder then reads: as zeros, not as what lay in
-// memory before.
+// The decoder may read samples or tables that a damaged JPEG leaves unset: zeros instead of uninitialised
+// memory.
 #define STBI_MALLOC(size) std::calloc(1, size)
 #define STBI_REALLOC(block, size) std::realloc(block, size)
 #define STBI_FREE(block) std::free(block)
@@ -112,8 +112,8 @@ void check_plausible(std::int64_t pixels, std::size_t bytes, bool is_png, const 
         fail("{}: damaged: {} bytes cannot hold the {} pixels that its header claims", name, bytes, pixels);
 }
 
-// The decoder does not look whether a pixel's colour is in the palette: one beyond its end is black, instead
-// of what lay in memory. Follows check_png_chunks; leaves the chunk's checksum wrong.
+// The decoder does not check whether a pixel's colour is in the palette: extended here with black, instead of
+// reads of uninitialised memory. Call after check_png_chunks; the chunk's checksum is not updated.
 void fill_palette(std::vector<std::uint8_t>& png) {
     constexpr std::size_t whole = 256 * 3;
     const Bytes palette = find_png_chunk(png, "PLTE");
@@ -137,11 +137,10 @@ OrientedImage read_oriented_image(const std::filesystem::path& path, int channel
     const std::string name = path.string();
     std::vector<std::uint8_t> bytes = read_image_bytes(name);
     const bool is_png = starts_with(bytes, png_magic);
-    // The decoder has a limit of its own for PNGs, and says nothing about the sides when it is met.
+    // The decoder has its own limit for PNGs, whose message does not state the sides.
     if (is_png && bytes.size() >= 24)
         check_sides(big_endian_u32(&bytes[16]), big_endian_u32(&bytes[20]), name);
-    // Before the decoder sees any of it: to tell the sides of a JPEG it reads the Huffman tables in front of
-    // them.
+    // Before any call of the decoder: for the sides of a JPEG it reads the Huffman tables before them.
     if (is_png) {
         check_png_chunks(bytes, name);
         fill_palette(bytes);

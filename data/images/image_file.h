@@ -11,11 +11,12 @@
 constexpr int maximum_image_side = 20'000;
 constexpr std::int64_t maximum_image_pixels = std::int64_t{1} << 28;  // 1 GiB of RGBA, the decoder's limit
 
-// Reads a JPEG or PNG file, told by its first bytes and not by its name, as 1 (grey), 2 (grey and alpha, 255
-// where the file has none) or 3 (RGB) channels. Otherwise alpha is dropped; 16-bit samples keep their upper
-// byte, CMYK becomes RGB, and a colour beyond a PNG's palette is black. The image is as it lies in the file,
-// whatever EXIF says of its orientation. Throws Error with the path and the reason: not an image, too large,
-// truncated, what check_jpeg_segments refuses, or a PNG chunk that differs from its checksum.
+// Reads a JPEG or PNG file, recognised by its first bytes rather than its name, as 1 (grey), 2 (grey and
+// alpha, 255 where the file has none) or 3 (RGB) channels. Otherwise alpha is dropped; 16-bit samples keep
+// their upper byte, CMYK becomes RGB, and a colour beyond a PNG's palette is black. The image is as it lies
+// in the file, whatever EXIF says of its orientation. Throws Error with the path and the reason: not an
+// image, too large, truncated, what check_jpeg_segments refuses, or a PNG chunk that differs from its
+// checksum.
 Image read_image(const std::filesystem::path& path, int channels);
 
 // The same with what EXIF says of it, 1 to 8 (data/images/orientation.h).

@@ -21,9 +21,9 @@ constexpr bool starts_frame(std::uint8_t marker) {
 }
 }  // namespace marker
 
-// What a file has defined so far: Huffman tables by class (high bits: DC 0, AC 1) and number (low bits),
-// quantisation tables by number, components by name. The decoder does not look whether those that a scan
-// needs are there.
+// Definitions in the file so far: Huffman tables by class (high bits: DC 0, AC 1) and number (low bits),
+// quantisation tables by number, components by name. The decoder does not check that the definitions used by
+// a scan exist.
 class Definitions {
   public:
     // A segment: tables of one byte, the number of codes of each length from 1 to 16, and a byte for each
@@ -37,7 +37,7 @@ class Definitions {
                               most = std::min(most_codes, segment.size() - start);
             if (codes > most)
                 fail("{}: damaged JPEG: a Huffman table of {} codes, expected at most {}", name, codes, most);
-            // The decoder's table of short codes has 255 stand for "longer".
+            // In the decoder's table of short codes 255 means "longer".
             if (std::accumulate(counts, counts + looked_up_bits, std::size_t{0}) == most_codes)
                 fail("{}: unsupported JPEG: a Huffman table of {} codes of at most {} bits, expected fewer",
                      name, most_codes, looked_up_bits);
@@ -96,9 +96,9 @@ class Definitions {
     std::bitset<16> quantisation_, quantised_by_;
 };
 
-// Four channels are CMYK or YCCK, each stored inverted, as far as a segment of Adobe's says so (its last byte
-// is 0 or 2); without one the decoder would take the first three for YCbCr, and programs differ in what they
-// make of such a file.
+// Four channels are CMYK or YCCK, each stored inverted, if an Adobe segment states it (its last byte is 0 or
+// 2); without one the decoder would take the first three for YCbCr, and programs differ in their
+// interpretation.
 class FourChannels {
   public:
     void see(std::uint8_t marker, Bytes segment) {
@@ -157,7 +157,7 @@ void check_jpeg_segments(Bytes bytes, const std::string& name) {
         four_channels.see(marker, segment);
         return true;
     });
-    // What the decoder makes of a file without an end differs from file to file.
+    // The decoder's result for a file without an end is not consistent.
     if (!has_end) fail("{}: truncated JPEG", name);
     definitions.finish(name);
     four_channels.check(name);

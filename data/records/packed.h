@@ -17,10 +17,10 @@ constexpr int packed_maximum_size = 4096;
 // Whether a file begins as packed files do.
 bool is_packed_file(const std::filesystem::path& path);
 
-// A read-only map of a packed file; what is checked when, and what throws, says record_file.h.
+// A read-only map of a packed file; checks and exceptions as in record_file.h.
 class PackedFile {
   public:
-    // Throws Error naming the file, what was found and what was expected.
+    // Throws Error naming the file, the value found and the value expected.
     explicit PackedFile(const std::filesystem::path& path);
 
     const std::filesystem::path& path() const { return file_.path(); }
@@ -38,7 +38,7 @@ class PackedFile {
 
     // Reads the whole file; throws Error naming the first block that differs from its checksum.
     void verify() const { file_.verify(); }
-    // Throws Error if the file's length is no longer what it was.
+    // Throws Error if the file's length has changed.
     void check_length() const { file_.check_length(); }
     std::uint32_t fingerprint() const { return file_.fingerprint(); }
 

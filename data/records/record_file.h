@@ -1,6 +1,5 @@
-// Files of equally large records with a label each: what packed images (packed.h) and tokens (tokens.h) have
-// in common. A file is mapped into memory, so that any record is found by a multiplication, and every part of
-// it is under a checksum.
+// Files of fixed-size records with a label each: the common format of packed images (packed.h) and tokens
+// (tokens.h). A file is mapped into memory for random access, and every part of it has a checksum.
 //
 // Layout (little-endian, no gaps; header_bytes is a multiple of 64):
 //
@@ -44,10 +43,10 @@ struct RecordFormat {
 // threads.
 class RecordFile {
   public:
-    // What the header's fields mean: returns the bytes of a record, or throws Error if they cannot be right.
+    // Interprets the header's fields: returns the bytes of a record; throws Error for invalid fields.
     using Meaning = std::function<std::int64_t(std::span<const std::uint32_t> fields)>;
 
-    // Throws Error naming the file, what was found and what was expected.
+    // Throws Error naming the file, the value found and the value expected.
     RecordFile(const std::filesystem::path& path, const RecordFormat& format, const Meaning& meaning);
 
     const std::filesystem::path& path() const { return path_; }
@@ -91,9 +90,9 @@ class RecordWriter {
     // label -1 or an index of classes. Throws Error.
     void add(const void* record, int label);
     std::int64_t count() const { return static_cast<std::int64_t>(labels_.size()); }
-    // Writes everything that is still missing, so that all that commit() has left to do is to rename: with
-    // two files to write, a full disk is met before either appears. Nothing can be added after. Throws Error,
-    // also if no record was added.
+    // Writes all remaining parts, so that commit() only renames: with two files to write, a full disk is
+    // detected before either appears. No record can be added afterwards. Throws Error, also if no record was
+    // added.
     void finish();
     // Finishes, if that was not done, and lets the file appear. Throws Error.
     void commit();
@@ -108,7 +107,7 @@ class RecordWriter {
     std::vector<std::uint32_t> fields_;
     std::size_t record_bytes_;
     std::vector<std::string> classes_;
-    std::vector<std::uint8_t> pending_;  // records not yet handed to the file
+    std::vector<std::uint8_t> pending_;  // records not yet written to the file
     std::vector<std::int32_t> labels_;
     std::vector<std::uint32_t> checksums_;
     std::uint32_t running_checksum_ = 0;  // of the records of the open block

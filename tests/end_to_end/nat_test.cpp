@@ -71,8 +71,8 @@ struct Bench {
         write_tokens("held_out.bin", 12, {4, 20, 4, 7});
     }
 
-    // Images of one token each, that of their class and their number, with a few others strewn in.
-    // The pictures of a cat and of a dog in turn, whatever `classes` they are said to have.
+    // Images of one token each, that of their class and number, except for a few positions. The pictures of a
+    // cat and of a dog in turn, whatever `classes` they are said to have.
     void write_tokens(const char* name, int count, const TokenFormat& format,
                       const std::vector<std::string>& classes = {"cat", "dog"}) const {
         TokenWriter writer(work.at(name), format, classes);
@@ -125,7 +125,7 @@ struct Bench {
         return work.path(fmt::format("{}/checkpoint-{:08}.safetensors", run, step));
     }
 
-    // One line that names what is wrong; nothing is left behind.
+    // One line that names the fault; no files are created.
     void refused(const Words& arguments, int exit_code, const std::string& what) const {
         const auto before = work.listing();
         const Outcome outcome = work.run("train", arguments);

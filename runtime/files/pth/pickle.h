@@ -1,7 +1,7 @@
 // Python pickles (protocols 0 to 5) as plain data. A pickle is a program for a small stack machine; Python's
-// own machine lets it call any function there is. This one calls nothing: what a pickle would import becomes
-// a node with the name of it, what it would call a node that holds the callee and the arguments. The caller
-// picks the few that it understands.
+// own machine lets it call any function there is. This one calls nothing: an import becomes a node with its
+// name, a call a node that holds the callee and the arguments. The caller interprets the few that it
+// supports.
 //
 // All nodes lie in one array and refer to each other by index, so nothing here recurses, cycles are harmless,
 // and the memory taken is at most proportional to the length of the pickle.
@@ -35,7 +35,7 @@ class Pickle {
         dictionary,  // items: key, value, key, value, ...
         global,      // head: module, body: name, both strings
         object,      // head called with body (a tuple), then given `state`, items appended or set by key
-        persistent,  // head: what names it outside of the pickle
+        persistent,  // head: its persistent id
         extension,   // integer: a code of Python's extension registry
     };
 

@@ -1,4 +1,4 @@
-// Torch checkpoints (`.pth`, `.pt`): what torch.save wrote, read without running any of it.
+// Torch checkpoints (`.pth`, `.pt`) as written by torch.save, read without executing the pickle.
 //
 // The tensors are those of the dictionary that holds the weights (weight_dictionary.h); tensors of
 // dictionaries in it are named with dots between the keys. An average of the weights beside it ("model_ema")
@@ -20,8 +20,8 @@
 
 class PthFile : public TensorFile {
   public:
-    // Reads the pickle, no tensor's bytes. Throws Error naming the file and what is wrong: every tensor of the
-    // weights must lie within a storage that the file has.
+    // Reads the pickle, no tensor's bytes. Throws Error naming the file and what is wrong: every tensor of
+    // the weights must lie within a storage that the file has.
     explicit PthFile(std::filesystem::path path);
 
     const std::map<std::string, PthTensor, std::less<>>& entries() const { return entries_; }

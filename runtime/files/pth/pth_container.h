@@ -38,5 +38,5 @@ struct PthContainer {
 
 // Whether a file that starts so (read_start) is one of torch's.
 bool looks_like_pth(std::string_view start);
-// Throws Error naming the file and what is wrong.
+// Throws Error naming the file and the fault.
 PthContainer open_pth_container(const std::filesystem::path& path);
