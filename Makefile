@@ -141,7 +141,7 @@ endif
 BENCH := $(call object,$(wildcard tests/bench/*.cpp))
 
 # Objects depend on -march=native and the flags: another machine or other flags compile them anew. Objects of nvcc alone depend on ARCH.
-stamp = $(if $(filter-out $(2),$(shell cat $(BUILD)/$(1).stamp 2>/dev/null)),$(shell mkdir -p $(BUILD) && echo $(2) > $(BUILD)/$(1).stamp))
+stamp = $(if $(filter $(2),$(shell cat $(BUILD)/$(1).stamp 2>/dev/null)),,$(shell mkdir -p $(BUILD) && echo $(2) > $(BUILD)/$(1).stamp))
 checksum = $(firstword $(shell { $(1); } | cksum))
 $(call stamp,machine,$(call checksum,$(CXX) -march=native -E -v -x c++ /dev/null 2>&1 | grep cc1plus; echo '$(CXXFLAGS)$(NCCL:%= %)'))
 $(call stamp,nvcc,$(call checksum,echo '$(NVCCFLAGS)'))
