@@ -108,7 +108,7 @@ MPI_LINK = -Wl$(comma)--as-needed $(shell mpicc --showme:link 2>/dev/null)
 
 object = $(patsubst %,$(BUILD)/objects/%.o,$(basename $(1)))
 sources = $(sort $(shell find $(1) -name '$(2)'))
-LIBRARY := $(call object,$(filter-out data/main.cpp runtime/device/device_cuda.cpp runtime/device/profile_cuda.cpp,$(call sources,kernels runtime models data,*.cpp)))
+LIBRARY := $(call object,$(filter-out runtime/device/device_cuda.cpp runtime/device/profile_cuda.cpp,$(call sources,kernels runtime models data,*.cpp)))
 ifneq ($(CUDA)$(EMULATED),)
 KERNELS := $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(call sources,kernels runtime,*.cu))
 LIBRARY += $(KERNELS) $(call object,runtime/device/device_cuda.cpp)
@@ -178,8 +178,8 @@ $(BUILD)/libfractal.a: $(LIBRARY)
 
 $(BUILD)/train: $(TRAIN) $(BUILD)/libfractal.a
 $(BUILD)/sample: $(SAMPLE) $(BUILD)/libfractal.a
-# Tokens are made of images by a model, which the rest of data/ knows nothing of: that job lies in sample/.
-$(BUILD)/data: $(call object,data/main.cpp sample/tokens.cpp) $(BUILD)/libfractal.a
+# Jobs of data/ and one that needs a model, which data/ knows nothing of: the program stands above both.
+$(BUILD)/data: $(call object,sample/data/main.cpp) $(BUILD)/libfractal.a
 $(BUILD)/tests: $(TESTS) $(BUILD)/libfractal.a
 $(BUILD)/tests: LDLIBS += -lwebpdemux
 $(BUILD)/bench: $(BENCH) $(BUILD)/libfractal.a
@@ -187,7 +187,7 @@ $(BUILD)/train $(BUILD)/sample $(BUILD)/data $(BUILD)/tests $(BUILD)/bench:
 	@echo "linking $@"
 	@$(CXX) $(CXXFLAGS) $^ $(LDLIBS) $(MPI_LINK) -o $@
 
--include $(patsubst %.o,%.d,$(LIBRARY) $(TRAIN) $(SAMPLE) $(TESTS) $(BENCH) $(call object,data/main.cpp))
+-include $(patsubst %.o,%.d,$(LIBRARY) $(TRAIN) $(SAMPLE) $(TESTS) $(BENCH) $(call object,sample/data/main.cpp))
 
 # ---- running ----------------------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
-// A job of build/data that needs a model, and is therefore defined where models may be used.
+// The jobs of build/data that need no model, each a subcommand.
 #pragma once
 
 class CommandLine;
 
-// `build/data tokens` (sample/tokens.cpp).
-void add_tokens_job(CommandLine& app);
+// `pack`, `fractals` and `info`.
+void add_data_jobs(CommandLine& app);

@@ -5,15 +5,19 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "models/fractal/checkpoint.h"
 #include "models/nat/checkpoint.h"
+#include "runtime/files/output_file.h"
 
 class CommandLine;
 
 struct CheckpointFlags {
     std::string checkpoint, preset, config, weights;
 
+    // The files that the job reads.
+    std::vector<NamedPath> inputs() const { return {{"--checkpoint", checkpoint}, {"--config", config}}; }
     // "" -> no choice, "newest", "average"; throws UsageError for anything else.
     std::optional<WeightChoice> weight_choice() const;
     // The model of `file` by --preset or --config, if either is given. Throws UsageError.

@@ -43,6 +43,7 @@ void write_weights(const ConvertJob& job, const TensorFile& file, Model& model, 
 
 void run_convert(const ConvertJob& job) {
     const CheckpointFlags& flags = job.checkpoint;
+    require_distinct({"--out", job.out}, flags.inputs());
     const auto file = open_tensor_file(flags.checkpoint);
     if (is_tokenizer(*file)) {
         const TokenizerMetadata metadata = read_tokenizer_metadata(*file);

@@ -55,10 +55,5 @@ void add_draw_flags(CommandLine& app, DrawFlags& flags) {
         ->capture_default_str()
         ->check(any_seed());
     app.add_flag("--greedy", flags.greedy, "Take the most probable value instead of drawing");
-    app.add_option(
-           "--trace", flags.trace,
-           "Folder for the picture after each step of the outermost level: 0000.png, 0001.png, ... and "
-           "trace.webp, which shows them one after the other")
-        ->type_name("DIR");
     add_backend_flags(app, flags.backend);
 }

@@ -11,7 +11,7 @@
 class CommandLine;
 
 struct DrawFlags {
-    std::string schedule = "linear", trace;
+    std::string schedule = "linear";
     BackendFlags backend;
     std::vector<std::int64_t> iterations;
     double guidance = 1, temperature = 1, filter_threshold = 1e-4;
@@ -24,3 +24,6 @@ struct DrawFlags {
 };
 
 void add_draw_flags(CommandLine& app, DrawFlags& flags);
+
+// What --trace shows of a fractal's drawing (add_picture_folder_flags).
+inline constexpr char fractal_steps[] = "the picture after each step of the outermost level";

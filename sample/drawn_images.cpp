@@ -10,7 +10,6 @@
 #include "data/records/class_names.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
-#include "runtime/files/atomic_file.h"
 
 namespace {
 
@@ -51,20 +50,20 @@ void add_choice_flags(CommandLine& command, DrawnImagesFlags& flags) {
         ->check(within(1, 1'000'000));
 }
 
-void add_output_flags(CommandLine& command, DrawnImagesFlags& flags) {
+void add_output_flags(CommandLine& command, DrawnImagesFlags& flags, const std::string& steps) {
     command.add_option("--batch", flags.batch, "Images at once")->capture_default_str()->check(at_least(1));
     command
         .add_option(
             "--columns", flags.columns,
             "Images in a row of the sheet (default: one per class, or a few if there are few classes)")
         ->check(at_least(1));
-    command.add_option("--out", flags.out, "PNG file for the sheet of all images")->type_name("FILE");
-    command.add_option("--each", flags.each, "Folder for the images one by one")->type_name("DIR");
+    command.add_option("--out", flags.outputs.out, "PNG file for the sheet of all images")->type_name("FILE");
+    add_picture_folder_flags(command, flags.outputs, steps);
 }
 
 DrawnImages choose_images(const DrawnImagesFlags& flags, std::int64_t class_num,
                           std::span<const std::string> names) {
-    if (flags.out.empty() && flags.each.empty()) fail_usage("expected --out, --each or both");
+    if (flags.outputs.out.empty() && flags.outputs.each.empty()) fail_usage("expected --out, --each or both");
     const std::vector<std::int64_t> chosen = chosen_classes(flags, class_num, names);
     const auto count =
         flags.count > 0 ? static_cast<std::size_t>(flags.count) : std::max(chosen.size(), default_images);
@@ -84,13 +83,12 @@ void require_one_batch(const DrawnImages& drawn) {
             drawn.batch, drawn.classes.size());
 }
 
-ImageDrawing::ImageDrawing(const DrawnImagesFlags& flags, const DrawnImages& drawn, std::int64_t channels,
-                           std::int64_t size)
+ImageDrawing::ImageDrawing(const DrawnImagesFlags& flags, const DrawnImages& drawn,
+                           std::span<const NamedPath> inputs, std::int64_t channels, std::int64_t size)
     : flags_(flags), drawn_(drawn), channels_(static_cast<int>(channels)), size_(static_cast<int>(size)) {
-    if (!flags.each.empty()) make_folder(flags.each);
-    if (flags.out.empty()) return;
-    require_sheet(static_cast<std::int64_t>(drawn.classes.size()), channels, size, drawn.columns);
-    require_writable(flags.out);
+    const auto count = static_cast<std::int64_t>(drawn.classes.size());
+    if (!flags.outputs.out.empty()) require_sheet(count, channels, size, drawn.columns);
+    writer_.emplace(flags.outputs, inputs, drawn.first, count);
 }
 
 void ImageDrawing::run(const DrawBatch& draw) {
@@ -120,14 +118,13 @@ void ImageDrawing::step(std::int64_t done, std::int64_t steps) {
 }
 
 void ImageDrawing::add(std::span<const std::uint8_t> batch) {
-    if (!flags_.out.empty()) images_.insert(images_.end(), batch.begin(), batch.end());
-    if (flags_.each.empty()) return;
+    if (!flags_.outputs.out.empty()) images_.insert(images_.end(), batch.begin(), batch.end());
     std::vector<std::string> suffixes;
     for (std::int64_t i = first_; i < first_ + count_; ++i) {
         const std::int64_t label = drawn_.classes[static_cast<std::size_t>(i)];
         suffixes.push_back(label < 0 ? "" : fmt::format("-class-{}", label));
     }
-    write_images(flags_.each, drawn_.first + first_, batch, channels_, size_, suffixes);
+    writer_->write_each(drawn_.first + first_, batch, channels_, size_, suffixes);
 }
 
 double ImageDrawing::seconds() const {
@@ -135,12 +132,7 @@ double ImageDrawing::seconds() const {
 }
 
 void ImageDrawing::write_sheet() const {
-    if (!flags_.out.empty())
-        write_png(flags_.out, image_sheet(images_, channels_, size_, static_cast<int>(drawn_.columns)));
-}
-
-std::string where_written(const DrawnImagesFlags& flags, const std::string& trace) {
-    return fmt::format("{}{}{}", flags.out.empty() ? "" : ": " + flags.out,
-                       flags.each.empty() ? "" : ", one by one in " + flags.each,
-                       trace.empty() ? "" : ", step by step in " + trace);
+    const std::string& out = flags_.outputs.out;
+    if (!out.empty())
+        write_png(out, image_sheet(images_, channels_, size_, static_cast<int>(drawn_.columns)));
 }

@@ -4,24 +4,26 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "runtime/base/live_line.h"
+#include "sample/picture_outputs.h"
 
 class CommandLine;
 
 struct DrawnImagesFlags {
     std::vector<std::string> classes;
     std::int64_t first = 0, count = 0, batch = 64, columns = 0;
-    std::string out, each;
+    PictureOutputs outputs;
 };
 
 // --classes, --first and --count.
 void add_choice_flags(CommandLine& command, DrawnImagesFlags& flags);
-// --batch, --columns, --out and --each.
-void add_output_flags(CommandLine& command, DrawnImagesFlags& flags);
+// --batch, --columns, --out, and add_picture_folder_flags().
+void add_output_flags(CommandLine& command, DrawnImagesFlags& flags, const std::string& steps);
 
 struct DrawnImages {
     std::int64_t first = 0;             // number of the first image
@@ -41,10 +43,10 @@ void require_one_batch(const DrawnImages& drawn);
 // Shows a live line meanwhile.
 class ImageDrawing {
   public:
-    // Images [channels, size, size]. Throws UsageError if the sheet would be too large, Error if something
-    // could not be written at the end.
-    ImageDrawing(const DrawnImagesFlags& flags, const DrawnImages& drawn, std::int64_t channels,
-                 std::int64_t size);
+    // Images [channels, size, size]. Throws UsageError if the sheet would be too large, and as PictureWriter
+    // does, `inputs` being the files that the job reads.
+    ImageDrawing(const DrawnImagesFlags& flags, const DrawnImages& drawn, std::span<const NamedPath> inputs,
+                 std::int64_t channels, std::int64_t size);
     // `draw` returns a batch, [classes, channels, size, size]; the first of them has the number `first`.
     // Throws Error.
     using DrawBatch =
@@ -63,10 +65,9 @@ class ImageDrawing {
     const DrawnImagesFlags& flags_;
     const DrawnImages& drawn_;
     int channels_, size_;
+    std::optional<PictureWriter> writer_;
     std::chrono::steady_clock::time_point start_, end_;
     std::int64_t first_ = 0, count_ = 0;  // of the batch that is being drawn, counted from 0
     std::vector<std::uint8_t> images_;    // for the sheet
     LiveLine line_;
 };
-// ": sheet.png, one by one in FOLDER", and the folder of a trace, if they were asked for.
-std::string where_written(const DrawnImagesFlags& flags, const std::string& trace);

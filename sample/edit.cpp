@@ -12,11 +12,11 @@
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/base/live_line.h"
-#include "runtime/files/atomic_file.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/draw_flags.h"
 #include "sample/drawn_images.h"
 #include "sample/jobs.h"
+#include "sample/picture_outputs.h"
 #include "sample/trace.h"
 
 namespace {
@@ -24,7 +24,8 @@ namespace {
 struct EditJob {
     CheckpointFlags checkpoint;
     DrawFlags drawing;
-    std::string picture, mask, out, each, label;
+    PictureOutputs outputs;
+    std::string picture, mask, label;
     std::vector<int> box, outpaint, uncrop;
     std::int64_t count = 8, columns = 10;
 };
@@ -48,14 +49,15 @@ void run_job(const EditJob& job) {
                          static_cast<int>(config.image_size()), static_cast<int>(config.channels));
     require_editable(config, canvas.mask);
     require_sheet(2 + job.count, config.channels, config.image_size(), job.columns);
-    require_writable(job.out);
-    if (!job.each.empty()) make_folder(job.each);
+    std::vector<NamedPath> inputs = job.checkpoint.inputs();
+    inputs.insert(inputs.end(), {{"--image", job.picture}, {"--mask", job.mask}});
+    const PictureWriter writer(job.outputs, inputs, 0, job.count);
     const auto model = checkpoint.load(backend);
     const SampleRule rule = job.drawing.rule();
     FractalSampler sampler(*model, job.count, rule.guidance != 1, job.drawing.iterations);
     std::optional<TraceFolder> trace;
-    if (!job.drawing.trace.empty()) {
-        trace.emplace(job.drawing.trace, static_cast<int>(config.channels),
+    if (!job.outputs.trace.empty()) {
+        trace.emplace(job.outputs.trace, static_cast<int>(config.channels),
                       static_cast<int>(config.image_size()),
                       static_cast<int>(std::min(job.count, job.columns)));
         sampler.trace(trace->recorder());
@@ -70,14 +72,13 @@ void run_job(const EditJob& job) {
     const auto images = sampler.edit({picture, canvas.mask}, classes, rule);
     line.clear();
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    if (!job.each.empty())
-        write_images(job.each, 0, images, static_cast<int>(config.channels),
-                     static_cast<int>(config.image_size()), std::vector<std::string>(classes.size()));
-    write_png(job.out, edit_sheet(canvas, images, static_cast<int>(job.columns)));
+    writer.write_each(0, images, static_cast<int>(config.channels), static_cast<int>(config.image_size()),
+                      std::vector<std::string>(classes.size()));
+    write_png(job.outputs.out, edit_sheet(canvas, images, static_cast<int>(job.columns)));
     if (trace) trace->write_animation();
-    fmt::print("{} of {} pixels redrawn {} times in {:.2f} s: {}\n",
+    fmt::print("{} of {} pixels redrawn {} times in {:.2f} s{}\n",
                std::count(canvas.mask.begin(), canvas.mask.end(), 1), canvas.mask.size(), job.count,
-               spent.count(), job.out);
+               spent.count(), job.outputs.where_written());
 }
 
 void add_region_flags(CommandLine& command, EditJob& job) {
@@ -110,7 +111,9 @@ void add_edit_job(CommandLine& app) {
     const auto job = std::make_shared<EditJob>();
     add_checkpoint_flags(*command, job->checkpoint);
     command
-        ->add_option("--image", job->picture, "JPEG or PNG file; brought to the model's size if it is larger")
+        ->add_option("--image", job->picture,
+                     "JPEG or PNG file, turned as its EXIF orientation says; brought to the model's size if "
+                     "it is larger")
         ->type_name("FILE")
         ->required();
     add_region_flags(*command, *job);
@@ -120,10 +123,10 @@ void add_edit_job(CommandLine& app) {
                      "(default: unconditional)")
         ->type_name("CLASS");
     command->add_option("--count", job->count, "Results")->capture_default_str()->check(within(1, 4096));
-    command->add_option("--out", job->out, "PNG file for the sheet: original, hole, results")
+    command->add_option("--out", job->outputs.out, "PNG file for the sheet: original, hole, results")
         ->type_name("FILE")
         ->required();
-    command->add_option("--each", job->each, "Folder for the results one by one")->type_name("DIR");
+    add_picture_folder_flags(*command, job->outputs, fractal_steps);
     command->add_option("--columns", job->columns, "Pictures in a row of the sheet")
         ->capture_default_str()
         ->check(at_least(1));

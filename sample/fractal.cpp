@@ -26,16 +26,17 @@ void run_job(const SampleJob& job) {
     const FractalConfig& config = checkpoint.metadata.config;
     const DrawnImages drawn = choose_images(job.images, config.class_num, checkpoint.metadata.classes);
     job.drawing.check(config);
-    if (!job.drawing.trace.empty()) require_one_batch(drawn);
-    ImageDrawing drawing(job.images, drawn, config.channels, config.image_size());
+    const PictureOutputs& outputs = job.images.outputs;
+    if (!outputs.trace.empty()) require_one_batch(drawn);
+    ImageDrawing drawing(job.images, drawn, job.checkpoint.inputs(), config.channels, config.image_size());
     const auto model = checkpoint.load(backend);
     SampleRule rule = job.drawing.rule();
     FractalSampler sampler(*model, drawn.batch, rule.guidance != 1, job.drawing.iterations);
     sampler.watch([&](std::int64_t done, std::int64_t steps) { drawing.step(done, steps); });
     std::optional<TraceFolder> trace;
-    if (!job.drawing.trace.empty()) {
-        trace.emplace(job.drawing.trace, static_cast<int>(config.channels),
-                      static_cast<int>(config.image_size()), static_cast<int>(drawn.columns));
+    if (!outputs.trace.empty()) {
+        trace.emplace(outputs.trace, static_cast<int>(config.channels), static_cast<int>(config.image_size()),
+                      static_cast<int>(drawn.columns));
         sampler.trace(trace->recorder());
     }
     drawing.run([&](std::span<const std::int64_t> classes, std::int64_t first) {
@@ -44,8 +45,7 @@ void run_job(const SampleJob& job) {
     });
     drawing.write_sheet();
     if (trace) trace->write_animation();
-    fmt::print("{} images in {:.2f} s{}\n", drawn.classes.size(), drawing.seconds(),
-               where_written(job.images, job.drawing.trace));
+    fmt::print("{} images in {:.2f} s{}\n", drawn.classes.size(), drawing.seconds(), outputs.where_written());
 }
 
 }  // namespace
@@ -56,6 +56,6 @@ void add_fractal_sampling_job(CommandLine& app) {
     add_checkpoint_flags(*command, job->checkpoint);
     add_choice_flags(*command, job->images);
     add_draw_flags(*command, job->drawing);
-    add_output_flags(*command, job->images);
+    add_output_flags(*command, job->images, fractal_steps);
     command->callback([job] { run_job(*job); });
 }

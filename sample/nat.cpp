@@ -24,7 +24,7 @@ constexpr double default_scale = 1;
 struct NatJob {
     CheckpointFlags checkpoint;
     BackendFlags backend;
-    std::string tokenizer, strategy = "maskgit", trace;
+    std::string tokenizer, strategy = "maskgit";
     DrawnImagesFlags images;
     std::optional<std::int64_t> steps;
     std::optional<double> largest_scale;
@@ -69,6 +69,13 @@ void require_matching(const TensorFile& checkpoint, const NatMetadata& metadata,
              tokenizer.image_size / f, tokenizer.image_size, tokenizer.image_size);
 }
 
+std::vector<NamedPath> inputs_of(const NatJob& job) {
+    std::vector<NamedPath> inputs = job.checkpoint.inputs();
+    inputs.push_back({"--tokenizer", job.tokenizer});
+    if (job.strategy != "maskgit") inputs.push_back({"--strategy", job.strategy});
+    return inputs;
+}
+
 Models load_models(const NatJob& job) {
     const Backend backend = job.backend.backend();
     const auto file = open_tensor_file(job.checkpoint.checkpoint);
@@ -104,15 +111,16 @@ void run_job(const NatJob& job) {
     const Strategy strategy = choose_strategy(job, models.metadata.config.num_classes > 1);
     const DrawnImages drawn =
         choose_images(job.images, models.metadata.config.num_classes - 1, models.metadata.classes);
-    if (!job.trace.empty()) require_one_batch(drawn);
+    const PictureOutputs& outputs = job.images.outputs;
+    if (!outputs.trace.empty()) require_one_batch(drawn);
     const std::int64_t channels = models.tokenizer->config().out_ch;
-    ImageDrawing drawing(job.images, drawn, channels, models.image_size());
+    ImageDrawing drawing(job.images, drawn, inputs_of(job), channels, models.image_size());
     std::vector<std::uint8_t> decoded;
     NatGenerator generator(*models.transformer, drawn.batch, strategy.guided(),
                            decode_into(*models.tokenizer, models.side(), decoded));
     std::optional<TraceFolder> trace;
-    if (!job.trace.empty()) {
-        trace.emplace(job.trace, static_cast<int>(channels), static_cast<int>(models.image_size()),
+    if (!outputs.trace.empty()) {
+        trace.emplace(outputs.trace, static_cast<int>(channels), static_cast<int>(models.image_size()),
                       static_cast<int>(drawn.columns));
         generator.watch([&](const DecodedStep& step) {
             if (step.step == 0) add_to_trace(*trace, models, step.filled, step.ids);  // all masked
@@ -126,7 +134,7 @@ void run_job(const NatJob& job) {
     drawing.write_sheet();
     if (trace) trace->write_animation();
     fmt::print("{} images in {} steps, {:.2f} s{}\n", drawn.classes.size(), strategy.steps(),
-               drawing.seconds(), where_written(job.images, job.trace));
+               drawing.seconds(), outputs.where_written());
 }
 
 void add_strategy_flags(CommandLine& command, NatJob& job) {
@@ -163,12 +171,7 @@ void add_nat_job(CommandLine& app) {
         ->required();
     add_choice_flags(*command, job->images);
     add_strategy_flags(*command, *job);
-    add_output_flags(*command, job->images);
-    command
-        ->add_option("--trace", job->trace,
-                     "Folder for the picture after each step, masked tokens grey: 0000.png, 0001.png, ... "
-                     "and trace.webp, which shows them one after the other")
-        ->type_name("DIR");
+    add_output_flags(*command, job->images, "the picture after each step, masked tokens grey");
     add_backend_flags(*command, job->backend);
     command->callback([job] { run_job(*job); });
 }

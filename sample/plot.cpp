@@ -7,6 +7,7 @@
 #include "data/charts/training_curves.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/files/output_file.h"
 #include "sample/jobs.h"
 
 namespace {
@@ -29,14 +30,20 @@ void run_plot(const PlotJob& job) {
         fail_usage("--run: {} runs, expected at most {}", job.runs.size(), most_compared_runs);
     if (job.runs.size() > 1 && job.out.empty()) fail_usage("--out is required with more than one run");
     const std::vector<std::string> names = names_of(job.runs);
+    const auto out = job.out.empty() ? std::filesystem::path(job.runs.front()) / "curves.png"
+                                     : std::filesystem::path(job.out);
     std::vector<NamedLog> runs;
     for (std::size_t i = 0; i < job.runs.size(); ++i) {
         runs.push_back({names[i], read_training_log(std::filesystem::path(job.runs[i]) / "log.csv")});
         if (runs.back().log.rows() == 0)
             fail("{}: holds no row yet, expected those of a training run", runs.back().log.path.string());
     }
-    const auto out = job.out.empty() ? std::filesystem::path(job.runs.front()) / "curves.png"
-                                     : std::filesystem::path(job.out);
+    std::vector<NamedPath> inputs;
+    // log.csv, and the rest of the run as well: only its pictures may be drawn anew.
+    for (const std::string& run : job.runs)
+        for (const auto& entry : std::filesystem::directory_iterator(run))
+            if (entry.path().extension() != ".png") inputs.push_back({"--run", entry.path()});
+    require_distinct({"--out", out}, inputs);
     write_png(out, training_curves(runs));
     fmt::print("{}\n", out.string());
 }

@@ -17,6 +17,7 @@
 #include "runtime/base/error.h"
 #include "runtime/device/backend_flags.h"
 #include "runtime/files/atomic_file.h"
+#include "runtime/files/output_file.h"
 #include "sample/jobs.h"
 
 namespace {
@@ -35,7 +36,7 @@ struct Pictures {
 };
 
 Pictures one_picture(const ReconstructJob& job, const TokenizerMetadata& metadata) {
-    const Image image = read_image(job.picture, static_cast<int>(metadata.config.in_channels));
+    const Image image = read_upright_image(job.picture, static_cast<int>(metadata.config.in_channels));
     int size = job.size > 0 ? job.size : static_cast<int>(metadata.image_size);
     if (size == 0) size = std::min(image.width, image.height);
     return {size, planar_pixels(crop_centre(image, size))};
@@ -100,6 +101,9 @@ Image side_by_side(const Pictures& pictures, const std::vector<std::int32_t>& co
 
 void run_job(const ReconstructJob& job) {
     if (job.picture.empty() == job.data.empty()) fail_usage("give either --image or --data");
+    require_distinct({"--out", job.out},
+                     std::vector<NamedPath>{
+                         {"--tokenizer", job.tokenizer}, {"--image", job.picture}, {"--data", job.data}});
     require_writable(job.out);
     const Backend backend = job.backend.backend();
     const auto opened = open_tensor_file(job.tokenizer);
@@ -134,7 +138,9 @@ void add_reconstruct_job(CommandLine& app) {
     command->add_option("--tokenizer", job->tokenizer, "Checkpoint of a tokenizer, or a published .pth")
         ->required()
         ->type_name("FILE");
-    Option* picture = command->add_option("--image", job->picture, "JPEG or PNG file")->type_name("FILE");
+    Option* picture =
+        command->add_option("--image", job->picture, "JPEG or PNG file, turned as its EXIF orientation says")
+            ->type_name("FILE");
     Option* data =
         command->add_option("--data", job->data, "Packed file to take pictures from")->type_name("FILE");
     picture->excludes(data);

@@ -27,8 +27,12 @@ void TraceFolder::add(std::span<const std::uint8_t> images, std::span<const std:
         if (known[image * plane + i % plane] == 0) shown[i] = unknown_pixel;
     }
     const Image sheet = image_sheet(shown, channels_, size_, columns_);
-    write_png(folder_ / fmt::format("{:04}.png", frames_.size()), sheet);
+    write_png(frame_path(frames_.size()), sheet);
     frames_.push_back(sheet);
+}
+
+std::filesystem::path TraceFolder::frame_path(std::size_t number) const {
+    return folder_ / fmt::format("{:04}.png", number);
 }
 
 Trace TraceFolder::recorder() {
@@ -42,4 +46,8 @@ void TraceFolder::write_animation() const {
     timing.frame =
         std::clamp(animation_milliseconds / static_cast<int>(frames_.size()), shortest_frame, longest_frame);
     ::write_animation(folder_ / "trace.webp", frames_, timing);
+    // Of an earlier trace that was longer (--overwrite).
+    std::error_code none;
+    for (std::size_t later = frames_.size(); std::filesystem::remove(frame_path(later), none); ++later) {
+    }
 }

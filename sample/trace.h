@@ -23,6 +23,8 @@ class TraceFolder {
     void write_animation() const;
 
   private:
+    std::filesystem::path frame_path(std::size_t number) const;
+
     std::filesystem::path folder_;
     int channels_, size_, columns_;
     std::vector<Image> frames_;

@@ -28,6 +28,13 @@ struct FractalJob {
     std::vector<std::int64_t> chunks;
 };
 
+std::vector<NamedPath> inputs_of(const FractalJob& job) {
+    return {{"--config", job.config},
+            {"--data", job.data},
+            {"--validation", job.validation},
+            {"--init-from", job.initial}};
+}
+
 // The model asked for, with the classes and channels of the data where a preset leaves them open.
 FractalConfig choose_config(const FractalJob& job, const PackedFile* data) {
     if (job.preset.empty() == job.config.empty()) fail_usage("expected either --preset or --config");
@@ -274,7 +281,7 @@ void run_job(const FractalJob& job, const Comm& comm) {
     FractalTrainer trainer(config, settings, backend, job.recompute, job.chunks, job.run.ranks(comm));
     if (job.run.plan) return print_plan(trainer);
     if (!data) fail_usage("--data is required");
-    RunFolder folder = job.run.open_folder(comm);
+    RunFolder folder = job.run.open_folder(comm, inputs_of(job));
     Evaluation evaluation(job, comm, trainer, validation.get());
     require_memory({trainer.state_bytes(), trainer.plan().bytes, evaluation.planned_bytes(),
                     "--recompute, smaller --chunks, or a smaller --batch with more --accumulation lower the "

@@ -25,6 +25,14 @@ struct NatJob {
     bool recompute = false, ignore_class_names = false;
 };
 
+std::vector<NamedPath> inputs_of(const NatJob& job) {
+    return {{"--config", job.config},
+            {"--tokens", job.tokens},
+            {"--validation", job.validation},
+            {"--init-from", job.initial},
+            {"--tokenizer", job.tokenizer}};
+}
+
 // The model asked for; a preset's classes follow the tokens, those of a small one their grid and codebook as
 // well.
 NatConfig choose_config(const NatJob& job, const TokenFile& tokens) {
@@ -230,7 +238,7 @@ void run_nat(const NatJob& job, const Comm& comm) {
     const TrainingSettings settings = settings_of(job, config, tokens, comm.ranks());
     NatTrainer trainer(config, settings, backend, job.recompute, job.chunk, tokens, job.run.ranks(comm));
     if (job.run.plan) return print_plan(trainer);
-    RunFolder folder = job.run.open_folder(comm);
+    RunFolder folder = job.run.open_folder(comm, inputs_of(job));
     std::unique_ptr<NatSheet> sheet;
     NatSheetRule rule = job.sheet;
     rule.seed = job.training.seed;

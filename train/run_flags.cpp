@@ -81,8 +81,9 @@ RankRule RunFlags::ranks(const Comm& comm) const {
     return {comm, shard_optimizer, static_cast<std::size_t>(bucket * 0x1p20 / sizeof(float))};
 }
 
-RunFolder RunFlags::open_folder(const Comm& comm) const {
+RunFolder RunFlags::open_folder(const Comm& comm, std::span<const NamedPath> inputs) const {
     if (out.empty()) fail_usage("--out is required");
+    RunFolder::require_distinct(out, inputs);
     return RunFolder(out, comm.rank() == 0);
 }
 

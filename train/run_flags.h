@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "runtime/device/backend_flags.h"
+#include "runtime/files/output_file.h"
 #include "runtime/tensor/arena.h"
 #include "train/recipe.h"
 #include "train/run_state.h"
@@ -26,9 +28,9 @@ struct RunFlags {
     }
     // Throws UsageError for a --bucket out of range.
     RankRule ranks(const Comm& comm) const;
-    // Opened by all ranks before they take memory for the run. Throws UsageError without --out, and as
-    // RunFolder does.
-    RunFolder open_folder(const Comm& comm) const;
+    // Opened by all ranks before they take memory for the run. Throws UsageError without --out or if
+    // the run would write one of `inputs`, and as RunFolder does.
+    RunFolder open_folder(const Comm& comm, std::span<const NamedPath> inputs) const;
 };
 
 void add_run_flags(CommandLine& app, RunFlags& flags);

@@ -22,6 +22,18 @@ constexpr std::string_view prefix = "checkpoint-", suffix = ".safetensors";
 constexpr std::array<std::string_view, 8> written_names{prefix,    "best.",   "last.",    "config.",
                                                         "log.csv", "curves.", "samples-", "reconstructions-"};
 
+// Whether a run writes or removes the file of this name: one of its fixed names, or a number in its place.
+bool is_written(std::string name) {
+    if (name.ends_with(partial_suffix)) name.resize(name.size() - partial_suffix.size());
+    constexpr std::array<std::string_view, 5> fixed{"config.json", "log.csv", "curves.png",
+                                                    "best.safetensors", "last.safetensors"};
+    return std::ranges::find(fixed, name) != fixed.end() ||
+           std::ranges::any_of(written_names, [&](std::string_view begin) {
+               return begin.ends_with('-') && name.starts_with(begin) && name.size() > begin.size() &&
+                      name[begin.size()] >= '0' && name[begin.size()] <= '9';
+           });
+}
+
 // The number a text starts with, or -1.
 std::int64_t leading_number(std::string_view text) {
     std::int64_t number = -1;
@@ -53,6 +65,15 @@ std::vector<Scalar> scalars_of(const LogRow& row, const LogColumns& columns) {
 }
 
 }  // namespace
+
+void RunFolder::require_distinct(const std::filesystem::path& path, std::span<const NamedPath> inputs) {
+    ::require_distinct({"--out", path}, inputs);
+    std::error_code error;
+    for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end;
+         entry.increment(error))
+        if (is_written(entry->path().filename().string()))
+            ::require_distinct({"--out", entry->path()}, inputs);
+}
 
 RunFolder::RunFolder(std::filesystem::path path, bool writes) : path_(std::move(path)), writes_(writes) {
     std::error_code none;

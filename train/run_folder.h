@@ -15,10 +15,12 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "runtime/files/output_file.h"
 #include "train/event_file.h"
 #include "train/run_lock.h"
 
@@ -37,6 +39,8 @@ struct LogColumns {
 
 class RunFolder {
   public:
+    // Throws UsageError if `path` is one of `inputs`, or a file in it that a run writes or removes is.
+    static void require_distinct(const std::filesystem::path& path, std::span<const NamedPath> inputs);
     // Creates the folder if need be, locks it and removes what a killed run left half written; throws Error
     // if that fails or another run holds the lock. Of several ranks one alone `writes`: for the others
     // write_config, start_log, append_log, show_progress, point_last_at do nothing, and save_checkpoint calls

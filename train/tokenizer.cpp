@@ -27,6 +27,15 @@ struct TokenizerJob {
                  sheet_columns = 10, sheet_rows = 2;
 };
 
+std::vector<NamedPath> inputs_of(const TokenizerJob& job) {
+    std::vector<NamedPath> inputs{{"--config", job.config},
+                                  {"--data", job.data},
+                                  {"--validation", job.validation},
+                                  {"--init-from", job.initial}};
+    for (const std::string& file : job.perceptual) inputs.push_back({"--perceptual", file});
+    return inputs;
+}
+
 // The tokenizer asked for, with the channels of the data where a preset leaves them open; of neither a preset
 // nor a file, the one to start from.
 TokenizerConfig choose_config(const TokenizerJob& job, const PackedFile& data) {
@@ -249,7 +258,7 @@ void run_job(const TokenizerJob& job, const Comm& comm) {
     TokenizerTrainer trainer(config, data.size(), resolve(job, data.count()), backend, comm,
                              perceptual.get());
     if (job.run.plan) return print_plan(trainer);
-    RunFolder folder = job.run.open_folder(comm);
+    RunFolder folder = job.run.open_folder(comm, inputs_of(job));
     Evaluation evaluation(job, trainer.tokenizer(), data, validation.get());
     require_memory({trainer.state_bytes(), trainer.plan().bytes, evaluation.planned_bytes(),
                     "a smaller --batch lowers the activations"},

@@ -62,7 +62,7 @@ bool is_selected(const Image& grey_and_alpha, int x, int y) {
 std::vector<std::uint8_t> mask_of_file(const EditRequest& request, const Image& picture,
                                        const CropGeometry& geometry, int size) {
     const std::string name = request.mask.string();
-    const Image marks = read_image(request.mask, 2);
+    const Image marks = read_upright_image(request.mask, 2);
     if (marks.width != picture.width || marks.height != picture.height)
         fail_usage("--mask {}: {} x {} pixels, expected {} x {} as {} has", name, marks.width, marks.height,
                    picture.width, picture.height, request.picture.string());
@@ -186,7 +186,7 @@ Image with_checkerboard(const EditCanvas& canvas) {
 
 EditCanvas make_edit_canvas(const EditRequest& request, int size, int channels) {
     check_one_is_given(request);
-    const Image picture = read_image(request.picture, channels);
+    const Image picture = read_upright_image(request.picture, channels);
     if (!request.outpaint.empty())
         return canvas_around(request, picture, outpaint_place(request.outpaint, size), size);
     if (!request.uncrop.empty())

@@ -25,6 +25,9 @@ struct EditCanvas {
     std::vector<std::uint8_t> mask;  // [S, S], 1: to be redone, 0: known
 };
 
+// Picture and mask are taken as viewers show them, each by its own EXIF orientation: all sizes and places are
+// those of the picture shown.
+//
 // With a mask or a box the picture is brought to S x S by crop_centre(), and a pixel is redone if any of the
 // picture's pixels that it covers is selected: no selected pixel counts as known, except for its contribution
 // to the nearest known pixel by the resampling filter. With outpaint the picture is brought to the rectangle

@@ -14,6 +14,8 @@
 #include <span>
 
 #include "data/images/jpeg_segments.h"
+#include "data/images/orientation.h"
+#include "data/images/png_chunks.h"
 #include "runtime/base/error.h"
 #include "runtime/files/atomic_file.h"
 
@@ -60,17 +62,11 @@ namespace {
 
 using Bytes = std::span<const std::uint8_t>;
 
-constexpr std::array<std::uint8_t, 8> png_magic = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
 constexpr std::array<std::uint8_t, 3> jpeg_magic = {0xFF, 0xD8, 0xFF};
 
 template <std::size_t length>
 bool starts_with(Bytes bytes, const std::array<std::uint8_t, length>& start) {
     return bytes.size() >= length && std::memcmp(bytes.data(), start.data(), length) == 0;
-}
-
-std::uint32_t big_endian_u32(const std::uint8_t* bytes) {
-    return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 |
-           bytes[3];
 }
 
 // Looks at the first bytes before reading the rest, so that a huge file that is no image costs nothing.
@@ -116,34 +112,17 @@ void check_plausible(std::int64_t pixels, std::size_t bytes, bool is_png, const 
         fail("{}: damaged: {} bytes cannot hold the {} pixels that its header claims", name, bytes, pixels);
 }
 
-// The decoder ignores the chunks' checksums. Chunks: PNG specification, section 5.3.
-void check_png_chunks(Bytes bytes, const std::string& name) {
-    std::size_t position = png_magic.size();
-    while (true) {
-        if (bytes.size() - position < 12) fail("{}: truncated PNG", name);
-        const std::size_t length = big_endian_u32(&bytes[position]);
-        if (bytes.size() - position - 12 < length) fail("{}: truncated PNG", name);
-        const std::uint8_t* type = &bytes[position + 4];
-        if (crc32_z(0, type, length + 4) != big_endian_u32(type + 4 + length))
-            fail("{}: damaged PNG: the chunk at byte {} differs from its checksum", name, position);
-        if (std::memcmp(type, "IEND", 4) == 0) return;
-        position += length + 12;
-    }
-}
-
 // The decoder does not look whether a pixel's colour is in the palette: one beyond its end is black, instead
 // of what lay in memory. Follows check_png_chunks; leaves the chunk's checksum wrong.
 void fill_palette(std::vector<std::uint8_t>& png) {
     constexpr std::size_t whole = 256 * 3;
-    std::size_t position = png_magic.size(), length = big_endian_u32(&png[position]);
-    while (std::memcmp(&png[position + 4], "PLTE", 4) != 0) {
-        if (std::memcmp(&png[position + 4], "IEND", 4) == 0) return;
-        position += length + 12;
-        length = big_endian_u32(&png[position]);
-    }
-    if (length >= whole || length % 3 != 0) return;
-    png.insert(png.begin() + static_cast<std::ptrdiff_t>(position + 8 + length), whole - length, 0);
-    png[position + 2] = whole >> 8, png[position + 3] = whole & 0xFF;
+    const Bytes palette = find_png_chunk(png, "PLTE");
+    if (palette.data() == nullptr || palette.size() >= whole || palette.size() % 3 != 0) return;
+    const std::ptrdiff_t start = palette.data() - png.data(), end = start + std::ssize(palette);
+    png.insert(png.begin() + end, whole - palette.size(), 0);
+    // The chunk's length stands before its type, which stands before what it holds.
+    png[static_cast<std::size_t>(start) - 6] = whole >> 8;
+    png[static_cast<std::size_t>(start) - 5] = whole & 0xFF;
 }
 
 void append_bytes(void* destination, void* bytes, int size) {
@@ -154,7 +133,7 @@ void append_bytes(void* destination, void* bytes, int size) {
 
 }  // namespace
 
-Image read_image(const std::filesystem::path& path, int channels) {
+OrientedImage read_oriented_image(const std::filesystem::path& path, int channels) {
     const std::string name = path.string();
     std::vector<std::uint8_t> bytes = read_image_bytes(name);
     const bool is_png = starts_with(bytes, png_magic);
@@ -170,7 +149,8 @@ Image read_image(const std::filesystem::path& path, int channels) {
         check_jpeg_segments(bytes, name);
     }
     const int length = static_cast<int>(bytes.size());
-    Image image;
+    OrientedImage result{{}, exif_orientation(bytes)};
+    Image& image = result.image;
     image.channels = channels;
     int channels_in_file = 0;
     if (!stbi_info_from_memory(bytes.data(), length, &image.width, &image.height, &channels_in_file))
@@ -185,7 +165,26 @@ Image read_image(const std::filesystem::path& path, int channels) {
     const auto samples = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) *
                          static_cast<std::size_t>(channels);
     image.pixels.assign(decoded.get(), decoded.get() + samples);
-    return image;
+    return result;
+}
+
+Image read_image(const std::filesystem::path& path, int channels) {
+    return read_oriented_image(path, channels).image;
+}
+
+Image read_upright_image(const std::filesystem::path& path, int channels) {
+    OrientedImage read = read_oriented_image(path, channels);
+    return read.orientation == 1 ? std::move(read.image) : upright(read.image, read.orientation);
+}
+
+bool starts_like_image(const std::filesystem::path& path) {
+    std::error_code unreachable;
+    if (!std::filesystem::is_regular_file(path, unreachable)) return false;  // a pipe would be waited for
+    std::ifstream file(path, std::ios::binary);
+    std::array<std::uint8_t, png_magic.size()> start{};
+    file.read(reinterpret_cast<char*>(start.data()), start.size());
+    const Bytes bytes(start.data(), static_cast<std::size_t>(file.gcount()));
+    return starts_with(bytes, png_magic) || starts_with(bytes, jpeg_magic);
 }
 
 std::vector<std::uint8_t> planar_pixels(const Image& image) {

@@ -16,10 +16,22 @@ constexpr std::int64_t maximum_image_pixels = std::int64_t{1} << 28;  // 1 GiB o
 
 // Reads a JPEG or PNG file, told by its first bytes and not by its name, as 1 (grey), 2 (grey and alpha, 255
 // where the file has none) or 3 (RGB) channels. Otherwise alpha is dropped; 16-bit samples keep their upper
-// byte, CMYK becomes RGB, a colour beyond a PNG's palette is black, and a photograph that is marked as turned
-// (EXIF) is taken as it lies in the file. Throws Error with the path and the reason: not an image, too large,
+// byte, CMYK becomes RGB, and a colour beyond a PNG's palette is black. The image is as it lies in the file,
+// whatever EXIF says of its orientation. Throws Error with the path and the reason: not an image, too large,
 // truncated, what check_jpeg_segments refuses, or a PNG chunk that differs from its checksum.
 Image read_image(const std::filesystem::path& path, int channels);
+
+// The same with what EXIF says of it, 1 to 8 (data/images/orientation.h).
+struct OrientedImage {
+    Image image;
+    int orientation = 1;
+};
+OrientedImage read_oriented_image(const std::filesystem::path& path, int channels);
+// The same turned as viewers show it.
+Image read_upright_image(const std::filesystem::path& path, int channels);
+
+// Whether this is a file that can be opened and begins as a JPEG or PNG does.
+bool starts_like_image(const std::filesystem::path& path);
 
 // The image as models take it, [channels, height, width].
 std::vector<std::uint8_t> planar_pixels(const Image& image);

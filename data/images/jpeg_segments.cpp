@@ -118,12 +118,11 @@ class FourChannels {
     bool four_ = false, said_ = false;
 };
 
-}  // namespace
-
-void check_jpeg_segments(Bytes bytes, const std::string& name) {
+// see(marker, segment) for every segment up to the marker of the image's end, or until it returns false.
+// Returns false if the file has no such end.
+template <class See>
+bool for_each_segment(Bytes bytes, See see) {
     std::size_t position = 2;  // behind the marker of the image's start
-    Definitions definitions;
-    FourChannels four_channels;
     while (position + 1 < bytes.size()) {
         const std::uint8_t marker = bytes[position + 1];
         // Outside a segment everything up to the next marker is passed over: compressed samples, in which
@@ -133,23 +132,44 @@ void check_jpeg_segments(Bytes bytes, const std::string& name) {
             ++position;
             continue;
         }
-        // What the decoder makes of a file without an end differs from file to file.
-        if (marker == marker::end_of_image) {
-            definitions.finish(name);
-            return four_channels.check(name);
-        }
+        if (marker == marker::end_of_image) return true;
         if (position + 3 >= bytes.size()) break;
         const auto length = static_cast<std::size_t>(bytes[position + 2] << 8 | bytes[position + 3]);
         position += 2;
-        if (length >= 2 && length <= bytes.size() - position) {
-            const Bytes segment = bytes.subspan(position + 2, length - 2);
-            if (marker == marker::huffman_tables) definitions.define_huffman(segment, name);
-            if (marker == marker::quantisation_tables) definitions.define_quantisation(segment);
-            if (marker::starts_frame(marker)) definitions.start_frame(marker, segment);
-            if (marker == marker::start_of_scan) definitions.start_scan(segment, name);
-            four_channels.see(marker, segment);
-        }
+        if (length >= 2 && length <= bytes.size() - position &&
+            !see(marker, bytes.subspan(position + 2, length - 2)))
+            return true;
         position += length;
     }
-    fail("{}: truncated JPEG", name);
+    return false;
+}
+
+}  // namespace
+
+void check_jpeg_segments(Bytes bytes, const std::string& name) {
+    Definitions definitions;
+    FourChannels four_channels;
+    const bool has_end = for_each_segment(bytes, [&](std::uint8_t marker, Bytes segment) {
+        if (marker == marker::huffman_tables) definitions.define_huffman(segment, name);
+        if (marker == marker::quantisation_tables) definitions.define_quantisation(segment);
+        if (marker::starts_frame(marker)) definitions.start_frame(marker, segment);
+        if (marker == marker::start_of_scan) definitions.start_scan(segment, name);
+        four_channels.see(marker, segment);
+        return true;
+    });
+    // What the decoder makes of a file without an end differs from file to file.
+    if (!has_end) fail("{}: truncated JPEG", name);
+    definitions.finish(name);
+    four_channels.check(name);
+}
+
+Bytes find_jpeg_segment(Bytes bytes, std::uint8_t marker, std::string_view start) {
+    Bytes found;
+    for_each_segment(bytes, [&](std::uint8_t other, Bytes segment) {
+        const bool is_it = other == marker && segment.size() >= start.size() &&
+                           std::memcmp(segment.data(), start.data(), start.size()) == 0;
+        if (is_it) found = segment;
+        return !is_it && other != marker::start_of_scan;
+    });
+    return found;
 }

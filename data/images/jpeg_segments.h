@@ -4,9 +4,15 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 // Checks the segments of a JPEG file, `bytes` from its first one, for faults that the decoder (stb_image)
 // does not detect or misinterprets: tables too large for it, scans with undefined tables, components without
 // a scan, four channels of unknown colours, a missing end. `name` is the file in the message. Throws Error.
 // Source: ITU-T T.81, annex B.
 void check_jpeg_segments(std::span<const std::uint8_t> bytes, const std::string& name);
+
+// The first segment of this marker before the samples whose bytes begin with `start`, behind its length; empty
+// if there is none.
+std::span<const std::uint8_t> find_jpeg_segment(std::span<const std::uint8_t> bytes, std::uint8_t marker,
+                                                std::string_view start);

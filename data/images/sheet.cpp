@@ -38,13 +38,17 @@ Image interleaved_image(std::span<const std::uint8_t> image, int channels, int s
     return result;
 }
 
+std::string image_name(std::int64_t number, std::string_view suffix) {
+    return fmt::format("{:06}{}.png", number, suffix);
+}
+
 void write_images(const std::filesystem::path& folder, std::int64_t first,
                   std::span<const std::uint8_t> images, int channels, int size,
                   std::span<const std::string> suffixes) {
     make_folder(folder);
     const std::size_t bytes = images.size() / suffixes.size();
     for (std::size_t i = 0; i < suffixes.size(); ++i)
-        write_png(folder / fmt::format("{:06}{}.png", first + static_cast<std::int64_t>(i), suffixes[i]),
+        write_png(folder / image_name(first + static_cast<std::int64_t>(i), suffixes[i]),
                   interleaved_image(images.subspan(i * bytes, bytes), channels, size));
 }
 

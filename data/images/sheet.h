@@ -5,11 +5,15 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "data/images/image_file.h"
 
 // One image as it is.
 Image interleaved_image(std::span<const std::uint8_t> image, int channels, int size);
+
+// "000012SUFFIX.png".
+std::string image_name(std::int64_t number, std::string_view suffix);
 
 // images [n, C, size, size] one by one: FOLDER/000000SUFFIX.png, and so on from number `first`, `suffixes`
 // [n]. Makes the folder. Throws Error.

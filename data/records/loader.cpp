@@ -1,19 +1,8 @@
 #include "data/records/loader.h"
 
-#include <algorithm>
 #include <cstring>
 
 #include "runtime/base/error.h"
-
-namespace {
-
-void copy_mirrored(const std::uint8_t* source, std::int64_t rows, std::int64_t width,
-                   std::uint8_t* destination) {
-    for (std::int64_t row = 0; row < rows; ++row)
-        std::reverse_copy(source + row * width, source + (row + 1) * width, destination + row * width);
-}
-
-}  // namespace
 
 Loader::Loader(const PackedFile& file, std::int64_t batch, std::uint64_t seed, bool flip,
                std::int64_t position, std::int64_t stride)
@@ -33,8 +22,7 @@ void Loader::fill(Batch& batch) {
         const std::int64_t sample = steps_.position + i, record = order_.record(sample);
         std::uint8_t* destination = batch.pixels.data() + i * record_bytes;
         if (flip_ && order_.flipped(sample))
-            copy_mirrored(file_.pixels(record), std::int64_t{file_.channels()} * file_.size(), file_.size(),
-                          destination);
+            file_.read_mirrored(record, destination);
         else
             std::memcpy(destination, file_.pixels(record), static_cast<std::size_t>(record_bytes));
         batch.labels[static_cast<std::size_t>(i)] = file_.label(record);

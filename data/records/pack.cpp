@@ -1,17 +1,28 @@
 #include "data/records/pack.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <exception>
 #include <fstream>
+#include <iterator>
+#include <map>
 #include <optional>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "data/images/crop.h"
 #include "data/images/image_file.h"
+#include "data/images/orientation.h"
 #include "data/records/packed.h"
 #include "runtime/base/error.h"
+#include "runtime/files/output_file.h"
 
 namespace {
 
@@ -71,8 +82,10 @@ struct Listing {
     std::vector<Source> sources;
 };
 
-bool is_hidden(const fs::path& path) {
-    return path.filename().native().starts_with('.');
+// What file managers and archives leave behind: names with a dot in front, and the folder that macOS adds to
+// a zip archive.
+bool is_ignored(const fs::path& path) {
+    return path.filename().native().starts_with('.') || path.filename() == "__MACOSX";
 }
 
 bool is_folder(const fs::path& path) {
@@ -84,11 +97,17 @@ std::vector<fs::path> sorted_entries(const fs::path& folder) {
     std::vector<fs::path> entries;
     std::error_code error;
     for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-        if (!is_hidden(entry->path())) entries.push_back(entry->path());
+        if (!is_ignored(entry->path())) entries.push_back(entry->path());
     if (error) fail("{}: cannot be listed: {}", folder.string(), error.message());
     std::sort(entries.begin(), entries.end(),
               [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
     return entries;
+}
+
+std::vector<fs::path> folders_among(const std::vector<fs::path>& entries) {
+    std::vector<fs::path> folders;
+    std::ranges::copy_if(entries, std::back_inserter(folders), is_folder);
+    return folders;
 }
 
 void skip(PackReport& report, std::string what) {
@@ -96,14 +115,100 @@ void skip(PackReport& report, std::string what) {
     if (report.first_skipped.size() < maximum_skipped_named) report.first_skipped.push_back(std::move(what));
 }
 
-Listing list_images(const fs::path& folder, PackReport& report) {
-    const std::vector<fs::path> entries = sorted_entries(folder);
+// The files of a class folder and of all folders in it: links are followed, but no folder is entered twice,
+// so that a link to a folder above ends. Folder by folder in the order of their paths, as torchvision's
+// ImageFolder has them, each with its files in the order of their names.
+class ClassFiles {
+  public:
+    ClassFiles(const fs::path& images, const fs::path& folder) {
+        entered_.insert(identity(images));
+        enter(folder);
+    }
+    std::vector<fs::path> all() const {
+        std::vector<fs::path> files;
+        for (const auto& [folder, own] : by_folder_) files.insert(files.end(), own.begin(), own.end());
+        return files;
+    }
+
+  private:
+    using Identity = std::pair<dev_t, ino_t>;
+
+    static Identity identity(const fs::path& folder) {
+        struct stat status {};
+        if (::stat(folder.c_str(), &status) != 0)
+            fail("{}: cannot be listed: {}", folder.string(), std::strerror(errno));
+        return {status.st_dev, status.st_ino};
+    }
+    void enter(const fs::path& folder) {
+        if (!entered_.insert(identity(folder)).second) return;
+        for (const fs::path& entry : sorted_entries(folder)) {
+            if (is_folder(entry))
+                enter(entry);
+            else
+                by_folder_[folder.native()].push_back(entry);
+        }
+    }
+
+    std::set<Identity> entered_;
+    std::map<std::string, std::vector<fs::path>> by_folder_;
+};
+
+[[noreturn]] void fail_without_pictures(const fs::path& class_folder) {
+    fail("{}: a class folder that holds no JPEG or PNG image: remove it, or rename it with a dot in front",
+         class_folder.string());
+}
+
+// "train" of "Train"; "" if the name is not one of those that parts of data sets have.
+std::string split_name(const fs::path& folder) {
+    constexpr std::array<std::string_view, 8> names{"train",      "training", "val",     "valid",
+                                                    "validation", "test",     "testing", "eval"};
+    std::string name = folder.filename().string();
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    return std::ranges::find(names, name) != names.end() ? name : "";
+}
+
+// In single quotes, as a shell takes it.
+std::string quoted(const fs::path& path) {
+    std::string word = "'";
+    for (const char c : path.string()) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return word + "'";
+}
+
+// Folders named train, val and the like, with folders in them, are parts of a data set, not classes. A class
+// may have such a name if there are others.
+void require_classes(const fs::path& images, const std::vector<fs::path>& folders, int size, bool grey,
+                     const PackOptions& options) {
+    std::vector<fs::path> splits;
+    std::ranges::copy_if(folders, std::back_inserter(splits),
+                         [](const fs::path& folder) { return !split_name(folder).empty(); });
+    const bool above_classes = std::ranges::any_of(
+        splits, [](const fs::path& split) { return !folders_among(sorted_entries(split)).empty(); });
+    if (!above_classes || (splits.size() == 1 && folders.size() > 1)) return;
+    // Training images first: the others may be what a training run takes as its holdout.
+    std::ranges::stable_partition(
+        splits, [](const fs::path& split) { return split_name(split).starts_with("train"); });
+    std::string names, commands;
+    for (std::size_t i = 0; i < splits.size(); ++i) {
+        names += fmt::format("{}{}/", i == 0 ? "" : ", ", splits[i].filename().string());
+        const fs::path out = i == 0 ? options.out : i == 1 ? holdout_path(options.out) : fs::path();
+        if (!out.empty())
+            commands += fmt::format("{}build/data pack --images {} --size {}{}{} --out {}",
+                                    i == 0 ? "" : " && ", quoted(splits[i]), size, grey ? " --grey" : "",
+                                    options.exif ? " --exif" : "", quoted(out));
+    }
+    fail("{}: holds {}, parts of a data set with the classes in them: pack each by itself: {}",
+         images.string(), names, commands);
+}
+
+Listing list_images(const fs::path& images, int size, bool grey, const PackOptions& options,
+                    PackReport& report) {
+    const std::vector<fs::path> entries = sorted_entries(images), folders = folders_among(entries);
     Listing listing;
-    if (std::none_of(entries.begin(), entries.end(),
-                     [](const fs::path& entry) { return is_folder(entry); })) {
+    if (folders.empty()) {
         for (const fs::path& entry : entries) listing.sources.push_back({entry, -1, 0});
         return listing;
     }
+    require_classes(images, folders, size, grey, options);
     for (const fs::path& entry : entries) {
         if (!is_folder(entry)) {
             skip(report, fmt::format("{}: not in a class folder", entry.string()));
@@ -111,7 +216,11 @@ Listing list_images(const fs::path& folder, PackReport& report) {
         }
         const int label = static_cast<int>(listing.classes.size());
         listing.classes.push_back(entry.filename().string());
-        const std::vector<fs::path> files = sorted_entries(entry);
+        const std::vector<fs::path> files = ClassFiles(images, entry).all();
+        if (std::ranges::none_of(files, starts_like_image)) fail_without_pictures(entry);
+        if (folders.size() == 1 && folders_among(sorted_entries(entry)).size() > 1 &&
+            std::ranges::none_of(files, [&](const fs::path& file) { return file.parent_path() == entry; }))
+            report.only_class = entry;
         for (std::size_t i = 0; i < files.size(); ++i)
             listing.sources.push_back(
                 {files[i], label, (static_cast<double>(i) + 0.5) / static_cast<double>(files.size())});
@@ -120,18 +229,40 @@ Listing list_images(const fs::path& folder, PackReport& report) {
     return listing;
 }
 
+// An output may replace nothing but what an earlier packing left.
+bool may_be_replaced(const fs::path& path) {
+    std::error_code none;
+    return !fs::exists(path, none) || is_packed_file(path);
+}
+
+void require_distinct_outputs(const PackOptions& options, const char* flag,
+                              const std::vector<fs::path>& inputs) {
+    std::vector<NamedPath> outputs{{"--out", options.out}};
+    if (options.holdout > 0) outputs.push_back({"--out, its holdout", holdout_path(options.out)});
+    for (const NamedPath& output : outputs) {
+        fs::path partial = output.path;
+        partial += partial_suffix;
+        if (may_be_replaced(output.path) && may_be_replaced(partial)) continue;
+        for (const fs::path& input : inputs) require_distinct(output, std::vector<NamedPath>{{flag, input}});
+    }
+}
+
 struct Decoded {
     std::vector<std::uint8_t> pixels;  // [C, S, S], empty if skipped
+    bool is_turned = false;            // by its EXIF orientation
     std::string reason;                // why it was skipped
     std::exception_ptr failure;        // anything but a bad image ends the packing
 };
 
-Decoded decode(const fs::path& path, int size, int channels) {
+Decoded decode(const fs::path& path, int size, int channels, bool exif) {
     Decoded decoded;
     try {
         std::error_code unreachable;  // a link that leads nowhere is no file either
         if (!fs::is_regular_file(path, unreachable)) fail("{}: not a file", path.string());
-        decoded.pixels = planar_pixels(crop_centre(read_image(path, channels), size));
+        OrientedImage read = read_oriented_image(path, channels);
+        decoded.is_turned = read.orientation != 1;
+        if (exif && decoded.is_turned) read.image = upright(read.image, read.orientation);
+        decoded.pixels = planar_pixels(crop_centre(read.image, size));
     } catch (const Error& error) {
         decoded.reason = error.what();
     } catch (...) {
@@ -155,35 +286,42 @@ fs::path holdout_path(const fs::path& out) {
 
 PackReport pack_folder(const fs::path& images, int size, bool grey, const PackOptions& options) {
     PackReport report;
-    const Listing listing = list_images(images, report);
+    const Listing listing = list_images(images, size, grey, options, report);
     const int channels = grey ? 1 : 3;
+    std::vector<fs::path> paths;
+    for (const Source& source : listing.sources) paths.push_back(source.path);
+    require_distinct_outputs(options, "--images", paths);
     SplitWriter writer(options, size, channels, listing.classes);
     // Enough to keep the threads busy, few enough to hold: 64 MB unless 16 images are more.
     const std::size_t images_at_once = std::clamp<std::size_t>(
         (std::size_t{64} << 20) / static_cast<std::size_t>(channels * size * size), 16, 256);
-    const std::size_t total = listing.sources.size();
+    const std::size_t total = paths.size();
     std::vector<Decoded> decoded(std::min(images_at_once, total));
-    std::size_t packed = 0;
+    std::vector<std::int64_t> by_label(listing.classes.size() + 1);
     for (std::size_t first = 0; first < total; first += images_at_once) {
         const std::size_t count = std::min(images_at_once, total - first);
 #pragma omp parallel for schedule(dynamic)
         for (std::size_t i = 0; i < count; ++i)
-            decoded[i] = decode(listing.sources[first + i].path, size, channels);
+            decoded[i] = decode(paths[first + i], size, channels, options.exif);
         for (std::size_t i = 0; i < count; ++i) {
             if (decoded[i].failure) std::rethrow_exception(decoded[i].failure);
             if (decoded[i].pixels.empty()) {
                 skip(report, std::move(decoded[i].reason));
                 continue;
             }
-            writer.add(decoded[i].pixels.data(), listing.sources[first + i].label);
-            ++packed;
+            const int label = listing.sources[first + i].label;
+            writer.add(decoded[i].pixels.data(), label);
+            ++by_label[static_cast<std::size_t>(label + 1)];
+            report.turned += decoded[i].is_turned;
         }
         report_progress(options, first + count, total);
     }
-    if (packed == 0)
+    if (std::ranges::all_of(by_label, [](std::int64_t packed) { return packed == 0; }))
         fail("{}: holds no JPEG or PNG image{}{}", images.string(),
              report.skipped > 0 ? "; the first file skipped is " : "",
              report.skipped > 0 ? report.first_skipped.front() : "");
+    for (std::size_t i = 0; i < listing.classes.size(); ++i)
+        if (by_label[i + 1] == 0) fail_without_pictures(images / listing.classes[i]);
     writer.commit(report);
     return report;
 }
@@ -233,6 +371,9 @@ PackReport pack_cifar10(const fs::path& folder, const std::string& split, const 
     std::size_t total = 0, done = 0;
     for (const fs::path& path : paths) total += cifar_records(path);
 
+    std::vector<fs::path> inputs = cifar_files(folder, "train");
+    inputs.insert(inputs.end(), {folder / "test_batch.bin", folder / "batches.meta.txt"});
+    require_distinct_outputs(options, "--cifar10", inputs);
     SplitWriter writer(options, cifar_size, cifar_channels, cifar_class_names(folder));
     std::array<std::uint8_t, cifar_record_bytes> record;
     for (const fs::path& path : paths) {

@@ -17,11 +17,18 @@ struct PackOptions {
     // instead.
     double holdout = 0.0;
     PackProgress progress;
+    // Whether photographs are turned as viewers show them (EXIF). ADM's release, whose crop this is, takes
+    // them as they lie in their files.
+    bool exif = false;
 };
 
 struct PackReport {
     std::int64_t packed = 0, held_out = 0, skipped = 0;
-    std::vector<std::string> empty_classes;  // folders of which no image was packed or held out
+    std::int64_t turned = 0;  // images with an EXIF orientation other than 1, packed or held out
+    // The folder of the only class, if all its images lie in several folders in it, which may be the classes
+    // that were meant.
+    std::filesystem::path only_class;
+    std::vector<std::string> empty_classes;  // of CIFAR-10, those of which there was no image
     std::vector<std::string> first_skipped;  // "path: reason", at most maximum_skipped_named
 };
 
@@ -32,10 +39,11 @@ std::filesystem::path holdout_path(const std::filesystem::path& out);
 
 // Packs the JPEG and PNG files of a folder, each cropped to [C, size, size], C = 1 if grey, else 3.
 // With folders inside, these are the classes, labelled in the order of their names (byte order), each with
-// its files in the order of theirs; a folder in a class folder is not entered. Classes alternate, so that
+// its files in the order of theirs, then those of the folders in it, to any depth. Classes alternate, so that
 // the first records, which validation measures and sheets show, hold each in its share. Without folders, the
-// files have no label. What is not a sound image is skipped; names that start with a dot are ignored. Throws
-// Error if no image remains.
+// files have no label. What is not a sound image is skipped; names that start with a dot, and __MACOSX, are
+// ignored. Throws Error if no image remains, of the whole or of a class; if the folders are train, val and
+// the like above the classes; UsageError if an output is one of the files.
 PackReport pack_folder(const std::filesystem::path& images, int size, bool grey, const PackOptions& options);
 
 // Packs CIFAR-10's binary files: records of one label byte and [3, 32, 32] pixels. split "train" takes

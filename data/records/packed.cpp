@@ -1,5 +1,8 @@
 #include "data/records/packed.h"
 
+#include <algorithm>
+#include <array>
+#include <fstream>
 #include <utility>
 
 #include "runtime/base/error.h"
@@ -18,6 +21,13 @@ std::int64_t image_bytes(const std::filesystem::path& path, std::int64_t size, s
 
 }  // namespace
 
+bool is_packed_file(const std::filesystem::path& path) {
+    std::array<char, 8> magic{};
+    std::ifstream file(path, std::ios::binary);
+    return file.read(magic.data(), magic.size()) &&
+           format.magic == std::string_view(magic.data(), magic.size());
+}
+
 PackedFile::PackedFile(const std::filesystem::path& path)
     : file_(path, format, [&](std::span<const std::uint32_t> fields) {
           const std::int64_t bytes = image_bytes(path, fields[0], fields[1]);
@@ -25,6 +35,12 @@ PackedFile::PackedFile(const std::filesystem::path& path)
           channels_ = static_cast<int>(fields[1]);
           return bytes;
       }) {}
+
+void PackedFile::read_mirrored(std::int64_t i, std::uint8_t* mirrored) const {
+    const std::uint8_t* row = pixels(i);
+    for (const std::uint8_t* end = row + record_bytes(); row < end; row += size_, mirrored += size_)
+        std::reverse_copy(row, row + size_, mirrored);
+}
 
 PackedWriter::PackedWriter(std::filesystem::path path, int size, int channels,
                            std::vector<std::string> classes)

@@ -14,6 +14,9 @@
 
 constexpr int packed_maximum_size = 4096;
 
+// Whether a file begins as packed files do.
+bool is_packed_file(const std::filesystem::path& path);
+
 // A read-only map of a packed file; what is checked when, and what throws, says record_file.h.
 class PackedFile {
   public:
@@ -28,6 +31,8 @@ class PackedFile {
     const std::vector<std::string>& classes() const { return file_.classes(); }
     // [C, S, S]; 0 <= i < count().
     const std::uint8_t* pixels(std::int64_t i) const { return file_.record(i); }
+    // The same mirrored left to right, into `mirrored` [C, S, S].
+    void read_mirrored(std::int64_t i, std::uint8_t* mirrored) const;
     // -1 when the record has no label.
     int label(std::int64_t i) const { return file_.label(i); }
 

@@ -161,7 +161,7 @@ TEST_CASE_FIXTURE(BadInput, "end to end: checkpoints that cannot be read") {
 TEST_CASE_FIXTURE(BadInput, "end to end: places where nothing can be written") {
     for (const Refusal& refusal : std::vector<Refusal>{
              {"train", work.training("data.bin/run", 1), 1, {"data.bin/run"}},
-             {"train", work.training("data.bin", 1), 1, {"data.bin"}},
+             {"train", work.training("run/log.csv", 1), 1, {"run/log.csv"}},
              {"sample",
               {"fractal", "--checkpoint", work.path("run/last.safetensors"), "--out",
                work.path("nowhere/sheet.png")},

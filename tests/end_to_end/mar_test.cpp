@@ -33,8 +33,8 @@ struct MarModel {
     }
     // A picture of the model's size.
     std::string picture() const {
-        REQUIRE(sample("fractal",
-                       {"--count", "1", "--classes", "3", "--seed", "77", "--each", work.path("drawn")})
+        REQUIRE(sample("fractal", {"--count", "1", "--classes", "3", "--seed", "77", "--each",
+                                   work.path("drawn"), "--overwrite"})
                     .exit_code == 0);
         return work.path("drawn/000000-class-3.png");
     }
@@ -147,7 +147,7 @@ TEST_CASE_FIXTURE(MarModel, "end to end: edits keep what is known and follow see
     for (int y = 1; y < 6; ++y)
         for (int x = 2; x < 5; ++x) mask.pixels[static_cast<std::size_t>(y * 8 + x)] = 255;
     write_png(work.at("mask.png"), mask);
-    CHECK(results("mask", 3, {"--mask", work.path("mask.png")})[1].pixels == box[1].pixels);
+    CHECK(results("masked", 3, {"--mask", work.path("mask.png")})[1].pixels == box[1].pixels);
 
     CHECK(results("out", 1, {"--outpaint", "0,0,2,2"}).size() == 1);
     CHECK(results("uncrop", 1, {"--uncrop", "4,6", "--trace", work.path("trace")}).size() == 1);

@@ -11,7 +11,7 @@ void read_all(std::span<const std::uint8_t> bytes) {
     const MemoryFile file(bytes);
     for (const int channels : {1, 2, 3})
         parse_rubbish([&] {
-            const Image image = read_image(file.path(), channels);
+            const Image image = read_upright_image(file.path(), channels);
             require(image.width >= 1 && image.height >= 1 &&
                     image.pixels.size() == static_cast<std::size_t>(image.width) *
                                                static_cast<std::size_t>(image.height) *

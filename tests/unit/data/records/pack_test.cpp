@@ -8,7 +8,9 @@
 #include <limits>
 #include <string>
 
+#include "data/images/crop.h"
 #include "data/images/image_file.h"
+#include "data/images/orientation.h"
 #include "data/records/packed.h"
 #include "runtime/base/error.h"
 #include "tests/unit/temporary_folder.h"
@@ -18,6 +20,7 @@ namespace {
 using Names = std::vector<std::string>;
 
 void write_text(const std::filesystem::path& path, const std::string& text) {
+    std::filesystem::create_directories(path.parent_path());
     std::ofstream(path, std::ios::binary) << text;
 }
 
@@ -109,14 +112,14 @@ TEST_CASE("pack: class folders are labels in the order of their names, and alter
     write_plain(folders.images / "a b" / "9.png", 31);
     write_plain(folders.images / ".hidden" / "1.png", 99);
     write_plain(folders.images / "zebra" / ".hidden.png", 99);
-    std::filesystem::create_directories(folders.images / "nothing in it");
+    write_text(folders.images / "__MACOSX" / "zebra" / "._1.png", "resource fork");
     const PackReport report = folders.pack();
     CHECK(report.packed == 5);
     CHECK(report.skipped == 0);
     CHECK(report.held_out == 0);
-    CHECK(PackedFile(folders.out).classes() == Names{"a b", "nothing in it", "zebra", "Über uns"});
+    CHECK(PackedFile(folders.out).classes() == Names{"a b", "zebra", "Über uns"});
     CHECK(first_bytes(folders.out) == std::vector<int>{30, 20, 10, 31, 21});
-    CHECK(labels(folders.out) == std::vector<int>{0, 3, 2, 0, 3});
+    CHECK(labels(folders.out) == std::vector<int>{0, 2, 1, 0, 2});
     CHECK_FALSE(std::filesystem::exists(holdout_path(folders.out)));
 }
 
@@ -147,15 +150,15 @@ TEST_CASE("pack: what is no sound image is skipped with its reason") {
     write_plain(folders.images / "cat" / "good.png", 10);
     write_text(folders.images / "cat" / "note.jpg", "this is a text");
     write_text(folders.images / "cat" / "empty.png", "");
-    std::filesystem::create_directories(folders.images / "cat" / "deeper");
+    write_text(folders.images / "cat" / "deeper" / "list.txt", "a text");
     std::filesystem::create_symlink("nowhere", folders.images / "cat" / "link.png");
     write_plain(folders.images / "stray.png", 11);
     const PackReport report = folders.pack();
     CHECK(report.packed == 1);
     REQUIRE(report.skipped == 5);
     REQUIRE(report.first_skipped.size() == 5);
-    const Names endings{"stray.png: not in a class folder", "deeper: not a file", "empty.png: empty",
-                        "link.png: not a file", "note.jpg: not a JPEG or PNG"};
+    const Names endings{"stray.png: not in a class folder", "empty.png: empty", "link.png: not a file",
+                        "note.jpg: not a JPEG or PNG", "list.txt: not a JPEG or PNG"};
     for (std::size_t i = 0; i < endings.size(); ++i) CHECK(report.first_skipped[i].ends_with(endings[i]));
 
     for (int i = 0; i < 20; ++i)
@@ -171,10 +174,9 @@ TEST_CASE("pack: a folder without images leaves nothing") {
     CHECK(folders.refusal().ends_with("my images: cannot be listed: No such file or directory"));
     std::filesystem::create_directories(folders.images);
     CHECK(folders.refusal().ends_with("my images: holds no JPEG or PNG image"));
-    std::filesystem::create_directories(folders.images / "cat");
-    CHECK(folders.refusal().ends_with("my images: holds no JPEG or PNG image"));
-    write_text(folders.images / "cat" / "note.jpg", "this is a text");
+    write_text(folders.images / "note.jpg", "this is a text");
     CHECK(folders.refusal().ends_with("note.jpg: not a JPEG or PNG"));
+    std::filesystem::remove(folders.images / "note.jpg");
     write_plain(folders.images / "cat" / "good.png", 10);
     CHECK(folders.refusal(0.0, 0).find("images of size 0, expected 1 to") != std::string::npos);
     CHECK(folders.refusal(0.0, packed_maximum_size + 1).find("expected 1 to 4096") != std::string::npos);
@@ -184,6 +186,125 @@ TEST_CASE("pack: a folder without images leaves nothing") {
     std::filesystem::remove(folders.images / "cat" / "good.png");
     CHECK_THROWS_AS(folders.pack(), Error);
     CHECK(first_bytes(folders.out) == std::vector<int>{10});
+}
+
+TEST_CASE("pack: a class folder without pictures is refused by its name") {
+    const Folders folders;
+    write_plain(folders.images / "dog" / "1.png", 10);
+    std::filesystem::create_directories(folders.images / "cat" / "empty");
+    const std::string expected = "my images/cat: a class folder that holds no JPEG or PNG image: ";
+    CHECK(folders.refusal().find(expected) != std::string::npos);
+    write_text(folders.images / "cat" / "note.jpg", "this is a text");
+    CHECK(folders.refusal().find(expected) != std::string::npos);
+    write_text(folders.images / "cat" / "damaged.png", "\x89PNG\r\n\x1A\n");
+    CHECK(folders.refusal().find(expected) != std::string::npos);
+    write_plain(folders.images / "cat" / "empty" / "1.png", 20);
+    CHECK(folders.pack().packed == 2);
+}
+
+TEST_CASE("pack: pictures in folders of a class folder, in the order that torchvision lists them") {
+    const Folders folders;
+    const auto cat = folders.images / "cat";
+    write_plain(cat / "b" / "1.png", 4);
+    write_plain(cat / "b-c" / "1.png", 5);  // before b/a: '-' comes before '/'
+    write_plain(cat / "b" / "a" / "deep" / "1.png", 7);
+    write_plain(cat / "b" / "a" / "2.PNG", 6);
+    write_plain(cat / "z.png", 3);
+    write_plain(cat / "__MACOSX" / "1.png", 99);
+    write_plain(cat / ".hidden" / "1.png", 99);
+    CHECK(folders.pack().packed == 5);
+    CHECK(first_bytes(folders.out) == std::vector<int>{3, 4, 5, 6, 7});
+    CHECK(labels(folders.out) == std::vector<int>{0, 0, 0, 0, 0});
+    CHECK(PackedFile(folders.out).classes() == Names{"cat"});
+
+    CHECK(folders.pack().only_class.empty());
+    std::filesystem::remove(cat / "z.png");
+    CHECK(folders.pack().only_class == cat);
+    write_plain(folders.images / "dog" / "1.png", 8);
+    CHECK(folders.pack().only_class.empty());
+}
+
+TEST_CASE("pack: links among folders are followed, and end") {
+    const Folders folders;
+    const auto cat = folders.images / "cat", dog = folders.images / "dog";
+    write_plain(cat / "1.png", 1);
+    write_plain(dog / "more" / "2.png", 2);
+    write_plain(folders.folder / "elsewhere" / "3.png", 3);
+    std::filesystem::create_directory_symlink(folders.folder / "elsewhere", cat / "linked");
+    std::filesystem::create_directory_symlink(".", cat / "itself");
+    std::filesystem::create_directory_symlink("..", cat / "all images");
+    std::filesystem::create_directory_symlink("../../dog", dog / "more" / "way back");
+    CHECK(folders.pack().packed == 3);
+    CHECK(first_bytes(folders.out) == std::vector<int>{1, 2, 3});
+    CHECK(labels(folders.out) == std::vector<int>{0, 1, 0});
+}
+
+TEST_CASE("pack: train and val above the classes are refused, with the commands that work") {
+    const Folders folders;
+    for (const char* split : {"val", "train"})
+        for (const char* name : {"cat", "dog"}) write_plain(folders.images / split / name / "1.png", 1);
+    const std::string images = folders.images.string(), out = folders.out.string(),
+                      holdout = holdout_path(folders.out).string();
+    CHECK(folders.refusal() ==
+          images +
+              ": holds train/, val/, parts of a data set with the classes in them: pack each by itself: " +
+              "build/data pack --images '" + images + "/train' --size 4 --out '" + out +
+              "' && build/data pack --images '" + images + "/val' --size 4 --out '" + holdout + "'");
+    write_plain(folders.images / "Test" / "1.png", 1);
+    CHECK(folders.refusal().find(": holds train/, Test/, val/, parts") != std::string::npos);
+    std::filesystem::remove_all(folders.images / "val");
+    std::filesystem::remove_all(folders.images / "Test");
+    CHECK(folders.refusal().find(": holds train/, parts") != std::string::npos);
+    // A class of that name among others, and parts without classes in them, which are classes themselves.
+    write_plain(folders.images / "ship" / "1.png", 2);
+    CHECK(folders.pack().packed == 3);
+    std::filesystem::remove_all(folders.images);
+    for (const char* split : {"val", "train"}) write_plain(folders.images / split / "1.png", 1);
+    CHECK(folders.pack().packed == 2);
+}
+
+TEST_CASE("pack: an output over one of the pictures is refused, one over an earlier packing is not") {
+    const Folders folders;
+    const auto picture = folders.images / "1.png", link = folders.folder / "link.png";
+    write_plain(picture, 1);
+    write_plain(folders.images / "2.holdout.png", 2);
+    std::filesystem::create_symlink(picture, link);
+    const auto refusal = [&](const std::filesystem::path& out, double holdout = 0.0) {
+        return message_of([&] { pack_folder(folders.images, 4, false, {out, holdout, {}}); });
+    };
+    CHECK(refusal(picture).starts_with("--out " + picture.string() + ": the same file as --images "));
+    CHECK(refusal(link).starts_with("--out " + link.string() + ": the same file as --images "));
+    CHECK(refusal(folders.images / "2.png", 0.5).starts_with("--out, its holdout "));
+    CHECK(read_image(picture, 1).width == 4);
+    CHECK(refusal(folders.images / "packed.bin") == "");
+    CHECK(refusal(folders.images / "packed.bin") == "");  // skipped as a picture, and replaced
+    CHECK(first_bytes(folders.images / "packed.bin") == std::vector<int>{1, 2});
+
+    const Cifar cifar;
+    write_text(cifar.test, record(0, 1));
+    const auto batch = cifar.folder / "data_batch_1.bin";
+    write_text(batch, record(1, 1));
+    for (const auto& out : {cifar.test, batch})
+        CHECK(message_of([&] {
+                  pack_cifar10(cifar.folder.path(), "test", {out, 0.0, {}});
+              }).starts_with("--out " + out.string() + ": the same file as --cifar10 "));
+}
+
+TEST_CASE("pack: photographs lie as in their files, and with exif as viewers show them") {
+    const Folders folders;
+    std::filesystem::create_directories(folders.images);
+    std::filesystem::copy_file("tests/fuzz/corpus/image/jpeg-turned", folders.images / "turned.jpg");
+    std::filesystem::copy_file("tests/fuzz/corpus/image/jpeg", folders.images / "plain.jpg");
+    const auto packed = [&](bool exif) {
+        CHECK(pack_folder(folders.images, 4, false, {folders.out, 0.0, {}, exif}).turned == 1);
+        const PackedFile file(folders.out);
+        return std::vector<std::uint8_t>(file.pixels(1), file.pixels(1) + file.record_bytes());
+    };
+    const OrientedImage turned = read_oriented_image(folders.images / "turned.jpg", 3);
+    REQUIRE(turned.orientation == 6);
+    CHECK(packed(false) == planar_pixels(crop_centre(turned.image, 4)));
+    CHECK(packed(true) == planar_pixels(crop_centre(upright(turned.image, 6), 4)));
+    CHECK(packed(true) != packed(false));
 }
 
 TEST_CASE("pack: a holdout takes its fraction of every class, evenly") {

@@ -1,5 +1,6 @@
-// `build/data tokens`: the tokens of every image of a packed file and of its mirror image, so that the
-// transformer is trained without the tokenizer.
+// build/data: the jobs of data/, and `tokens`, which needs a model and is therefore defined here: the tokens of
+// every image of a packed file and of its mirror image, so that the transformer is trained without the
+// tokenizer.
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/device/backend_flags.h"
+#include "runtime/files/output_file.h"
 
 namespace {
 
@@ -24,24 +26,20 @@ struct TokensJob {
     BackendFlags backend;
 };
 
-// image [C, S, S] with its columns reversed.
-void mirror(std::uint8_t* to, const std::uint8_t* image, std::int64_t rows, std::int64_t size) {
-    for (std::int64_t row = 0; row < rows; ++row)
-        std::reverse_copy(image + row * size, image + (row + 1) * size, to + row * size);
-}
-
 // Images first .. first + count - 1, each followed by its mirror image.
 std::vector<std::uint8_t> with_mirror_images(const PackedFile& file, std::int64_t first, std::int64_t count) {
     std::vector<std::uint8_t> images(static_cast<std::size_t>(2 * count * file.record_bytes()));
     for (std::int64_t i = 0; i < count; ++i) {
         std::uint8_t* to = images.data() + 2 * i * file.record_bytes();
         std::copy_n(file.pixels(first + i), file.record_bytes(), to);
-        mirror(to + file.record_bytes(), to, file.channels() * std::int64_t{file.size()}, file.size());
+        file.read_mirrored(first + i, to + file.record_bytes());
     }
     return images;
 }
 
 void run_job(const TokensJob& job) {
+    require_distinct({"--out", job.out},
+                     std::vector<NamedPath>{{"--tokenizer", job.tokenizer}, {"--data", job.data}});
     flush_denormals();
     const Backend backend = job.backend.backend();
     const PackedFile file(job.data);
@@ -77,8 +75,6 @@ void run_job(const TokensJob& job) {
         counts.size(), codebook_perplexity(counts));
 }
 
-}  // namespace
-
 void add_tokens_job(CommandLine& app) {
     CommandLine* command = app.add_subcommand("tokens", "Make a token file of a packed file, by a tokenizer");
     const auto job = std::make_shared<TokensJob>();
@@ -92,4 +88,14 @@ void add_tokens_job(CommandLine& app) {
         ->check(within(1, 4096));
     add_backend_flags(*command, job->backend);
     command->callback([job] { run_job(*job); });
+}
+
+}  // namespace
+
+int main(int argument_count, char** arguments) {
+    CommandLine app(
+        "Packed image files for training: from folders, from CIFAR-10, or drawn; and their tokens.");
+    add_data_jobs(app);
+    add_tokens_job(app);
+    return run_program(app, "data", argument_count, arguments);
 }

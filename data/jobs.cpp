@@ -1,4 +1,6 @@
-// build/data: creates packed files and token files, and describes them.
+// The jobs of build/data that need no model: they create packed files and describe them.
+#include "data/jobs.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <limits>
@@ -9,7 +11,6 @@
 #include "data/fractals/fractals.h"
 #include "data/images/image_file.h"
 #include "data/images/sheet.h"
-#include "data/jobs.h"
 #include "data/records/baselines.h"
 #include "data/records/live_progress.h"
 #include "data/records/pack.h"
@@ -18,6 +19,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/one_line.h"
 #include "runtime/base/report.h"
+#include "runtime/files/output_file.h"
 
 namespace {
 
@@ -25,7 +27,7 @@ struct PackArguments {
     std::string images, cifar10, split, out;
     int size = 0;
     double holdout = 0.0;
-    bool grey = false;
+    bool grey = false, exif = false;
 };
 
 void run_pack(const PackArguments& arguments) {
@@ -33,7 +35,7 @@ void run_pack(const PackArguments& arguments) {
         fail_usage("give either --images or --cifar10");
     if (!(arguments.holdout >= 0.0 && arguments.holdout < 1.0))
         fail_usage("--holdout {}: expected a fraction from 0 to below 1", arguments.holdout);
-    const PackOptions options{arguments.out, arguments.holdout, show_progress("packed")};
+    const PackOptions options{arguments.out, arguments.holdout, show_progress("packed"), arguments.exif};
     PackReport report;
     if (!arguments.images.empty()) {
         if (arguments.size == 0) fail_usage("--images needs --size, the side of the packed images in pixels");
@@ -58,21 +60,37 @@ void run_pack(const PackArguments& arguments) {
                                         beside.string()));
     if (arguments.holdout > 0.0)
         fmt::print("{}: {} images\n", holdout_path(arguments.out).string(), report.held_out);
+    if (!report.only_class.empty())
+        report_line("data", fmt::format("one class, {}, of all the folders in it; if these are the classes, "
+                                        "give --images {}",
+                                        report.only_class.filename().string(), report.only_class.string()));
+    if (report.turned > 0)
+        report_line("data",
+                    arguments.exif
+                        ? fmt::format("{} images turned as their EXIF orientation says", report.turned)
+                        : fmt::format("{} images have an EXIF orientation and were packed as they lie "
+                                      "in their files; --exif turns them as viewers show them",
+                                      report.turned));
 }
 
 void add_pack(CommandLine& app) {
     CommandLine* job = app.add_subcommand("pack", "Pack a folder of images or CIFAR-10's binary files");
     auto arguments = std::make_shared<PackArguments>();
-    Option* images =
-        job->add_option("--images", arguments->images,
-                        "Folder with one folder of JPEG and PNG files per class (the folders' names, sorted, "
-                        "are the classes), "
-                        "or with the files themselves (no labels); names starting with a dot are ignored");
+    Option* images = job->add_option(
+        "--images", arguments->images,
+        "Folder with one folder of JPEG and PNG files per class (the folders' names, sorted, "
+        "are the classes; folders in them are searched to any depth), "
+        "or with the files themselves (no labels); names starting with a dot and __MACOSX are "
+        "ignored");
     Option* size = job->add_option("--size", arguments->size,
                                    "Side of the packed images in pixels: each is shrunk or enlarged to this "
                                    "short side, and its centre is cut out")
                        ->check(within(1, packed_maximum_size));
     Option* grey = job->add_flag("--grey", arguments->grey, "One channel instead of red, green and blue");
+    Option* exif = job->add_flag(
+        "--exif", arguments->exif,
+        "Turn photographs as their EXIF orientation says (default: as they lie in their files, as ADM's crop "
+        "takes them)");
     Option* cifar10 =
         job->add_option("--cifar10", arguments->cifar10,
                         "Folder with CIFAR-10's data_batch_1.bin to data_batch_5.bin and test_batch.bin");
@@ -85,7 +103,7 @@ void add_pack(CommandLine& app) {
         "image, the same ones each time. That file is named like --out with .holdout before the "
         "extension: cifar.bin and cifar.holdout.bin");
     for (Option* folder : {images, cifar10}) folder->type_name("DIR");
-    for (Option* option : {size, grey}) option->needs(images);
+    for (Option* option : {size, grey, exif}) option->needs(images);
     split->needs(cifar10);
     images->excludes(cifar10);
     job->callback([arguments] { run_pack(*arguments); });
@@ -175,6 +193,7 @@ Image sheet_of(const PackedFile& file) {
 }
 
 void run_info(const InfoArguments& arguments) {
+    require_distinct({"--sheet", arguments.sheet}, std::vector<NamedPath>{{"FILE", arguments.file}});
     const PackedFile file(arguments.file);
     file.verify();
     fmt::print("{}: {} images, {} x {} x {} bytes (channels, height, width), {} classes, checksums hold\n",
@@ -214,12 +233,8 @@ void add_info(CommandLine& app) {
 
 }  // namespace
 
-int main(int argument_count, char** arguments) {
-    CommandLine app(
-        "Packed image files for training: from folders, from CIFAR-10, or drawn; and their tokens.");
+void add_data_jobs(CommandLine& app) {
     add_pack(app);
     add_fractals(app);
     add_info(app);
-    add_tokens_job(app);
-    return run_program(app, "data", argument_count, arguments);
 }
