@@ -68,7 +68,9 @@ ARCH := $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>
 endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Werror -Wno-stringop-overflow -Wno-restrict  # the last two: false alarms from fmt and std::string under g++ 12
-CXXFLAGS := -std=c++20 -O3 -g1 -march=native $(if $(filter x86_64,$(shell uname -m)),-mprefer-vector-width=512 )-fno-math-errno -fopenmp $(WARNINGS) -I.
+# Without AVX-512 g++ 12 leaves a loop with a choice between two values scalar unless floating-point exceptions may be ignored.
+VECTORS := $(if $(shell echo | $(CXX) -march=native -dM -E - | grep __AVX512F__),-mprefer-vector-width=512,-fno-trapping-math)
+CXXFLAGS := -std=c++20 -O3 -g1 -march=native $(VECTORS) -fno-math-errno -fopenmp $(WARNINGS) -I.
 LDLIBS := -ldnnl -lfmt -lz -lzip -lwebpmux -lwebp
 ifneq ($(SANITIZE),)
 # What sanitizers insert makes the compiler take std::optional and std::regex for uninitialised.

@@ -5,7 +5,9 @@
 // suffices.
 //
 // No result depends on the number of threads: sgemm's long sums do, since it splits them by the number of
-// rows and threads. They are split here, by the shape alone.
+// rows and threads. They are split here, by the shape alone. Without AVX-512 every sum depends on where sgemm's
+// call begins, since the last rows of six are computed in another order: there all calls are cut by the shape
+// alone.
 #include "kernels/linear/matmul.h"
 
 #include <dnnl.h>
@@ -21,16 +23,38 @@
 namespace cpu {
 namespace {
 
+#ifdef __AVX512F__
+constexpr bool sums_depend_on_cut = false;
+#else
+constexpr bool sums_depend_on_cut = true;
+#endif
 constexpr std::int64_t longest_sum = 768;  // that sgemm computes in one piece for any number of rows
 
-void plain_sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, std::int64_t K,
-                 const float* A, std::int64_t lda, const float* B, std::int64_t ldb, float beta, float* C,
-                 std::int64_t ldc) {
+void library_sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, std::int64_t K,
+                   const float* A, std::int64_t lda, const float* B, std::int64_t ldb, float beta, float* C,
+                   std::int64_t ldc) {
     if (dnnl_sgemm(transpose_a, transpose_b, M, N, K, 1.0f, A, lda, B, ldb, beta, C, ldc) != dnnl_success)
         throw std::runtime_error("dnnl_sgemm refused its arguments");
 }
 
-// C = A B + beta C, with the sums over K in pieces of one size.
+// C = A B + beta C. Outside of a parallel region threads share the product.
+void plain_sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, std::int64_t K,
+                 const float* A, std::int64_t lda, const float* B, std::int64_t ldb, float beta, float* C,
+                 std::int64_t ldc) {
+    if (!sums_depend_on_cut || omp_get_level() > 0)
+        return library_sgemm(transpose_a, transpose_b, M, N, K, A, lda, B, ldb, beta, C, ldc);
+    constexpr std::int64_t rows = 192, columns = 256;  // of a piece, computed by one thread
+    const std::int64_t across = (N + columns - 1) / columns, pieces = (M + rows - 1) / rows * across;
+#pragma omp parallel for schedule(static)
+    for (std::int64_t piece = 0; piece < pieces; ++piece) {
+        const std::int64_t m = piece / across * rows, n = piece % across * columns;
+        library_sgemm(transpose_a, transpose_b, std::min(rows, M - m), std::min(columns, N - n), K,
+                      A + m * (transpose_a == 'N' ? lda : 1), lda, B + n * (transpose_b == 'N' ? 1 : ldb),
+                      ldb, beta, C + m * ldc + n, ldc);
+    }
+}
+
+// The same with the sums over K in pieces of one size.
 void sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, std::int64_t K, const float* A,
            std::int64_t lda, const float* B, std::int64_t ldb, float beta, float* C, std::int64_t ldc) {
     const std::int64_t pieces = (K + longest_sum - 1) / longest_sum, size = (K + pieces - 1) / pieces;
@@ -53,8 +77,8 @@ void for_row_tiles(std::int64_t rows, std::int64_t most, Body body) {
         body(std::int64_t{0}, rows);
         return;
     }
-    const std::int64_t at_once = omp_get_max_threads() * most,
-                       tiles = (rows + at_once - 1) / at_once * omp_get_max_threads(),
+    const std::int64_t threads = sums_depend_on_cut ? 1 : omp_get_max_threads(), at_once = threads * most,
+                       tiles = (rows + at_once - 1) / at_once * threads,
                        even = ((rows + tiles - 1) / tiles + row_granule - 1) / row_granule * row_granule,
                        size = std::max(even, least_tile_rows);
 #pragma omp parallel for schedule(static)
@@ -187,8 +211,9 @@ void linear_backward_weight(float* d_weight, float* d_bias, float* workspace, co
                             std::int64_t dy_stride, const float* x, std::int64_t x_stride, std::int64_t rows,
                             std::int64_t N, std::int64_t K) {
     if (rows == 0) return;
-    const std::int64_t threads = omp_get_max_threads();
-    const std::int64_t share = (N + threads * share_granule - 1) / (threads * share_granule) * share_granule;
+    const std::int64_t threads = omp_get_max_threads(),
+                       even = (N + threads * share_granule - 1) / (threads * share_granule) * share_granule,
+                       share = sums_depend_on_cut ? 4 * share_granule : even;
 #pragma omp parallel for schedule(static)
     for (std::int64_t n = 0; n < N; n += share) {
         float* buffer = workspace + piece_rows * (n + n / share * row_padding);

@@ -24,20 +24,26 @@ TEST_CASE("nat config: JSON there and back, and what is refused") {
         CHECK(nat_preset(preset.name).config == preset.config);
     }
     CHECK_THROWS_AS(nat_preset("none"), UsageError);
+    // `change`: one key and its value, in place of the usual one.
     const auto with = [](const std::string& change) {
-        return R"({"img_size": 16, "codebook_size": 32, "embed_dim": 32, "depth": 4, "num_heads": 4,
-                   "num_classes": 11)" +
-               change + "}";
+        std::string json = "{";
+        for (const char* usual : {R"("img_size": 16)", R"("codebook_size": 32)", R"("embed_dim": 32)",
+                                  R"("depth": 4)", R"("num_heads": 4)", R"("num_classes": 11)"}) {
+            const std::string_view key = std::string_view(usual).substr(0, std::string_view(usual).find(':'));
+            if (change.find(key) == std::string::npos) json += std::string(usual) + ", ";
+        }
+        if (change.empty()) json.resize(json.size() - 2);
+        return json + change + "}";
     };
     CHECK(refusal(with("")).empty());
-    CHECK(refusal(with(R"(, "depth": 5)")).find("depth is 5, expected an even number") != std::string::npos);
-    CHECK(refusal(with(R"(, "num_heads": 5)")).find("does not divide the width 32") != std::string::npos);
-    CHECK(refusal(with(R"(, "embed_dim": 1028)")).find("heads of size 257, expected at most 256") !=
+    CHECK(refusal(with(R"("depth": 5)")).find("depth is 5, expected an even number") != std::string::npos);
+    CHECK(refusal(with(R"("num_heads": 5)")).find("does not divide the width 32") != std::string::npos);
+    CHECK(refusal(with(R"("embed_dim": 1028)")).find("heads of size 257, expected at most 256") !=
           std::string::npos);
-    CHECK(refusal(with(R"(, "patch_size": 3)")).find("does not divide img_size 16") != std::string::npos);
-    CHECK(refusal(with(R"(, "dept": 4)")).find("the key dept is not known") != std::string::npos);
-    CHECK(refusal(with(R"(, "skip": 1.5)")).find("model.json: skip is 1.5") != std::string::npos);
-    CHECK(refusal(with(R"(, "codebook_size": 0)")).find("expected 1 to") != std::string::npos);
+    CHECK(refusal(with(R"("patch_size": 3)")).find("does not divide img_size 16") != std::string::npos);
+    CHECK(refusal(with(R"("dept": 4)")).find("the key dept is not known") != std::string::npos);
+    CHECK(refusal(with(R"("skip": 1.5)")).find("model.json: skip is 1.5") != std::string::npos);
+    CHECK(refusal(with(R"("codebook_size": 0)")).find("expected 1 to") != std::string::npos);
     CHECK(refusal("{}").find("the key img_size is missing") != std::string::npos);
     CHECK(refusal("[1]").find("not a JSON object") != std::string::npos);
 }

@@ -26,6 +26,10 @@ struct Counter {
         });
         return values;
     }
+    template <class Body>
+    void run_graph(const GraphCache::Key& key, Body&& body) {
+        cache.run(tape.device(), tape.stream(), tape.planning(), key, body);
+    }
     Tape tape;
     Plan plan;
     GraphCache cache;
@@ -39,7 +43,7 @@ DEVICE_TEST("graph: what is replayed is what was recorded, once for every key") 
     for (int time = 0; time < 2; ++time)
         CHECK(counter.run([&](auto add) {
             for (int i = 0; i < 10; ++i)
-                counter.cache.run(counter.tape, {i % 2}, [&] {
+                counter.run_graph({i % 2}, [&] {
                     ++calls;
                     for (int n = 0; n <= i % 2; ++n) add();
                 });
@@ -52,15 +56,15 @@ DEVICE_TEST("graph: what is replayed is what was recorded, once for every key") 
 DEVICE_TEST("graph: a recording that an error ends is forgotten") {
     Counter counter(device);
     const auto result = counter.run([&](auto add) {
-        counter.cache.run(counter.tape, {1}, add);
-        CHECK_THROWS_AS(counter.cache.run(counter.tape, {2},
+        counter.run_graph({1}, add);
+        CHECK_THROWS_AS(counter.run_graph({2},
                                           [&] {
                                               if (device == Device::cuda) add();
                                               throw std::runtime_error("planted");
                                           }),
                         std::runtime_error);
         add();  // queued and run as before
-        counter.cache.run(counter.tape, {2}, add);
+        counter.run_graph({2}, add);
     });
     CHECK(result[0] == 3);
     CHECK(counter.cache.size() == (device == Device::cpu ? 0 : 1));
@@ -70,7 +74,7 @@ DEVICE_TEST("graph: there are never too many of them") {
     Counter counter(device);
     constexpr auto most = static_cast<std::int64_t>(GraphCache::most);
     const auto result = counter.run([&](auto add) {
-        for (std::int64_t i = 0; i < most + 3; ++i) counter.cache.run(counter.tape, {i}, add);
+        for (std::int64_t i = 0; i < most + 3; ++i) counter.run_graph({i}, add);
     });
     CHECK(result[0] == static_cast<float>(most + 3));
     CHECK(counter.cache.size() <= GraphCache::most);
