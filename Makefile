@@ -134,19 +134,25 @@ TEST_SOURCES += $(wildcard tests/emulator/*_test.cpp)
 TEST_SOURCES := $(filter-out %_test.cpp,$(TEST_SOURCES)) \
                 $(shell grep -liE 'DEVICE_TEST|GRADIENT_TEST|cuda' $(filter %_test.cpp,$(TEST_SOURCES)))
 endif
-# Compiled in half the time; what they test is not.
-$(call object,$(TEST_SOURCES)): CXXFLAGS += -O1
+# Tests are compiled for short build times: with optimisation only where they compute references.
+$(call object,$(TEST_SOURCES)): CXXFLAGS += $(if $(SANITIZE),,-O0)
+$(call object,$(filter tests/unit/kernels/% tests/unit/models/% tests/gradient/% tests/golden/%,$(TEST_SOURCES))): CXXFLAGS += -O1
 TESTS := $(call object,$(TEST_SOURCES)) $(filter-out %/main.o,$(TRAIN) $(SAMPLE))
 ifneq ($(CUDA)$(EMULATED),)
 TESTS += $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(call sources,tests/unit,*.cu))
 endif
 BENCH := $(call object,$(wildcard tests/bench/*.cpp))
+$(filter-out %/layernorm_steps.o,$(BENCH)): CXXFLAGS += -O1
 
 # Objects depend on -march=native and the flags: another machine or other flags compile them anew. Objects of nvcc alone depend on ARCH.
 stamp = $(if $(filter $(2),$(shell cat $(BUILD)/$(1).stamp 2>/dev/null)),,$(shell mkdir -p $(BUILD) && echo $(2) > $(BUILD)/$(1).stamp))
 checksum = $(firstword $(shell { $(1); } | cksum))
 $(call stamp,machine,$(call checksum,$(CXX) -march=native -E -v -x c++ /dev/null 2>&1 | grep cc1plus; echo '$(CXXFLAGS)$(NCCL:%= %)'))
 $(call stamp,nvcc,$(call checksum,echo '$(NVCCFLAGS)'))
+
+# Command lines, files and reports: the time of these sources is their headers'. -fexpensive-optimizations fuses products and sums as -O3
+# does, so that no result depends on the level.
+$(call object,$(call sources,runtime/base runtime/files runtime/checkpoint runtime/ranks train sample,*.cpp)): CXXFLAGS += -O1 -fexpensive-optimizations
 
 build: $(BUILD)/train $(BUILD)/sample $(BUILD)/data ## build/train, build/sample and build/data
 
@@ -364,7 +370,7 @@ PARSER := $(PARSERS)
 REPLAY := $(BUILD)/replay
 FUZZ := $(BUILD)/fuzz
 FUZZ_SOURCES := tests/fuzz/entry.cpp \
-    runtime/base/one_line.cpp $(call sources,runtime/files,*.cpp) \
+    $(filter-out %/command_line.cpp,$(call sources,runtime/base,*.cpp)) $(call sources,runtime/files,*.cpp) \
     $(filter-out %/animation.cpp,$(call sources,data/images data/charts,*.cpp)) $(filter-out %/baselines.cpp %/live_progress.cpp,$(call sources,data/records,*.cpp)) \
     $(foreach file,fractal/config nat/config nat/number_lists nat/strategy nat/tokenizer_config,models/$(file).cpp)
 FUZZ_FLAGS := -std=c++20 -O1 -g1 -Wall -Wextra -Werror -Wno-unknown-pragmas -I. $(BUNDLE_FLAGS) -fno-omit-frame-pointer \
@@ -372,7 +378,7 @@ FUZZ_FLAGS := -std=c++20 -O1 -g1 -Wall -Wextra -Werror -Wno-unknown-pragmas -I. 
 $(REPLAY)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "compiling $< with sanitizers"
-	@$(CXX) $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
+	@$(CXX) $(FUZZ_FLAGS) -O0 -MMD -MP -c $< -o $@
 $(PARSERS:%=$(REPLAY)/%): $(REPLAY)/%: $(REPLAY)/objects/tests/fuzz/%.o $(FUZZ_SOURCES:%.cpp=$(REPLAY)/objects/%.o) $(REPLAY)/objects/tests/fuzz/replay.o
 	@$(CXX) $(FUZZ_FLAGS) $^ $(LDLIBS) -o $@
 test-corpus: $(PARSERS:%=$(REPLAY)/%) ## give every parser its files of tests/fuzz/corpus, under sanitizers

@@ -13,6 +13,7 @@
 #include "models/fractal/fractal.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
 #include "sample/cost_claims.h"
 #include "sample/cost_measure.h"
 #include "sample/jobs.h"
@@ -223,7 +224,7 @@ nlohmann::ordered_json network_json(const NetworkCost& network) {
 
 void print_json(const Report& report, const CostJob& job) {
     nlohmann::ordered_json json{
-        {"model", nlohmann::ordered_json::parse(to_json(report.config))},
+        {"model", parse_ordered_json(to_json(report.config))},
         {"iterations", report.rule.iterations},
         {"guided", report.rule.guided},
         {"batch", job.batch},
@@ -248,7 +249,7 @@ void print_json(const Report& report, const CostJob& job) {
                             {"sampling_seconds", report.measured->sampling_seconds},
                             {"training_planned_bytes", report.measured->training_bytes},
                             {"sampling_planned_bytes", report.measured->sampling_bytes}};
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", json_text(json));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "models/metrics/likelihood.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
 #include "runtime/base/live_line.h"
 #include "runtime/device/backend_flags.h"
 #include "sample/checkpoint_flags.h"
@@ -54,7 +55,7 @@ void report(const EvaluateJob& job, const FractalConfig& config, const Likelihoo
                                     {"exact", likelihood.exact()}};
         if (config.guiding_pixel)
             json["bits_per_dim_with_guiding_pixels"] = likelihood.bits_per_dim_with_guiding();
-        fmt::print("{}\n", json.dump());
+        fmt::print("{}\n", json_text(json));
         return;
     }
     fmt::print("{:.4f} bits/dim, {}, {}, over {} images{} (standard error over batches{} {:.4f})\n",

@@ -7,6 +7,7 @@
 #include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
 #include "runtime/base/json_numbers.h"
 #include "runtime/base/one_line.h"
 #include "runtime/checkpoint/sharded_checkpoint.h"
@@ -59,10 +60,10 @@ void print_classes(std::int64_t count, const std::vector<std::string>& names) {
 
 // Settings in JSON with numbers as they were given: older files have all digits of the doubles.
 std::string settings_text(const std::string& text) {
-    auto settings = nlohmann::ordered_json::parse(text, nullptr, false);
+    auto settings = parse_ordered_json(text);
     if (settings.is_discarded()) return text;
     set_numbers_as_given(settings);
-    return settings.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return json_of_settings(settings);
 }
 
 // Contents of the file besides the weights; `first` is a parameter's name.

@@ -67,7 +67,7 @@ Run read_run(const std::string& folder) {
     const nlohmann::json config = parse_file(config_path);
     Run run;
     run.name = folder;
-    run.config = parse_fractal_config(member(config, "model", config_path).dump(), config_path.string());
+    run.config = parse_fractal_config(json_text(member(config, "model", config_path)), config_path.string());
     run.cost = fractal_cost(run.config, {recommended_iterations(run.config), false});
     const nlohmann::json& training = member(config, "training", config_path);
     read_log(path / "log.csv",

@@ -8,6 +8,7 @@
 #include "models/nat/cost.h"
 #include "models/nat/transformer.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
 
 namespace {
 
@@ -46,7 +47,7 @@ void print_nat_cost(const NatPreset& preset, bool json) {
     const GenerationCost cost = generation_cost(preset.config, tokenizer.config);
     if (!json) return print_table(preset, tokenizer, cost);
     nlohmann::ordered_json object{
-        {"model", nlohmann::ordered_json::parse(to_json(preset.config))},
+        {"model", parse_ordered_json(to_json(preset.config))},
         {"tokenizer", tokenizer.name},
         {"parameters", NatTransformer(preset.config, Device::cpu).parameters().count()},
         {"pass_operations", 2 * cost.pass},
@@ -56,5 +57,5 @@ void print_nat_cost(const NatPreset& preset, bool json) {
                                     {"unguided_operations", 2 * cost.multiply_adds(steps, false, true)},
                                     {"guided_operations", 2 * cost.multiply_adds(steps, true, true)},
                                     {"published_count", cost.multiply_adds(steps, true, true)}});
-    fmt::print("{}\n", object.dump());
+    fmt::print("{}\n", json_text(object));
 }

@@ -173,34 +173,6 @@ class Evaluation {
     std::unique_ptr<FractalSampler> sampler_;
 };
 
-class FractalRun : public TrainingRun {
-  public:
-    FractalRun(FractalTrainer& trainer, const PackedFile& data, Evaluation& evaluation)
-        : trainer_(trainer), data_(data), evaluation_(evaluation) {}
-
-    std::vector<Figure> figures() const override { return {{"bits_per_dim", "{:.3f} bits/dim"}}; }
-    std::vector<std::string> validation_columns() const override { return {"validation_bits_per_dim"}; }
-    std::int64_t steps_done() const override { return trainer_.steps_done(); }
-    StepResult step(const StepProgress& progress) override { return trainer_.step(data_, progress); }
-    std::vector<double> evaluate(const RunFolder& folder, Progress& progress) override {
-        return evaluation_.run(folder, progress);
-    }
-    void save(const std::filesystem::path& path, std::optional<double> score, bool with_state) override {
-        trainer_.save(path, data_.classes(), score, with_state);
-    }
-    void resume(const SafetensorsFile& file) override {
-        require_kind(file, fractal_kind);
-        if (trainer_.model().config().class_num > 0)
-            require_same_classes({file.path().string(), class_names_of(file)}, class_names(data_));
-        trainer_.resume(file);
-    }
-
-  private:
-    FractalTrainer& trainer_;
-    const PackedFile& data_;
-    Evaluation& evaluation_;
-};
-
 // Presets of the paper carry the paper's recipe (section 5); other models one that learns at batch 32 within
 // minutes, with a learning rate that the model's largest width bounds.
 Recipe recipe_of(const FractalConfig& config, bool paper) {
@@ -245,9 +217,10 @@ const RecipeWords recipe_words{
 
 void train_in_folder(const FractalJob& job, const Comm& comm, RunFolder& folder, FractalTrainer& trainer,
                      const PackedFile& data, Evaluation& evaluation) {
-    FractalRun run(trainer, data, evaluation);
+    trainer.set_evaluation(
+        [&](const RunFolder& run, Progress& progress) { return evaluation.run(run, progress); });
     trainer.start();
-    train_in_folder(run, job.run, trainer.settings(), comm, folder,
+    train_in_folder(trainer, job.run, trainer.settings(), comm, folder,
                     {.model = to_json(trainer.model().config()),
                      .data = fmt::format(R"({{"images": {}, "size": {}, "checksum": "{:08x}"}})",
                                          data.count(), data.size(), data.fingerprint()),
@@ -281,7 +254,8 @@ void run_job(const FractalJob& job, const Comm& comm) {
     const TrainingSettings settings =
         resolve_training(job.training, recipe_of(config, paper), data ? data->count() : imagenet_images,
                          comm.ranks(), {{"red-weight", static_cast<double>(job.red_weight)}});
-    FractalTrainer trainer(config, settings, backend, job.recompute, job.chunks, job.run.ranks(comm));
+    FractalTrainer trainer(config, settings, backend, job.recompute, job.chunks, data.get(),
+                           job.run.ranks(comm));
     if (job.run.plan) return print_plan(trainer);
     if (!data) fail_usage("--data is required");
     RunFolder folder = job.run.open_folder(comm, inputs_of(job));

@@ -6,6 +6,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "data/records/class_names.h"
 #include "runtime/base/error.h"
 #include "runtime/checkpoint/reordered_rows.h"
 #include "runtime/ops/image_ops.h"
@@ -18,14 +19,20 @@ constexpr std::string_view class_embeddings = "class_emb.weight";
 }  // namespace
 
 FractalTrainer::FractalTrainer(const FractalConfig& config, const TrainingSettings& settings, Backend backend,
-                               bool recompute, ChunkSizes chunks, const RankRule& ranks)
-    : settings_(settings),
-      comm_(ranks.comm),
+                               bool recompute, ChunkSizes chunks, const PackedFile* data,
+                               const RankRule& ranks)
+    : FractalTrainer(std::make_unique<FractalModel>(config, backend), settings, backend, recompute,
+                     std::move(chunks), data, ranks) {}
+
+FractalTrainer::FractalTrainer(std::unique_ptr<FractalModel> model, const TrainingSettings& settings,
+                               Backend backend, bool recompute, ChunkSizes chunks, const PackedFile* data,
+                               const RankRule& ranks)
+    : Trainer(settings, backend, model->parameters(), ranks),
       recompute_(recompute),
-      model_(config, backend),
-      state_(model_.parameters(), backend, settings.optimizer, ranks),
-      chunks_(chunks.empty() ? model_.default_chunks() : std::move(chunks)),
-      tape_(backend) {
+      data_(data),
+      model_(std::move(model)),
+      chunks_(chunks.empty() ? model_->default_chunks() : std::move(chunks)) {
+    const FractalConfig& config = model_->config();
     if (chunks_.size() != config.img_size_list.size())
         fail_usage("--chunks: {} sizes given, expected one per level, {}", chunks_.size(),
                    config.img_size_list.size());
@@ -38,13 +45,13 @@ FractalTrainer::FractalTrainer(const FractalConfig& config, const TrainingSettin
 }
 
 bool FractalTrainer::has_fitting_classes(const TensorFile& file) const {
-    const FractalConfig& config = model_.config();
+    const FractalConfig& config = model_->config();
     return config.class_num > 0 && file.contains(class_embeddings) && !file.shape(class_embeddings).empty() &&
            file.shape(class_embeddings).front() == config.class_num;
 }
 
 void FractalTrainer::start_from(const TensorFile& file, std::span<const std::int64_t> order) {
-    Parameters& parameters = model_.parameters();
+    Parameters& parameters = model_->parameters();
     require_fitting(file, parameters, "", class_embeddings);
     for (const Parameter& parameter : parameters.all()) {
         if (parameter.name != class_embeddings)
@@ -56,39 +63,33 @@ void FractalTrainer::start_from(const TensorFile& file, std::span<const std::int
     if (comm_.rank() == 0) report_origin("train", file, "");
 }
 
-void FractalTrainer::resume(const SafetensorsFile& file) {
+std::int64_t FractalTrainer::check_checkpoint(const SafetensorsFile& file) const {
+    require_kind(file, fractal_kind);
+    if (model_->config().class_num > 0)
+        require_same_classes({file.path().string(), class_names_of(file)}, class_names(*data_));
     const FractalMetadata metadata = read_metadata(file);
-    if (metadata.config != model_.config())
+    if (metadata.config != model_->config())
         fail_usage("{} is of another model: give its --preset or --config, or another --out",
                    file.path().string());
-    require_same_training(file.metadata("training"), settings_, file.path().string());
-    state_.resume(file, metadata.step);
+    return metadata.step;
 }
 
-void FractalTrainer::save(const std::filesystem::path& path, const std::vector<std::string>& classes,
-                          std::optional<double> validation_bits_per_dim, bool with_state) {
-    CheckpointWriter writer;
-    if (!state_.save(writer, path, with_state)) return;
-    write_metadata(writer,
-                   FractalMetadata{{classes, steps_done(), settings_.optimizer.ema_decay}, model_.config()});
-    writer.set("training", to_json(settings_));
-    writer.set("seed", std::to_string(settings_.seed));
+void FractalTrainer::write_model(CheckpointWriter& writer) const {
+    write_metadata(writer, FractalMetadata{{data_->classes(), steps_done(), settings_.optimizer.ema_decay},
+                                           model_->config()});
     writer.set("data_position", std::to_string(position()));
-    if (validation_bits_per_dim)
-        writer.set("validation_bits_per_dim", fmt::format("{}", *validation_bits_per_dim));
-    writer.write(path);
 }
 
-std::unique_ptr<Loader> FractalTrainer::make_loader(const PackedFile& data) const {
-    return std::make_unique<Loader>(data, settings_.batch, settings_.seed, settings_.flip,
+std::unique_ptr<Loader> FractalTrainer::make_loader() const {
+    return std::make_unique<Loader>(*data_, settings_.batch, settings_.seed, settings_.flip,
                                     position() + comm_.rank() * settings_.batch,
                                     comm_.ranks() * settings_.batch);
 }
 
-StepResult FractalTrainer::step(const PackedFile& data, const StepProgress& progress) {
-    if (!loader_) loader_ = make_loader(data);
-    model_.parameters().zero_gradients(tape_.stream());
-    const FractalConfig& config = model_.config();
+StepResult FractalTrainer::step(const StepProgress& progress) {
+    if (!loader_) loader_ = make_loader();
+    model_->parameters().zero_gradients(tape_.stream());
+    const FractalConfig& config = model_->config();
     std::vector<FractalMasks> masks;
     std::vector<double> terms(config.generators() + 1);
     for (std::int64_t i = 0; i < settings_.accumulation; ++i) {
@@ -108,7 +109,7 @@ StepResult FractalTrainer::step(const PackedFile& data, const StepProgress& prog
     for (std::size_t i = 0; i < masks.size(); ++i) {
         const Batch& batch = loader_->next();
         GradientReadyListener* const listener = i + 1 == masks.size() ? state_.exchange() : nullptr;
-        if (listener != nullptr) state_.exchange()->begin(model_.parameters().gradients());
+        if (listener != nullptr) state_.exchange()->begin(model_->parameters().gradients());
         const StepProgress batch_progress =
             part_of(progress, static_cast<std::int64_t>(i), settings_.accumulation);
         run_job(tape_, plan_, [&] { run_batch(batch, masks[i], scales, totals, listener, batch_progress); });
@@ -122,7 +123,7 @@ StepResult FractalTrainer::update(std::span<const double> totals, std::span<cons
                                   double pixels) {
     StepResult result;
     for (std::size_t i = 0; i < totals.size(); ++i) result.loss += static_cast<double>(scales[i]) * totals[i];
-    const std::int64_t C = model_.config().channels;
+    const std::int64_t C = model_->config().channels;
     const double nats = std::accumulate(totals.end() - C, totals.end(), 0.0);
     result.figures = {nats / (pixels * static_cast<double>(C)) / std::numbers::ln2};
     result.learning_rate = settings_.learning_rate.at(steps_done());
@@ -133,7 +134,7 @@ StepResult FractalTrainer::update(std::span<const double> totals, std::span<cons
 void FractalTrainer::run_batch(const Batch& batch, const FractalMasks& masks, std::span<const float> scales,
                                std::vector<double>& totals, GradientReadyListener* listener,
                                const StepProgress& progress) {
-    const FractalConfig& config = model_.config();
+    const FractalConfig& config = model_->config();
     const auto count = static_cast<std::int64_t>(batch.labels.size());
     const std::int64_t dims = config.channels * config.image_size() * config.image_size();
     const std::vector<std::int32_t> ids = condition_ids(batch);
@@ -144,8 +145,8 @@ void FractalTrainer::run_batch(const Batch& batch, const FractalMasks& masks, st
     copy_to_tensor(tape_, sums, totals.data(), totals.size() * sizeof(double));
     constexpr float jitter = 0.01f;
     const PassRule rule{settings_.dropout, recompute_, jitter, settings_.seed, step_number()};
-    model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), ids,
-                masks, scales, sums, rule, chunks_, listener, progress);
+    model_->loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), ids,
+                 masks, scales, sums, rule, chunks_, listener, progress);
     copy_from_tensor(tape_, totals.data(), sums, totals.size() * sizeof(double));
 }
 
@@ -155,7 +156,7 @@ std::vector<std::int32_t> FractalTrainer::condition_ids(const Batch& batch) cons
     for (std::size_t i = 0; i < batch.labels.size(); ++i) {
         const auto sample = static_cast<std::uint64_t>(batch.position) + i;
         const bool dropped = random_uniform(key, sample) < settings_.label_drop;
-        ids.push_back(dropped || model_.config().class_num == 0 ? 0 : batch.labels[i] + 1);
+        ids.push_back(dropped || model_->config().class_num == 0 ? 0 : batch.labels[i] + 1);
     }
     return ids;
 }

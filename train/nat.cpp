@@ -86,28 +86,24 @@ void start_from(NatTrainer& trainer, const NatJob& job, const TokenFile& tokens)
                        match_classes({job.initial, names}, class_names(tokens), job.ignore_class_names));
 }
 
-class NatRun : public TrainingRun {
+// Validation loss and sample sheet; `validation` and, on ranks that draw none, `sheet` may be null.
+class Evaluation {
   public:
-    // `validation` and, on ranks that draw none, `sheet` may be null.
-    NatRun(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile& tokens,
-           const TokenFile* validation, NatSheet* sheet)
+    Evaluation(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile& tokens,
+               const TokenFile* validation, NatSheet* sheet)
         : job_(job),
           comm_(comm),
           trainer_(trainer),
-          tokens_(tokens),
           validation_(validation),
           numbers_(validation_numbers(job, tokens, validation)),
           sheet_(sheet) {}
 
-    std::vector<Figure> figures() const override { return {}; }
-    std::vector<std::string> validation_columns() const override { return {"validation_loss"}; }
-    std::int64_t steps_done() const override { return trainer_.steps_done(); }
-    StepResult step(const StepProgress& progress) override { return trainer_.step(progress); }
     // Rank 0 evaluates while the others wait.
-    std::vector<double> evaluate(const RunFolder& folder, Progress& progress) override {
+    std::vector<double> run(const RunFolder& folder, Progress& progress) {
         if (validation_ == nullptr && job_.tokenizer.empty()) return {};
+        const std::int64_t step = trainer_.steps_done();
         std::vector<double> loss;
-        std::string said = fmt::format("step {}:", steps_done());
+        std::string said = fmt::format("step {}:", step);
         trainer_.with_evaluation_weights([&] {
             if (comm_.rank() > 0) return;
             if (validation_ != nullptr) {
@@ -115,26 +111,17 @@ class NatRun : public TrainingRun {
                 said += fmt::format(" validation loss {:.4f}", loss.front());
             }
             if (sheet_ == nullptr) return;
-            sheet_->write(folder.sheet(steps_done()));
-            said += "  " + folder.sheet(steps_done()).string();
+            sheet_->write(folder.sheet(step));
+            said += "  " + folder.sheet(step).string();
         });
         if (comm_.rank() == 0) progress.say(said);
         return loss;
-    }
-    void save(const std::filesystem::path& path, std::optional<double> score, bool with_state) override {
-        trainer_.save(path, score, with_state);
-    }
-    void resume(const SafetensorsFile& file) override {
-        require_kind(file, nat_kind);
-        require_same_classes({file.path().string(), class_names_of(file)}, class_names(tokens_));
-        trainer_.resume(file);
     }
 
   private:
     const NatJob& job_;
     const Comm& comm_;
     NatTrainer& trainer_;
-    const TokenFile& tokens_;
     const TokenFile* validation_;
     std::vector<std::int64_t> numbers_;  // of the classes of `validation_`
     NatSheet* sheet_;
@@ -208,10 +195,12 @@ void print_plan(NatTrainer& trainer) {
 
 void train_in_folder(const NatJob& job, const Comm& comm, RunFolder& folder, NatTrainer& trainer,
                      const TokenFile& tokens, const TokenFile* validation, NatSheet* sheet) {
-    NatRun run(job, comm, trainer, tokens, validation, sheet);
+    Evaluation evaluation(job, comm, trainer, tokens, validation, sheet);
+    trainer.set_evaluation(
+        [&](const RunFolder& run, Progress& progress) { return evaluation.run(run, progress); });
     trainer.start();
     train_in_folder(
-        run, job.run, trainer.settings(), comm, folder,
+        trainer, job.run, trainer.settings(), comm, folder,
         {.model = to_json(trainer.model().config()),
          .data = fmt::format(
              R"({{"images": {}, "downsampling": {}, "tokenizer": "{:08x}", "checksum": "{:08x}"}})",

@@ -23,14 +23,17 @@ std::vector<std::int64_t> numbers_from(std::int64_t first, std::int64_t count) {
 
 NatTrainer::NatTrainer(const NatConfig& config, const TrainingSettings& settings, Backend backend,
                        bool recompute, std::int64_t chunk, const TokenFile& data, const RankRule& ranks)
-    : settings_(settings),
-      comm_(ranks.comm),
+    : NatTrainer(std::make_unique<NatTransformer>(config, backend), settings, backend, recompute, chunk, data,
+                 ranks) {}
+
+NatTrainer::NatTrainer(std::unique_ptr<NatTransformer> model, const TrainingSettings& settings,
+                       Backend backend, bool recompute, std::int64_t chunk, const TokenFile& data,
+                       const RankRule& ranks)
+    : Trainer(settings, backend, model->parameters(), ranks),
       recompute_(recompute),
       data_(data),
-      model_(config, backend),
-      state_(model_.parameters(), backend, settings.optimizer, ranks),
-      chunk_(chunk > 0 ? chunk : model_.default_chunk()),
-      tape_(backend) {
+      model_(std::move(model)),
+      chunk_(chunk > 0 ? chunk : model_->default_chunk()) {
     const std::vector<std::int32_t> contexts(static_cast<std::size_t>(settings.batch));
     const NatBatch batch{{}, contexts, {}, {}};
     double total = 0;
@@ -47,7 +50,7 @@ std::size_t NatTrainer::validation_bytes() const {
 }
 
 void NatTrainer::start_from(const TensorFile& file, std::span<const std::int64_t> order) {
-    Parameters& parameters = model_.parameters();
+    Parameters& parameters = model_->parameters();
     load_slab(file, parameters, "", parameters.values());
     load_reordered_rows(file, parameters.find(class_embeddings), order, parameters.values(),
                         parameters.device());
@@ -55,31 +58,25 @@ void NatTrainer::start_from(const TensorFile& file, std::span<const std::int64_t
     if (comm_.rank() == 0) report_origin("train", file, "");
 }
 
-void NatTrainer::resume(const SafetensorsFile& file) {
+std::int64_t NatTrainer::check_checkpoint(const SafetensorsFile& file) const {
+    require_kind(file, nat_kind);
+    require_same_classes({file.path().string(), class_names_of(file)}, class_names(data_));
     const NatMetadata metadata = read_nat_metadata(file);
     const std::string path = file.path().string();
-    if (metadata.config != model_.config())
+    if (metadata.config != model_->config())
         fail_usage("{} is of another model: give its --preset or --config, or another --out", path);
     if (metadata.tokenizer != data_.format().fingerprint)
         fail_usage(
             "{} was trained on the tokens of another tokenizer than {}: give its tokens, or another --out",
             path, data_.path().string());
-    require_same_training(file.metadata("training"), settings_, path);
-    state_.resume(file, metadata.step);
+    return metadata.step;
 }
 
-void NatTrainer::save(const std::filesystem::path& path, std::optional<double> validation_loss,
-                      bool with_state) {
-    CheckpointWriter writer;
-    if (!state_.save(writer, path, with_state)) return;
+void NatTrainer::write_model(CheckpointWriter& writer) const {
     write_metadata(writer, NatMetadata{{data_.classes(), steps_done(), settings_.optimizer.ema_decay},
-                                       model_.config(),
+                                       model_->config(),
                                        data_.format().fingerprint});
-    writer.set("training", to_json(settings_));
-    writer.set("seed", std::to_string(settings_.seed));
     writer.set("data_position", std::to_string(position()));
-    if (validation_loss) writer.set("validation_loss", fmt::format("{}", *validation_loss));
-    writer.write(path);
 }
 
 StepResult NatTrainer::step(const StepProgress& progress) {
@@ -87,8 +84,8 @@ StepResult NatTrainer::step(const StepProgress& progress) {
         loader_ = std::make_unique<TokenLoader>(data_, settings_.batch, settings_.seed, settings_.flip,
                                                 position() + comm_.rank() * settings_.batch,
                                                 comm_.ranks() * settings_.batch);
-    model_.parameters().zero_gradients(tape_.stream());
-    const NatConfig& config = model_.config();
+    model_->parameters().zero_gradients(tape_.stream());
+    const NatConfig& config = model_->config();
     std::int64_t hidden = 0;  // of all ranks: denominator of the loss
     for (std::int64_t i = 0; i < settings_.accumulation; ++i)
         for (int rank = 0; rank < comm_.ranks(); ++rank)
@@ -106,7 +103,7 @@ StepResult NatTrainer::step(const StepProgress& progress) {
         const std::vector<std::int32_t> contexts =
             draw_contexts(config, batch.labels, samples, settings_.label_drop, settings_.seed, step_number());
         GradientReadyListener* const listener = i + 1 == settings_.accumulation ? state_.exchange() : nullptr;
-        if (listener != nullptr) state_.exchange()->begin(model_.parameters().gradients());
+        if (listener != nullptr) state_.exchange()->begin(model_->parameters().gradients());
         run_job(tape_, plan_, [&] {
             run_batch({batch.tokens, contexts, masks.mask, samples}, rule, pass, total[0], listener,
                       part_of(progress, i, settings_.accumulation));
@@ -124,7 +121,7 @@ StepResult NatTrainer::step(const StepProgress& progress) {
 double NatTrainer::validation_loss(const TokenFile& held_out, std::int64_t images,
                                    std::span<const std::int64_t> numbers) {
     constexpr std::uint64_t seed = 0;  // not the run's: runs are compared
-    const NatConfig& config = model_.config();
+    const NatConfig& config = model_->config();
     images = std::min(images, held_out.count());
     double total = 0;
     std::int64_t hidden = 0;
@@ -149,6 +146,6 @@ void NatTrainer::run_batch(const NatBatch& batch, const SmoothedLoss& rule, cons
                            double& total, GradientReadyListener* listener, const StepProgress& progress) {
     const Tensor sum = tape_.create(1, 1, false, Element::f64);
     copy_to_tensor(tape_, sum, &total, sizeof total);
-    model_.loss(tape_, batch, rule, sum, pass, chunk_, listener, progress);
+    model_->loss(tape_, batch, rule, sum, pass, chunk_, listener, progress);
     copy_from_tensor(tape_, &total, sum, sizeof total);
 }

@@ -208,14 +208,14 @@ void add_training_flags(CommandLine& app, TrainingFlags& flags, const RecipeWord
 }
 
 std::string to_json(const TrainingSettings& settings) {
-    return flags_of(settings).dump();
+    return json_text(flags_of(settings));
 }
 
 namespace {
 
 // A setting as it is given on the command line.
 std::string text_of(const nlohmann::json& value) {
-    return value.is_number_float() ? number_text(value.get<double>()) : value.dump();
+    return value.is_number_float() ? number_text(value.get<double>()) : json_text(value);
 }
 
 }  // namespace
@@ -232,7 +232,7 @@ void require_same_training(std::string_view before, const TrainingSettings& now,
         if (flag == "steps" && any_length) continue;
         if (flag == "batch" || flag == "accumulation" || flag == "ranks") continue;
         if (!old_flags.contains(flag)) fail("{}: its training settings have no {}", source, flag);
-        if (old_flags[flag].dump() != value.dump())
+        if (json_text(old_flags[flag]) != json_text(value))
             fail_usage("{} was trained with --{} {}, now it is {}: give the old value, or another --out",
                        source, flag, text_of(old_flags[flag]), text_of(value));
     }

@@ -25,13 +25,12 @@ nlohmann::ordered_json fingerprint_of(const std::string& path) {
 }
 
 std::string config_json(const RunDescription& description, const TrainingSettings& settings) {
-    const auto parse = [](const std::string& json) { return nlohmann::ordered_json::parse(json); };
-    nlohmann::ordered_json json{{"model", parse(description.model)},
-                                {"training", parse(to_json(settings))},
-                                {description.data_key, parse(description.data)},
+    nlohmann::ordered_json json{{"model", parse_ordered_json(description.model)},
+                                {"training", parse_ordered_json(to_json(settings))},
+                                {description.data_key, parse_ordered_json(description.data)},
                                 {initial_key, nullptr}};
     if (!description.initial.empty()) json[initial_key] = fingerprint_of(description.initial);
-    return json.dump(2) + "\n";
+    return json_text(json, 2) + "\n";
 }
 
 // What config.json says of a run that is continued; no object if it is missing or is no JSON.
@@ -46,10 +45,10 @@ void require_same_data(const nlohmann::json& before, const std::filesystem::path
                        const RunDescription& description) {
     const auto checksum = nlohmann::json::json_pointer("/" + description.data_key + "/checksum");
     if (!before.is_object() || !before.contains(checksum)) return;
-    const auto now = nlohmann::json::parse(description.data).at("checksum");
+    const auto now = parse_ordered_json(description.data).at("checksum");
     if (before[checksum] != now)
         fail_usage("{}: started on other {} (checksum {}, now {}): give the old file, or another --out",
-                   folder.string(), description.data_key, before[checksum].dump(), now.dump());
+                   folder.string(), description.data_key, json_text(before[checksum]), json_text(now));
 }
 
 // Throws UsageError if --init-from is given to a run that has begun with something else. Returns what there

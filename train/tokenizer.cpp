@@ -81,10 +81,7 @@ class Evaluation {
 
     std::size_t planned_bytes() const { return codec_.planned_bytes(); }
 
-    static std::vector<std::string> columns() {
-        return {"validation_l1", "validation_psnr", "validation_ssim", "validation_perplexity"};
-    }
-
+    // The values of TokenizerTrainer::validation_columns, if there are validation data.
     std::vector<double> run(std::int64_t step, const RunFolder& folder, Progress& progress) {
         const auto sheet = folder.path() / fmt::format("reconstructions-{:08}.png", step);
         write_sheet(sheet);
@@ -146,29 +143,6 @@ class Evaluation {
     ImageCodec codec_;
 };
 
-class TokenizerRun : public TrainingRun {
-  public:
-    TokenizerRun(TokenizerTrainer& trainer, const PackedFile& data, Evaluation& evaluation)
-        : trainer_(trainer), data_(data), evaluation_(evaluation) {}
-
-    std::vector<Figure> figures() const override { return trainer_.figures(); }
-    std::vector<std::string> validation_columns() const override { return Evaluation::columns(); }
-    std::int64_t steps_done() const override { return trainer_.steps_done(); }
-    StepResult step(const StepProgress& progress) override { return trainer_.step(data_, progress); }
-    std::vector<double> evaluate(const RunFolder& folder, Progress& progress) override {
-        return evaluation_.run(trainer_.steps_done(), folder, progress);
-    }
-    void save(const std::filesystem::path& path, std::optional<double> score, bool with_state) override {
-        trainer_.save(path, score, with_state);
-    }
-    void resume(const SafetensorsFile& file) override { trainer_.resume(file); }
-
-  private:
-    TokenizerTrainer& trainer_;
-    const PackedFile& data_;
-    Evaluation& evaluation_;
-};
-
 // The published preset carries VQGAN's recipe (Adam, 4.5e-6 per image of an update, betas 0.5 and 0.9);
 // others one that learns within minutes.
 Recipe recipe_of(bool published) {
@@ -227,9 +201,11 @@ void print_plan(TokenizerTrainer& trainer) {
 
 void train_in_folder(const TokenizerJob& job, const Comm& comm, RunFolder& folder, TokenizerTrainer& trainer,
                      const PackedFile& data, Evaluation& evaluation) {
-    TokenizerRun run(trainer, data, evaluation);
+    trainer.set_evaluation([&](const RunFolder& run, Progress& progress) {
+        return evaluation.run(trainer.steps_done(), run, progress);
+    });
     trainer.start();
-    train_in_folder(run, job.run, trainer.settings(), comm, folder,
+    train_in_folder(trainer, job.run, trainer.settings(), comm, folder,
                     {.model = to_json(trainer.tokenizer().config()),
                      .data = fmt::format(R"({{"images": {}, "size": {}, "checksum": "{:08x}"}})",
                                          data.count(), data.size(), data.fingerprint()),
@@ -256,8 +232,7 @@ void run_job(const TokenizerJob& job, const Comm& comm) {
     if (validation) require_fitting_data(config, *validation, data.size());
     const Backend backend = job.run.backend.backend(comm.local_rank());
     const std::unique_ptr<PerceptualLoss> perceptual = perceptual_loss(job, data, backend);
-    TokenizerTrainer trainer(config, data.size(), resolve(job, data.count()), backend, comm,
-                             perceptual.get());
+    TokenizerTrainer trainer(config, resolve(job, data.count()), backend, data, comm, perceptual.get());
     if (job.run.plan) return print_plan(trainer);
     RunFolder folder = job.run.open_folder(comm, inputs_of(job));
     Evaluation evaluation(job, trainer.tokenizer(), data, validation.get());

@@ -45,24 +45,31 @@ void read_total(Tape& tape, double& sum, const Tensor& total) {
 
 }  // namespace
 
-TokenizerTrainer::TokenizerTrainer(const TokenizerConfig& config, std::int64_t image_size,
-                                   const TrainingSettings& settings, Backend backend, const Comm& comm,
+TokenizerTrainer::TokenizerTrainer(const TokenizerConfig& config, const TrainingSettings& settings,
+                                   Backend backend, const PackedFile& data, const Comm& comm,
                                    const PerceptualLoss* perceptual)
-    : settings_(settings),
-      image_size_(image_size),
+    : TokenizerTrainer(std::make_unique<Tokenizer>(config, backend), settings, backend, data, comm,
+                       perceptual) {}
+
+TokenizerTrainer::TokenizerTrainer(std::unique_ptr<Tokenizer> tokenizer, const TrainingSettings& settings,
+                                   Backend backend, const PackedFile& data, const Comm& comm,
+                                   const PerceptualLoss* perceptual)
+    : Trainer(settings, backend, tokenizer->parameters(), {comm}),
+      data_(data),
+      image_size_(data.size()),
       adversarial_start_(static_cast<std::int64_t>(settings.of("adversarial-start"))),
       perceptual_(perceptual),
       perceptual_weight_(settings.of("perceptual-weight")),
-      tokenizer_(config, backend),
-      discriminator_({config.out_ch, static_cast<std::int64_t>(settings.of("adversarial-filters")),
-                      static_cast<std::int64_t>(settings.of("adversarial-layers"))},
-                     backend),
-      state_(tokenizer_.parameters(), backend, settings.optimizer, {comm}),
+      tokenizer_(std::move(tokenizer)),
+      discriminator_(
+          {tokenizer_->config().out_ch, static_cast<std::int64_t>(settings.of("adversarial-filters")),
+           static_cast<std::int64_t>(settings.of("adversarial-layers"))},
+          backend),
       discriminator_state_(discriminator_.parameters(), backend, settings.optimizer, {comm}),
-      revival_(config.n_embed, static_cast<std::int64_t>(settings.of("revive-after")), settings.seed),
-      tape_(backend),
-      code_counts_(static_cast<std::size_t>(config.n_embed)) {
-    tokenizer_.grid({image_size, image_size}, "--data");
+      revival_(tokenizer_->config().n_embed, static_cast<std::int64_t>(settings.of("revive-after")),
+               settings.seed),
+      code_counts_(static_cast<std::size_t>(tokenizer_->config().n_embed)) {
+    tokenizer_->grid({image_size_, image_size_}, "--data");
     tape_.set_recording(true);
     Batch batch;
     batch.labels.resize(static_cast<std::size_t>(settings.batch));
@@ -84,7 +91,7 @@ void TokenizerTrainer::start() {
 
 void TokenizerTrainer::start_from(const TensorFile& file) {
     require_kind(file, tokenizer_kind);
-    Parameters& parameters = tokenizer_.parameters();
+    Parameters& parameters = tokenizer_->parameters();
     const std::string_view prefix = has_average(file) ? average_prefix : "";
     load_tokenizer_weights(file, parameters, prefix, parameters.values());
     report_origin("train", file, prefix);
@@ -92,15 +99,19 @@ void TokenizerTrainer::start_from(const TensorFile& file) {
     revival_.keep_places();
 }
 
-void TokenizerTrainer::resume(const SafetensorsFile& file) {
+std::int64_t TokenizerTrainer::check_checkpoint(const SafetensorsFile& file) const {
+    require_kind(file, tokenizer_kind);
     const TokenizerMetadata metadata = read_tokenizer_metadata(file);
-    if (metadata.config != tokenizer_.config())
+    if (metadata.config != tokenizer_->config())
         fail_usage("{} is of another tokenizer: give its --preset or --config, or another --out",
                    file.path().string());
     require_same_perceptual_loss(file, perceptual_);
-    require_same_training(file.metadata("training"), settings_, file.path().string());
-    state_.resume(file, metadata.step);
-    discriminator_state_.resume(file, std::max<std::int64_t>(0, metadata.step - adversarial_start_));
+    return metadata.step;
+}
+
+void TokenizerTrainer::resume_state(const SafetensorsFile& file, std::int64_t steps) {
+    state_.resume(file, steps);
+    discriminator_state_.resume(file, std::max<std::int64_t>(0, steps - adversarial_start_));
     const std::span<const float> last_used = file.floats(last_used_name);
     if (last_used.size() != revival_.last_used().size())
         fail("{}: {} has {} entries, expected {}", file.path().string(), last_used_name, last_used.size(),
@@ -108,18 +119,17 @@ void TokenizerTrainer::resume(const SafetensorsFile& file) {
     std::ranges::copy(last_used, revival_.last_used().begin());
 }
 
-void TokenizerTrainer::save(const std::filesystem::path& path, std::optional<double> validation_l1,
-                            bool with_state) {
-    CheckpointWriter writer;
+bool TokenizerTrainer::save_state(CheckpointWriter& writer, const std::filesystem::path& path,
+                                  bool with_state) {
     if (!state_.save(writer, path, with_state) || !discriminator_state_.save(writer, path, with_state))
-        return;
-    writer.add(last_used_name, {tokenizer_.config().n_embed}, revival_.last_used().data(), Device::cpu);
-    write_metadata(writer, TokenizerMetadata{{{}, steps_done(), 0}, tokenizer_.config(), image_size_});
-    writer.set("training", to_json(settings_));
-    writer.set("seed", std::to_string(settings_.seed));
+        return false;
+    writer.add(last_used_name, {tokenizer_->config().n_embed}, revival_.last_used().data(), Device::cpu);
+    return true;
+}
+
+void TokenizerTrainer::write_model(CheckpointWriter& writer) const {
+    write_metadata(writer, TokenizerMetadata{{{}, steps_done(), 0}, tokenizer_->config(), image_size_});
     if (perceptual_ != nullptr) writer.set(perceptual_key, perceptual_weights(perceptual_));
-    if (validation_l1) writer.set("validation_l1", fmt::format("{}", *validation_l1));
-    writer.write(path);
 }
 
 std::vector<Figure> TokenizerTrainer::figures() const {
@@ -134,7 +144,7 @@ std::vector<Figure> TokenizerTrainer::figures() const {
 }
 
 std::int64_t TokenizerTrainer::pixels_per_step() const {
-    return settings_.images_per_step() * image_size_ * image_size_ * tokenizer_.config().out_ch;
+    return settings_.images_per_step() * image_size_ * image_size_ * tokenizer_->config().out_ch;
 }
 
 std::int64_t TokenizerTrainer::logits_per_step() const {
@@ -142,12 +152,12 @@ std::int64_t TokenizerTrainer::logits_per_step() const {
     return settings_.images_per_step() * logits.height * logits.width;
 }
 
-StepResult TokenizerTrainer::step(const PackedFile& data, const StepProgress& progress) {
+StepResult TokenizerTrainer::step(const StepProgress& progress) {
     if (!loader_)
-        loader_ = std::make_unique<Loader>(data, settings_.batch, settings_.seed, settings_.flip,
+        loader_ = std::make_unique<Loader>(data_, settings_.batch, settings_.seed, settings_.flip,
                                            steps_done() * settings_.images_per_step());
     const bool judged = adversarial();
-    tokenizer_.parameters().zero_gradients(tape_.stream());
+    tokenizer_->parameters().zero_gradients(tape_.stream());
     discriminator_.parameters().zero_gradients(tape_.stream());
     std::ranges::fill(code_counts_, 0);
     vectors_.clear();
@@ -164,14 +174,14 @@ StepResult TokenizerTrainer::step(const PackedFile& data, const StepProgress& pr
         if (!std::isfinite(norm)) result.gradient_norm = norm;  // ends the run
     }
     if (!vectors_.empty()) {
-        revival_.revive(tokenizer_, vectors_, step);
-        tokenizer_.parameters().round_values();
+        revival_.revive(*tokenizer_, vectors_, step);
+        tokenizer_->parameters().round_values();
     }
     return result;
 }
 
 StepResult TokenizerTrainer::result_of(const Sums& sums) const {
-    const TokenizerConfig& config = tokenizer_.config();
+    const TokenizerConfig& config = tokenizer_->config();
     const std::int64_t f = config.downsampling();
     const auto elements = static_cast<double>(settings_.images_per_step() * (image_size_ / f) *
                                               (image_size_ / f) * config.z_channels);
@@ -200,22 +210,22 @@ void TokenizerTrainer::run_batch(const Batch& batch, bool adversarial, Sums& sum
     };
     report(0);
     const auto count = static_cast<std::int64_t>(batch.labels.size());
-    const std::int64_t C = tokenizer_.config().in_channels, side = image_size_;
-    const MapSize size{side, side}, grid = tokenizer_.grid(size, "--data");
+    const std::int64_t C = tokenizer_->config().in_channels, side = image_size_;
+    const MapSize size{side, side}, grid = tokenizer_->grid(size, "--data");
     const Tensor bytes = tape_.create(count, C * side * side, false, Element::u8);
     copy_to_tensor(tape_, bytes, batch.pixels.data(), batch.pixels.size());
     const Tensor pictures = picture_maps(tape_, bytes, C, side);
     const std::size_t mark = tape_.mark();
     Tensor reconstruction;
     {
-        const Tensor z = tokenizer_.encode(tape_, pictures, size), codes = tokenizer_.codes(tape_, z);
+        const Tensor z = tokenizer_->encode(tape_, pictures, size), codes = tokenizer_->codes(tape_, z);
         report(0.1);
         note_codes(z, codes);
         const Tensor quantiser = zero_total(tape_), distance = zero_total(tape_);
         const auto scale = 1.0f / static_cast<float>(z.rows() * z.width());
         const Tensor features =
-            tokenizer_.decode_features(tape_, tokenizer_.quantise(tape_, z, codes, scale, quantiser), grid);
-        reconstruction = tokenizer_.to_pixels(tape_, features, size);
+            tokenizer_->decode_features(tape_, tokenizer_->quantise(tape_, z, codes, scale, quantiser), grid);
+        reconstruction = tokenizer_->to_pixels(tape_, features, size);
         report(0.3);
         add_perceptual(reconstruction, pictures, sums);
         const AdversarialScales scales{1.0f / static_cast<float>(pixels_per_step()),
@@ -223,7 +233,7 @@ void TokenizerTrainer::run_batch(const Batch& batch, bool adversarial, Sums& sum
         if (adversarial) {
             const Tensor generator_loss = zero_total(tape_), weight = tape_.create(1, 1, false);
             generator_gradient(tape_, discriminator_, reconstruction, pictures, size,
-                               {features, &tokenizer_.last_layer()}, scales,
+                               {features, &tokenizer_->last_layer()}, scales,
                                {distance, generator_loss, weight});
             read_total(tape_, sums.generator_loss, generator_loss);
             copy_from_tensor(tape_, &sums.weight, weight, sizeof sums.weight);

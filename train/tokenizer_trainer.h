@@ -13,45 +13,47 @@
 #include "models/nat/codebook_revival.h"
 #include "models/nat/perceptual.h"
 #include "models/nat/tokenizer.h"
-#include "train/recipe.h"
-#include "train/run_state.h"
-#include "train/training_loop.h"
+#include "train/trainer.h"
 
-class TokenizerTrainer {
+class TokenizerTrainer : public Trainer {
   public:
-    // Plans a step on pictures of `image_size`; takes no memory yet. The settings have these of their own:
+    // Plans a step on pictures of the data's size; takes no memory yet. The settings have these of their own:
     // --adversarial-start (update at which the discriminator joins), --adversarial-layers,
     // --adversarial-filters, --revive-after and --perceptual-weight. `perceptual` (null: without) must
     // outlive the trainer. One rank alone.
-    TokenizerTrainer(const TokenizerConfig& config, std::int64_t image_size, const TrainingSettings& settings,
-                     Backend backend, const Comm& comm, const PerceptualLoss* perceptual);
+    TokenizerTrainer(const TokenizerConfig& config, const TrainingSettings& settings, Backend backend,
+                     const PackedFile& data, const Comm& comm, const PerceptualLoss* perceptual);
 
-    // With the perceptual loss's weights.
-    std::size_t state_bytes() const;
+    // With the discriminator's, and the perceptual loss's weights.
+    std::size_t state_bytes() const override;
     // Of the step that needs more, with or without the discriminator.
-    const Plan& plan() const { return plan_.bytes < adversarial_plan_.bytes ? adversarial_plan_ : plan_; }
-    Device device() const { return tape_.device(); }
-    const TrainingSettings& settings() const { return settings_; }
-    Tokenizer& tokenizer() { return tokenizer_; }
+    const Plan& plan() const override {
+        return plan_.bytes < adversarial_plan_.bytes ? adversarial_plan_ : plan_;
+    }
+    Tokenizer& tokenizer() { return *tokenizer_; }
 
-    // Reserves memory and draws the initial weights.
-    void start();
+    void start() override;
     // The weights of another tokenizer of the same shape, its average if it has one, in place of the initial
     // ones. Throws Error naming the first tensor that does not fit.
     void start_from(const TensorFile& file);
-    // Continues exactly from the checkpoint. Throws UsageError if it belongs to another run, Error.
-    void resume(const SafetensorsFile& file);
-    void save(const std::filesystem::path& path, std::optional<double> validation_l1, bool with_state);
 
-    std::vector<Figure> figures() const;
+    std::vector<Figure> figures() const override;
+    std::vector<std::string> validation_columns() const override {
+        return {"validation_l1", "validation_psnr", "validation_ssim", "validation_perplexity"};
+    }
     // One update of the tokenizer and, in adversarial training, then one of the discriminator. The loss is
-    // that of the reconstruction, the weighted perceptual one with it, and the quantiser. A loss or gradient
-    // that is not finite leaves the weights as they were; if it is the discriminator's, that norm is
-    // returned, and the tokenizer has moved. `progress` gets the share of the update that is done.
-    StepResult step(const PackedFile& data, const StepProgress& progress = {});
-    std::int64_t steps_done() const { return state_.steps_done(); }
+    // that of the reconstruction, the weighted perceptual one with it, and the quantiser. If the
+    // discriminator's gradient is not finite, its norm is returned, and the tokenizer has moved.
+    StepResult step(const StepProgress& progress) override;
 
   private:
+    TokenizerTrainer(std::unique_ptr<Tokenizer> tokenizer, const TrainingSettings& settings, Backend backend,
+                     const PackedFile& data, const Comm& comm, const PerceptualLoss* perceptual);
+    std::int64_t check_checkpoint(const SafetensorsFile& file) const override;
+    void write_model(CheckpointWriter& writer) const override;
+    bool save_state(CheckpointWriter& writer, const std::filesystem::path& path, bool with_state) override;
+    void resume_state(const SafetensorsFile& file, std::int64_t steps) override;
+
     // The sums of a step's losses, and the weight of the adversarial one.
     struct Sums {
         double distance = 0, perceptual = 0, quantiser = 0, generator_loss = 0, real = 0, generated = 0;
@@ -70,16 +72,15 @@ class TokenizerTrainer {
     void add_perceptual(const Tensor& reconstruction, const Tensor& pictures, Sums& sums);
     StepResult result_of(const Sums& sums) const;
 
-    TrainingSettings settings_;
+    const PackedFile& data_;
     std::int64_t image_size_, adversarial_start_;
     const PerceptualLoss* perceptual_;
     double perceptual_weight_;
-    Tokenizer tokenizer_;
+    std::unique_ptr<Tokenizer> tokenizer_;
     Discriminator discriminator_;
-    RunState state_, discriminator_state_;
+    RunState discriminator_state_;
     CodebookRevival revival_;
-    Tape tape_;
-    Plan plan_, adversarial_plan_;
+    Plan adversarial_plan_;
     std::unique_ptr<Loader> loader_;
     std::vector<std::int64_t> code_counts_;  // of the step under way
     std::vector<float> vectors_;             // z of its batch, if entries are to be revived

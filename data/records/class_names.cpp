@@ -70,7 +70,8 @@ Readings readings_of(std::string_view word, std::span<const std::string> names) 
 
 // As a checkpoint holds them: in JSON, where what is no UTF-8 has been replaced.
 std::vector<std::string> as_in_checkpoints(std::span<const std::string> names) {
-    return nlohmann::json::parse(json_of_names(std::vector<std::string>(names.begin(), names.end())));
+    return parse_json_or_discard(json_of_names(std::vector<std::string>(names.begin(), names.end())),
+                                 "class names");
 }
 
 void require_single_names(const std::string& source, const std::vector<std::string>& names) {

@@ -115,7 +115,7 @@ std::string to_json(const FractalConfig& config) {
                                       {"guiding_pixel", config.guiding_pixel},
                                       {"class_num", config.class_num},
                                       {"channels", config.channels}};
-    return json.dump();
+    return json_text(json);
 }
 
 std::vector<std::int64_t> recommended_iterations(const FractalConfig& config) {

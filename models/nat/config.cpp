@@ -61,7 +61,7 @@ std::string to_json(const NatConfig& config) {
         {"num_heads", config.num_heads}, {"mlp_ratio", config.mlp_ratio},
         {"qkv_bias", config.qkv_bias},   {"num_classes", config.num_classes},
         {"skip", config.skip},           {"patch_size", config.patch_size}};
-    return json.dump();
+    return json_text(json);
 }
 
 std::span<const NatPreset> nat_presets() {

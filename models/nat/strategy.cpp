@@ -113,5 +113,5 @@ Strategy read_strategy(const std::filesystem::path& path) {
 std::string to_json(const Strategy& strategy) {
     nlohmann::ordered_json json;
     for (const Schedule& schedule : schedules) json[schedule.key] = strategy.*schedule.values;
-    return json.dump();
+    return json_text(json);
 }

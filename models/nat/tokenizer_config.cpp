@@ -78,7 +78,7 @@ std::string to_json(const TokenizerConfig& config) {
                                       {"n_embed", config.n_embed},
                                       {"beta", config.beta},
                                       {"groups", config.groups}};
-    return json.dump();
+    return json_text(json);
 }
 
 std::span<const TokenizerPreset> tokenizer_presets() {

@@ -139,7 +139,7 @@ std::string write_shards(const std::filesystem::path& checkpoint, const Comm& co
             {{"file", shard_path(checkpoint, static_cast<int>(i), comm.ranks()).filename().string()},
              {"bytes", static_cast<std::uint64_t>(sizes[i])},
              {"crc32", static_cast<std::uint32_t>(checksums[i])}});
-    return list.dump();
+    return json_text(list);
 }
 
 void load_state(const SafetensorsFile& checkpoint, std::span<const Segment> segments, std::string_view prefix,

@@ -159,7 +159,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Safete
                                {"data_offsets", {offset, offset + tensor.data.size()}}};
         offset += tensor.data.size();
     }
-    std::string text = header.dump();
+    std::string text = json_text(header);
     text.resize((text.size() + 7) / 8 * 8, ' ');
     const std::uint64_t header_bytes = text.size();
     AtomicFile file(path);
