@@ -310,9 +310,9 @@ $(DATASETS)/cifar10.holdout.bin: | $(CIFAR)
 # Tests of this build and the malformed-input corpus: minutes. `test-all` adds the CUDA build, as far as a machine without a GPU can test it.
 # ARGS, SANITIZE and a build with CUDA=1 restrict `test` to the tests of this build.
 THIS_BUILD_ALONE := $(ARGS)$(SANITIZE)$(CUDA)$(EMULATED)
-test: build $(BUILD)/tests $(BUILD)/bench ## run this build's tests and the malformed-input corpus; ARGS='-tc=*golden*' chooses
+test: run-tests $(if $(THIS_BUILD_ALONE),,test-corpus) ## run this build's tests and the malformed-input corpus; ARGS='-tc=*golden*' chooses
+run-tests: build $(BUILD)/tests $(BUILD)/bench
 	@$(TEST_ENVIRONMENT) $(BUILD)/tests -tce='ptxas*,CUDA build*' $(ARGS)
-	$(if $(THIS_BUILD_ALONE),,+@$(MAKE) --no-print-directory test-corpus)
 test-all: ## test, and the CUDA build: registers of its kernels, its programs, its tests on an emulated device
 	+@$(MAKE) --no-print-directory test
 	+@$(MAKE) --no-print-directory test-cuda
@@ -432,4 +432,4 @@ gpu-check: ## on a machine with a GPU: tests, compute-sanitizer, benchmarks, one
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: force help deps build train sample plot levels nat test emulated test-all test-cuda test-emulated test-corpus fuzz test-long test-signatures test-orders test-sanitized bench profile gpu-bundle gpu-check clean
+.PHONY: force help deps build run-tests train sample plot levels nat test emulated test-all test-cuda test-emulated test-corpus fuzz test-long test-signatures test-orders test-sanitized bench profile gpu-bundle gpu-check clean

@@ -15,10 +15,10 @@ TEST_CASE("CUDA build: without a GPU, --device cuda is refused in one line") {
     if (folder == nullptr) return skip_test("no CUDA build (`make test-cuda`)");
     if (std::filesystem::exists("/dev/nvidiactl")) return skip_test("this machine has a GPU");
     const TestDirectory work;
+    work.make_fractals("data.bin", 4);
+    work.make_config("model.json", 10);
     const Outcome outcome =
-        Command(std::string(folder) + "/train", {"fractal", "--preset", "fractalar_16", "--data", "none.bin",
-                                                 "--out", work.path("run"), "--device", "cuda"})
-            .finish();
+        Command(std::string(folder) + "/train", work.training("run", 1, {"--device", "cuda"})).finish();
     CHECK(outcome.exit_code == 2);
     CHECK(outcome.output.empty());
     CHECK(outcome.errors.starts_with("train: --device cuda: "));
