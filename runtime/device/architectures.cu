@@ -1,6 +1,8 @@
 // The list comes from nvcc, so that no object of the host compiler depends on ARCH.
 #include "runtime/device/architectures.h"
 
+#include <cuda_runtime.h>
+
 #include <array>
 
 std::span<const int> built_architectures() {
