@@ -147,11 +147,11 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-    const emulator::EmulatedDevice& device = emulator::emulated_device();
-    if (device < 0 || device >= device.devices) return remember(cudaErrorInvalidDevice);
+    const emulator::EmulatedDevice& emulated = emulator::emulated_device();
+    if (device < 0 || device >= emulated.devices) return remember(cudaErrorInvalidDevice);
     *properties = {};
     std::strcpy(properties->name, "emulated device");
-    properties->totalGlobalMem = device.memory;
+    properties->totalGlobalMem = emulated.memory;
     properties->sharedMemPerBlock = shared_default;
     properties->sharedMemPerBlockOptin = shared_most;
     properties->reservedSharedMemPerBlock = 1024;
@@ -165,8 +165,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     properties->maxThreadsDim[2] = 64;
     properties->maxGridSize[0] = 0x7FFFFFFF;
     properties->maxGridSize[1] = properties->maxGridSize[2] = 65535;
-    properties->major = device.major;
-    properties->minor = device.minor;
+    properties->major = emulated.major;
+    properties->minor = emulated.minor;
     properties->multiProcessorCount = 132;
     properties->l2CacheSize = 50 << 20;
     properties->memoryBusWidth = 5120;
