@@ -49,14 +49,14 @@ struct Piece {
     Pass pass;
     Conv2dShape shape;
     std::int64_t first, last, above, below;
-    bool biased;
+    bool biased, relu;
     auto operator<=>(const Piece&) const = default;
 };
 
-Piece whole_images(Pass pass, const Conv2dShape& shape, std::int64_t images, bool biased) {
+Piece whole_images(Pass pass, const Conv2dShape& shape, std::int64_t images, bool biased, bool relu = false) {
     Conv2dShape part = shape;
     part.batch = images;
-    return {pass, part, 0, shape.height, shape.padding, shape.padding, biased};
+    return {pass, part, 0, shape.height, shape.padding_height, shape.padding_height, biased, relu};
 }
 
 // A primitive, the layouts of its arguments, and the reordering between the weights' layout and a
@@ -104,18 +104,18 @@ struct Layouts {
 Layouts layouts(const Piece& piece, const Layout& weight) {
     const Conv2dShape& s = piece.shape;
     const std::int64_t height = piece.last - piece.first,
-                       out_height = (height + piece.above + piece.below - s.kernel) / s.stride + 1;
+                       out_height = (height + piece.above + piece.below - s.kernel_height) / s.stride + 1;
     return {Layout({s.batch, s.C, height, s.width}, f32, Tag::nhwc),
             Layout({s.batch, s.N, out_height, s.out_width()}, f32, Tag::nhwc),
             weight,
             piece.biased ? Layout({s.N}, f32, Tag::x) : Layout(),
             {s.stride, s.stride},
-            {piece.above, s.padding},
-            {piece.below, s.padding}};
+            {piece.above, s.padding_width},
+            {piece.below, s.padding_width}};
 }
 
 Layout weight_layout(const Conv2dShape& s, Tag tag) {
-    return Layout({s.N, s.C, s.kernel, s.kernel}, f32, tag);
+    return Layout({s.N, s.C, s.kernel_height, s.kernel_width}, f32, tag);
 }
 
 // An operation's description. oneDNN 3 makes it at once, 2 from a description without engine.
@@ -146,16 +146,28 @@ Forward::primitive_desc describe_forward(const dnnl::primitive_attr& attributes,
                              l.weight, l.bias, l.y, l.strides, l.above, l.below);
 }
 
+dnnl::post_ops relu_behind() {
+    dnnl::post_ops operations;
+#if DNNL_VERSION_MAJOR >= 3
+    operations.append_eltwise(dnnl::algorithm::eltwise_relu, 0, 0);
+#else
+    operations.append_eltwise(1, dnnl::algorithm::eltwise_relu, 0, 0);
+#endif
+    return operations;
+}
+
 Convolution make_convolution(const Piece& piece) {
     using Input = dnnl::convolution_backward_data;
     using Weight = dnnl::convolution_backward_weights;
     const OneThread one_thread;
-    dnnl::primitive_attr own_scratch;
-    own_scratch.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    dnnl::primitive_attr own_scratch, with_relu;  // of everything, and of the forward pass
+    for (dnnl::primitive_attr* attributes : {&own_scratch, &with_relu})
+        attributes->set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    if (piece.relu) with_relu.set_post_ops(relu_behind());
     const Conv2dShape& s = piece.shape;
     const Layouts any =
-        layouts(whole_images(piece.pass, s, s.batch, piece.biased), weight_layout(s, Tag::any));
-    const Forward::primitive_desc forward = describe_forward(own_scratch, any);
+        layouts(whole_images(piece.pass, s, s.batch, piece.biased, piece.relu), weight_layout(s, Tag::any));
+    const Forward::primitive_desc forward = describe_forward(with_relu, any);
     const std::tuple<const Forward::primitive_desc&> hint(forward);
 
     Convolution made;
@@ -163,7 +175,7 @@ Convolution make_convolution(const Piece& piece) {
     if (piece.pass == Pass::forward) {
         // Bands share the reordered weights: the layout is that of the whole image.
         l = layouts(piece, forward.weights_desc());
-        take<Forward>(made, describe_forward(own_scratch, l), l.weight);
+        take<Forward>(made, describe_forward(with_relu, l), l.weight);
     } else if (piece.pass == Pass::backward_input) {
         const auto description =
             describe<Input>(own_scratch, hint, direct, l.x, l.weight, l.y, l.strides, l.above, l.below);
@@ -238,12 +250,12 @@ struct Band {
     std::int64_t begin, first;
 };
 
-Band band_of(const Conv2dShape& shape, std::int64_t index, bool biased) {
+Band band_of(const Conv2dShape& shape, std::int64_t index, bool biased, bool relu) {
     const auto [begin, end] = row_slice(shape.out_height(), bands_of(shape), index);
-    const std::int64_t top = begin * shape.stride - shape.padding,
-                       bottom = (end - 1) * shape.stride - shape.padding + shape.kernel,
+    const std::int64_t top = begin * shape.stride - shape.padding_height,
+                       bottom = (end - 1) * shape.stride - shape.padding_height + shape.kernel_height,
                        first = std::max(top, std::int64_t{0}), last = std::min(bottom, shape.height);
-    Piece piece = whole_images(Pass::forward, shape, 1, biased);
+    Piece piece = whole_images(Pass::forward, shape, 1, biased, relu);
     piece.first = first, piece.last = last, piece.above = first - top, piece.below = bottom - last;
     return {&convolution_for(piece), begin, first};
 }
@@ -259,13 +271,13 @@ std::int64_t slices_of(const Conv2dShape& shape) {
 }  // namespace
 
 void conv2d_forward(float* y, float* workspace, const float* x, const float* weight, const float* bias,
-                    const Conv2dShape& shape) {
+                    bool relu, const Conv2dShape& shape) {
     if (shape.batch == 0) return;
     const std::int64_t bands = bands_of(shape), x_row = shape.width * shape.C,
                        y_row = shape.out_width() * shape.N;
     std::array<Band, wanted_pieces> band;
     for (std::int64_t i = 0; i < bands; ++i)
-        band[static_cast<std::size_t>(i)] = band_of(shape, i, bias != nullptr);
+        band[static_cast<std::size_t>(i)] = band_of(shape, i, bias != nullptr, relu);
     reorder_weight(*band[0].convolution, workspace, weight);
     for_each_task(shape.batch * bands, elements_of_work(shape), [=, &band](std::int64_t task) {
         const auto [convolution, begin, first] = band[static_cast<std::size_t>(task % bands)];
@@ -279,7 +291,7 @@ void conv2d_forward(float* y, float* workspace, const float* x, const float* wei
     });
 }
 std::int64_t conv2d_forward_workspace(const Conv2dShape& shape) {
-    return floats(band_of(shape, 0, false).convolution->weight);
+    return floats(band_of(shape, 0, false, false).convolution->weight);
 }
 
 void conv2d_backward_input(float* dx, float* workspace, const float* dy, const float* weight,

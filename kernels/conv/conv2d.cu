@@ -38,8 +38,7 @@ template <class T>
 T* packed_weight(Stream stream, float* workspace, const T* weight, const Conv2dShape& s, bool transposed) {
     T* const packed = reinterpret_cast<T*>(workspace);
     launch(pack<T>, blocks_for(s.weights(), pack_threads), pack_threads, 0, stream, packed, weight,
-           s.weights(), static_cast<int>(s.N), static_cast<int>(s.C), static_cast<int>(s.kernel * s.kernel),
-           transposed);
+           s.weights(), static_cast<int>(s.N), static_cast<int>(s.C), static_cast<int>(s.taps()), transposed);
     return packed;
 }
 
@@ -51,30 +50,31 @@ void check_size(const Conv2dShape& s) {
 // x as output pixels see it.
 template <class T>
 Gather gather_x(const T* x, const T* weight, const Conv2dShape& s) {
-    const auto axis = [&](std::int64_t size) {
-        return Axis{static_cast<int>(size), static_cast<int>(-s.padding), static_cast<int>(s.kernel), 0};
+    const auto axis = [&](std::int64_t size, std::int64_t kernel, std::int64_t padding) {
+        return Axis{static_cast<int>(size), static_cast<int>(-padding), static_cast<int>(kernel), 0};
     };
     return {Grid(s.batch, s.out_height(), s.out_width()),
-            axis(s.height),
-            axis(s.width),
+            axis(s.height, s.kernel_height, s.padding_height),
+            axis(s.width, s.kernel_width, s.padding_width),
             static_cast<int>(s.C),
             static_cast<int>(s.stride),
             1,
             1,
-            static_cast<int>(s.kernel),
+            static_cast<int>(s.kernel_width),
             s.C % chunk_of<T> == 0 && aligned(x) && aligned(weight)};
 }
 
 template <class T>
 Product product_of(const Gather& gather, const T* out, const Placement& placement, std::int64_t N,
-                   const Conv2dShape& s) {
+                   const Conv2dShape& s, bool relu = false) {
     const std::int64_t steps = (gather.inner() + depth_of<T> - 1) / depth_of<T>;
     return {gather,
             placement,
             static_cast<int>(N),
             static_cast<int>(s.weights() / N),
             static_cast<int>(steps),
-            N % chunk_of<T> == 0 && aligned(out)};
+            N % chunk_of<T> == 0 && aligned(out),
+            relu};
 }
 
 // The pixels of x whose row is `row` and whose column is `column` modulo the stride, and dy as they see it.
@@ -85,19 +85,19 @@ void backward_phase(Stream stream, T* dx, const T* packed, const T* dy, const Co
         return (size - first + s.stride - 1) / s.stride;
     };
     if (row >= s.height || column >= s.width) return;
-    const auto axis = [&](std::int64_t size, std::int64_t first) {
-        const std::int64_t tap = (first + s.padding) % s.stride;
-        return Axis{static_cast<int>(size), static_cast<int>((first + s.padding - tap) / s.stride),
-                    static_cast<int>(count(s.kernel, std::min(tap, s.kernel))), static_cast<int>(tap)};
+    const auto axis = [&](std::int64_t size, std::int64_t first, std::int64_t kernel, std::int64_t padding) {
+        const std::int64_t tap = (first + padding) % s.stride;
+        return Axis{static_cast<int>(size), static_cast<int>((first + padding - tap) / s.stride),
+                    static_cast<int>(count(kernel, std::min(tap, kernel))), static_cast<int>(tap)};
     };
     const Gather gather{Grid(s.batch, count(s.height, row), count(s.width, column)),
-                        axis(s.out_height(), row),
-                        axis(s.out_width(), column),
+                        axis(s.out_height(), row, s.kernel_height, s.padding_height),
+                        axis(s.out_width(), column, s.kernel_width, s.padding_width),
                         static_cast<int>(s.N),
                         1,
                         -1,
                         static_cast<int>(s.stride),
-                        static_cast<int>(s.kernel),
+                        static_cast<int>(s.kernel_width),
                         s.N % chunk_of<T> == 0 && aligned(dy) && aligned(packed)};
     const Placement placement{static_cast<int>(s.height), static_cast<int>(s.width),
                               static_cast<int>(s.stride), static_cast<int>(row), static_cast<int>(column)};
@@ -120,14 +120,14 @@ using namespace conv2d;
 
 template <class T>
 void conv2d_forward(Stream stream, T* y, float* workspace, const T* x, const T* weight, const T* bias,
-                    const Conv2dShape& shape) {
+                    bool relu, const Conv2dShape& shape) {
     if (shape.batch == 0) return;
     check_size(shape);
     const T* const packed = packed_weight(stream, workspace, weight, shape, false);
     const Placement placement{static_cast<int>(shape.out_height()), static_cast<int>(shape.out_width()), 1, 0,
                               0};
     launch_product<T>(stream, y, x, packed, bias,
-                      product_of(gather_x(x, packed, shape), y, placement, shape.N, shape));
+                      product_of(gather_x(x, packed, shape), y, placement, shape.N, shape, relu));
 }
 std::int64_t conv2d_forward_workspace(const Conv2dShape& shape) {
     return shape.weights();
@@ -163,7 +163,7 @@ void conv2d_backward_weight(Stream stream, float* d_weight, float* d_bias, float
            shared_array_bytes(weight_stages * 2 * weight_tile<T> * sizeof(T)), stream, workspace, dy, x, p);
     launch(weight_sum, blocks_for(shape.weights(), pack_threads), pack_threads, 0, stream, d_weight,
            workspace, static_cast<int>(used), shape.weights(), static_cast<int>(shape.C),
-           static_cast<int>(shape.kernel * shape.kernel));
+           static_cast<int>(shape.taps()));
     if (d_bias != nullptr)
         column_sum_accumulate(stream, d_bias, workspace, dy, shape.N, shape.out_rows(), shape.N);
 }
@@ -171,9 +171,9 @@ std::int64_t conv2d_backward_weight_workspace(const Conv2dShape& shape) {
     return std::max(slices_of(shape) * shape.weights(), column_sum_workspace(shape.N));
 }
 
-template void conv2d_forward(Stream, float*, float*, const float*, const float*, const float*,
+template void conv2d_forward(Stream, float*, float*, const float*, const float*, const float*, bool,
                              const Conv2dShape&);
-template void conv2d_forward(Stream, bf16*, float*, const bf16*, const bf16*, const bf16*,
+template void conv2d_forward(Stream, bf16*, float*, const bf16*, const bf16*, const bf16*, bool,
                              const Conv2dShape&);
 template void conv2d_backward_input(Stream, float*, float*, const float*, const float*, const Conv2dShape&);
 template void conv2d_backward_input(Stream, bf16*, float*, const bf16*, const bf16*, const Conv2dShape&);

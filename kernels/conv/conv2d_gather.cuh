@@ -59,7 +59,7 @@ struct Axis {
 struct Gather {
     Grid grid;
     Axis rows, columns;
-    int channels, step, direction, tap_step, kernel;
+    int channels, step, direction, tap_step, kernel_width;
     bool packed;  // chunks lie within a tap and are 16-byte aligned
 
     std::int64_t inner() const { return std::int64_t{rows.taps} * columns.taps * channels; }
@@ -81,7 +81,7 @@ struct Gather {
     // The element's place in a row of packed weights.
     __device__ int weight_column(const Cursor& at) const {
         const int p = rows.first_tap + at.p * tap_step, q = columns.first_tap + at.q * tap_step;
-        return (p * kernel + q) * channels + at.c;
+        return (p * kernel_width + q) * channels + at.c;
     }
 };
 

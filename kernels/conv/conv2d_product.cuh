@@ -1,4 +1,4 @@
-// out [M, N] = A [M, K] . B [N, K]^T + bias for a gathered A (conv2d_gather.cuh): forward, and each phase
+// out [M, N] = f(A [M, K] . B [N, K]^T + bias), f the identity or ReLU, for a gathered A (conv2d_gather.cuh): forward, and each phase
 // towards the input.
 //
 // A block of four warps makes 64 m_tiles rows by 16 n_pairs columns of the result. Tiles of A and B with 64
@@ -45,8 +45,12 @@ struct Product {
     Gather gather;
     Placement out;
     int N, weight_stride, steps;
-    bool packed_out;
+    bool packed_out, relu;
 };
+
+__device__ inline float rectified(float value, bool relu) {
+    return relu ? fmaxf(value, 0.0f) : value;
+}
 
 // Accumulators of a block, [block_rows, block_columns].
 template <class T, int m_tiles, int n_pairs>
@@ -77,9 +81,9 @@ struct Sums<bf16, m_tiles, n_pairs> {
         }
     }
 
-    // bias(column) is added to every row.
+    // bias(column) is added to every row, before ReLU.
     template <class Bias>
-    __device__ void store(bf16* results, Bias bias) const {
+    __device__ void store(bf16* results, Bias bias, bool relu) const {
         const int warp = static_cast<int>(threadIdx.x) / warp_size, lane = mma::lane_index();
 #pragma unroll
         for (int n = 0; n < 2 * n_pairs; ++n) {
@@ -90,9 +94,10 @@ struct Sums<bf16, m_tiles, n_pairs> {
                 bf16* at =
                     results + (16 * (warp * m_tiles + m) + lane / 4) * result_stride<bf16, n_pairs> + column;
                 const float* s = sums[m][n];
-                *reinterpret_cast<std::uint32_t*>(at) = pack_bf16(s[0] + left, s[1] + right);
+                *reinterpret_cast<std::uint32_t*>(at) =
+                    pack_bf16(rectified(s[0] + left, relu), rectified(s[1] + right, relu));
                 *reinterpret_cast<std::uint32_t*>(at + 8 * result_stride<bf16, n_pairs>) =
-                    pack_bf16(s[2] + left, s[3] + right);
+                    pack_bf16(rectified(s[2] + left, relu), rectified(s[3] + right, relu));
             }
         }
     }
@@ -121,14 +126,15 @@ struct Sums<float, m_tiles, n_pairs> {
     }
 
     template <class Bias>
-    __device__ void store(float* results, Bias bias) const {
+    __device__ void store(float* results, Bias bias, bool relu) const {
         const int y = static_cast<int>(threadIdx.x) / 8, x = static_cast<int>(threadIdx.x) % 8;
 #pragma unroll
         for (int c = 0; c < column_count; ++c) {
             const float b = bias(x + 8 * c);
 #pragma unroll
             for (int r = 0; r < row_count; ++r)
-                results[(y + 16 * r) * result_stride<float, n_pairs> + x + 8 * c] = sums[r][c] + b;
+                results[(y + 16 * r) * result_stride<float, n_pairs> + x + 8 * c] =
+                    rectified(sums[r][c] + b, relu);
         }
     }
 };
@@ -228,10 +234,13 @@ __global__ void __launch_bounds__(threads)
         sums.add(from, from + b_place);
     }
     __syncthreads();
-    sums.store(tiles, [&](int column) {
-        const int n = first_column + column;
-        return bias != nullptr && n < p.N ? to_float(bias[n]) : 0.0f;
-    });
+    sums.store(
+        tiles,
+        [&](int column) {
+            const int n = first_column + column;
+            return bias != nullptr && n < p.N ? to_float(bias[n]) : 0.0f;
+        },
+        p.relu);
     __syncthreads();
     store_results<T, n_pairs>(out, tiles, p, first_row, first_column, block_rows<m_tiles>);
 }

@@ -10,7 +10,8 @@
 // Kinds, as messages name them. Checkpoints of this project have the metadata "format": "fractal.cu KIND".
 inline constexpr std::string_view fractal_kind = "fractal model", nat_kind = "masked-token transformer",
                                   tokenizer_kind = "tokenizer", shard_kind = "optimizer shard",
-                                  vgg_kind = "VGG16 network", lpips_kind = "set of LPIPS weights";
+                                  vgg_kind = "VGG16 network", lpips_kind = "set of LPIPS weights",
+                                  inception_kind = "Inception-v3 network", feature_kind = "feature network";
 
 // The metadata "format" of a kind.
 std::string format_of(std::string_view kind);

@@ -118,7 +118,9 @@ void add_adaptive_gradient(Tape& tape, const Tensor& y, const Tensor& other, con
                             input.width(),
                             y.width(),
                             kernel,
+                            kernel,
                             1,
+                            kernel / 2,
                             kernel / 2};
     const Tensor norms = double_scratch(tape, 2);
     zero_tensor(tape, norms);

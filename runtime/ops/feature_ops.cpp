@@ -1,9 +1,13 @@
 #include "runtime/ops/feature_ops.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "kernels/conv/max_pool.h"
+#include "kernels/conv/position_mean.h"
 #include "kernels/conv/resample.h"
+#include "kernels/conv/window_pool.h"
+#include "kernels/layout/gather.h"
 #include "runtime/ops/gradients.h"
 #include "runtime/ops/tape_launch.h"
 
@@ -65,6 +69,67 @@ Tensor max_pool(Tape& tape, const Tensor& x, MapSize size) {
             LAUNCH(tape, max_pool_backward, target(), tape.gradient_data(y), tape.data(x), shape);
         });
     });
+    return y;
+}
+
+namespace {
+
+WindowPoolShape window_shape(const Tensor& x, MapSize size, std::int64_t window, std::int64_t stride,
+                             std::int64_t padding) {
+    const std::int64_t positions = size.height * size.width;
+    require(positions > 0 && x.rows() % positions == 0, "window pooling: x is not of whole maps");
+    require(stride > 0 && padding >= 0 && padding < window &&
+                std::min(size.height, size.width) + 2 * padding >= window,
+            "window pooling: the window does not fit the map");
+    return {x.rows() / positions, size.height, size.width, x.width(), window, stride, padding};
+}
+
+}  // namespace
+
+Tensor window_max(Tape& tape, const Tensor& x, MapSize size, std::int64_t window, std::int64_t stride,
+                  std::int64_t padding) {
+    const WindowPoolShape shape = window_shape(x, size, window, stride, padding);
+    const Tensor y = tape.create(shape.out_rows(), x.width(), false, tape.element(x.node()));
+    LAUNCH(tape, window_max, tape.mutable_data(y), tape.data(x), shape);
+    return y;
+}
+
+Tensor window_mean(Tape& tape, const Tensor& x, MapSize size, std::int64_t window, std::int64_t stride,
+                   std::int64_t padding) {
+    const WindowPoolShape shape = window_shape(x, size, window, stride, padding);
+    const Tensor y = tape.create(shape.out_rows(), x.width(), false, tape.element(x.node()));
+    LAUNCH(tape, window_mean, tape.mutable_data(y), tape.data(x), shape);
+    return y;
+}
+
+Tensor position_mean(Tape& tape, const Tensor& x, std::int64_t positions) {
+    require(positions > 0 && x.rows() % positions == 0, "position_mean: x is not of whole maps");
+    const std::int64_t B = x.rows() / positions, C = x.width();
+    const Tensor y = tape.create(B, C, true, tape.element(x.node()));
+    LAUNCH(tape, position_mean_forward, tape.mutable_data(y), tape.data(x), B, positions, C);
+    tape.on_backward(y, {x.node()}, {}, [&tape, x = x.node(), y = y.node(), B, positions, C] {
+        write_gradient(tape, x, [&](auto target) {
+            LAUNCH(tape, position_mean_backward, target(), tape.gradient_data(y), B, positions, C);
+        });
+    });
+    return y;
+}
+
+Tensor concatenate_channels(Tape& tape, std::span<const Tensor> maps) {
+    require(!maps.empty(), "concatenate_channels: no maps");
+    std::int64_t width = 0;
+    for (const Tensor& map : maps) {
+        require(map.rows() == maps[0].rows() && tape.element(map.node()) == tape.element(maps[0].node()),
+                "concatenate_channels: maps of different sizes or types");
+        width += map.width();
+    }
+    const Tensor y = tape.create(maps[0].rows(), width, false, tape.element(maps[0].node()));
+    std::int64_t first = 0;
+    for (const Tensor& map : maps) {
+        LAUNCH(tape, copy_rows, tape.mutable_data(y) + first, width, tape.data(map), map.width(), map.rows(),
+               map.width());
+        first += map.width();
+    }
     return y;
 }
 

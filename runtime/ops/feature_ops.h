@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "kernels/norm/groupnorm.h"
 #include "runtime/ops/conv_ops.h"
@@ -18,8 +19,18 @@ Tensor groupnorm(Tape& tape, const Tensor& x, std::int64_t positions, const Para
 Tensor average_pool(Tape& tape, const Tensor& x, MapSize size);
 // The largest of 2 x 2 positions: maps of `size` -> maps of half of it, rounded down, at least 1 x 1.
 Tensor max_pool(Tape& tape, const Tensor& x, MapSize size);
+// The largest, and the mean, of the positions of square windows (kernels/conv/window_pool.h). Not recorded.
+Tensor window_max(Tape& tape, const Tensor& x, MapSize size, std::int64_t window, std::int64_t stride,
+                  std::int64_t padding);
+Tensor window_mean(Tape& tape, const Tensor& x, MapSize size, std::int64_t window, std::int64_t stride,
+                   std::int64_t padding);
+// The mean over all positions: maps [B * positions, C] -> [B, C].
+Tensor position_mean(Tape& tape, const Tensor& x, std::int64_t positions);
 // Nearest neighbour: maps of `size` -> maps of twice that.
 Tensor upsample_nearest(Tape& tape, const Tensor& x, MapSize size);
+
+// Channels of maps of one size and type, behind each other. Not recorded.
+Tensor concatenate_channels(Tape& tape, std::span<const Tensor> maps);
 
 // a + b, of one type.
 Tensor add_maps(Tape& tape, const Tensor& a, const Tensor& b);

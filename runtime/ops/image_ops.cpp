@@ -2,6 +2,7 @@
 
 #include "kernels/layout/patchify.h"
 #include "kernels/layout/pixels.h"
+#include "runtime/ops/gradients.h"
 #include "runtime/ops/tape_launch.h"
 
 Tensor normalize_pixels(Tape& tape, const Tensor& bytes, std::span<const float> mean,
@@ -26,6 +27,21 @@ Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float>
     const Tensor y = tape.create(values.rows(), values.width(), false);
     LAUNCH(tape, normalize_values, tape.mutable_value(y), tape.value<std::int32_t>(values), mean.data(),
            deviation.data(), values.rows(), values.width());
+    return y;
+}
+
+Tensor bilinear_resize(Tape& tape, const Tensor& pictures, MapSize size, MapSize out, PixelCentres centres,
+                       float factor, float offset) {
+    const std::int64_t C = pictures.width() / (size.height * size.width);
+    require(size.height > 0 && size.width > 0 && pictures.width() == C * size.height * size.width,
+            "bilinear_resize: the pictures are not of this size");
+    const BilinearShape shape{pictures.rows(), C,       size.height, size.width, out.height,
+                              out.width,       centres, factor,      offset};
+    const Tensor y = tape.create(shape.B * out.height * out.width, C, false, tape.activation());
+    if (tape.element(pictures.node()) == Element::u8)
+        LAUNCH(tape, bilinear_resize, tape.mutable_data(y), tape.value<std::uint8_t>(pictures), shape);
+    else
+        LAUNCH(tape, bilinear_resize, tape.mutable_data(y), tape.value(pictures), shape);
     return y;
 }
 

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/conv/bilinear.h"
+#include "runtime/ops/conv_ops.h"
 #include "runtime/tensor/tape.h"
 
 // bytes uint8 [M, C * plane] -> (x / 255 - mean) / deviation.
@@ -16,6 +18,10 @@ Tensor pixel_values(Tape& tape, const Tensor& normalized, std::span<const float>
 // The inverse.
 Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float> mean,
                         std::span<const float> deviation);
+// Pictures [B, C * size.height * size.width], planes of bytes (uint8) or values of the same range (float),
+// resized: [B * out.height * out.width, C] in the activation type, factor * x + offset (kernels/conv/bilinear.h).
+Tensor bilinear_resize(Tape& tape, const Tensor& pictures, MapSize size, MapSize out, PixelCentres centres,
+                       float factor, float offset);
 // Mean colour of images [M, C * size^2] -> [M, C].
 Tensor mean_pixels(Tape& tape, const Tensor& images, std::int64_t channels, std::int64_t size);
 // images [M, C * size^2] -> patches [M * L, C * patch^2] in raster order.

@@ -9,8 +9,8 @@
 namespace {
 
 std::string text_of(const Conv2dShape& s) {
-    return fmt::format("{} x {} x {}, {} -> {}, {}x{}{}", s.batch, s.height, s.width, s.C, s.N, s.kernel,
-                       s.kernel, s.stride == 1 ? "" : fmt::format(" / {}", s.stride));
+    return fmt::format("{} x {} x {}, {} -> {}, {}x{}{}", s.batch, s.height, s.width, s.C, s.N,
+                       s.kernel_height, s.kernel_width, s.stride == 1 ? "" : fmt::format(" / {}", s.stride));
 }
 
 void add_conv2d(KernelList& list, const Conv2dShape& shape) {

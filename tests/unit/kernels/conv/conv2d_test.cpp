@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "tests/unit/kernels/bf16_check.h"
 
 using namespace kernel_check;
@@ -13,19 +15,20 @@ using Doubles = std::vector<double>;
 // Every product of a convolution: use(index of y, of x, of w).
 template <class Use>
 void for_each_product(const Conv2dShape& s, Use use) {
-    const std::int64_t K = s.kernel;
+    const std::int64_t P = s.kernel_height, Q = s.kernel_width;
     std::int64_t y = 0;
     for (std::int64_t b = 0; b < s.batch; ++b)
         for (std::int64_t i = 0; i < s.out_height(); ++i)
             for (std::int64_t j = 0; j < s.out_width(); ++j, y += s.N)
-                for (std::int64_t p = 0; p < K; ++p)
-                    for (std::int64_t q = 0; q < K; ++q) {
-                        const std::int64_t u = i * s.stride + p - s.padding, v = j * s.stride + q - s.padding;
+                for (std::int64_t p = 0; p < P; ++p)
+                    for (std::int64_t q = 0; q < Q; ++q) {
+                        const std::int64_t u = i * s.stride + p - s.padding_height,
+                                           v = j * s.stride + q - s.padding_width;
                         if (u < 0 || u >= s.height || v < 0 || v >= s.width) continue;
                         const std::int64_t x = ((b * s.height + u) * s.width + v) * s.C;
                         for (std::int64_t n = 0; n < s.N; ++n)
                             for (std::int64_t c = 0; c < s.C; ++c)
-                                use(y + n, x + c, ((n * s.C + c) * K + p) * K + q);
+                                use(y + n, x + c, ((n * s.C + c) * P + p) * Q + q);
                     }
 }
 
@@ -47,9 +50,9 @@ struct Case {
           dbias(bias.size(), -3.0f) {}
 
     void reserve(std::int64_t floats) { workspace.assign(static_cast<std::size_t>(floats), NAN); }
-    void forward(bool biased = true) {
+    void forward(bool biased = true, bool relu = false) {
         reserve(SIZE_ON(device, conv2d_forward_workspace, shape));
-        RUN(device, conv2d_forward, y, workspace, x, weight, biased ? &bias : nullptr, shape);
+        RUN(device, conv2d_forward, y, workspace, x, weight, biased ? &bias : nullptr, relu, shape);
     }
     void backward(bool biased = true) {
         reserve(SIZE_ON(device, conv2d_backward_input_workspace, shape));
@@ -88,13 +91,15 @@ struct Case {
 };
 
 // Odd sizes and channels, the ends of a network (3 channels in or out, 1 out), strides that leave rows over,
-// no padding, few images of many rows (bands), many images (slices).
+// no padding, few images of many rows (bands), many images (slices), kernels that are not square.
 const std::vector<Conv2dShape> shapes = {
-    {1, 1, 1, 1, 1, 3, 1, 1},   {2, 5, 7, 3, 5, 3, 1, 1},     {3, 8, 8, 16, 16, 3, 1, 1},
-    {1, 33, 9, 3, 16, 3, 1, 1}, {2, 9, 4, 17, 3, 3, 1, 1},    {2, 8, 8, 3, 16, 4, 2, 1},
-    {2, 9, 11, 5, 7, 4, 2, 1},  {2, 6, 5, 16, 1, 4, 1, 1},    {1, 40, 3, 8, 8, 4, 2, 1},
-    {2, 7, 7, 4, 6, 2, 3, 0},   {40, 6, 6, 8, 24, 3, 1, 1},   {17, 8, 8, 3, 8, 3, 1, 1},
-    {2, 5, 6, 9, 10, 5, 1, 2},  {2, 12, 12, 33, 40, 3, 1, 1}, {2, 5, 5, 72, 80, 3, 1, 1},
+    {1, 1, 1, 1, 1, 3, 3, 1, 1, 1},   {2, 5, 7, 3, 5, 3, 3, 1, 1, 1},     {3, 8, 8, 16, 16, 3, 3, 1, 1, 1},
+    {1, 33, 9, 3, 16, 3, 3, 1, 1, 1}, {2, 9, 4, 17, 3, 3, 3, 1, 1, 1},    {2, 8, 8, 3, 16, 4, 4, 2, 1, 1},
+    {2, 9, 11, 5, 7, 4, 4, 2, 1, 1},  {2, 6, 5, 16, 1, 4, 4, 1, 1, 1},    {1, 40, 3, 8, 8, 4, 4, 2, 1, 1},
+    {2, 7, 7, 4, 6, 2, 2, 3, 0, 0},   {40, 6, 6, 8, 24, 3, 3, 1, 1, 1},   {17, 8, 8, 3, 8, 3, 3, 1, 1, 1},
+    {2, 5, 6, 9, 10, 5, 5, 1, 2, 2},  {2, 12, 12, 33, 40, 3, 3, 1, 1, 1}, {2, 5, 5, 72, 80, 3, 3, 1, 1, 1},
+    {2, 9, 8, 16, 24, 1, 7, 1, 0, 3}, {2, 9, 8, 3, 5, 7, 1, 1, 3, 0},     {1, 8, 9, 8, 16, 3, 2, 2, 0, 1},
+    {2, 6, 5, 16, 8, 1, 1, 1, 0, 0},
 };
 
 }  // namespace
@@ -106,9 +111,23 @@ DEVICE_TEST("conv2d forward agrees with the formula in double") {
             c.forward(biased);
             CAPTURE(shape.height);
             CAPTURE(shape.C);
-            CAPTURE(shape.kernel);
+            CAPTURE(shape.kernel_width);
             CHECK(relative_error(c.y, c.expected_y(biased)) < 2e-6);
         }
+}
+
+DEVICE_TEST("conv2d with ReLU cuts the same sums") {
+    for (const Conv2dShape& shape : shapes) {
+        Case c(device, shape);
+        c.forward(true, true);
+        Doubles expected = c.expected_y();
+        for (double& value : expected) value = std::max(value, 0.0);
+        CAPTURE(shape.height);
+        CAPTURE(shape.C);
+        CAPTURE(shape.kernel_width);
+        CHECK(relative_error(c.y, expected) < 2e-6);
+        CHECK(std::ranges::count(c.y, 0.0f) == std::ranges::count(expected, 0.0));
+    }
 }
 
 DEVICE_TEST("conv2d backward agrees with the formula in double") {
@@ -118,7 +137,7 @@ DEVICE_TEST("conv2d backward agrees with the formula in double") {
             c.backward(biased);
             CAPTURE(shape.height);
             CAPTURE(shape.C);
-            CAPTURE(shape.kernel);
+            CAPTURE(shape.kernel_width);
             CHECK(relative_error(c.dx, c.expected_dx()) < 2e-6);
             CHECK(relative_error(c.dweight, c.expected_dweight()) < 5e-6);
             CHECK(relative_error(c.dbias, biased ? c.expected_dbias() : Doubles(c.dbias.size(), -3.0)) <
@@ -127,7 +146,7 @@ DEVICE_TEST("conv2d backward agrees with the formula in double") {
 }
 
 // So many pixels that a device takes its largest blocks.
-constexpr Conv2dShape large{1, 192, 184, 16, 20, 3, 1, 1};
+constexpr Conv2dShape large{1, 192, 184, 16, 20, 3, 3, 1, 1, 1};
 
 DEVICE_TEST("conv2d of a large map agrees with the formula in double") {
     Case c(device, large);
@@ -137,8 +156,8 @@ DEVICE_TEST("conv2d of a large map agrees with the formula in double") {
 
 DEVICE_TEST("conv2d does not depend on the number of threads") {
     for (const Conv2dShape& shape :
-         {Conv2dShape{33, 8, 8, 16, 24, 3, 1, 1}, Conv2dShape{2, 32, 16, 16, 16, 3, 1, 1},
-          Conv2dShape{19, 12, 12, 3, 16, 4, 2, 1}})
+         {Conv2dShape{33, 8, 8, 16, 24, 3, 3, 1, 1, 1}, Conv2dShape{2, 32, 16, 16, 16, 3, 3, 1, 1, 1},
+          Conv2dShape{19, 12, 12, 3, 16, 4, 4, 2, 1, 1}})
         CHECK(same_for_any_threads([&] {
             Case c(device, shape);
             c.forward();
@@ -159,14 +178,14 @@ CUDA_TEST("conv2d in bf16 differs from float by its rounding") {
                                 dy = to_bf16(c.dy);
         std::vector<bf16> y(dy.size()), dx(x.size());
         c.reserve(SIZE_ON(Device::cuda, conv2d_forward_workspace, shape));
-        RUN_CUDA(conv2d_forward, y, c.workspace, x, weight, &bias, shape);
+        RUN_CUDA(conv2d_forward, y, c.workspace, x, weight, &bias, false, shape);
         c.reserve(SIZE_ON(Device::cuda, conv2d_backward_input_workspace, shape));
         RUN_CUDA(conv2d_backward_input, dx, c.workspace, dy, weight, shape);
         c.reserve(SIZE_ON(Device::cuda, conv2d_backward_weight_workspace, shape));
         RUN_CUDA(conv2d_backward_weight, c.dweight, &c.dbias, c.workspace, dy, x, shape);
         CAPTURE(shape.height);
         CAPTURE(shape.C);
-        CAPTURE(shape.kernel);
+        CAPTURE(shape.kernel_width);
         CHECK(excess_error(to_floats(y), c.expected_y(), bf16_rounding) < 1e-5);
         CHECK(excess_error(to_floats(dx), c.expected_dx(), bf16_rounding) < 1e-5);
         CHECK(relative_error(c.dweight, c.expected_dweight()) < 5e-6);
@@ -180,6 +199,6 @@ CUDA_TEST("conv2d of a large map in bf16 differs from float by its rounding") {
     const std::vector<bf16> x = to_bf16(c.x), weight = to_bf16(c.weight), bias = to_bf16(c.bias);
     std::vector<bf16> y(c.y.size());
     c.reserve(SIZE_ON(Device::cuda, conv2d_forward_workspace, large));
-    RUN_CUDA(conv2d_forward, y, c.workspace, x, weight, &bias, large);
+    RUN_CUDA(conv2d_forward, y, c.workspace, x, weight, &bias, false, large);
     CHECK(excess_error(to_floats(y), c.expected_y(), bf16_rounding) < 1e-5);
 }
