@@ -50,9 +50,7 @@ void add_checkpoint_flags(CommandLine& app, CheckpointFlags& flags) {
         ->type_name("FILE")
         ->required();
     add_model_flags(app, flags);
-    app.add_option("--weights", flags.weights,
-                   "newest or average (default: the average if the checkpoint has one)")
-        ->type_name("NAME");
+    app.add_option("--weights", flags.weights, weights_meaning)->type_name("NAME");
 }
 
 OpenedCheckpoint::OpenedCheckpoint(const CheckpointFlags& flags)

@@ -26,6 +26,10 @@ struct CheckpointFlags {
     std::optional<NatConfig> given_nat_config(const TensorFile& file) const;
 };
 
+// Of --weights in --help.
+inline constexpr const char* weights_meaning =
+    "newest or average (default: the average if the checkpoint has one)";
+
 // Adds --preset and --config to a job; --checkpoint and --weights as well.
 void add_model_flags(CommandLine& app, CheckpointFlags& flags);
 void add_checkpoint_flags(CommandLine& app, CheckpointFlags& flags);

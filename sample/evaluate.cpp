@@ -1,4 +1,4 @@
-// `build/sample evaluate nll`: bits per dimension of packed images under a model.
+// `build/sample evaluate`, and of it `nll`: bits per dimension of packed images under a model.
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -97,8 +97,8 @@ void run_nll(const EvaluateJob& job) {
 
 }  // namespace
 
-void add_evaluate_job(CommandLine& app) {
-    CommandLine* evaluate = app.add_subcommand("evaluate", "Measure a model");
+void add_evaluate_job(CommandLine& app, const Comm& comm) {
+    CommandLine* evaluate = app.add_subcommand("evaluate", "Measure a model, or pictures");
     CommandLine* command =
         evaluate->add_subcommand("nll", "Negative log likelihood of packed images in bits per dimension");
     const auto job = std::make_shared<EvaluateJob>();
@@ -121,4 +121,5 @@ void add_evaluate_job(CommandLine& app) {
     command->add_flag("--json", job->json, "One JSON object instead of a sentence");
     add_backend_flags(*command, job->backend);
     command->callback([job] { run_nll(*job); });
+    add_quality_job(*evaluate, comm);
 }

@@ -1,12 +1,15 @@
 // The jobs of build/sample, each a subcommand in a file of its own.
 #pragma once
 
+class Comm;
 class CommandLine;
 
 void add_fractal_sampling_job(CommandLine& app);
 void add_edit_job(CommandLine& app);
 void add_nat_job(CommandLine& app);
-void add_evaluate_job(CommandLine& app);
+void add_evaluate_job(CommandLine& app, const Comm& comm);
+// Of `evaluate`.
+void add_quality_job(CommandLine& evaluate, const Comm& comm);
 void add_info_job(CommandLine& app);
 void add_cost_job(CommandLine& app);
 void add_levels_job(CommandLine& app);

@@ -8,3 +8,4 @@ class Comm;
 void add_fractal_job(CommandLine& app, const Comm& comm);
 void add_tokenizer_job(CommandLine& app, const Comm& comm);
 void add_nat_job(CommandLine& app, const Comm& comm);
+void add_features_job(CommandLine& app, const Comm& comm);

@@ -29,6 +29,8 @@ class FeatureNetwork {
     // Whether figures may be named FID and Inception score; else the distance is a Frechet distance (FD).
     virtual bool inception() const = 0;
     virtual Backend backend() const = 0;
+    // Of pictures, 1 or 3.
+    virtual std::int64_t channels() const = 0;
     virtual std::int64_t feature_width() const = 0;
     virtual std::int64_t classes() const = 0;
     // CRC-32 of all weights: features of equal networks are comparable.

@@ -1,7 +1,5 @@
 #include "models/metrics/inception.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -152,11 +150,7 @@ void Inception::load(const TensorFile& file) {
 }
 
 std::uint32_t Inception::fingerprint() const {
-    std::vector<float> values(parameters_.slab_floats());
-    copy_from_device(backend_.device, values.data(), parameters_.values(), values.size() * sizeof(float));
-    return static_cast<std::uint32_t>(crc32_z(crc32_z(0, nullptr, 0),
-                                              reinterpret_cast<const Bytef*>(values.data()),
-                                              values.size() * sizeof(float)));
+    return weights_checksum(parameters_);
 }
 
 void Inception::require_fitting(std::int64_t channels, MapSize, std::string_view source) const {

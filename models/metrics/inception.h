@@ -35,6 +35,7 @@ class Inception : public FeatureNetwork {
 
     bool inception() const override { return true; }
     Backend backend() const override { return backend_; }
+    std::int64_t channels() const override { return 3; }
     std::int64_t feature_width() const override { return features; }
     std::int64_t classes() const override { return logits; }
     std::uint32_t fingerprint() const override;

@@ -1,8 +1,6 @@
 #include "models/nat/perceptual.h"
 
 #include <fmt/ranges.h>
-#include <zlib.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -71,11 +69,7 @@ std::size_t PerceptualLoss::bytes() const {
 }
 
 std::uint32_t PerceptualLoss::fingerprint() const {
-    std::vector<float> values(parameters_.slab_floats());
-    copy_from_device(backend_.device, values.data(), parameters_.values(), values.size() * sizeof(float));
-    return static_cast<std::uint32_t>(crc32_z(crc32_z(0, nullptr, 0),
-                                              reinterpret_cast<const Bytef*>(values.data()),
-                                              values.size() * sizeof(float)));
+    return weights_checksum(parameters_);
 }
 
 void PerceptualLoss::require_fitting(std::int64_t picture_channels, MapSize size, std::string_view source) {

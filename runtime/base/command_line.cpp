@@ -243,8 +243,13 @@ int run_program(CommandLine& program, int argument_count, char** arguments,
 }
 
 int run_program(CommandLine& program, const char* name, int argument_count, char** arguments) {
-    const int code = run_program(program, argument_count, arguments,
-                                 [name](const std::exception& error) { report_line(name, error.what()); });
+    return run_program(program, name, argument_count, arguments,
+                       [name](const std::exception& error) { report_line(name, error.what()); });
+}
+
+int run_program(CommandLine& program, const char* name, int argument_count, char** arguments,
+                const std::function<void(const std::exception&)>& report) {
+    const int code = run_program(program, argument_count, arguments, report);
     std::cout.flush();
     if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
     if (code == 0)

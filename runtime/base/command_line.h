@@ -93,3 +93,6 @@ int run_program(CommandLine& program, int argument_count, char** arguments,
 // For a program whose output is its result: the output must have been written as a whole, or the program
 // fails. Errors are one line on stderr that begins with `name`.
 int run_program(CommandLine& program, const char* name, int argument_count, char** arguments);
+// The same with a report of its own, as for ranks.
+int run_program(CommandLine& program, const char* name, int argument_count, char** arguments,
+                const std::function<void(const std::exception&)>& report);

@@ -57,6 +57,12 @@ void load_slab(const TensorFile& file, const Parameters& parameters, std::string
         load_parameter(file, parameter, prefix, values, parameters.device());
 }
 
+std::uint32_t weights_checksum(const Parameters& parameters) {
+    std::vector<float> values(parameters.slab_floats());
+    copy_from_device(parameters.device(), values.data(), parameters.values(), values.size() * sizeof(float));
+    return checksum(std::as_bytes(std::span(values)));
+}
+
 void require_fitting(const TensorFile& file, const Parameters& parameters, std::string_view prefix,
                      std::string_view optional) {
     std::set<std::string, std::less<>> known{std::string(prefix) + std::string(optional)};

@@ -26,6 +26,9 @@ void load_slab(const TensorFile& file, const Parameters& parameters, std::string
 void require_fitting(const TensorFile& file, const Parameters& parameters, std::string_view prefix,
                      std::string_view optional = "");
 
+// CRC-32 of all values: equal for equal weights.
+std::uint32_t weights_checksum(const Parameters& parameters);
+
 // Collects the tensors and metadata of a checkpoint: slabs in the parameters' layout, each under a prefix.
 class CheckpointWriter {
   public:

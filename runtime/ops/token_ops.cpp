@@ -72,3 +72,21 @@ void tied_cross_entropy(Tape& tape, const Tensor& x, const Tensor& targets, cons
     }
     LAUNCH(tape, sum_accumulate, tape.mutable_value<double>(total), tape.value(losses), n, 1.0);
 }
+
+void cross_entropy(Tape& tape, const Tensor& logits, const Tensor& targets, const SmoothedLoss& rule,
+                   const Tensor& total) {
+    const std::int64_t n = logits.rows(), vocabulary = logits.width(), count = n * vocabulary;
+    const Tensor losses = tape.create(n, 1, false);
+    if (tape.recording()) {
+        begin_sole_gradient(tape, logits.node(), "cross_entropy: the logits feed nothing else");
+        LAUNCH(tape, copy_rows, tape.mutable_gradient_data(logits.node()), count, tape.data(logits), count, 1,
+               count);
+        LAUNCH(tape, cross_entropy_forward_backward, tape.mutable_value(losses),
+               tape.mutable_gradient_data(logits.node()), tape.value<std::int32_t>(targets), 1, n, vocabulary,
+               rule.scale, rule.smoothing);
+    } else {
+        LAUNCH(tape, cross_entropy_forward, tape.mutable_value(losses), tape.data(logits),
+               tape.value<std::int32_t>(targets), 1, n, vocabulary, rule.smoothing);
+    }
+    LAUNCH(tape, sum_accumulate, tape.mutable_value<double>(total), tape.value(losses), n, 1.0);
+}

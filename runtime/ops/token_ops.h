@@ -26,3 +26,9 @@ struct SmoothedLoss {
 void tied_cross_entropy(Tape& tape, const Tensor& x, const Tensor& targets, const Parameter& table,
                         const Parameter& bias, std::int64_t vocabulary, const SmoothedLoss& rule,
                         const Tensor& total);
+
+// Cross-entropy of `logits` [n, vocabulary], which feed nothing else, against targets int32 [n, 1]: adds the sum
+// over the rows to `total` (double [1, 1]). While recording, the gradient of scale * (that sum) is left in the
+// logits at once.
+void cross_entropy(Tape& tape, const Tensor& logits, const Tensor& targets, const SmoothedLoss& rule,
+                   const Tensor& total);

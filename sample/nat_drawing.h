@@ -1,0 +1,45 @@
+// What drawing from a masked-token transformer takes: the transformer, the tokenizer of its codes, and a strategy.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/nat/checkpoint.h"
+#include "models/nat/strategy.h"
+#include "models/nat/tokenizer.h"
+#include "runtime/files/output_file.h"
+#include "sample/checkpoint_flags.h"
+
+class CommandLine;
+class Option;
+
+struct NatDrawFlags {
+    std::string tokenizer, strategy = "maskgit";
+    std::optional<std::int64_t> steps;
+    std::optional<double> largest_scale;
+
+    // The files that they name.
+    std::vector<NamedPath> inputs() const;
+    // Throws UsageError naming the flag that does not fit the strategy or, without classes, the model.
+    Strategy choose_strategy(bool labelled) const;
+};
+// Returns --tokenizer.
+Option* add_nat_draw_flags(CommandLine& command, NatDrawFlags& flags);
+
+// The transformer and the tokenizer of its codes, with their metadata.
+struct NatModels {
+    NatMetadata metadata;
+    std::unique_ptr<NatTransformer> transformer;
+    std::unique_ptr<Tokenizer> tokenizer;
+
+    bool labelled() const { return metadata.config.num_classes > 1; }
+    std::int64_t class_num() const { return metadata.config.num_classes - 1; }
+    std::int64_t side() const { return metadata.config.img_size; }
+    std::int64_t channels() const { return tokenizer->config().out_ch; }
+    std::int64_t image_size() const { return side() * tokenizer->config().downsampling(); }
+};
+// Throws Error unless the tokens that the one predicts are the other's.
+NatModels load_nat_models(const CheckpointFlags& checkpoint, const std::string& tokenizer, Backend backend);

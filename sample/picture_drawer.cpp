@@ -1,0 +1,88 @@
+#include "sample/picture_drawer.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "models/nat/generate.h"
+#include "models/nat/pictures.h"
+#include "runtime/base/error.h"
+#include "runtime/checkpoint/model_kind.h"
+#include "runtime/files/open_tensor_file.h"
+
+namespace {
+
+class FractalDrawer : public PictureDrawer {
+  public:
+    FractalDrawer(const DrawerFlags& flags, std::int64_t batch)
+        : checkpoint_(flags.checkpoint), rule_(flags.fractal.rule()) {
+        flags.fractal.check(checkpoint_.metadata.config);
+        model_ = checkpoint_.load(flags.fractal.backend.backend());
+        sampler_ =
+            std::make_unique<FractalSampler>(*model_, batch, rule_.guidance != 1, flags.fractal.iterations);
+    }
+
+    std::int64_t class_num() const override { return checkpoint_.metadata.config.class_num; }
+    const std::vector<std::string>& class_names() const override { return checkpoint_.metadata.classes; }
+    std::int64_t channels() const override { return checkpoint_.metadata.config.channels; }
+    std::int64_t image_size() const override { return checkpoint_.metadata.config.image_size(); }
+    std::vector<std::uint8_t> draw(std::span<const std::int64_t> classes, std::int64_t first,
+                                   std::uint64_t seed) override {
+        rule_.first_image = first;
+        rule_.seed = seed;
+        return sampler_->sample(classes, rule_);
+    }
+
+  private:
+    OpenedCheckpoint checkpoint_;
+    SampleRule rule_;
+    std::unique_ptr<FractalModel> model_;
+    std::unique_ptr<FractalSampler> sampler_;
+};
+
+class NatDrawer : public PictureDrawer {
+  public:
+    NatDrawer(const DrawerFlags& flags, std::int64_t batch)
+        : models_(load_nat_models(flags.checkpoint, flags.nat.tokenizer, flags.fractal.backend.backend())),
+          strategy_(flags.nat.choose_strategy(models_.labelled())),
+          generator_(*models_.transformer, batch, strategy_.guided(),
+                     decode_into(*models_.tokenizer, models_.side(), pictures_)) {}
+
+    std::int64_t class_num() const override { return models_.class_num(); }
+    const std::vector<std::string>& class_names() const override { return models_.metadata.classes; }
+    std::int64_t channels() const override { return models_.channels(); }
+    std::int64_t image_size() const override { return models_.image_size(); }
+    std::vector<std::uint8_t> draw(std::span<const std::int64_t> classes, std::int64_t first,
+                                   std::uint64_t seed) override {
+        generator_.generate(classes, strategy_, {seed, first});
+        return pictures_;
+    }
+
+  private:
+    NatModels models_;
+    Strategy strategy_;
+    std::vector<std::uint8_t> pictures_;
+    NatGenerator generator_;
+};
+
+}  // namespace
+
+std::vector<NamedPath> DrawerFlags::inputs() const {
+    std::vector<NamedPath> files = checkpoint.inputs();
+    std::ranges::copy(nat.inputs(), std::back_inserter(files));
+    return files;
+}
+
+std::unique_ptr<PictureDrawer> open_drawer(const DrawerFlags& flags, std::int64_t batch) {
+    const std::string kind = model_kind(*open_tensor_file(flags.checkpoint.checkpoint));
+    if (kind == nat_kind) {
+        if (flags.nat.tokenizer.empty())
+            fail_usage("{}: holds a {}; expected the tokenizer of its codes as --tokenizer",
+                       flags.checkpoint.checkpoint, kind);
+        return std::make_unique<NatDrawer>(flags, batch);
+    }
+    if (!flags.nat.tokenizer.empty())
+        fail_usage("--tokenizer {}: {} is no masked-token transformer", flags.nat.tokenizer,
+                   flags.checkpoint.checkpoint);
+    return std::make_unique<FractalDrawer>(flags, batch);
+}
