@@ -26,10 +26,10 @@ help: ## list the targets
 
 # BUNDLE=folder: headers and libraries that `make gpu-bundle` copied, for a machine on which nothing can be installed.
 BUNDLE_FLAGS := $(if $(BUNDLE),-isystem $(BUNDLE)/include)
-PACKAGES := g++ make curl libdnnl-dev libfmt-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev libwebp-dev libzip-dev doctest-dev \
-            libboost-context-dev  # the last two: for tests only
+PACKAGES := g++ make curl libdnnl-dev libfmt-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev libwebp-dev libzip-dev \
+            libopenblas-dev liblapacke-dev doctest-dev libboost-context-dev  # the last two: for tests only
 RANK_PACKAGES := libopenmpi-dev openmpi-bin  # optional: training on several ranks
-HEADERS := dnnl.h fmt/format.h CLI/CLI.hpp nlohmann/json.hpp stb/stb_image.h zlib.h webp/encode.h webp/mux.h webp/demux.h zip.h doctest/doctest.h boost/context/detail/fcontext.hpp
+HEADERS := dnnl.h fmt/format.h CLI/CLI.hpp nlohmann/json.hpp stb/stb_image.h zlib.h webp/encode.h webp/mux.h webp/demux.h zip.h lapacke.h cblas.h doctest/doctest.h boost/context/detail/fcontext.hpp
 CAN_COMPILE = printf '\#include <%s>\n' $(HEADERS) | $(CXX) -std=c++20 -fopenmp $(BUNDLE_FLAGS) -fsyntax-only -x c++ - 2>/dev/null
 # Vectors of float are shuffled by a built-in that g++ 11 lacks.
 IS_NEW_ENOUGH = echo 'typedef float pair __attribute__((vector_size(8))); pair swapped(pair x) { return __builtin_shufflevector(x, x, 1, 0); }' | \
@@ -72,6 +72,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Werror -Wno-stringop-overflow -Wno-restrict 
 VECTORS := $(if $(shell echo | $(CXX) -march=native -dM -E - | grep __AVX512F__),-mprefer-vector-width=512,-fno-trapping-math)
 CXXFLAGS := -std=c++20 -O3 -g1 -march=native $(VECTORS) -fno-math-errno -fopenmp $(WARNINGS) -I.
 LDLIBS := -ldnnl -lfmt -lz -lzip -lwebpmux -lwebp
+# Only in programs that measure quality: OpenBLAS starts its threads when it is loaded.
+LDLIBS += -Wl,--as-needed -llapacke -llapack -lblas -Wl,--no-as-needed
 ifneq ($(SANITIZE),)
 # What sanitizers insert makes the compiler take std::optional and std::regex for uninitialised.
 CXXFLAGS += -O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized
@@ -424,7 +426,7 @@ profile: build $(DATASETS)/fractals.bin ## time of each kernel over a few traini
 # On a machine with a GPU, each step within 10 minutes: everything that only a GPU can tell, one table last. What that machine may lack is
 # copied beforehand into build/bundle.
 gpu-bundle: $(BUILD)/deps.stamp ## copy the libraries that a machine with a GPU may lack into build/bundle
-	@HEADERS='$(filter-out boost/%,$(HEADERS))' LDLIBS='-ldnnl -lfmt -lz -lzip -lwebpmux -lwebpdemux -lwebp' \
+	@HEADERS='$(filter-out boost/%,$(HEADERS))' LDLIBS='-ldnnl -lfmt -lz -lzip -lwebpmux -lwebpdemux -lwebp -llapacke -llapack -lblas' \
 	    tests/gpu/bundle.sh $(BUILD)/bundle
 gpu-check: ## on a machine with a GPU: tests, compute-sanitizer, benchmarks, one table
 	@MAKE='$(MAKE)' NVCC='$(NVCC)' KERNEL_TESTS=$(KERNEL_TESTS) BUILD=$(BUILD) BUNDLE=$(wildcard $(BUILD)/bundle) tests/gpu/check.sh

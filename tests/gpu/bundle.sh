@@ -16,7 +16,7 @@ for header in $HEADERS; do
         cp -rL "$root/${header%%/*}" "$folder/include/"
     else
         stem=${header%.h}
-        for file in $(grep -E "/(oneapi/.*|${stem}[^/]*|${stem:0:1}conf\.h)$" <<< "$system"); do
+        for file in $(grep -E "/(oneapi/.*|lapack\.h|openblas_config\.h|${stem}[^/]*|${stem:0:1}conf\.h)$" <<< "$system"); do
             inside=${file#/usr/include/}
             inside=${inside#"$("$compiler" -print-multiarch)/"}
             mkdir -p "$folder/include/$(dirname "$inside")"
