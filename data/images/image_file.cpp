@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <memory>
 #include <new>
 #include <span>
@@ -69,8 +70,10 @@ bool starts_with(Bytes bytes, const std::array<std::uint8_t, length>& start) {
     return bytes.size() >= length && std::memcmp(bytes.data(), start.data(), length) == 0;
 }
 
-// Looks at the first bytes before reading the rest, so that a huge file that is no image costs nothing.
-std::vector<std::uint8_t> read_image_bytes(const std::string& name) {
+// The whole file, or its first `most` bytes. Looks at the first ones before reading the rest, so that a huge
+// file that is no image costs nothing.
+std::vector<std::uint8_t> read_image_bytes(const std::string& name,
+                                           std::size_t most = std::numeric_limits<std::size_t>::max()) {
     std::error_code error;
     const auto status = std::filesystem::status(name, error);
     // A pipe would be waited for.
@@ -89,7 +92,7 @@ std::vector<std::uint8_t> read_image_bytes(const std::string& name) {
     const std::uintmax_t length = std::filesystem::file_size(name, error);
     if (error) fail("{}: cannot be read: {}", name, error.message());
     if (length > std::uintmax_t{1} << 30) fail("{}: {} bytes long, more than 1 GiB", name, length);
-    bytes.resize(std::max<std::size_t>(length, bytes.size()));
+    bytes.resize(std::min(most, std::max<std::size_t>(length, bytes.size())));
     file.seekg(0);
     file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     if (static_cast<std::size_t>(file.gcount()) != bytes.size()) fail("{}: cannot be read to its end", name);
@@ -174,6 +177,28 @@ Image read_image(const std::filesystem::path& path, int channels) {
 Image read_upright_image(const std::filesystem::path& path, int channels) {
     OrientedImage read = read_oriented_image(path, channels);
     return read.orientation == 1 ? std::move(read.image) : upright(read.image, read.orientation);
+}
+
+ImageSides read_image_sides(const std::filesystem::path& path) {
+    const std::string name = path.string();
+    constexpr std::size_t usual = 4096;  // more only behind large EXIF segments
+    for (const std::size_t most : {usual, std::numeric_limits<std::size_t>::max()}) {
+        const std::vector<std::uint8_t> bytes = read_image_bytes(name, most);
+        JpegSides sides{};
+        if (starts_with(bytes, png_magic)) {
+            if (bytes.size() < 24) fail("{}: truncated PNG", name);
+            sides = {big_endian_u32(&bytes[16]), big_endian_u32(&bytes[20])};
+        } else if (const auto found = find_jpeg_sides(bytes)) {
+            sides = *found;
+        } else {
+            continue;
+        }
+        check_sides(sides.width, sides.height, name);
+        if (sides.width == 0 || sides.height == 0)
+            fail("{}: damaged: {}x{} pixels", name, sides.width, sides.height);
+        return {static_cast<int>(sides.width), static_cast<int>(sides.height)};
+    }
+    fail("{}: damaged or unsupported JPEG: no header of a baseline or progressive frame", name);
 }
 
 bool starts_like_image(const std::filesystem::path& path) {

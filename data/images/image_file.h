@@ -28,6 +28,14 @@ OrientedImage read_oriented_image(const std::filesystem::path& path, int channel
 // The same turned as viewers show it.
 Image read_upright_image(const std::filesystem::path& path, int channels);
 
+// Width and height as a JPEG or PNG file's header states them; nothing is decoded. Throws Error for faults that
+// read_image() finds up to there.
+struct ImageSides {
+    int width = 0, height = 0;
+    bool operator==(const ImageSides&) const = default;
+};
+ImageSides read_image_sides(const std::filesystem::path& path);
+
 // Whether this is a file that can be opened and begins as a JPEG or PNG does.
 bool starts_like_image(const std::filesystem::path& path);
 

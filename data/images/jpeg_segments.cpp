@@ -163,6 +163,17 @@ void check_jpeg_segments(Bytes bytes, const std::string& name) {
     four_channels.check(name);
 }
 
+std::optional<JpegSides> find_jpeg_sides(Bytes bytes) {
+    std::optional<JpegSides> sides;
+    for_each_segment(bytes, [&](std::uint8_t marker, Bytes segment) {
+        if (marker::starts_frame(marker) && segment.size() >= 5)
+            sides = JpegSides{static_cast<std::uint32_t>(segment[3] << 8 | segment[4]),
+                              static_cast<std::uint32_t>(segment[1] << 8 | segment[2])};
+        return !sides;
+    });
+    return sides;
+}
+
 Bytes find_jpeg_segment(Bytes bytes, std::uint8_t marker, std::string_view start) {
     Bytes found;
     for_each_segment(bytes, [&](std::uint8_t other, Bytes segment) {

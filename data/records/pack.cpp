@@ -1,19 +1,13 @@
 #include "data/records/pack.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <exception>
 #include <fstream>
 #include <iterator>
-#include <map>
 #include <optional>
-#include <set>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -21,6 +15,7 @@
 #include "data/images/crop.h"
 #include "data/images/image_file.h"
 #include "data/images/orientation.h"
+#include "data/records/folder_files.h"
 #include "data/records/packed.h"
 #include "runtime/base/error.h"
 #include "runtime/files/output_file.h"
@@ -84,28 +79,6 @@ struct Listing {
     std::vector<Source> sources;
 };
 
-// What file managers and archives leave behind: names with a dot in front, and the folder that macOS adds to
-// a zip archive.
-bool is_ignored(const fs::path& path) {
-    return path.filename().native().starts_with('.') || path.filename() == "__MACOSX";
-}
-
-bool is_folder(const fs::path& path) {
-    std::error_code unreachable;
-    return fs::is_directory(path, unreachable);
-}
-
-std::vector<fs::path> sorted_entries(const fs::path& folder) {
-    std::vector<fs::path> entries;
-    std::error_code error;
-    for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-        if (!is_ignored(entry->path())) entries.push_back(entry->path());
-    if (error) fail("{}: cannot be listed: {}", folder.string(), error.message());
-    std::sort(entries.begin(), entries.end(),
-              [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
-    return entries;
-}
-
 std::vector<fs::path> folders_among(const std::vector<fs::path>& entries) {
     std::vector<fs::path> folders;
     std::ranges::copy_if(entries, std::back_inserter(folders), is_folder);
@@ -116,44 +89,6 @@ void skip(PackReport& report, std::string what) {
     ++report.skipped;
     if (report.first_skipped.size() < maximum_skipped_named) report.first_skipped.push_back(std::move(what));
 }
-
-// The files of a class folder and of all folders in it: links are followed, but no folder is entered twice,
-// so that a link to a folder above ends. Folder by folder in the order of their paths, as torchvision's
-// ImageFolder has them, each with its files in the order of their names.
-class ClassFiles {
-  public:
-    ClassFiles(const fs::path& images, const fs::path& folder) {
-        entered_.insert(identity(images));
-        enter(folder);
-    }
-    std::vector<fs::path> all() const {
-        std::vector<fs::path> files;
-        for (const auto& [folder, own] : by_folder_) files.insert(files.end(), own.begin(), own.end());
-        return files;
-    }
-
-  private:
-    using Identity = std::pair<dev_t, ino_t>;
-
-    static Identity identity(const fs::path& folder) {
-        struct stat status {};
-        if (::stat(folder.c_str(), &status) != 0)
-            fail("{}: cannot be listed: {}", folder.string(), std::strerror(errno));
-        return {status.st_dev, status.st_ino};
-    }
-    void enter(const fs::path& folder) {
-        if (!entered_.insert(identity(folder)).second) return;
-        for (const fs::path& entry : sorted_entries(folder)) {
-            if (is_folder(entry))
-                enter(entry);
-            else
-                by_folder_[folder.native()].push_back(entry);
-        }
-    }
-
-    std::set<Identity> entered_;
-    std::map<std::string, std::vector<fs::path>> by_folder_;
-};
 
 [[noreturn]] void fail_without_pictures(const fs::path& class_folder) {
     fail("{}: a class folder that holds no JPEG or PNG image: remove it, or rename it with a dot in front",
@@ -218,7 +153,7 @@ Listing list_images(const fs::path& images, int size, bool grey, const PackOptio
         }
         const int label = static_cast<int>(listing.classes.size());
         listing.classes.push_back(entry.filename().string());
-        const std::vector<fs::path> files = ClassFiles(images, entry).all();
+        const std::vector<fs::path> files = files_below(entry, images);
         if (std::ranges::none_of(files, starts_like_image)) fail_without_pictures(entry);
         if (folders.size() == 1 && folders_among(sorted_entries(entry)).size() > 1 &&
             std::ranges::none_of(files, [&](const fs::path& file) { return file.parent_path() == entry; }))

@@ -1,4 +1,5 @@
-// What a file is that was given in place of a checkpoint: told by its first bytes, never by its name.
+// What a file is that was given in place of a checkpoint or another input: told by its first bytes, never by
+// its name.
 #pragma once
 
 #include <cstddef>
@@ -14,10 +15,15 @@ inline constexpr std::string_view packed_image_magic = "fractpak", token_magic =
 // be waited for) or cannot be read.
 std::string read_start(const std::filesystem::path& path);
 
+// What a file should have been, for the message: "not a NOUN", "expected ENDINGS".
+struct WantedFile {
+    std::string_view noun = "checkpoint", endings = ".safetensors or .pth";
+};
+
 // What a file of `bytes` bytes that starts with `start` is, and what to do about it, as the end of a message:
 // "a git-lfs pointer, not the checkpoint itself: `git lfs pull` fetches that". "" for bytes of no known kind.
 // Checkpoints themselves are not among the kinds.
-std::string foreign_kind(std::string_view start, std::uint64_t bytes);
+std::string foreign_kind(std::string_view start, std::uint64_t bytes, const WantedFile& wanted = {});
 
 // UTF-16 or UTF-32 by its byte order mark, "" for any other.
 std::string_view wide_encoding(std::string_view text);

@@ -9,6 +9,7 @@ namespace {
 
 void read_all(std::span<const std::uint8_t> bytes) {
     const MemoryFile file(bytes);
+    parse_rubbish([&] { read_image_sides(file.path()); });
     for (const int channels : {1, 2, 3})
         parse_rubbish([&] {
             const Image image = read_upright_image(file.path(), channels);
@@ -17,6 +18,9 @@ void read_all(std::span<const std::uint8_t> bytes) {
                                                static_cast<std::size_t>(image.height) *
                                                static_cast<std::size_t>(channels));
             if (channels == 2) return;
+            const ImageSides sides = read_image_sides(file.path()), turned{sides.height, sides.width},
+                             found{image.width, image.height};
+            require(found == sides || found == turned);
             require(planar_pixels(crop_centre(image, 8)).size() == static_cast<std::size_t>(64 * channels));
             crop_centre(image, 3, 17);
         });

@@ -335,6 +335,29 @@ TEST_CASE("image file: too large is told from the header alone") {
     CHECK(files.refusal(jpeg) == ": 65534x65535 pixels, expected at most 20000 a side and 268435456 in all");
 }
 
+TEST_CASE("image file: sides from the header alone, wherever it is") {
+    const TemporaryFolder folder;
+    const auto sides = [&](const std::string& bytes) {
+        write_bytes(folder / "image", bytes);
+        const ImageSides found = read_image_sides(folder / "image");
+        return std::pair(found.width, found.height);
+    };
+    const std::string jpeg = jpeg_file(gradient(300, 7, 3));
+    // A segment of 65,000 bytes, as cameras put a preview into, which has a frame of its own.
+    const std::string preview =
+        bytes_of({0xFF, 0xE1, 65'002 >> 8, 65'002 & 255}) + jpeg_file(gradient(3, 4, 1));
+    CHECK(sides(jpeg) == std::pair(300, 7));
+    CHECK(sides(jpeg.substr(0, jpeg.find("\xff\xc0") + 20)) == std::pair(300, 7));
+    CHECK(sides(jpeg.substr(0, 2) + preview + std::string(65'004 - preview.size(), 'x') + jpeg.substr(2)) ==
+          std::pair(300, 7));
+    CHECK(sides(png_header(7, 300, 8, rgb)) == std::pair(7, 300));
+    CHECK_THROWS_WITH_AS(sides(png_header(0, 3, 8, rgb)), doctest::Contains("0x3 pixels"), Error);
+    CHECK_THROWS_WITH_AS(sides(png_header(20'001, 3, 8, rgb)), doctest::Contains("at most 20000"), Error);
+    CHECK_THROWS_WITH_AS(sides(png_magic), doctest::Contains("truncated PNG"), Error);
+    CHECK_THROWS_WITH_AS(sides(jpeg.substr(0, 20)), doctest::Contains("no header of a"), Error);
+    CHECK_THROWS_WITH_AS(sides("GIF89a"), doctest::Contains("not a JPEG or PNG"), Error);
+}
+
 TEST_CASE("image file: planes out of interleaved pixels") {
     CHECK(planar_pixels({2, 2, 3, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}}) ==
           Samples{1, 4, 7, 10, 2, 5, 8, 11, 3, 6, 9, 12});
