@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "data/records/class_names.h"
+#include "data/records/picture_source.h"
+#include "models/metrics/picture_features.h"
 #include "models/metrics/quality.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
@@ -16,7 +18,7 @@
 #include "runtime/base/report.h"
 #include "runtime/files/atomic_file.h"
 #include "sample/jobs.h"
-#include "sample/picture_features.h"
+#include "sample/picture_drawer.h"
 #include "sample/quality_report.h"
 
 namespace {
@@ -81,6 +83,29 @@ GivenSet open_reference(const std::string& path) {
     return set;
 }
 
+PictureSet set_of(const PictureSource& source, std::int64_t count) {
+    return {source.name(),
+            count,
+            source.channels(),
+            {source.height(), source.width()},
+            [&source](std::int64_t first, std::int64_t n) { return source.read(first, n); }};
+}
+
+// Pictures 0 to `count` - 1 of a model, its classes in turn.
+PictureSet set_of(PictureDrawer& drawer, std::vector<std::int64_t> classes, std::int64_t count,
+                  std::uint64_t seed) {
+    return {"the model",
+            count,
+            drawer.channels(),
+            {drawer.image_size(), drawer.image_size()},
+            [&drawer, classes = std::move(classes), seed](std::int64_t first, std::int64_t n) {
+                std::vector<std::int64_t> chosen;
+                for (std::int64_t i = first; i < first + n; ++i)
+                    chosen.push_back(classes[static_cast<std::size_t>(i) % classes.size()]);
+                return drawer.draw(chosen, first, seed);
+            }};
+}
+
 void check_flags(const QualityJob& job) {
     if (job.draws() == !job.generated.empty())
         fail_usage("expected either --generated, pictures, or --checkpoint, a model that draws them");
@@ -136,7 +161,7 @@ QualityReference measure_reference(const QualityJob& job, const GivenSet& set, c
                                    const Comm& comm, JobProgress& progress) {
     const std::int64_t width = features.network->feature_width();
     if (!set.pictures) return read_statistics(job.reference, width, features.fingerprint());
-    PictureFeatures measured = features_of(*set.pictures, set.count, features, job.batch, comm,
+    PictureFeatures measured = features_of(set_of(*set.pictures, set.count), features, job.batch, &comm,
                                            progress.counting("reference: measured"));
     // Only rank 0 has the features.
     if (comm.rank() > 0) return QualityReference(Moments{}, FeatureMatrix{width, {}});
@@ -166,11 +191,10 @@ void run_job(const QualityJob& job, const Comm& comm) {
     std::vector<Quality> repeats;
     for (std::int64_t repeat = 0; repeat < job.repeats; ++repeat) {
         const std::uint64_t seed = job.drawer.fractal.seed + static_cast<std::uint64_t>(repeat);
-        const PictureFeatures generated =
-            drawer ? features_of(*drawer, drawn_classes(job, *drawer), count, seed, features, job.batch, comm,
-                                 progress.counting("drew and measured"))
-                   : features_of(*pictures, count, features, job.batch, comm,
-                                 progress.counting("generated: measured"));
+        const PictureFeatures generated = features_of(
+            drawer ? set_of(*drawer, drawn_classes(job, *drawer), count, seed) : set_of(*pictures, count),
+            features, job.batch, &comm,
+            progress.counting(drawer ? "drew and measured" : "generated: measured"));
         if (comm.rank() > 0) continue;
         repeats.push_back(measure_quality(
             generated.features, generated.logits, measured, {.seed = 0, .extrapolates = job.extrapolates},

@@ -20,9 +20,6 @@ class FeatureTrainer : public Trainer {
     FeatureClassifier& network() { return *network_; }
 
     std::vector<Figure> figures() const override { return {{"accuracy", "accuracy {:.3f}"}}; }
-    std::vector<std::string> validation_columns() const override {
-        return {"validation_loss", "validation_accuracy"};
-    }
     StepResult step(const StepProgress& progress) override;
 
     // Mean cross-entropy in nats, and the share of images whose most probable class is theirs.
@@ -36,6 +33,9 @@ class FeatureTrainer : public Trainer {
   private:
     FeatureTrainer(std::unique_ptr<FeatureClassifier> network, const TrainingSettings& settings,
                    Backend backend, const PackedFile& data, const Comm& comm);
+    std::vector<std::string> own_columns() const override {
+        return {"validation_loss", "validation_accuracy"};
+    }
     std::int64_t check_checkpoint(const SafetensorsFile& file) const override;
     void write_model(CheckpointWriter& writer) const override;
 

@@ -15,6 +15,7 @@
 #include "train/fractal_trainer.h"
 #include "train/jobs.h"
 #include "train/run_flags.h"
+#include "train/run_quality.h"
 
 namespace {
 
@@ -23,6 +24,7 @@ struct FractalJob {
     TrainingFlags training;
     float red_weight = 5;
     RunFlags run;
+    QualityFlags quality;
     std::int64_t validation_images = 512, sheet_columns = 10, sheet_rows = 2;
     double sheet_guidance = 1, sheet_temperature = 1;
     bool recompute = false, ignore_class_names = false;
@@ -33,7 +35,9 @@ std::vector<NamedPath> inputs_of(const FractalJob& job) {
     return {{"--config", job.config},
             {"--data", job.data},
             {"--validation", job.validation},
-            {"--init-from", job.initial}};
+            {"--init-from", job.initial},
+            {"--quality-features", job.quality.features},
+            {"--quality-reference", job.quality.reference}};
 }
 
 // The requested model; a preset takes its number of classes and channels from the data.
@@ -91,15 +95,17 @@ void print_plan(FractalTrainer& trainer) {
 class Evaluation {
   public:
     // Plans its memory, and takes none before run(). Rank 0 evaluates while the others wait.
-    Evaluation(const FractalJob& job, const Comm& comm, FractalTrainer& trainer, const PackedFile* validation)
-        : job_(job), comm_(comm), trainer_(trainer), validation_(validation) {
+    Evaluation(const FractalJob& job, const Comm& comm, FractalTrainer& trainer, const PackedFile* validation,
+               const RunQuality* quality)
+        : job_(job), comm_(comm), trainer_(trainer), validation_(validation), quality_(quality) {
         if (comm.rank() > 0) return;
         const FractalConfig& config = trainer.model().config();
         columns_ = config.class_num > 0 ? std::min(job.sheet_columns, config.class_num) : job.sheet_columns;
         require_sheet(columns_ * job.sheet_rows, config.channels, config.image_size(), columns_);
         guidance_ = config.class_num > 0 ? static_cast<float>(job.sheet_guidance) : 1.0f;
-        sampler_ =
-            std::make_unique<FractalSampler>(trainer.model(), columns_ * job.sheet_rows, guidance_ != 1);
+        sampler_ = std::make_unique<FractalSampler>(
+            trainer.model(), std::max(columns_ * job.sheet_rows, quality ? quality->batch() : 0),
+            guidance_ != 1);
         if (validation != nullptr) likelihood_ = std::make_unique<Likelihood>(trainer.model(), batch_size);
     }
 
@@ -107,23 +113,29 @@ class Evaluation {
         return (sampler_ ? sampler_->plan().bytes : 0) + (likelihood_ ? likelihood_->plan().bytes : 0);
     }
 
-    // Validation bits/dim, if there are data for them.
+    // Validation bits/dim, if there are data for them, and the quality of drawn pictures.
     std::vector<double> run(const RunFolder& folder, Progress& progress) {
         std::optional<double> bits;
+        std::vector<double> quality;
         trainer_.with_evaluation_weights([&] {
             if (comm_.rank() > 0) return;
             if (validation_ != nullptr) bits = measure();
             write_sheet(folder);
+            if (quality_ != nullptr) quality = measure_quality();
         });
         if (comm_.rank() > 0) return {};
         const auto sheet = folder.sheet(trainer_.steps_done()).string();
+        const std::string judged = quality.empty() ? "" : quality_->words(quality);
         if (bits)
             progress.say(fmt::format(
-                "step {}: validation {:.4f} bits/dim (entropy {:.2f}, PNG {:.2f}, WebP {:.2f})  {}",
-                trainer_.steps_done(), *bits, baselines().entropy, baselines().png, baselines().webp, sheet));
+                "step {}: validation {:.4f} bits/dim (entropy {:.2f}, PNG {:.2f}, WebP {:.2f}){}  {}",
+                trainer_.steps_done(), *bits, baselines().entropy, baselines().png, baselines().webp, judged,
+                sheet));
         else
-            progress.say(fmt::format("step {}: {}", trainer_.steps_done(), sheet));
-        return bits ? std::vector{*bits} : std::vector<double>();
+            progress.say(fmt::format("step {}:{}  {}", trainer_.steps_done(), judged, sheet));
+        if (!bits && quality.empty()) return {};
+        quality.insert(quality.begin(), bits.value_or(std::nan("")));
+        return quality;
     }
 
   private:
@@ -146,17 +158,30 @@ class Evaluation {
         return likelihood_->bits_per_dim();
     }
 
-    void write_sheet(const RunFolder& folder) {
+    // Samples number `first` to `first` + n - 1, of the first `columns` classes in turn.
+    std::vector<std::uint8_t> draw(std::int64_t first, std::int64_t n, std::int64_t columns) {
         const FractalConfig& config = trainer_.model().config();
         std::vector<std::int64_t> classes;
-        for (std::int64_t i = 0; i < columns_ * job_.sheet_rows; ++i)
-            classes.push_back(config.class_num > 0 ? i % columns_ : -1);
+        for (std::int64_t i = first; i < first + n; ++i)
+            classes.push_back(config.class_num > 0 ? i % columns : -1);
         SampleRule rule;
         rule.guidance = guidance_;
         rule.temperature = static_cast<float>(job_.sheet_temperature);
         rule.filter_threshold = 1e-4f;
         rule.seed = job_.training.seed;
-        const auto images = sampler_->sample(classes, rule);
+        rule.first_image = first;
+        return sampler_->sample(classes, rule);
+    }
+
+    std::vector<double> measure_quality() {
+        return quality_->measure([&](std::int64_t first, std::int64_t n) {
+            return draw(first, n, trainer_.model().config().class_num);
+        });
+    }
+
+    void write_sheet(const RunFolder& folder) {
+        const FractalConfig& config = trainer_.model().config();
+        const auto images = draw(0, columns_ * job_.sheet_rows, columns_);
         write_png(folder.sheet(trainer_.steps_done()),
                   image_sheet(images, static_cast<int>(config.channels),
                               static_cast<int>(config.image_size()), static_cast<int>(columns_)));
@@ -166,6 +191,7 @@ class Evaluation {
     const Comm& comm_;
     FractalTrainer& trainer_;
     const PackedFile* validation_;
+    const RunQuality* quality_;
     std::int64_t columns_ = 0;
     float guidance_ = 1;
     Baselines baselines_;
@@ -247,6 +273,7 @@ void run_job(const FractalJob& job, const Comm& comm) {
         fail_usage("--sheet-cfg {}: expected a finite number", job.sheet_guidance);
     if (!(job.sheet_temperature > 0) || !std::isfinite(job.sheet_temperature))
         fail_usage("--sheet-temperature {}: expected a positive number", job.sheet_temperature);
+    job.quality.check();
     require_range("red-weight", static_cast<double>(job.red_weight), 0, 1e6);
     const bool paper = !job.preset.empty() && fractal_preset(job.preset).paper_recipe;
     constexpr std::int64_t imagenet_images =
@@ -259,7 +286,13 @@ void run_job(const FractalJob& job, const Comm& comm) {
     if (job.run.plan) return print_plan(trainer);
     if (!data) fail_usage("--data is required");
     RunFolder folder = job.run.open_folder(comm, inputs_of(job));
-    Evaluation evaluation(job, comm, trainer, validation.get());
+    std::unique_ptr<RunQuality> quality;
+    if (job.quality.given()) {
+        quality =
+            std::make_unique<RunQuality>(job.quality, config.channels, config.image_size(), backend, comm);
+        trainer.measure_also(quality->columns(), quality->best_column());
+    }
+    Evaluation evaluation(job, comm, trainer, validation.get(), quality.get());
     require_memory({trainer.state_bytes(), trainer.plan().bytes, evaluation.planned_bytes(),
                     "--recompute, smaller --chunks, or a smaller --batch with more --accumulation lower the "
                     "activations"},
@@ -315,6 +348,7 @@ void add_fractal_job(CommandLine& app, const Comm& comm) {
     add_model_flags(*command, *job);
     add_training_flags(*command, job->training, recipe_words);
     add_own_flags(*command, *job);
+    add_quality_flags(*command, job->quality);
     add_run_flags(*command, job->run);
     add_rank_flags(*command, job->run);
     command->callback([job, &comm] { run_job(*job, comm); });

@@ -32,7 +32,6 @@ class FractalTrainer : public Trainer {
     bool has_fitting_classes(const TensorFile& file) const;
 
     std::vector<Figure> figures() const override { return {{"bits_per_dim", "{:.3f} bits/dim"}}; }
-    std::vector<std::string> validation_columns() const override { return {"validation_bits_per_dim"}; }
     // One update over `accumulation` batches, the same in every step; figures: bits/dim of the pixels that the
     // step predicted, the plain mean over channels (the loss has the red weight).
     StepResult step(const StepProgress& progress) override;
@@ -40,6 +39,7 @@ class FractalTrainer : public Trainer {
   private:
     FractalTrainer(std::unique_ptr<FractalModel> model, const TrainingSettings& settings, Backend backend,
                    bool recompute, ChunkSizes chunks, const PackedFile* data, const RankRule& ranks);
+    std::vector<std::string> own_columns() const override { return {"validation_bits_per_dim"}; }
     std::int64_t check_checkpoint(const SafetensorsFile& file) const override;
     void write_model(CheckpointWriter& writer) const override;
 

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "data/records/class_names.h"
+#include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/files/open_tensor_file.h"
@@ -12,6 +13,7 @@
 #include "train/nat_sheet.h"
 #include "train/nat_trainer.h"
 #include "train/run_flags.h"
+#include "train/run_quality.h"
 
 namespace {
 
@@ -19,6 +21,7 @@ struct NatJob {
     std::string preset, config, tokens, validation, initial, tokenizer;
     TrainingFlags training;
     RunFlags run;
+    QualityFlags quality;
     std::vector<double> mask_beta{12, 3};
     double label_smoothing = 0.1;
     std::int64_t validation_images = 512, chunk = 0;
@@ -31,7 +34,9 @@ std::vector<NamedPath> inputs_of(const NatJob& job) {
             {"--tokens", job.tokens},
             {"--validation", job.validation},
             {"--init-from", job.initial},
-            {"--tokenizer", job.tokenizer}};
+            {"--tokenizer", job.tokenizer},
+            {"--quality-features", job.quality.features},
+            {"--quality-reference", job.quality.reference}};
 }
 
 // The requested model; a preset takes its number of classes from the tokens, a small one the grid and the
@@ -90,19 +95,20 @@ void start_from(NatTrainer& trainer, const NatJob& job, const TokenFile& tokens)
 class Evaluation {
   public:
     Evaluation(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile& tokens,
-               const TokenFile* validation, NatSheet* sheet)
+               const TokenFile* validation, NatSheet* sheet, const RunQuality* quality)
         : job_(job),
           comm_(comm),
           trainer_(trainer),
           validation_(validation),
           numbers_(validation_numbers(job, tokens, validation)),
-          sheet_(sheet) {}
+          sheet_(sheet),
+          quality_(quality) {}
 
     // Rank 0 evaluates while the others wait.
     std::vector<double> run(const RunFolder& folder, Progress& progress) {
         if (validation_ == nullptr && job_.tokenizer.empty()) return {};
         const std::int64_t step = trainer_.steps_done();
-        std::vector<double> loss;
+        std::vector<double> loss, quality;
         std::string said = fmt::format("step {}:", step);
         trainer_.with_evaluation_weights([&] {
             if (comm_.rank() > 0) return;
@@ -112,9 +118,15 @@ class Evaluation {
             }
             if (sheet_ == nullptr) return;
             sheet_->write(folder.sheet(step));
+            if (quality_ != nullptr) {
+                quality = sheet_->measure(*quality_);
+                said += quality_->words(quality);
+            }
             said += "  " + folder.sheet(step).string();
         });
         if (comm_.rank() == 0) progress.say(said);
+        if (loss.empty() && !quality.empty()) loss = {std::nan("")};
+        loss.insert(loss.end(), quality.begin(), quality.end());
         return loss;
     }
 
@@ -125,6 +137,7 @@ class Evaluation {
     const TokenFile* validation_;
     std::vector<std::int64_t> numbers_;  // of the classes of `validation_`
     NatSheet* sheet_;
+    const RunQuality* quality_;
 };
 
 // Presets of the paper carry the paper's recipe (Ni et al. 2024), which decays every parameter; for the
@@ -194,8 +207,9 @@ void print_plan(NatTrainer& trainer) {
 }
 
 void train_in_folder(const NatJob& job, const Comm& comm, RunFolder& folder, NatTrainer& trainer,
-                     const TokenFile& tokens, const TokenFile* validation, NatSheet* sheet) {
-    Evaluation evaluation(job, comm, trainer, tokens, validation, sheet);
+                     const TokenFile& tokens, const TokenFile* validation, NatSheet* sheet,
+                     const RunQuality* quality) {
+    Evaluation evaluation(job, comm, trainer, tokens, validation, sheet, quality);
     trainer.set_evaluation(
         [&](const RunFolder& run, Progress& progress) { return evaluation.run(run, progress); });
     trainer.start();
@@ -217,6 +231,9 @@ void train_in_folder(const NatJob& job, const Comm& comm, RunFolder& folder, Nat
 
 void run_nat(const NatJob& job, const Comm& comm) {
     comm.require_built();
+    job.quality.check();
+    if (job.quality.given() && job.tokenizer.empty())
+        fail_usage("--quality-features: pictures need the tokenizer of the tokens, --tokenizer");
     const TokenFile tokens(job.tokens);
     const NatConfig config = choose_config(job, tokens);
     require_fitting_tokens(config, tokens);
@@ -236,6 +253,13 @@ void run_nat(const NatJob& job, const Comm& comm) {
     rule.seed = job.training.seed;
     if (!job.tokenizer.empty() && comm.rank() == 0)
         sheet = std::make_unique<NatSheet>(trainer.model(), job.tokenizer, tokens, rule);
+    std::unique_ptr<RunQuality> quality;
+    if (job.quality.given()) {
+        const TokenizerConfig tokenizer = read_tokenizer_metadata(*open_tensor_file(job.tokenizer)).config;
+        quality = std::make_unique<RunQuality>(job.quality, tokenizer.out_ch,
+                                               tokenizer.downsampling() * config.img_size, backend, comm);
+        trainer.measure_also(quality->columns(), quality->best_column());
+    }
     require_memory({trainer.state_bytes(), trainer.plan().bytes,
                     trainer.validation_bytes() + (sheet ? sheet->planned_bytes() : 0),
                     "--recompute, a smaller --chunk, or a smaller --batch with more --accumulation lower the "
@@ -243,7 +267,7 @@ void run_nat(const NatJob& job, const Comm& comm) {
                    trainer.device(), comm);
     if (comm.local_rank() == 0) tokens.verify();
     if (validation && comm.rank() == 0) validation->verify();
-    train_in_folder(job, comm, folder, trainer, tokens, validation.get(), sheet.get());
+    train_in_folder(job, comm, folder, trainer, tokens, validation.get(), sheet.get(), quality.get());
 }
 
 void add_nat_flags(CommandLine& app, NatJob& job) {
@@ -304,6 +328,7 @@ void add_nat_job(CommandLine& app, const Comm& comm) {
     add_nat_flags(*command, *job);
     add_training_flags(*command, job->training, recipe_words);
     add_own_flags(*command, *job);
+    add_quality_flags(*command, job->quality);
     add_run_flags(*command, job->run);
     add_rank_flags(*command, job->run);
     command->callback([job, &comm] { run_nat(*job, comm); });

@@ -10,25 +10,44 @@
 
 NatSheet::NatSheet(const NatTransformer& model, const std::string& tokenizer, const TokenFile& tokens,
                    const NatSheetRule& rule)
-    : rule_(rule), side_(model.config().img_size) {
-    const std::int64_t labels = model.config().num_classes - 1;
-    strategy_ = maskgit_strategy(rule.steps, labels > 0 ? rule.guidance : 0);
+    : labels_(model.config().num_classes - 1), rule_(rule), side_(model.config().img_size) {
+    strategy_ = maskgit_strategy(rule.steps, labels_ > 0 ? rule.guidance : 0);
     const auto file = open_tensor_file(tokenizer);
     tokenizer_ = load_tokenizer(*file, model.backend());
     report_origin("train", *file, tokenizer_prefix(*file));
     const TokenizerConfig& config = tokenizer_->config();
     tokens.require_tokenizer(tokenizer_fingerprint(codebook_values(*tokenizer_), config.n_embed), tokenizer);
-    if (labels > 0) rule_.columns = std::min(rule.columns, labels);
+    if (labels_ > 0) rule_.columns = std::min(rule.columns, labels_);
     require_sheet(rule_.columns * rule.rows, config.out_ch, side_ * config.downsampling(), rule_.columns);
     for (std::int64_t i = 0; i < rule_.columns * rule.rows; ++i)
-        classes_.push_back(labels > 0 ? i % rule_.columns : -1);
+        classes_.push_back(labels_ > 0 ? i % rule_.columns : -1);
     generator_ =
         std::make_unique<NatGenerator>(model, static_cast<std::int64_t>(classes_.size()), strategy_.guided(),
                                        decode_into(*tokenizer_, side_, pictures_));
 }
 
+std::vector<std::uint8_t> NatSheet::draw(std::span<const std::int64_t> classes, std::int64_t first) {
+    generator_->generate(classes, strategy_, {rule_.seed, first});
+    return pictures_;
+}
+
+std::vector<double> NatSheet::measure(const RunQuality& quality) {
+    const auto at_once = static_cast<std::int64_t>(classes_.size());
+    return quality.measure([&](std::int64_t first, std::int64_t n) {
+        std::vector<std::uint8_t> pictures;
+        for (std::int64_t begin = first; begin < first + n; begin += at_once) {
+            std::vector<std::int64_t> classes;
+            for (std::int64_t i = begin; i < std::min(first + n, begin + at_once); ++i)
+                classes.push_back(labels_ > 0 ? i % labels_ : -1);
+            const std::vector<std::uint8_t> drawn = draw(classes, begin);
+            pictures.insert(pictures.end(), drawn.begin(), drawn.end());
+        }
+        return pictures;
+    });
+}
+
 void NatSheet::write(const std::filesystem::path& png) {
-    generator_->generate(classes_, strategy_, {rule_.seed, 0});
+    draw(classes_, 0);
     const TokenizerConfig& config = tokenizer_->config();
     write_png(png,
               image_sheet(pictures_, static_cast<int>(config.out_ch),

@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "data/records/tokens.h"
 #include "models/nat/generate.h"
 #include "models/nat/tokenizer.h"
+#include "train/run_quality.h"
 
 struct NatSheetRule {
     std::int64_t columns = 10, rows = 2;  // a column per class
@@ -27,10 +29,15 @@ class NatSheet {
              const NatSheetRule& rule);
 
     std::size_t planned_bytes() const { return generator_->plan().bytes; }
+    // Draws pictures of all classes in turn with the weights in place, as the sheet's are.
+    std::vector<double> measure(const RunQuality& quality);
     // Draws it with the weights in place, the same noise every time.
     void write(const std::filesystem::path& png);
 
   private:
+    std::vector<std::uint8_t> draw(std::span<const std::int64_t> classes, std::int64_t first);
+
+    std::int64_t labels_;
     NatSheetRule rule_;
     Strategy strategy_;
     std::unique_ptr<Tokenizer> tokenizer_;

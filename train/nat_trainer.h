@@ -32,7 +32,6 @@ class NatTrainer : public Trainer {
     void start_from(const TensorFile& file, std::span<const std::int64_t> order);
 
     std::vector<Figure> figures() const override { return {}; }
-    std::vector<std::string> validation_columns() const override { return {"validation_loss"}; }
     // One update over `accumulation` batches.
     StepResult step(const StepProgress& progress) override;
     // Mean cross-entropy in nats at the hidden tokens of the first `images` records of held-out tokens,
@@ -44,6 +43,7 @@ class NatTrainer : public Trainer {
   private:
     NatTrainer(std::unique_ptr<NatTransformer> model, const TrainingSettings& settings, Backend backend,
                bool recompute, std::int64_t chunk, const TokenFile& data, const RankRule& ranks);
+    std::vector<std::string> own_columns() const override { return {"validation_loss"}; }
     std::int64_t check_checkpoint(const SafetensorsFile& file) const override;
     void write_model(CheckpointWriter& writer) const override;
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <fstream>
 #include <sstream>
 
@@ -49,11 +50,19 @@ std::string each(const std::vector<T>& all, fmt::format_string<const T&> format)
     return text;
 }
 
+// Each behind a comma; nothing for what was not measured.
+std::string validation_fields(const std::vector<double>& values) {
+    std::string text;
+    for (const double value : values) text += std::isnan(value) ? "," : fmt::format(",{:.6f}", value);
+    return text;
+}
+
 // A row of log.csv, without the step and empty columns.
 std::vector<Scalar> scalars_of(const LogRow& row, const LogColumns& columns) {
     std::vector<Scalar> scalars{{"loss", row.loss}};
     const auto append = [&](const std::vector<std::string>& names, const std::vector<double>& values) {
-        for (std::size_t i = 0; i < values.size(); ++i) scalars.push_back({names[i], values[i]});
+        for (std::size_t i = 0; i < values.size(); ++i)
+            if (!std::isnan(values[i])) scalars.push_back({names[i], values[i]});
     };
     append(columns.figures, row.figures);
     scalars.insert(scalars.end(), {{"learning_rate", row.learning_rate},
@@ -192,7 +201,7 @@ void RunFolder::append_log(const LogRow& row) const {
                                       each(row.figures, "{:.6f},"), row.learning_rate, row.gradient_norm,
                                       row.images_per_second, row.memory_mib,
                                       row.validation.empty() ? std::string(columns_.validation.size(), ',')
-                                                             : each(row.validation, ",{:.6f}")));
+                                                             : validation_fields(row.validation)));
     events_->add_scalars(row.step, scalars_of(row, columns_));
 }
 

@@ -38,9 +38,6 @@ class TokenizerTrainer : public Trainer {
     void start_from(const TensorFile& file);
 
     std::vector<Figure> figures() const override;
-    std::vector<std::string> validation_columns() const override {
-        return {"validation_l1", "validation_psnr", "validation_ssim", "validation_perplexity"};
-    }
     // One update of the tokenizer and, in adversarial training, then one of the discriminator. The loss is
     // that of the reconstruction, the weighted perceptual one with it, and the quantiser. If the
     // discriminator's gradient is not finite, its norm is returned, and the tokenizer has moved.
@@ -49,6 +46,9 @@ class TokenizerTrainer : public Trainer {
   private:
     TokenizerTrainer(std::unique_ptr<Tokenizer> tokenizer, const TrainingSettings& settings, Backend backend,
                      const PackedFile& data, const Comm& comm, const PerceptualLoss* perceptual);
+    std::vector<std::string> own_columns() const override {
+        return {"validation_l1", "validation_psnr", "validation_ssim", "validation_perplexity"};
+    }
     std::int64_t check_checkpoint(const SafetensorsFile& file) const override;
     void write_model(CheckpointWriter& writer) const override;
     bool save_state(CheckpointWriter& writer, const std::filesystem::path& path, bool with_state) override;

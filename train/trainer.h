@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "runtime/checkpoint/checkpoint.h"
@@ -27,11 +28,14 @@ class Trainer : public TrainingRun {
 
     // Reserves memory and draws the initial weights.
     virtual void start() { state_.start(settings_.seed); }
-    // What evaluate() calls; must be set before training.
+    // What evaluate() calls; must be set before training. It returns a value for each of own_columns() and then of
+    // the further ones, not a number where one was not measured, or none at all.
     void set_evaluation(Evaluation evaluation) { evaluation_ = std::move(evaluation); }
-    std::vector<double> evaluate(const RunFolder& folder, Progress& progress) final {
-        return evaluation_(folder, progress);
-    }
+    // Further columns of log.csv that evaluations fill; `best`, one of all, decides which checkpoint is the best,
+    // by default the first of the model's own.
+    void measure_also(std::vector<std::string> columns, const std::optional<std::string>& best);
+    std::vector<std::string> validation_columns() const final;
+    std::vector<double> evaluate(const RunFolder& folder, Progress& progress) final;
     // One file, written by rank 0; RunState::save documents the files that ranks write beside it.
     void save(const std::filesystem::path& path, std::optional<double> score, bool with_state) final;
     void resume(const SafetensorsFile& file) final;
@@ -42,6 +46,8 @@ class Trainer : public TrainingRun {
     }
 
   protected:
+    // Columns of log.csv that evaluations of such a model fill.
+    virtual std::vector<std::string> own_columns() const = 0;
     // `parameters` belong to the model and are not allocated yet. Of several ranks, all call the functions
     // above together.
     Trainer(const TrainingSettings& settings, Backend backend, Parameters& parameters, const RankRule& ranks)
@@ -71,5 +77,11 @@ class Trainer : public TrainingRun {
     Plan plan_;
 
   private:
+    // In the order in which evaluations measure them, and the place of the one that decides.
+    std::vector<std::string> measured_columns() const;
+    std::size_t best_index() const;
+
     Evaluation evaluation_;
+    std::vector<std::string> further_columns_;
+    std::optional<std::string> best_column_;
 };

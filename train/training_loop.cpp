@@ -161,7 +161,8 @@ void train(TrainingRun& run, const LoopRule& rule, const Comm& comm, RunFolder& 
         std::optional<double> score;
         if (evaluates) {
             row.validation = evaluate_or_save(run, comm, row, rule, folder, progress);
-            if (!row.validation.empty()) score = row.validation.front();
+            if (!row.validation.empty() && !std::isnan(row.validation.front()))
+                score = row.validation.front();
             const bool better = score && *score < best;
             if (better) best = *score;
             if (comm.any(better)) run.save(folder.best_checkpoint(), best, false);

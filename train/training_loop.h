@@ -47,8 +47,8 @@ class TrainingRun {
     // One update; `progress` gets the share of it that is done, from 0 to 1. A loss or gradient that is not
     // finite leaves the weights as they were.
     virtual StepResult step(const StepProgress& progress) = 0;
-    // Writes sheets and prints the results. Returns the values of validation_columns on rank 0; empty without
-    // validation data.
+    // Writes sheets and prints the results. Returns the values of validation_columns on rank 0, not a number
+    // where one was not measured; empty if none was.
     virtual std::vector<double> evaluate(const RunFolder& folder, Progress& progress) = 0;
     // `score`: the first of the validation columns, if it was measured at this step.
     virtual void save(const std::filesystem::path& path, std::optional<double> score, bool with_state) = 0;

@@ -164,6 +164,12 @@ void PictureSource::read(std::int64_t first, std::int64_t count, std::span<std::
     read_planar(first, count, planar.data());
 }
 
+std::vector<std::uint8_t> PictureSource::read(std::int64_t first, std::int64_t count) const {
+    std::vector<std::uint8_t> planar(static_cast<std::size_t>(count * picture_bytes()));
+    read(first, count, planar);
+    return planar;
+}
+
 std::unique_ptr<PictureSource> open_pictures(const fs::path& path) {
     constexpr WantedFile wanted{"set of pictures",
                                 "a folder of JPEG and PNG files, a packed file or an .npz"};

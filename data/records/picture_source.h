@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 // Pictures are RGB: grey is repeated, as the Python Imaging Library's convert("RGB") does; alpha is dropped.
 // They are as they lie in their files, whatever EXIF says of their orientation, as after that library's open().
@@ -28,6 +29,7 @@ class PictureSource {
     // are fewer, or one cannot be read. Any number of threads may read; each call decodes with all OpenMP
     // threads of its caller. Parts of a packed .npz should be read in their order.
     void read(std::int64_t first, std::int64_t count, std::span<std::uint8_t> planar) const;
+    std::vector<std::uint8_t> read(std::int64_t first, std::int64_t count) const;
 
   protected:
     explicit PictureSource(const std::filesystem::path& path) : name_(path.string()) {}

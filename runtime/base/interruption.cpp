@@ -1,6 +1,7 @@
 #include "runtime/base/interruption.h"
 
 #include <csignal>
+#include <initializer_list>
 
 namespace {
 

@@ -1,5 +1,6 @@
-// build/data: the jobs of data/, and `tokens`, which needs a model: the tokens of every image of a packed file
-// and of its mirror image, so that the transformer is trained without the tokenizer.
+// build/data: the jobs of data/, and those that need a model. `tokens`: the tokens of every image of a packed file
+// and of its mirror image, so that the transformer is trained without the tokenizer. `statistics`: the features of
+// reference pictures and their moments, so that they are measured once.
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -8,13 +9,17 @@
 #include "data/jobs.h"
 #include "data/records/live_progress.h"
 #include "data/records/packed.h"
+#include "data/records/picture_source.h"
 #include "data/records/tokens.h"
+#include "models/metrics/picture_features.h"
+#include "models/metrics/quality.h"
 #include "models/metrics/reconstruction.h"
 #include "models/nat/image_codec.h"
 #include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/device/backend_flags.h"
+#include "runtime/files/atomic_file.h"
 #include "runtime/files/open_tensor_file.h"
 #include "runtime/files/output_file.h"
 
@@ -91,6 +96,70 @@ void add_tokens_job(CommandLine& app) {
     command->callback([job] { run_job(*job); });
 }
 
+struct StatisticsJob {
+    std::string data, features, convention, out;
+    std::int64_t count = 0, batch = 32;
+    bool moments_alone = false;
+    BackendFlags backend;
+};
+
+void run_job(const StatisticsJob& job) {
+    if (!job.out.ends_with(".npz")) fail_usage("--out {}: expected a name that ends in .npz", job.out);
+    require_distinct({"--out", job.out},
+                     std::vector<NamedPath>{{"--data", job.data}, {"--features", job.features}});
+    flush_denormals();
+    const OpenedFeatures features = open_features(job.features, job.convention, job.backend.backend());
+    const auto source = open_pictures(job.data);
+    const std::int64_t count = job.count > 0 ? job.count : source->count();
+    if (count > source->count())
+        fail_usage("--count {}: {} has {} pictures", count, job.data, source->count());
+    require_writable(job.out);
+    PictureFeatures measured =
+        features_of({source->name(),
+                     count,
+                     source->channels(),
+                     {source->height(), source->width()},
+                     [&](std::int64_t first, std::int64_t n) { return source->read(first, n); }},
+                    features, job.batch, nullptr, show_progress("measured"));
+    write_statistics(job.out, QualityReference(std::move(measured.features)),
+                     {features.file, features.fingerprint()}, !job.moments_alone);
+    fmt::print("{}: mean and covariance of {} features of {} pictures{}\n", job.out,
+               features.network->feature_width(), count, job.moments_alone ? "" : ", and the features");
+}
+
+void add_statistics_job(CommandLine& app) {
+    CommandLine* command = app.add_subcommand(
+        "statistics", "Measure reference pictures once, for build/sample evaluate quality");
+    const auto job = std::make_shared<StatisticsJob>();
+    command
+        ->add_option(
+            "--data", job->data,
+            "Pictures: a folder of JPEG or PNG files, a packed file, or an .npz with arr_0, uint8 [N, "
+            "height, width, 3]")
+        ->required()
+        ->type_name("PATH");
+    command
+        ->add_option("--features", job->features,
+                     "Feature network, as build/sample evaluate quality takes it")
+        ->required()
+        ->type_name("FILE");
+    command
+        ->add_option("--convention", job->convention, "Of Inception's input: pytorch-fid or torch-fidelity")
+        ->type_name("NAME");
+    command->add_option("--out", job->out, "File to write: mu, sigma, features, as NumPy reads them")
+        ->required()
+        ->type_name("FILE.npz");
+    command->add_option("--count", job->count, "Only so many pictures, the first ones (default: all)")
+        ->check(within(2, 10'000'000));
+    command->add_option("--batch", job->batch, "Pictures at once")
+        ->capture_default_str()
+        ->check(within(1, 4096));
+    command->add_flag("--moments-alone", job->moments_alone,
+                      "Leave out the features, which KID, precision and recall need");
+    add_backend_flags(*command, job->backend);
+    command->callback([job] { run_job(*job); });
+}
+
 }  // namespace
 
 int main(int argument_count, char** arguments) {
@@ -98,5 +167,6 @@ int main(int argument_count, char** arguments) {
         "Packed image files for training: from folders, from CIFAR-10, or drawn; and their tokens.");
     add_data_jobs(app);
     add_tokens_job(app);
+    add_statistics_job(app);
     return run_program(app, "data", argument_count, arguments);
 }

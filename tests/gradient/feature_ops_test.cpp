@@ -122,3 +122,28 @@ DEVICE_TEST("quantise leaves the gradients of both terms of its loss, and passes
                 CHECK(gradient[i] == doctest::Approx(d_codebook[i]).epsilon(1e-5));
         }
 }
+
+GRADIENT_TEST("gradient: position_mean") {
+    Check(device, {{2 * 6, 5, 2}}, nullptr,
+          weighted_sum([](Tape& tape, std::span<const Tensor> in) { return position_mean(tape, in[0], 6); }))
+        .run();
+}
+
+DEVICE_TEST("concatenate_channels puts maps side by side, window pooling keeps to the map") {
+    const std::vector<float> first = {1, 2, 3, 4}, second = {5, 6};
+    std::vector<float> joined(6), largest(4), mean(4);
+    Tape tape(device);
+    const auto job = [&] {
+        const std::vector<Tensor> maps = {constant(tape, 2, first), constant(tape, 2, second)};
+        copy_from_tensor(tape, joined.data(), concatenate_channels(tape, maps),
+                         joined.size() * sizeof(float));
+        const Tensor map = constant(tape, 4, first);
+        copy_from_tensor(tape, largest.data(), window_max(tape, map, {2, 2}, 3, 1, 1), 4 * sizeof(float));
+        copy_from_tensor(tape, mean.data(), window_mean(tape, map, {2, 2}, 3, 1, 1), 4 * sizeof(float));
+    };
+    const Plan plan = plan_job(tape, job);
+    run_job(tape, plan, job);
+    CHECK(joined == std::vector<float>{1, 2, 5, 3, 4, 6});
+    CHECK(largest == std::vector<float>(4, 4));
+    CHECK(mean == std::vector<float>(4, 2.5f));
+}

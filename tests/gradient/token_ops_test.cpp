@@ -85,3 +85,16 @@ GRADIENT_TEST("gradient: tied_cross_entropy of the first rows of a table") {
         }).run({Before::nothing});
     for (const float gradient : read_floats(device, table.gradient, table.count)) CHECK(gradient == 0.0f);
 }
+
+GRADIENT_TEST("gradient: cross_entropy of logits") {
+    const std::vector<std::int32_t> targets = {0, 4, 2, 2};
+    for (const float smoothing : {0.0f, 0.3f})
+        Check(device, {{4, 5, 1}}, nullptr, [&](Tape& tape, std::span<const Tensor> in, double& loss) {
+            const Tensor total = tape.create(1, 1, false, Element::f64);
+            zero_tensor(tape, total);
+            cross_entropy(tape, in[0], constant(tape, 4, targets), {smoothing, 0.25f}, total);
+            double sum = 0;
+            copy_from_tensor(tape, &sum, total, sizeof sum);
+            loss += 0.25 * sum;
+        }).run({Before::nothing});
+}
