@@ -122,8 +122,8 @@ void require_classes(const fs::path& images, const std::vector<fs::path>& folder
         splits, [](const fs::path& split) { return !folders_among(sorted_entries(split)).empty(); });
     if (!above_classes || (splits.size() == 1 && folders.size() > 1)) return;
     // Training images first: the others may be what a training run takes as its holdout.
-    std::ranges::stable_partition(
-        splits, [](const fs::path& split) { return split_name(split).starts_with("train"); });
+    std::stable_partition(splits.begin(), splits.end(),
+                          [](const fs::path& split) { return split_name(split).starts_with("train"); });
     std::string names, commands;
     for (std::size_t i = 0; i < splits.size(); ++i) {
         names += fmt::format("{}{}/", i == 0 ? "" : ", ", splits[i].filename().string());

@@ -240,16 +240,19 @@ TEST_CASE("npz: files that are no archives of arrays, cut off or damaged, give o
     ++damaged[whole.find(numbers) + 40];
     CHECK(refused(damaged).find("entry sigma.npy is damaged: CRC error") != std::string::npos);
 
-    // Lengths in the central directory: of more bytes than the entry has, packed or not.
+    // Lengths in the central directory beyond what the entry unpacks to, or beyond the file.
     for (const bool packed : {false, true}) {
-        pth_writer::write_zip(
-            path,
-            {{"sigma.npy", npy("{'descr': '<f8', 'fortran_order': False, 'shape': (100000000,)}", numbers),
-              packed}});
-        std::string longer = read_file(path);
-        const auto length = static_cast<std::uint32_t>(73 + 800'000'000);
-        std::memcpy(&longer[longer.find("PK\1\2") + 24], &length, 4);
-        CHECK(refused(longer).find("sigma.npy is damaged: 800000073 bytes from") != std::string::npos);
+        const std::string header = "{'descr': '<f8', 'fortran_order': False, 'shape': (100000000,)}";
+        pth_writer::write_zip(path, {{"sigma.npy", npy(header, numbers), packed}});
+        const std::string as_written = read_file(path);
+        for (const std::size_t also : {0, 4}) {  // the length when unpacked, and when packed
+            std::string longer = as_written;
+            const auto length = static_cast<std::uint32_t>(73 + 800'000'000);
+            const std::size_t place = longer.find("PK\1\2") + 24;
+            std::memcpy(&longer[place], &length, 4);
+            std::memcpy(&longer[place - also], &length, 4);
+            CHECK(refused(longer).find("sigma.npy is damaged: 800000073 bytes from") != std::string::npos);
+        }
     }
 
     pth_writer::write_zip(path, {{"letter.txt", "x"}});
@@ -338,6 +341,8 @@ TEST_CASE("npz: what is written is read, is aligned, and has the same bytes each
     CHECK(file.text("empty").empty());
     CHECK(file.description("empty").dtype == "<U1");
 
+    // The checksum, which readers take from the directory at the end, also precedes the entry.
+    CHECK(bytes.substr(bytes.find("PK\3\4") + 14, 4) == bytes.substr(bytes.find("PK\1\2") + 16, 4));
     // NumPy wants the numbers at a multiple of 64 from the start of the array's file; here of the archive, too.
     CHECK(file.description("sigma").header_bytes % 64 == 0);
     CHECK(bytes.find(pth_writer::bytes_of(matrix)) % 64 == 0);
