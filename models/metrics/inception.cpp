@@ -51,10 +51,18 @@ Inception::Inception(const TensorFile& file, InceptionInput input, Backend backe
     parameters_.round_values();
 }
 
+Inception::Inception(std::uint64_t seed, InceptionInput input, Backend backend)
+    : input_(input), backend_(backend), logit_bias_(logits) {
+    register_all();
+    parameters_.allocate(backend, false);
+    parameters_.initialize(seed);
+    parameters_.round_values();
+}
+
 void Inception::add(const std::string& name, std::int64_t in, std::int64_t out, MapSize kernel,
                     std::int64_t stride, MapSize padding) {
     const Parameter& weight =
-        parameters_.add(name + ".weight", {out, in, kernel.height, kernel.width}, Init::zeros);
+        parameters_.add(name + ".weight", {out, in, kernel.height, kernel.width}, Init::fan_in);
     convolutions_[name] = {&weight, &parameters_.add(name + ".bias", {out}, Init::zeros), stride, padding};
 }
 
@@ -111,7 +119,7 @@ void Inception::register_all() {
         add(name + "branch3x3dbl_3b", 384, 384, {3, 1}, 1, {1, 0});
         add(name + "branch_pool", in, 192, one);
     }
-    classifier_ = &parameters_.add("fc.weight", {logits, features}, Init::zeros);
+    classifier_ = &parameters_.add("fc.weight", {logits, features}, Init::fan_in);
 }
 
 void Inception::load(const TensorFile& file) {

@@ -32,6 +32,12 @@ class Inception : public FeatureNetwork {
 
     // Reads the weights. Throws Error naming the tensor that is missing or does not fit.
     Inception(const TensorFile& file, InceptionInput input, Backend backend);
+    // Random weights, for measurements of speed.
+    Inception(std::uint64_t seed, InceptionInput input, Backend backend);
+
+    // Convolutions NAME.weight [N, C, kernel_height, kernel_width], normalisation folded in, NAME.bias [N];
+    // fc.weight [1008, 2048].
+    const Parameters& parameters() const { return parameters_; }
 
     bool inception() const override { return true; }
     Backend backend() const override { return backend_; }

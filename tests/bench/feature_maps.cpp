@@ -24,7 +24,9 @@ void add_conv2d(KernelList& list, const Conv2dShape& shape) {
         const ElementPointer y = in.activations(y_count), x = in.activations(x_count),
                              weight = in.activations(weights), bias = in.activations(shape.N);
         float* workspace = in.floats(SIZE_ON(on.device, conv2d_forward_workspace, shape));
-        return [=] { LAUNCH_ON(on.device, on.stream, conv2d_forward, y, workspace, x, weight, bias, shape); };
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, conv2d_forward, y, workspace, x, weight, bias, false, shape);
+        };
     });
     list.add("conv2d_backward_input", text_of(shape), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();

@@ -67,6 +67,7 @@ void measure_all(const Options& options, std::string_view command) {
     bench_training_step(table, options.jobs);
     bench_sampling(table);
     bench_nat(table, options.paper);
+    bench_features(table);
     bench_data(table);
     if (!options.markdown.empty()) table.write_markdown(options.markdown, command);
 }
@@ -90,7 +91,7 @@ int main(int argument_count, char** arguments) {
     app.add_option(
         "--only", options.only,
         "Only kernels and jobs (layernorm_steps, training_step, sampling, tokenizer, tokenizer_step, "
-        "nat_step, nat_forward, generation, packing, loading) whose name contains this");
+        "nat_step, nat_forward, generation, features, packing, loading) whose name contains this");
     app.add_option("--batch", options.jobs.batch,
                    "Images of a training step (default: 32, on a GPU the power of two up to 256 that fits)")
         ->check(at_least(1));

@@ -82,5 +82,7 @@ void bench_sampling(Table& table);
 // Of the NAT pipeline: tokenizer, tokenizer_step, nat_step, nat_forward, generation. `paper`: autonat_s and
 // vqgan_f16 on the CPU, too.
 void bench_nat(Table& table, bool paper);
+// Of feature networks: Inception-v3, and one of those trained here.
+void bench_features(Table& table);
 // Of the host: packing JPEG files and loading batches.
 void bench_data(Table& table);
