@@ -52,8 +52,9 @@ void fit_line(FrechetExtrapolation& result) {
 }  // namespace
 
 FrechetReference::FrechetReference(const Moments& reference)
-    : mean_(reference.mean), trace_(trace_of(reference)), rank_(largest_rank(reference)) {
+    : mean_(reference.mean), rank_(largest_rank(reference)) {
     require_shapes(reference);
+    trace_ = trace_of(reference);
     root_ = symmetric_square_root(reference.covariance, width());
 }
 

@@ -24,7 +24,8 @@ struct KernelDistance {
     std::int64_t subset_rows = 0;
 };
 
-// Rows of a subset: 1,000, a tenth of the smaller set if that is less, but 50 or all of it at least.
+// Rows of a subset: 1,000, a tenth of the smaller set if that is less, but 50 or all of it at least. Of a set of
+// at most 50 rows every subset is all of it, and the standard error leaves its variation out.
 std::int64_t kernel_distance_subset_rows(std::int64_t generated, std::int64_t reference);
 
 // In double; about (m + n)^2 d operations, and the subsets, which `seed` draws without replacement, hardly
