@@ -12,6 +12,8 @@
 #include "data/images/image_file.h"
 #include "data/images/sheet.h"
 #include "data/records/baselines.h"
+#include "data/records/class_names.h"
+#include "data/records/degrade.h"
 #include "data/records/live_progress.h"
 #include "data/records/pack.h"
 #include "data/records/packed.h"
@@ -231,10 +233,45 @@ void add_info(CommandLine& app) {
     job->callback([arguments] { run_info(*arguments); });
 }
 
+struct DegradeArguments {
+    std::string data, out, without;
+    Degradation how;
+};
+
+void run_degrade(DegradeArguments arguments) {
+    require_distinct({"--out", arguments.out}, std::vector<NamedPath>{{"--data", arguments.data}});
+    if (!arguments.without.empty()) {
+        const PackedFile file(arguments.data);
+        arguments.how.without = class_number(
+            "--without", arguments.without, static_cast<std::int64_t>(file.classes().size()), file.classes());
+    }
+    degrade(arguments.data, arguments.out, arguments.how, show_progress("degraded"));
+    fmt::print("{}: {} images\n", arguments.out, PackedFile(arguments.out).count());
+}
+
+void add_degrade(CommandLine& app) {
+    CommandLine* job = app.add_subcommand(
+        "degrade", "Make packed images worse on purpose: what a measure of quality has to notice");
+    auto arguments = std::make_shared<DegradeArguments>();
+    job->add_option("--data", arguments->data, "Packed file")->required()->type_name("FILE");
+    job->add_option("--out", arguments->out, "Packed file to write")->required()->type_name("FILE");
+    job->add_option("--blur", arguments->how.blur, "Standard deviation of a Gaussian blur in pixels")
+        ->check(above_zero());
+    job->add_option("--noise", arguments->how.noise,
+                    "Standard deviation of normal noise, in values of 0 to 255")
+        ->check(above_zero());
+    job->add_option("--without", arguments->without, "Class to leave out, by name or number")
+        ->type_name("CLASS");
+    job->add_flag("--repeat", arguments->how.repeats, "Every image is the first one");
+    job->add_option("--seed", arguments->how.seed, "Of the noise")->capture_default_str()->check(any_seed());
+    job->callback([arguments] { run_degrade(*arguments); });
+}
+
 }  // namespace
 
 void add_data_jobs(CommandLine& app) {
     add_pack(app);
     add_fractals(app);
     add_info(app);
+    add_degrade(app);
 }
