@@ -240,6 +240,14 @@ SHEET = $(if $(filter fractals,$(NAME)),--cfg 3 --temperature 1.6 --count 30)
 sample: build ## draw a sheet of samples from runs/NAME
 	$(BUILD)/sample fractal --checkpoint runs/$(NAME)/last.safetensors --out runs/$(NAME)/sheet.png $(or $(ARGS),$(SHEET))
 
+# Feature networks learn from the data; runs of different data have different ones.
+FEATURES := runs/features-$(basename $(notdir $(DATA)))
+FEATURES_RECIPE := $(if $(filter fractals,$(DATA)),--preset features_16 --steps 300,--preset features_32)
+quality: build $(TRAINING_FILE) $(VALIDATION_FILE) ## measure 1,000 images that runs/NAME draws against the validation images of DATA
+	$(BUILD)/train features $(FEATURES_RECIPE) --data $(TRAINING_FILE) $(if $(VALIDATION_FILE),--validation $(VALIDATION_FILE)) --out $(FEATURES)
+	$(BUILD)/sample evaluate quality --checkpoint runs/$(NAME)/last.safetensors --features $(FEATURES)/last.safetensors \
+	    --reference $(or $(VALIDATION_FILE),$(TRAINING_FILE)) $(or $(ARGS),$(filter-out --count 30,$(SHEET)))
+
 RUN := runs/$(NAME)
 plot: build ## draw the curves of runs/NAME, or of RUN='FOLDER FOLDER ...' over each other
 	$(BUILD)/sample plot --run $(RUN) $(if $(word 2,$(RUN)),--out runs/curves.png) $(ARGS)
@@ -434,4 +442,4 @@ gpu-check: ## on a machine with a GPU: tests, compute-sanitizer, benchmarks, one
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: force help deps build run-tests train sample plot levels nat test emulated test-all test-cuda test-emulated test-corpus fuzz test-long test-signatures test-orders test-sanitized bench profile gpu-bundle gpu-check clean
+.PHONY: force help deps build run-tests train sample quality plot levels nat test emulated test-all test-cuda test-emulated test-corpus fuzz test-long test-signatures test-orders test-sanitized bench profile gpu-bundle gpu-check clean
