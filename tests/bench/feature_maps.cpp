@@ -2,7 +2,10 @@
 // bound by memory.
 #include <fmt/format.h>
 
+#include "kernels/conv/bilinear.h"
 #include "kernels/conv/max_pool.h"
+#include "kernels/conv/position_mean.h"
+#include "kernels/conv/window_pool.h"
 #include "kernels/pointwise/leaky_relu.h"
 #include "tests/bench/kernels.h"
 
@@ -128,6 +131,56 @@ void add_max_pool(KernelList& list) {
     });
 }
 
+// Of Inception-v3, on the larger of the resampled maps: windows of 3 x 3, pictures made half as large again.
+void add_inception(KernelList& list) {
+    const ResampleShape small = list.shapes().resample;
+    const WindowPoolShape pool{small.B, 2 * small.H, 2 * small.W, small.C, 3, 2, 0};
+    const std::int64_t in_count = pool.B * pool.H * pool.W * pool.C, out = pool.out_rows() * pool.C,
+                       positions = pool.H * pool.W, means = pool.B * pool.C;
+    const std::string text = fmt::format("{} x {} x {} x {}", pool.B, pool.H, pool.W, pool.C);
+    const double a = list.activation_bytes(), large = static_cast<double>(in_count),
+                 moved = a * (large + static_cast<double>(out)), operations = 9 * static_cast<double>(out);
+    list.add("window_max", text, Bound::memory, {moved, operations}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const ElementPointer y = in.activations(out), x = in.activations(in_count);
+        return [=] { LAUNCH_ON(on.device, on.stream, window_max, y, x, pool); };
+    });
+    list.add("window_mean", text, Bound::memory, {moved, operations}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const ElementPointer y = in.activations(out), x = in.activations(in_count);
+        return [=] { LAUNCH_ON(on.device, on.stream, window_mean, y, x, pool); };
+    });
+    const double mean_bytes = a * (large + static_cast<double>(means));
+    list.add("position_mean_forward", text, Bound::memory, {mean_bytes, large}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const ElementPointer y = in.activations(means), x = in.activations(in_count);
+        return
+            [=] { LAUNCH_ON(on.device, on.stream, position_mean_forward, y, x, pool.B, positions, pool.C); };
+    });
+    list.add("position_mean_backward", text, Bound::memory, {mean_bytes, large}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const ElementPointer dx = in.activations(in_count), dy = in.activations(means);
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, position_mean_backward, dx, dy, pool.B, positions, pool.C);
+        };
+    });
+    const BilinearShape resized{
+        small.B, 3, pool.H, pool.W, 3 * small.H, 3 * small.W, PixelCentres::half_pixel, 1 / 127.5f, -1};
+    const std::int64_t bytes = small.B * 3 * positions,
+                       pixels = small.B * 3 * resized.out_height * resized.out_width;
+    list.add("bilinear_resize",
+             fmt::format("{} x 3, {} x {} -> {} x {}", small.B, pool.H, pool.W, resized.out_height,
+                         resized.out_width),
+             Bound::memory,
+             {static_cast<double>(bytes) + a * static_cast<double>(pixels), 9 * static_cast<double>(pixels)},
+             [=](Operands& in) {
+                 const LaunchSite on = in.site();
+                 const ElementPointer y = in.activations(pixels);
+                 const std::uint8_t* x = in.bytes(bytes, 100);
+                 return [=] { LAUNCH_ON(on.device, on.stream, bilinear_resize, y, x, resized); };
+             });
+}
+
 // Of the discriminator, as large as the first normalised map.
 void add_leaky_relu(KernelList& list) {
     constexpr float slope = 0.2f;
@@ -156,5 +209,6 @@ void add_feature_maps(KernelList& list) {
     for (const GroupNormShape& shape : list.shapes().groupnorm) add_groupnorm(list, shape);
     add_resample(list);
     add_max_pool(list);
+    add_inception(list);
     add_leaky_relu(list);
 }

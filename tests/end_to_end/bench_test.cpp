@@ -34,7 +34,7 @@ DEVICE_TEST("bench: every kernel and job runs once, and what was measured become
              {"linear_forward", "attention_backward", "pixel_sample", "adamw_update", "training_step, ar",
               "training_step, mar", "conv2d_backward_weight", "groupnorm_backward", "token_draw",
               "tokenizer, smoke, decode", "tokenizer_step", "nat_step", "nat_forward", "generation of 2",
-              "packing", "loading"})
+              "features, features_32", "packing", "loading"})
             CHECK(outcome.output.find("\n" + name) != std::string::npos);
         CHECK(lines_with(outcome.output, "\nlayernorm_steps, naive ") == (device == Device::cpu ? 2 : 0));
         const std::string page = read_file(work.at("results.md"));
