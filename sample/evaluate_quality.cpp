@@ -17,6 +17,7 @@
 #include "runtime/base/live_line.h"
 #include "runtime/base/report.h"
 #include "runtime/files/atomic_file.h"
+#include "runtime/tensor/random.h"
 #include "sample/jobs.h"
 #include "sample/picture_drawer.h"
 #include "sample/quality_report.h"
@@ -28,7 +29,7 @@ struct QualityJob {
     DrawerFlags drawer;
     std::vector<std::string> classes;
     std::int64_t count = 0, batch = 32, repeats = 1;
-    bool extrapolates = false, json = false;
+    bool random_classes = false, extrapolates = false, json = false;
 
     bool draws() const { return !drawer.checkpoint.checkpoint.empty(); }
     std::vector<NamedPath> inputs() const {
@@ -91,17 +92,24 @@ PictureSet set_of(const PictureSource& source, std::int64_t count) {
             [&source](std::int64_t first, std::int64_t n) { return source.read(first, n); }};
 }
 
-// Pictures 0 to `count` - 1 of a model, its classes in turn.
-PictureSet set_of(PictureDrawer& drawer, std::vector<std::int64_t> classes, std::int64_t count,
+// Pictures 0 to `count` - 1 of a model, of these classes in turn or, `random`, independently of each other.
+PictureSet set_of(PictureDrawer& drawer, std::vector<std::int64_t> classes, bool random, std::int64_t count,
                   std::uint64_t seed) {
     return {"the model",
             count,
             drawer.channels(),
             {drawer.image_size(), drawer.image_size()},
-            [&drawer, classes = std::move(classes), seed](std::int64_t first, std::int64_t n) {
+            [&drawer, classes = std::move(classes), random, seed](std::int64_t first, std::int64_t n) {
+                const PhiloxKey key = random_key(seed, "class");
+                const auto choices = static_cast<float>(classes.size());
                 std::vector<std::int64_t> chosen;
-                for (std::int64_t i = first; i < first + n; ++i)
-                    chosen.push_back(classes[static_cast<std::size_t>(i) % classes.size()]);
+                for (std::int64_t i = first; i < first + n; ++i) {
+                    const auto number = static_cast<std::uint64_t>(i);
+                    const std::size_t choice =
+                        random ? static_cast<std::size_t>(choices * random_uniform(key, number))
+                               : static_cast<std::size_t>(i) % classes.size();
+                    chosen.push_back(classes[std::min(choice, classes.size() - 1)]);
+                }
                 return drawer.draw(chosen, first, seed);
             }};
 }
@@ -191,10 +199,11 @@ void run_job(const QualityJob& job, const Comm& comm) {
     std::vector<Quality> repeats;
     for (std::int64_t repeat = 0; repeat < job.repeats; ++repeat) {
         const std::uint64_t seed = job.drawer.fractal.seed + static_cast<std::uint64_t>(repeat);
-        const PictureFeatures generated = features_of(
-            drawer ? set_of(*drawer, drawn_classes(job, *drawer), count, seed) : set_of(*pictures, count),
-            features, job.batch, &comm,
-            progress.counting(drawer ? "drew and measured" : "generated: measured"));
+        const PictureFeatures generated =
+            features_of(drawer ? set_of(*drawer, drawn_classes(job, *drawer), job.random_classes, count, seed)
+                               : set_of(*pictures, count),
+                        features, job.batch, &comm,
+                        progress.counting(drawer ? "drew and measured" : "generated: measured"));
         if (comm.rank() > 0) continue;
         repeats.push_back(measure_quality(
             generated.features, generated.logits, measured, {.seed = 0, .extrapolates = job.extrapolates},
@@ -276,6 +285,9 @@ void add_quality_job(CommandLine& evaluate, const Comm& comm) {
     command
         ->add_option("--classes", job->classes, "Classes to draw in turn, by name or number (default: all)")
         ->type_name("CLASS");
+    command->add_flag("--random-classes", job->random_classes,
+                      "Draw each picture's class independently, as --extrapolate supposes, instead of the "
+                      "classes in turn");
     add_nat_draw_flags(*command, job->drawer.nat);
     add_draw_flags(*command, job->drawer.fractal);
     command->callback([job, &comm] { run_job(*job, comm); });

@@ -52,7 +52,8 @@ constexpr std::int64_t extrapolation_samples = 30;  // at least
 
 // The distance without its bias in the number of generated samples: distances of 15 numbers N of samples,
 // evenly spaced in N between a third of them and all, each of a random subset drawn by `seed`, and the
-// least-squares line over 1/N through them. Throws Error for fewer than 30 samples or another width, and
+// least-squares line over 1/N through them. The samples are taken for independent ones: of a set that holds each
+// class equally often, random subsets do not, and the line falls too low. Throws Error for fewer than 30 samples or another width, and
 // what `progress` throws.
 // Source: Chong, Forsyth, "Effectively Unbiased FID and Inception Score and where to find them" (CVPR 2020,
 // arXiv 1911.07023); evenly spaced in N as in the authors' code.
