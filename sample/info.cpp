@@ -4,6 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "models/metrics/feature_classifier.h"
+#include "models/metrics/inception.h"
 #include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
@@ -122,12 +124,37 @@ void print_nat(const TensorFile& file, const std::optional<NatConfig>& given) {
     fmt::print("  config: {}\n", to_json(config));
 }
 
+void print_features(const TensorFile& file) {
+    const FeatureMetadata metadata = read_feature_metadata(file);
+    const FeatureConfig& config = metadata.config;
+    FeatureClassifier network(config, Device::cpu);
+    fmt::print("{}: feature network of {}x{} images, {} channel{}, {} features, {} parameters{}\n",
+               file.path().string(), config.image_size, config.image_size, config.channels,
+               config.channels == 1 ? "" : "s", config.feature_width(), network.parameters().count(),
+               updates_done(file, metadata.step));
+    if (config.rotations)
+        fmt::print("  trained on four rotations\n");
+    else
+        print_classes(config.classes, metadata.classes);
+    print_contents(file, metadata.ema_decay, network.parameters().all().front().name);
+    fmt::print("  config: {}\n", to_json(config));
+}
+
+void print_inception(const TensorFile& file) {
+    const Inception network(file, InceptionInput::pytorch_fid, Device::cpu);
+    fmt::print("{}: Inception-v3, {} features, {} classes: --features of evaluate quality\n",
+               file.path().string(), network.feature_width(), network.classes());
+    print_origins(file);
+}
+
 void run_info(const CheckpointFlags& flags) {
     const std::string& path = flags.checkpoint;
     const auto opened = open_tensor_file(path);
     const TensorFile& file = *opened;
     if (is_tokenizer(file)) return print_tokenizer(file);
     if (holds_nat(file)) return print_nat(file, flags.given_nat_config(file));
+    if (model_kind(file) == feature_kind) return print_features(file);
+    if (model_kind(file) == inception_kind) return print_inception(file);
     const auto given = flags.given_config(file);
     if (!given && !has_format(file, fractal_kind) && model_kind(file) != shard_kind)
         return print_unknown_model(file);

@@ -93,6 +93,9 @@ TEST_CASE_FIXTURE(QualityPlace, "end to end: a feature network's run continues a
     CHECK(std::stod(log.back().at("validation_accuracy")) >= 0);
     CHECK(std::stod(log.back().at("validation_loss")) > 0);
     CHECK(std::filesystem::exists(work.at("whole/curves.png")));
+    const Outcome info = work.run("sample", {"info", work.path("whole/last.safetensors")});
+    CHECK(info.output.find("feature network of 16x16 images, 3 channels, 128 features") != std::string::npos);
+    CHECK(info.output.find("10 classes: 0 mandelbrot") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(QualityPlace, "end to end: pictures without classes train features by rotations") {
