@@ -16,3 +16,4 @@ void add_levels_job(CommandLine& app);
 void add_convert_job(CommandLine& app);
 void add_reconstruct_job(CommandLine& app);
 void add_plot_job(CommandLine& app);
+void add_strategy_job(CommandLine& app);

@@ -48,7 +48,7 @@ void add_to_trace(TraceFolder& trace, const NatModels& models, std::span<const s
 
 void run_job(const NatJob& job) {
     const NatModels models = load_nat_models(job.checkpoint, job.nat.tokenizer, job.backend.backend());
-    const Strategy strategy = job.nat.choose_strategy(models.labelled());
+    const Strategy strategy = job.nat.strategy.choose(models.tokens(), models.labelled());
     const DrawnImages drawn = choose_images(job.images, models.class_num(), models.metadata.classes);
     const PictureOutputs& outputs = job.images.outputs;
     if (!outputs.trace.empty()) require_one_batch(drawn);

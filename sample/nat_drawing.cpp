@@ -8,9 +8,6 @@
 
 namespace {
 
-constexpr std::int64_t default_steps = 8;
-constexpr double default_scale = 1;
-
 // Throws Error unless the tokens that the one predicts are the other's.
 void require_matching(const TensorFile& checkpoint, const NatMetadata& metadata,
                       const std::string& tokenizer_path, const TokenizerMetadata& tokenizer) {
@@ -28,22 +25,9 @@ void require_matching(const TensorFile& checkpoint, const NatMetadata& metadata,
 }  // namespace
 
 std::vector<NamedPath> NatDrawFlags::inputs() const {
-    std::vector<NamedPath> files{{"--tokenizer", tokenizer}};
-    if (strategy != "maskgit") files.push_back({"--strategy", strategy});
+    std::vector<NamedPath> files = strategy.inputs();
+    files.push_back({"--tokenizer", tokenizer});
     return files;
-}
-
-Strategy NatDrawFlags::choose_strategy(bool labelled) const {
-    if (largest_scale && *largest_scale != 0 && !labelled)
-        fail_usage("--cfg-max {}: the model has no classes, expected 0", *largest_scale);
-    if (strategy == "maskgit")
-        return maskgit_strategy(steps.value_or(default_steps),
-                                largest_scale.value_or(labelled ? default_scale : 0));
-    if (largest_scale) fail_usage("--cfg-max {}: {} holds its own guidance scales", *largest_scale, strategy);
-    Strategy read = read_strategy(strategy);
-    if (steps && *steps != read.steps())
-        fail_usage("--steps {}: {} is a strategy of {} steps", *steps, strategy, read.steps());
-    return read;
 }
 
 NatModels load_nat_models(const CheckpointFlags& checkpoint, const std::string& tokenizer, Backend backend) {
@@ -66,21 +50,6 @@ Option* add_nat_draw_flags(CommandLine& command, NatDrawFlags& flags) {
     Option* const tokenizer =
         command.add_option("--tokenizer", flags.tokenizer, "Tokenizer whose codes the transformer predicts")
             ->type_name("FILE");
-    command
-        .add_option(
-            "--steps", flags.steps,
-            fmt::format("Steps of maskgit (default {}); a strategy file has its own number", default_steps))
-        ->check(within(std::int64_t{1}, max_decoding_steps));
-    command
-        .add_option("--strategy", flags.strategy,
-                    "maskgit (its heuristics), or a file: JSON as models/nat/autonat_l_8.json, or YAML as "
-                    "published")
-        ->type_name("NAME|FILE")
-        ->capture_default_str();
-    command.add_option(
-        "--cfg-max", flags.largest_scale,
-        fmt::format("Guidance scale that maskgit reaches at its last step (default {}); 0 is no guidance and "
-                    "takes half the time. Logits are c + s (c - u), so s here is --cfg 1 + s elsewhere",
-                    default_scale));
+    add_strategy_flags(command, flags.strategy, "--strategy");
     return tokenizer;
 }

@@ -3,28 +3,24 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "models/nat/checkpoint.h"
-#include "models/nat/strategy.h"
 #include "models/nat/tokenizer.h"
 #include "runtime/files/output_file.h"
 #include "sample/checkpoint_flags.h"
+#include "sample/strategy_flags.h"
 
 class CommandLine;
 class Option;
 
 struct NatDrawFlags {
-    std::string tokenizer, strategy = "maskgit";
-    std::optional<std::int64_t> steps;
-    std::optional<double> largest_scale;
+    std::string tokenizer;
+    StrategyFlags strategy;
 
     // The files that they name.
     std::vector<NamedPath> inputs() const;
-    // Throws UsageError naming the flag that does not fit the strategy or, without classes, the model.
-    Strategy choose_strategy(bool labelled) const;
 };
 // Returns --tokenizer.
 Option* add_nat_draw_flags(CommandLine& command, NatDrawFlags& flags);
@@ -38,6 +34,7 @@ struct NatModels {
     bool labelled() const { return metadata.config.num_classes > 1; }
     std::int64_t class_num() const { return metadata.config.num_classes - 1; }
     std::int64_t side() const { return metadata.config.img_size; }
+    std::int64_t tokens() const { return metadata.config.tokens(); }
     std::int64_t channels() const { return tokenizer->config().out_ch; }
     std::int64_t image_size() const { return side() * tokenizer->config().downsampling(); }
 };

@@ -44,7 +44,7 @@ class NatDrawer : public PictureDrawer {
   public:
     NatDrawer(const DrawerFlags& flags, std::int64_t batch)
         : models_(load_nat_models(flags.checkpoint, flags.nat.tokenizer, flags.fractal.backend.backend())),
-          strategy_(flags.nat.choose_strategy(models_.labelled())),
+          strategy_(flags.nat.strategy.choose(models_.tokens(), models_.labelled())),
           generator_(*models_.transformer, batch, strategy_.guided(),
                      decode_into(*models_.tokenizer, models_.side(), pictures_)) {}
 

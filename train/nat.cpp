@@ -307,7 +307,7 @@ void add_own_flags(CommandLine& app, NatJob& job) {
                          "Samples in a row of the sheet, one class each", job.sheet.rows,
                          "Rows of the sheet");
     app.add_option("--sheet-steps", job.sheet.steps,
-                   "Steps in which samples are decoded, by MaskGIT's schedules")
+                   "Steps in which samples are decoded, by the strategy cosine")
         ->capture_default_str()
         ->check(at_least(1));
     app.add_option("--sheet-cfg-max", job.sheet.guidance, "Their guidance scale at the last step, 0 for none")

@@ -4,6 +4,8 @@
 
 #include "data/images/sheet.h"
 #include "models/nat/pictures.h"
+#include "models/nat/strategy_heuristics.h"
+#include "models/nat/strategy_steps.h"
 #include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/base/error.h"
 #include "runtime/files/open_tensor_file.h"
@@ -11,7 +13,8 @@
 NatSheet::NatSheet(const NatTransformer& model, const std::string& tokenizer, const TokenFile& tokens,
                    const NatSheetRule& rule)
     : labels_(model.config().num_classes - 1), rule_(rule), side_(model.config().img_size) {
-    strategy_ = maskgit_strategy(rule.steps, labels_ > 0 ? rule.guidance : 0);
+    strategy_ = named_strategy("cosine", rule.steps, labels_ > 0 ? rule.guidance : 0);
+    require_tokens(strategy_, model.config().tokens(), "--sheet-steps");
     const auto file = open_tensor_file(tokenizer);
     tokenizer_ = load_tokenizer(*file, model.backend());
     report_origin("train", *file, tokenizer_prefix(*file));

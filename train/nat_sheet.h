@@ -16,7 +16,7 @@
 
 struct NatSheetRule {
     std::int64_t columns = 10, rows = 2;  // a column per class
-    std::int64_t steps = 8;               // of MaskGIT's schedules
+    std::int64_t steps = 8;               // of the strategy cosine
     double guidance = 1;                  // their scale at the last step: logits are c + s (c - u)
     std::uint64_t seed = 0;
 };

@@ -103,6 +103,23 @@ std::vector<Position> placed(const Curve& curve, const Frame& frame) {
     return points;
 }
 
+// A column at each x, with its value above where there is room.
+void draw_bars(Drawing& drawing, const Curve& curve, const Frame& frame) {
+    constexpr double filled_share = 0.7, narrowest_apart = 3, widest = 120, narrowest_labelled = 26,
+                     label_rise = 5;
+    const double pitch = frame.x(1) - frame.x(0), width = pitch < narrowest_apart
+                                                              ? std::max(1.0, pitch)
+                                                              : std::min(widest, filled_share * pitch);
+    for (std::size_t i = 0; i < curve.x.size(); ++i) {
+        if (!std::isfinite(curve.y[i])) continue;
+        const double x = frame.x(curve.x[i]), y = frame.y(curve.y[i]);
+        drawing.fill({x - width / 2, y}, {x + width / 2, frame.bottom}, curve.colour);
+        if (pitch >= narrowest_labelled)
+            drawing.write({x, y - label_rise}, fmt::format("{:g}", curve.y[i]), label_size, text_colour,
+                          Alignment::centre);
+    }
+}
+
 void draw_curves(Drawing& drawing, std::span<const Curve> curves, const Frame& frame) {
     constexpr double line_width = 1.7, dot_width = 6.5, mean_width = 5;
     constexpr std::size_t most_dots = 80;
@@ -112,10 +129,15 @@ void draw_curves(Drawing& drawing, std::span<const Curve> curves, const Frame& f
         return static_cast<double>(points.size()) > width / 2;
     };
     for (const Curve& curve : curves) {
+        if (curve.bars) {
+            draw_bars(drawing, curve, frame);
+            continue;
+        }
         const auto points = placed(curve, frame);
         if (is_dense(points)) drawing.draw_path(thinned(points), 1, tint(curve.colour, 0.35));
     }
     for (const Curve& curve : curves) {
+        if (curve.bars) continue;
         const auto points = placed(curve, frame);
         drawing.draw_path(is_dense(points) ? means(points, mean_width) : points, line_width, curve.colour);
         if (points.size() == 1 || (curve.dotted && points.size() <= most_dots))
@@ -231,7 +253,7 @@ void draw_chart(Drawing& drawing, const Chart& chart, Position corner, double wi
                       corner.x + width - right_margin,
                       corner.y + height - bottom_margin,
                       chart.across,
-                      value_axis(values, chart.logarithmic_allowed)};
+                      chart.up ? *chart.up : value_axis(values, chart.logarithmic_allowed)};
     draw_axes(drawing, frame);
     draw_curves(drawing, chart.curves, frame);
     const double baseline = std::round(frame.top) - 8;

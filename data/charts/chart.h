@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,6 +42,7 @@ struct Curve {
     std::vector<double> x, y;  // x ordered; where y is not finite, there is no point
     Rgb colour;
     bool dotted = false;  // its points are marked
+    bool bars = false;    // columns from the frame's lower edge, x a whole number, in place of a line
 };
 
 // Coloured words above a chart, at the right; the first ones are left out if there is no room.
@@ -55,6 +57,7 @@ struct Chart {
     std::vector<Curve> curves;
     Axis across;
     bool logarithmic_allowed = true;
+    std::optional<Axis> up = {};  // in place of value_axis
 };
 
 // On `drawing`, with its upper left corner there, everything included.

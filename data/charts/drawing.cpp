@@ -82,6 +82,20 @@ void Drawing::draw_path(std::span<const Position> points, double width, Rgb colo
     draw(strokes, width, colour);
 }
 
+void Drawing::fill(Position upper_left, Position lower_right, Rgb colour) {
+    const auto edge = [](double position, int size) {
+        return static_cast<int>(std::clamp(std::round(position), 0.0, static_cast<double>(size)));
+    };
+    const int left = edge(upper_left.x, image_.width), right = edge(lower_right.x, image_.width);
+    for (int y = edge(upper_left.y, image_.height); y < edge(lower_right.y, image_.height); ++y)
+        for (int x = left; x < right; ++x) {
+            std::uint8_t* pixel = &image_.pixels[static_cast<std::size_t>(y * image_.width + x) * 3];
+            pixel[0] = colour.red;
+            pixel[1] = colour.green;
+            pixel[2] = colour.blue;
+        }
+}
+
 void Drawing::write(Position start, std::string_view text, double size, Rgb colour, Alignment alignment) {
     const double width = size * text_width(text),
                  left = std::round(start.x - (alignment == Alignment::left     ? 0

@@ -31,6 +31,9 @@ class Drawing {
     // Through all points in their order.
     void draw_path(std::span<const Position> points, double width, Rgb colour);
 
+    // A rectangle of whole pixels, from the nearest edge of one to that of another. Clipped to the drawing.
+    void fill(Position upper_left, Position lower_right, Rgb colour);
+
     // `size`: pixels in a unit of the font, which makes capitals 6 `size` high. `start`: of the baseline, or
     // its centre or end.
     void write(Position start, std::string_view text, double size, Rgb colour,

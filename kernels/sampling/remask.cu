@@ -19,19 +19,22 @@ namespace {
 constexpr std::int64_t most_threads = 256;
 
 __global__ void remask_image(std::int32_t* ids, const std::int32_t* filled, const float* confidence,
-                             const DecodingStep* step, std::int64_t guidance_rows, int N, std::int32_t K) {
+                             const std::int32_t* ranks, const DecodingStep* step, std::int64_t guidance_rows,
+                             int N, std::int32_t K) {
     SharedMemory shared;
     auto* keys = shared.take<std::uint32_t>(static_cast<std::size_t>(N));
     int* parts = shared.take<int>(2 * warp_size);
     const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * N;
+    const bool by_rank = step->by_rank;
     int masked = 0;
     for (int n = static_cast<int>(threadIdx.x); n < N; n += static_cast<int>(blockDim.x)) {
         masked += confidence[n] != INFINITY;
-        keys[n] = ordered_bits(confidence[first + n]);
+        const float own = confidence[first + n];
+        keys[n] = ordered_bits(by_rank && own != INFINITY ? -static_cast<float>(ranks[n]) : own);
     }
     // A thread reads only its own keys. Consecutive counts alternate between two halves of `parts`.
-    int rank = static_cast<int>(remasked_count(N, block_sum(masked, parts), step->ratio));
-    std::uint32_t cut = 0;
+    int rank = static_cast<int>(remasked_count(block_sum(masked, parts), *step));
+    std::uint32_t cut = 0;  // and stays so if the rank is 0: below every confidence
     for (int bit = 31; bit >= 0; --bit) {
         int below = 0;
         for (int n = static_cast<int>(threadIdx.x); n < N; n += static_cast<int>(blockDim.x))
@@ -52,14 +55,14 @@ __global__ void remask_image(std::int32_t* ids, const std::int32_t* filled, cons
 }  // namespace
 
 void remask(Stream stream, std::int32_t* ids, const std::int32_t* filled, const float* confidence,
-            const DecodingStep* step, std::int64_t images, std::int64_t guidance_rows, std::int64_t N,
-            std::int64_t K) {
+            const std::int32_t* ranks, const DecodingStep* step, std::int64_t images,
+            std::int64_t guidance_rows, std::int64_t N, std::int64_t K) {
     assert(N <= cpu::remask_max_positions);
     const std::int64_t threads = std::min(most_threads, (N + warp_size - 1) / warp_size * warp_size);
     launch(remask_image, blocks_for(images, 1), static_cast<unsigned>(threads),
            shared_array_bytes(static_cast<std::size_t>(N) * sizeof(std::uint32_t)) +
                shared_array_bytes(2 * warp_size * sizeof(int)),
-           stream, ids, filled, confidence, step, guidance_rows, static_cast<int>(N),
+           stream, ids, filled, confidence, ranks, step, guidance_rows, static_cast<int>(N),
            static_cast<std::int32_t>(K));
 }
 

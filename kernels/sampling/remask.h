@@ -2,14 +2,18 @@
 // step. With N positions per image and M masked ones, before this step's draw, in the first image of the
 // batch:
 //
-//   m = max(1, min(M - 1, floor(N ratio)))          cut_b = the m-th smallest confidence of image b
+//   m = max(1, min(M - 1, remasked))          cut_b = the m-th smallest confidence of image b
 //   ids_bn = K (a mask) where confidence_bn <= cut_b, filled_bn elsewhere
+//
+// Without bounds m = min(M, remasked): a step may mask all again, or none. By rank, a masked position's
+// confidence is -rank_n, the same in all images: the tokens are fixed in the order of their ranks.
 //
 // The first image's count is the release's rule, and that of all images as long as no two confidences are
 // equal at a cut. A position that was not masked has an infinite confidence (kernels/sampling/token_draw.h);
 // M is counted from that.
 //
-// Source: Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478).
+// Sources: Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478); the order:
+// Besnier et al., "Halton Scheduler for Masked Generative Image Transformer" (ICLR 2025, arXiv 2503.17076).
 #pragma once
 
 #include <bit>
@@ -25,11 +29,11 @@ constexpr std::uint32_t ordered_bits(float x) {
     return bits > 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
-// m; the product in float, as schedules are stored.
-constexpr std::int64_t remasked_count(std::int64_t N, std::int64_t masked, float ratio) {
-    const auto wanted = static_cast<std::int64_t>(static_cast<float>(N) * ratio);
-    const std::int64_t most = masked - 1 < wanted ? masked - 1 : wanted;
-    return most > 1 ? most : 1;
+// m.
+constexpr std::int64_t remasked_count(std::int64_t masked, const DecodingStep& step) {
+    const std::int64_t bound = step.bounded ? 1 : 0,
+                       most = masked - bound < step.remasked ? masked - bound : step.remasked;
+    return most > bound ? most : bound;
 }
 
 namespace cpu {
@@ -38,10 +42,11 @@ namespace cpu {
 constexpr std::int64_t remask_max_positions = 8192;
 
 // ids [guidance_rows, images, N]: the same into each half (unconditional rows have the conditional ones'
-// ids); filled, confidence [images, N]; step: one, read from memory, its ratio in [0, 1]. N <=
-// remask_max_positions (asserted). Moves 8 + 4 guidance_rows bytes per position.
-void remask(std::int32_t* ids, const std::int32_t* filled, const float* confidence, const DecodingStep* step,
-            std::int64_t images, std::int64_t guidance_rows, std::int64_t N, std::int64_t K);
+// ids); filled, confidence [images, N]; ranks [N], 0 to N - 1, read by rank only; step: one, read from memory,
+// its remasked in [0, N]. N <= remask_max_positions (asserted). Moves 8 + 4 guidance_rows bytes per position.
+void remask(std::int32_t* ids, const std::int32_t* filled, const float* confidence, const std::int32_t* ranks,
+            const DecodingStep* step, std::int64_t images, std::int64_t guidance_rows, std::int64_t N,
+            std::int64_t K);
 
 }  // namespace cpu
 
@@ -49,7 +54,7 @@ namespace cuda {
 
 // The same contract on the device; pointers and sizes as in stream.h.
 void remask(Stream stream, std::int32_t* ids, const std::int32_t* filled, const float* confidence,
-            const DecodingStep* step, std::int64_t images, std::int64_t guidance_rows, std::int64_t N,
-            std::int64_t K);
+            const std::int32_t* ranks, const DecodingStep* step, std::int64_t images,
+            std::int64_t guidance_rows, std::int64_t N, std::int64_t K);
 
 }  // namespace cuda

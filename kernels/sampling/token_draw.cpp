@@ -97,9 +97,10 @@ void token_draw(std::int32_t* filled, float* confidence, std::int32_t* drawn, fl
         const std::int64_t value = weights.find(static_cast<double>(uniforms[row]) * total, K);
         const bool masked = ids[row] == K;
         const float noise = now.remask_temperature == 0 ? 0 : now.remask_temperature * gumbel[row];
+        const float plain_confidence =
+            now.logit_confidence ? z[value] : (z[value] - maximum) - static_cast<float>(std::log(plain));
         filled[row] = masked ? static_cast<std::int32_t>(value) : ids[row];
-        confidence[row] = masked ? (z[value] - maximum) - static_cast<float>(std::log(plain)) + noise
-                                 : std::numeric_limits<float>::infinity();
+        confidence[row] = masked ? plain_confidence + noise : std::numeric_limits<float>::infinity();
         if (drawn) drawn[row] = static_cast<std::int32_t>(value);
         if (guided) std::copy_n(z, K, guided + row * K);
     });

@@ -100,13 +100,13 @@ __device__ Sum block_scan(Sum x, Sum* parts, Sum& total) {
 }
 
 template <class T>
-__device__ void write(const Draw<T>& draw, int value, float log_probability, float remask_temperature) {
+__device__ void write(const Draw<T>& draw, int value, float confidence, float remask_temperature) {
     const std::int64_t row = blockIdx.x;
     const std::int32_t id = draw.ids[row];
     const bool masked = id == draw.K;
     const float noise = remask_temperature == 0 ? 0.0f : remask_temperature * draw.gumbel[row];
     draw.filled[row] = masked ? value : id;
-    draw.confidence[row] = masked ? log_probability + noise : INFINITY;
+    draw.confidence[row] = masked ? confidence + noise : INFINITY;
     if (draw.drawn) draw.drawn[row] = value;
 }
 
@@ -129,6 +129,7 @@ __global__ void draw_row(Draw<T> draw) {
         sum += weight((z[v] - maximum) * factor);
     }
     const float log_sum = logf(static_cast<float>(block_sum(plain, plain_parts)) * 0x1p-40f);
+    const auto confidence = [&](int v) { return step.logit_confidence ? z[v] : z[v] - maximum - log_sum; };
     const Sum up_to = block_scan(sum, parts, total);
     const Sum target =
         static_cast<Sum>(static_cast<double>(draw.uniforms[blockIdx.x]) * static_cast<double>(total));
@@ -136,9 +137,9 @@ __global__ void draw_row(Draw<T> draw) {
         int value = first;
         for (Sum below = up_to - sum + weight((z[value] - maximum) * factor); below <= target;)
             below += weight((z[++value] - maximum) * factor);
-        write(draw, value, z[value] - maximum - log_sum, step.remask_temperature);
+        write(draw, value, confidence(value), step.remask_temperature);
     } else if (threadIdx.x == 0 && target >= total) {
-        write(draw, draw.K - 1, z[draw.K - 1] - maximum - log_sum, step.remask_temperature);
+        write(draw, draw.K - 1, confidence(draw.K - 1), step.remask_temperature);
     }
 }
 

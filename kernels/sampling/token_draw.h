@@ -4,12 +4,14 @@
 //   z = c + s (c - u)                                      p = softmax(z / max(tau, 1e-4))
 //   drawn      = the smallest v with p_0 + ... + p_v > uniform, the last code if there is none
 //   filled     = drawn where the position is masked, its id elsewhere
-//   confidence = log softmax(z)[drawn] + remask_temperature * gumbel where it is masked, infinite elsewhere
+//   confidence = log softmax(z)[drawn] + remask_temperature * gumbel where it is masked, infinite elsewhere;
+//                Muse's has z[drawn] in place of log softmax(z)[drawn]
 //
 // tau is the sampling temperature; it divides, so that above 1 the draw is more varied, and it does not enter
 // the confidence. s = 0 is no guidance: this scale is one less than that of kernels/sampling/categorical.h,
 // where z = u + scale (c - u) and 1 is none. Sources: Chang et al., "MaskGIT" (CVPR 2022, arXiv 2202.04200),
-// section 3.2; Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478).
+// section 3.2; Ni et al., "Revisiting Non-Autoregressive Transformers" (CVPR 2024, arXiv 2406.05478); Chang et
+// al., "Muse" (ICML 2023, arXiv 2301.00704).
 #pragma once
 
 #include <cstdint>
@@ -21,10 +23,12 @@
 // The schedules' values at one step. Kernels read them where they lie, on the device, so that recorded work
 // serves any strategy.
 struct DecodingStep {
-    float ratio = 0;               // of the positions that are masked again: kernels/sampling/remask.h
+    std::int32_t remasked = 0;     // positions to mask again, the bounds aside: kernels/sampling/remask.h
     float remask_temperature = 0;  // of the confidences' Gumbel noise
     float sampling_temperature = 1;
-    float guidance_scale = 0;  // s
+    float guidance_scale = 0;              // s
+    bool logit_confidence = false;         // Muse's
+    bool bounded = true, by_rank = false;  // kernels/sampling/remask.h
 };
 
 namespace cpu {

@@ -4,6 +4,9 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "models/nat/halton_order.h"
+#include "models/nat/strategy_heuristics.h"
+#include "models/nat/strategy_steps.h"
 #include "runtime/base/error.h"
 #include "runtime/device/profile.h"
 #include "runtime/ops/ops.h"
@@ -20,25 +23,18 @@ std::vector<T> host_copy(Tape& tape, const Tensor& tensor, std::int64_t count) {
     return values;
 }
 
-// As the kernels read them. The last step masks nothing again and takes its confidences as they are.
-std::vector<DecodingStep> decoding_steps(const Strategy& strategy) {
-    std::vector<DecodingStep> steps(static_cast<std::size_t>(strategy.steps()));
-    for (std::size_t t = 0; t < steps.size(); ++t) {
-        steps[t].sampling_temperature = static_cast<float>(strategy.sampling_temperatures[t]);
-        steps[t].guidance_scale = static_cast<float>(strategy.guidance_scales[t]);
-        if (t + 1 == steps.size()) break;
-        steps[t].ratio = static_cast<float>(strategy.ratios[t]);
-        steps[t].remask_temperature = static_cast<float>(strategy.remask_temperatures[t]);
-    }
-    return steps;
+// Of the tokens' fixed order. In place of an order by confidence, which no kernel reads then, zeros.
+std::vector<std::int32_t> token_ranks(const Strategy& strategy, std::int64_t side) {
+    if (strategy.order == TokenOrder::halton) return halton_ranks(side);
+    return std::vector<std::int32_t>(static_cast<std::size_t>(side * side));
 }
 
 }  // namespace
 
 struct NatGenerator::Job {
     std::int64_t images, steps;
-    Tensor schedule, key, numbers;  // decode_ops.h
-    Tensor contexts, ids;           // int32 [halves * images, 1] and [halves * images, N]
+    Tensor schedule, ranks, key, numbers;  // decode_ops.h
+    Tensor contexts, ids;                  // int32 [halves * images, 1] and [halves * images, N]
     TokenDraw draw;
 };
 
@@ -57,7 +53,7 @@ NatGenerator::NatGenerator(const NatTransformer& model, std::int64_t batch, bool
         fail_usage("a model of {} tokens an image, expected at most {} for decoding", config.tokens(),
                    max_decoded_tokens);
     const std::vector<std::int64_t> classes(static_cast<std::size_t>(batch), -1);
-    const Strategy longest = maskgit_strategy(max_decoding_steps, 0);
+    const Strategy longest = named_strategy("cosine", max_decoding_steps, 0);
     plan_ = plan_job(tape_, [&] { run(classes, longest, {}, nullptr); });
 }
 
@@ -92,7 +88,8 @@ void NatGenerator::run(std::span<const std::int64_t> classes, const Strategy& st
     const std::vector<std::int32_t> masks(static_cast<std::size_t>(rows * config.tokens()), config.mask_id());
     const Job job{images,
                   strategy.steps(),
-                  decoding_schedule(tape_, strategy.steps(), decoding_steps(strategy)),
+                  decoding_schedule(tape_, strategy.steps(), decoding_steps(strategy, config.tokens())),
+                  device_copy(tape_, token_ranks(strategy, config.img_size), config.tokens()),
                   device_key(tape_, random_key(rule.seed, "tokens")),
                   device_copy(tape_, numbers, images),
                   device_copy(tape_, contexts, rows),
@@ -124,7 +121,7 @@ void NatGenerator::step(const Job& job, std::int64_t t) {
     draw_tokens(tape_, job.draw, logits, job.ids, noise(job, t), job.schedule, t, watched && watch_logits_);
     if (watched && watch_logits_) seen.guided_logits = host_copy<float>(tape_, logits, rows * logits.width());
     if (t + 1 < job.steps)
-        remask_tokens(tape_, job.ids, job.draw, job.schedule, t, model_.config().codebook_size);
+        remask_tokens(tape_, job.ids, job.draw, job.ranks, job.schedule, t, model_.config().codebook_size);
     if (watched) report(job, t, seen);
 }
 

@@ -1,9 +1,11 @@
 #include "models/nat/strategy.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numbers>
+#include <span>
 
 #include "models/nat/number_lists.h"
 #include "runtime/base/error.h"
@@ -40,17 +42,55 @@ Strategy from_lists(const NumberLists& lists, const char* Schedule::*key, std::s
     return strategy;
 }
 
-NumberLists json_lists(std::string_view text, std::string_view source) {
+// Words of an enumeration's values in their order, the default first.
+template <class E>
+struct Choice {
+    const char* key;
+    E Strategy::*value;
+    std::span<const char* const> words;
+
+    const char* word(const Strategy& strategy) const {
+        return words[static_cast<std::size_t>(strategy.*value)];
+    }
+    void read(Strategy& strategy, const nlohmann::json& json, std::string_view source) const {
+        if (!json.contains(key)) return;
+        const nlohmann::json& given = json.at(key);
+        const auto known = std::ranges::find_if(words, [&](const char* each) { return given == each; });
+        if (known == words.end())
+            fail_usage("{}: {} is {}, expected \"{}\"", source, key, shown(given),
+                       fmt::join(words, "\" or \""));
+        strategy.*value = static_cast<E>(known - words.begin());
+    }
+};
+constexpr const char *orders[] = {"confidence", "halton"}, *confidences[] = {"log-probability", "logit"},
+                     *counts[] = {"floor", "ceiling", "exact"};
+constexpr Choice<TokenOrder> order{"order", &Strategy::order, orders};
+constexpr Choice<Confidence> confidence{"confidence", &Strategy::confidence, confidences};
+constexpr Choice<CountRule> count_rule{"counts", &Strategy::counts, counts};
+
+template <class F>
+void for_each_choice(const F& f) {
+    f(order);
+    f(confidence);
+    f(count_rule);
+}
+
+Strategy from_json(std::string_view text, std::string_view source) {
     const nlohmann::json json = parse_json(text, source);
     if (!json.is_object()) fail_usage("{}: not a JSON object", source);
     NumberLists lists;
     for (const auto& [key, value] : json.items()) {
+        bool is_choice = false;
+        for_each_choice([&](const auto& choice) { is_choice = is_choice || key == choice.key; });
+        if (is_choice) continue;
         const auto is_number = [](const nlohmann::json& each) { return each.is_number(); };
         if (!value.is_array() || !std::all_of(value.begin(), value.end(), is_number))
             fail_usage("{}: {} is not a list of numbers", source, key);
         lists[key] = value.get<std::vector<double>>();
     }
-    return lists;
+    Strategy strategy = from_lists(lists, &Schedule::key, source);
+    for_each_choice([&](const auto& choice) { choice.read(strategy, json, source); });
+    return strategy;
 }
 
 }  // namespace
@@ -81,28 +121,9 @@ void Strategy::validate(std::string_view source) const {
     }
 }
 
-Strategy maskgit_strategy(std::int64_t steps, double largest_guidance_scale) {
-    if (steps < 1 || steps > max_decoding_steps)
-        fail_usage("{} steps, expected 1 to {}", steps, max_decoding_steps);
-    if (!std::isfinite(static_cast<float>(largest_guidance_scale)))
-        fail_usage("a guidance scale of {}, expected a finite number", largest_guidance_scale);
-    Strategy strategy;
-    for (std::int64_t t = 0; t < steps; ++t) {
-        const double done = static_cast<double>(t + 1) / static_cast<double>(steps);
-        if (t + 1 < steps) {
-            strategy.ratios.push_back(std::cos(std::numbers::pi / 2 * done));
-            strategy.remask_temperatures.push_back(4.5 * (1 - done));
-        }
-        strategy.sampling_temperatures.push_back(1);
-        strategy.guidance_scales.push_back(largest_guidance_scale * done);
-    }
-    return strategy;
-}
-
 Strategy parse_strategy(std::string_view text, std::string_view source) {
     const std::size_t first = text.find_first_not_of(" \t\r\n");
-    if (first != std::string_view::npos && text[first] == '{')
-        return from_lists(json_lists(text, source), &Schedule::key, source);
+    if (first != std::string_view::npos && text[first] == '{') return from_json(text, source);
     return from_lists(parse_number_lists(text, source), &Schedule::published_key, source);
 }
 
@@ -113,5 +134,9 @@ Strategy read_strategy(const std::filesystem::path& path) {
 std::string to_json(const Strategy& strategy) {
     nlohmann::ordered_json json;
     for (const Schedule& schedule : schedules) json[schedule.key] = strategy.*schedule.values;
+    for_each_choice([&](const auto& choice) {
+        const char* word = choice.word(strategy);
+        if (word != choice.words.front()) json[choice.key] = word;
+    });
     return json_text(json);
 }

@@ -9,7 +9,9 @@
 
 namespace {
 
-static_assert(sizeof(DecodingStep) == 4 * sizeof(float) && sizeof(PhiloxKey) == 2 * sizeof(std::int32_t));
+constexpr std::int64_t step_width = 5;
+static_assert(sizeof(DecodingStep) == step_width * sizeof(float) &&
+              sizeof(PhiloxKey) == 2 * sizeof(std::int32_t));
 
 const DecodingStep* row_of(Tape& tape, const Tensor& schedule, std::int64_t step) {
     return reinterpret_cast<const DecodingStep*>(tape.value(schedule)) + step;
@@ -18,7 +20,7 @@ const DecodingStep* row_of(Tape& tape, const Tensor& schedule, std::int64_t step
 }  // namespace
 
 Tensor decoding_schedule(Tape& tape, std::int64_t T, std::span<const DecodingStep> steps) {
-    const Tensor schedule = tape.create(T, 4, false);
+    const Tensor schedule = tape.create(T, step_width, false);
     require(tape.planning() || static_cast<std::int64_t>(steps.size()) == T,
             "decoding_schedule: another number of steps");
     copy_to_tensor(tape, schedule, steps.data(), steps.size_bytes());
@@ -62,12 +64,14 @@ void draw_tokens(Tape& tape, const TokenDraw& draw, const Tensor& logits, const 
            tape.value(noise.uniforms), tape.value(noise.gumbel), row_of(tape, schedule, step), rows, K);
 }
 
-void remask_tokens(Tape& tape, const Tensor& ids, const TokenDraw& draw, const Tensor& schedule,
-                   std::int64_t step, std::int64_t K) {
+void remask_tokens(Tape& tape, const Tensor& ids, const TokenDraw& draw, const Tensor& ranks,
+                   const Tensor& schedule, std::int64_t step, std::int64_t K) {
     const std::int64_t N = ids.width(), images = draw.filled.rows() / N;
     require(images * N == draw.filled.rows() && ids.rows() % images == 0,
             "remask_tokens: ids of another shape");
+    require(ranks.rows() == N, "remask_tokens: another number of ranks");
     require(N <= cpu::remask_max_positions, "remask_tokens: too many positions");
     LAUNCH(tape, remask, tape.mutable_value<std::int32_t>(ids), tape.value<std::int32_t>(draw.filled),
-           tape.value(draw.confidence), row_of(tape, schedule, step), images, ids.rows() / images, N, K);
+           tape.value(draw.confidence), tape.value<std::int32_t>(ranks), row_of(tape, schedule, step), images,
+           ids.rows() / images, N, K);
 }

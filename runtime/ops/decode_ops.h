@@ -11,7 +11,7 @@
 #include "kernels/sampling/token_draw.h"
 #include "runtime/tensor/tape.h"
 
-// The schedules of T steps, a row each: fp32 [T, 4]. `steps` is read unless planning.
+// The schedules of T steps, a row each: fp32 [T, 5]. `steps` is read unless planning.
 Tensor decoding_schedule(Tape& tape, std::int64_t T, std::span<const DecodingStep> steps);
 // A key in device memory: int32 [1, 2].
 Tensor device_key(Tape& tape, PhiloxKey key);
@@ -38,7 +38,7 @@ void draw_tokens(Tape& tape, const TokenDraw& draw, const Tensor& logits, const 
 
 // Tokens of an image, at most.
 inline constexpr std::int64_t max_decoded_tokens = cpu::remask_max_positions;
-// The ids of the next step, in every half of `ids`. Throws std::logic_error for more tokens than
-// max_decoded_tokens.
-void remask_tokens(Tape& tape, const Tensor& ids, const TokenDraw& draw, const Tensor& schedule,
-                   std::int64_t step, std::int64_t K);
+// The ids of the next step, in every half of `ids`. ranks: int32 [N, 1], of the fixed order, which the schedule
+// may name. Throws std::logic_error for more tokens than max_decoded_tokens, or another number of ranks.
+void remask_tokens(Tape& tape, const Tensor& ids, const TokenDraw& draw, const Tensor& ranks,
+                   const Tensor& schedule, std::int64_t step, std::int64_t K);

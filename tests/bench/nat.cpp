@@ -16,6 +16,7 @@
 #include "models/nat/image_codec.h"
 #include "models/nat/masks.h"
 #include "models/nat/pictures.h"
+#include "models/nat/strategy_heuristics.h"
 #include "runtime/base/error.h"
 #include "runtime/ops/adversarial_ops.h"
 #include "runtime/ops/image_ops.h"
@@ -248,7 +249,7 @@ void bench_generation(Table& table, const NatWorkload& work) {
     Tokenizer tokenizer(work.tokenizer, table.backend());
     start(model, false);
     start(tokenizer, false);
-    const Strategy strategy = maskgit_strategy(decoding_steps, 2);
+    const Strategy strategy = named_strategy("cosine", decoding_steps, 2);
     const double multiply_adds =
         generation_cost(work.transformer, work.tokenizer).multiply_adds(decoding_steps, true, true);
     for (const std::int64_t count : work.generated) {

@@ -69,7 +69,8 @@ void add_token_patches(KernelList& list) {
 void add_decoding(KernelList& list) {
     const auto [images, side, patch] = list.shapes().token_grid;
     const std::int64_t N = side * side, rows = images * N, K = list.shapes().codebook.codes;
-    const DecodingStep values{.ratio = 0.5f, .remask_temperature = 1, .guidance_scale = 2};
+    const DecodingStep values{
+        .remasked = static_cast<std::int32_t>(N / 2), .remask_temperature = 1, .guidance_scale = 2};
     const std::string text = fmt::format("{} x {}", images, N);
     list.add("token_noise", text, Bound::memory, {8 * elements(rows, 1), 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
@@ -100,10 +101,12 @@ void add_decoding(KernelList& list) {
     list.add("remask", text, Bound::memory, {(8 + 4 * halves) * elements(rows, 1), 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
         std::int32_t *ids = in.integers(halves * rows, 1), *filled = in.integers(rows, 2);
+        std::int32_t* ranks = in.integers(N, static_cast<std::int32_t>(N));
         float* confidence = in.floats(rows);
         DecodingStep* step = in.copied<DecodingStep>({values});
         return [=] {
-            LAUNCH_ON(on.device, on.stream, remask, ids, filled, confidence, step, images, halves, N, K);
+            LAUNCH_ON(on.device, on.stream, remask, ids, filled, confidence, ranks, step, images, halves, N,
+                      K);
         };
     });
 }

@@ -4,12 +4,13 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "data/images/image_file.h"
 #include "data/records/tokens.h"
 #include "models/nat/checkpoint.h"
-#include "models/nat/strategy.h"
+#include "models/nat/strategy_heuristics.h"
 #include "models/nat/tokenizer_checkpoint.h"
 #include "tests/end_to_end/test_directory.h"
 #include "tests/test_devices.h"
@@ -110,13 +111,15 @@ TEST_CASE_FIXTURE(RandomModels,
 }
 
 TEST_CASE_FIXTURE(RandomModels, "end to end: a strategy from a file, a sheet, classes by name, a trace") {
-    work.write("ours.json", to_json(maskgit_strategy(3, 1)));
+    work.write("ours.json", to_json(named_strategy("cosine", 3, 1)));
     work.write("published.yaml",
                "manual_ratios: [0.9, 0.4]\nmanual_temp: [1, 0.5]\nmanual_samp_temp: [1, 1, 1]\n"
                "manual_cfg: [0, 0.5, 1]\n");
     const std::string images = draw("a");
     CHECK(draw("b", {"--strategy", work.path("ours.json")}) == images);
     CHECK(draw("c", {"--strategy", work.path("published.yaml")}) != images);
+    CHECK(draw("m", {"--strategy", "maskgit"}) == images);
+    CHECK(draw("h", {"--strategy", "halton"}) != images);
     const Outcome outcome = work.run(
         "sample", sampling({"--classes", "fox,0", "--count", "4", "--out", work.path("sheet.png"), "--trace",
                             work.path("trace"), "--strategy", work.path("published.yaml")}));
@@ -133,6 +136,43 @@ TEST_CASE_FIXTURE(RandomModels, "end to end: a strategy from a file, a sheet, cl
     CHECK(std::filesystem::exists(work.at("trace/trace.webp")));
 }
 
+TEST_CASE("end to end: the schedules of a strategy as a table, as JSON, as a picture") {
+    const TestDirectory work;
+    const std::string eight = "models/nat/autonat_l_8.json";
+    const auto run = [&](const Words& more) { return work.run("sample", Words{"strategy"} + more); };
+    const Outcome table = run({eight});
+    CHECK(table.exit_code == 0);
+    CHECK(table.output.starts_with(eight + ": 8 steps, 16x16 tokens\n"));
+    CHECK(table.output.find(
+              "   1            12           244    0.9532        2.4049        2.8999        0.0001\n") !=
+          std::string::npos);
+    CHECK(table.output.find(
+              "   8            66             0         -             -        0.7133        1.2268\n") !=
+          std::string::npos);
+    const Outcome json = run({"halton", "--steps", "4", "--side", "8", "--cfg-max", "1.5", "--json", "--plot",
+                              work.path("halton.png")});
+    REQUIRE(json.exit_code == 0);
+    const nlohmann::json said = nlohmann::json::parse(json.output);
+    CHECK(said.at("tokens_fixed") == nlohmann::json{10, 11, 13, 30});
+    CHECK(parse_strategy(said.at("strategy").dump(), "said") == named_strategy("halton", 4, 1.5));
+    const Image plot = read_image(work.at("halton.png"), 3);
+    CHECK(plot.width == 1200);
+    CHECK(plot.height == 800);
+    work.write("own.json", to_json(named_strategy("muse", 2, 1)));
+    const auto refused = [&](const Words& more, const std::string& named) {
+        const auto before = work.listing();
+        const Outcome outcome = run(more);
+        CHECK(outcome.exit_code == 2);
+        CHECK(is_one_line(outcome.errors));
+        CHECK_MESSAGE(outcome.errors.find(named) != std::string::npos, outcome.errors);
+        CHECK(work.listing() == before);
+    };
+    refused({"haltn"}, "did you mean halton?");
+    refused({"muse", "--steps", "17", "--side", "4", "--plot", work.path("new.png")}, "--steps: 17 steps");
+    refused({"muse", "--side", "65"}, "--side");
+    refused({work.path("own.json"), "--plot", work.path("own.json")}, "the same file as strategy");
+}
+
 TEST_CASE_FIXTURE(RandomModels,
                   "end to end: what does not fit a masked-token transformer is refused in one line") {
     const std::string out = work.path("out.png"), eight = "models/nat/autonat_l_8.json";
@@ -147,7 +187,12 @@ TEST_CASE_FIXTURE(RandomModels,
     refused({"--cfg-max", "2", "--strategy", eight}, 2, {"--cfg-max 2", "its own guidance scales"});
     refused({"--cfg-max", "nan"}, 2, {"guidance scale"});
     refused({"--strategy", work.path("broken.yaml")}, 2, {"broken.yaml", "manual_temp"});
-    refused({"--strategy", "none"}, 2, {"none: cannot be opened"});
+    refused({"--strategy", "none.json"}, 2, {"none.json: cannot be opened"});
+    refused({"--strategy", "consine"}, 2, {"strategy consine: not known", "did you mean cosine?"});
+    refused({"--strategy", "fixed:2"}, 2, {"strategy fixed:2: expected a ratio from 0 to below 1"});
+    refused({"--strategy", "halton", "--steps", "17"}, 2, {"--steps: 17 steps", "16 tokens"});
+    work.write("long.json", to_json(named_strategy("cosine", 17, 1)));
+    refused({"--strategy", work.path("long.json")}, 2, {"long.json: 17 steps", "16 tokens"});
     refused({"--trace", work.path("t"), "--batch", "2", "--count", "3"}, 2, {"--trace"});
     check_refused(sampling({}), 2, {"--out"});
     check_refused(sampling({"--out", out}, "codes"), 1, {"codes.safetensors", "13 codes", "has 12"});

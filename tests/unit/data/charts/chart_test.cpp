@@ -227,6 +227,21 @@ TEST_CASE("chart: a curve goes through the pixels where its numbers put it") {
         CHECK(pixel(drawing, 68 + 80, 128) == blue);
         CHECK(pixel(drawing, 68 + 100, 128) != blue);
     }
+    SUBCASE("columns stand on an axis that is given") {
+        Curve curve{{1, 2, 3}, {40, 0, 10}, blue, false, true};
+        Drawing drawing(486, 252);
+        draw_chart(drawing, {"", {}, {curve}, {0.5, 3.5}, false, Axis{0, 50}}, {0, 0}, 486, 252);
+        const auto column = [&](int x) {
+            int height = 0;
+            for (int y = 0; y < 226; ++y) height += pixel(drawing, x, y) == blue;
+            return height;
+        };
+        CHECK(column(68 + 66) == 160);
+        CHECK(column(68 + 66 - 44) == 160);
+        CHECK(column(68 + 66 + 50) == 0);
+        CHECK(column(68 + 200) == 0);
+        CHECK(column(68 + 333) == 40);
+    }
 }
 
 TEST_CASE("chart: title and notes stand above the frame, without running into each other") {

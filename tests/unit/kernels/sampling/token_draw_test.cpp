@@ -61,8 +61,8 @@ void check_row(const Step& s, std::size_t row, const Doubles& z) {
     CHECK(below + std::exp(z[value] / tau - whole) > u - 1e-5);
     const bool masked = s.ids[row] == s.K;
     CHECK(s.filled[row] == (masked ? s.drawn[row] : s.ids[row]));
-    const double confidence =
-        z[value] - log_sum(z, 1) + static_cast<double>(step.remask_temperature * s.gumbel[row]);
+    const double plain = step.logit_confidence ? z[value] : z[value] - log_sum(z, 1),
+                 confidence = plain + static_cast<double>(step.remask_temperature * s.gumbel[row]);
     if (masked)
         CHECK(s.confidence[row] == doctest::Approx(confidence).epsilon(1e-5));
     else
@@ -72,7 +72,8 @@ void check_row(const Step& s, std::size_t row, const Doubles& z) {
 }  // namespace
 
 DEVICE_TEST("token draw: codes and confidences agree with the specification in double") {
-    const std::vector<DecodingStep> steps{{0, 0, 1, 0}, {0, 4.5f, 2.9f, 1e-4f}, {0, 1, 0.7f, 1.6f}};
+    const std::vector<DecodingStep> steps{
+        {0, 0, 1, 0}, {0, 4.5f, 2.9f, 1e-4f}, {0, 1, 0.7f, 1.6f}, {0, 2, 1.3f, 0.8f, true}};
     for (const DecodingStep& step : steps)
         for (const std::int64_t K : {1, 5, 33, 256, 1000, 1024}) {
             CAPTURE(K);

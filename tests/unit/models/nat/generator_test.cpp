@@ -7,7 +7,10 @@
 #include <memory>
 #include <set>
 
+#include "models/nat/halton_order.h"
 #include "models/nat/pictures.h"
+#include "models/nat/strategy_heuristics.h"
+#include "models/nat/strategy_steps.h"
 #include "runtime/base/error.h"
 #include "tests/unit/models/device_model.h"
 
@@ -67,7 +70,7 @@ Ids image(const Ids& ids, std::size_t number) {
 DEVICE_TEST("generator: an image depends on its number, its class, the seed and the strategy alone") {
     [[maybe_unused]] const HostAccessAllowed open;
     const auto model = random_model(device);
-    const Strategy strategy = maskgit_strategy(3, 2);
+    const Strategy strategy = named_strategy("cosine", 3, 2);
     const Ids all = generate(*model, {0, 1, 2, -1, 0}, strategy, {7, 100});
     CHECK(generate(*model, {0, 1, 2, -1, 0}, strategy, {7, 100}) == all);
     CHECK(generate(*model, {2}, strategy, {7, 102}) == image(all, 2));
@@ -76,18 +79,19 @@ DEVICE_TEST("generator: an image depends on its number, its class, the seed and 
     CHECK(generate(*model, {0, 1, 2, -1, 0}, strategy, {8, 100}) != all);
     CHECK(generate(*model, {0}, strategy, {7, 101}) != image(all, 0));
     CHECK(generate(*model, {3, 1, 2, -1, 0}, strategy, {7, 100}) != all);
-    CHECK(generate(*model, {0, 1, 2, -1, 0}, maskgit_strategy(4, 2), {7, 100}) != all);
-    CHECK(generate(*model, {0, 1, 2, -1, 0}, maskgit_strategy(3, 8), {7, 100}) != all);
+    CHECK(generate(*model, {0, 1, 2, -1, 0}, named_strategy("cosine", 4, 2), {7, 100}) != all);
+    CHECK(generate(*model, {0, 1, 2, -1, 0}, named_strategy("cosine", 3, 8), {7, 100}) != all);
     CHECK(std::ranges::all_of(all, [](std::int32_t id) { return id >= 0 && id < K; }));
 }
 
 DEVICE_TEST("generator: a scale of 0 in every step is no guidance, with unconditional rows or without") {
     const auto model = random_model(device);
-    const Strategy strategy = maskgit_strategy(3, 0);
+    const Strategy strategy = named_strategy("cosine", 3, 0);
     NatGenerator guided(*model, 2, true);
     const std::vector<std::int64_t> classes{1, 3};
     CHECK(guided.generate(classes, strategy, {}) == generate(*model, classes, strategy));
-    CHECK(guided.generate(classes, maskgit_strategy(3, 6), {}) != generate(*model, classes, strategy));
+    CHECK(guided.generate(classes, named_strategy("cosine", 3, 6), {}) !=
+          generate(*model, classes, strategy));
 }
 
 DEVICE_TEST("generator: from step to step masks grow fewer, as many as scheduled, and tokens stay") {
@@ -116,11 +120,46 @@ DEVICE_TEST("generator: from step to step masks grow fewer, as many as scheduled
     CHECK(generate(*model, {0, 1, 2}, strategy) == ids);
 }
 
+DEVICE_TEST("generator: Halton's strategy fixes the tokens in its order, whatever their confidences") {
+    [[maybe_unused]] const HostAccessAllowed open;
+    const auto model = random_model(device);
+    const Strategy strategy = named_strategy("halton", 4, 1);
+    const std::vector<std::int32_t> ranks = halton_ranks(4);
+    const std::vector<std::int64_t> fixed{2, 3, 3, 8};
+    CHECK(fixed_tokens(strategy, N) == fixed);
+    NatGenerator generator(*model, 2, true);
+    std::int64_t known = 0;
+    generator.watch([&](const DecodedStep& step) {
+        for (std::size_t i = 0; i < step.ids.size(); ++i)
+            CHECK((step.ids[i] == K) == (ranks[i % static_cast<std::size_t>(N)] >= known));
+        known += fixed[static_cast<std::size_t>(step.step)];
+    });
+    const std::vector<std::int64_t> classes{0, 2};
+    const Ids ids = generator.generate(classes, strategy, {});
+    CHECK(known == N);
+    CHECK(std::ranges::count(ids, K) == 0);
+    generator.watch({});
+    generator.generate(classes, named_strategy("cosine", 4, 1), {});
+    CHECK(generator.generate(classes, strategy, {}) == ids);
+}
+
+DEVICE_TEST("generator: every strategy by name, also where steps fix no token, ends with all of them") {
+    [[maybe_unused]] const HostAccessAllowed open;
+    const auto model = random_model(device);
+    std::set<Ids> seen;
+    for (const char* name : {"cosine", "muse", "enat", "halton", "fixed:0.7"}) {
+        const Ids ids = generate(*model, {0, 2}, named_strategy(name, 12, 1));
+        CHECK(std::ranges::count(ids, K) == 0);
+        seen.insert(ids);
+    }
+    CHECK(seen.size() == 5);
+}
+
 DEVICE_TEST("generator: one step draws everything at once; more steps than tokens are fine") {
     [[maybe_unused]] const HostAccessAllowed open;
     const auto model = random_model(device);
     for (const std::int64_t steps : {1, 18}) {
-        const Ids ids = generate(*model, {0, 2}, maskgit_strategy(steps, 1));
+        const Ids ids = generate(*model, {0, 2}, named_strategy("cosine", steps, 1));
         CHECK(std::ranges::count(ids, K) == 0);
     }
 }
@@ -135,13 +174,14 @@ DEVICE_TEST("generator: tokens are handed on where they lie, and to the host") {
                          seen.size() * sizeof(std::int32_t), tape.stream());
     });
     for (const std::uint64_t seed : {0u, 1u, 2u})
-        CHECK(generator.generate(std::vector<std::int64_t>{0, 2}, maskgit_strategy(3, 0), {seed, 0}) == seen);
+        CHECK(generator.generate(std::vector<std::int64_t>{0, 2}, named_strategy("cosine", 3, 0),
+                                 {seed, 0}) == seen);
 }
 
 TEST_CASE("generator: what it cannot do is refused") {
     const auto model = random_model(Device::cpu);
     NatGenerator generator(*model, 2, false);
-    const Strategy strategy = maskgit_strategy(2, 0);
+    const Strategy strategy = named_strategy("cosine", 2, 0);
     const auto with_classes = [&](std::vector<std::int64_t> classes) {
         generator.generate(classes, strategy, {});
     };
@@ -150,7 +190,7 @@ TEST_CASE("generator: what it cannot do is refused") {
     CHECK_THROWS_AS(with_classes({-2}), UsageError);
     CHECK_THROWS_AS(with_classes({0, 1, 2}), std::logic_error);
     CHECK_THROWS_AS(with_classes({}), std::logic_error);
-    CHECK_THROWS_AS(generator.generate(std::vector<std::int64_t>{0}, maskgit_strategy(2, 1), {}),
+    CHECK_THROWS_AS(generator.generate(std::vector<std::int64_t>{0}, named_strategy("cosine", 2, 1), {}),
                     std::logic_error);
     Strategy broken = strategy;
     broken.ratios[0] = 1;
@@ -163,14 +203,18 @@ CUDA_TEST("generator: the device's recorded steps serve every strategy, seed and
     NatGenerator recorded(*model, 3, true), plain(*model, 3, true);
     plain.use_graphs(false);
     const std::vector<std::int64_t> few{1, 2}, many{0, 1, 2};
-    const auto check = [&](const std::vector<std::int64_t>& classes, double scale, std::uint64_t seed) {
-        CHECK(recorded.generate(classes, maskgit_strategy(3, scale), {seed, 5}) ==
-              plain.generate(classes, maskgit_strategy(3, scale), {seed, 5}));
+    const auto check = [&](const std::vector<std::int64_t>& classes, double scale, std::uint64_t seed,
+                           const char* name = "cosine") {
+        const Strategy strategy = named_strategy(name, 3, scale);
+        CHECK(recorded.generate(classes, strategy, {seed, 5}) ==
+              plain.generate(classes, strategy, {seed, 5}));
     };
     check(many, 1, 0);
     check(many, 1, 0);
     check(many, 5, 3);
+    check(many, 1, 0, "halton");
     check(few, 0, 3);
+    check(many, 1, 0, "muse");
     check(many, 1, 0);
 }
 
@@ -178,18 +222,19 @@ CUDA_TEST("generator: the device draws what the CPU draws") {
     const auto cpu = random_model(Device::cpu), gpu = random_model(Device::cuda);
     const std::vector<std::int64_t> classes{0, 1, 2, 3};
     for (const std::int64_t steps : {1, 4})
-        CHECK(generate(*gpu, classes, maskgit_strategy(steps, 1.5)) ==
-              generate(*cpu, classes, maskgit_strategy(steps, 1.5)));
+        for (const char* name : {"cosine", "muse", "enat", "halton"})
+            CHECK(generate(*gpu, classes, named_strategy(name, steps, 1.5)) ==
+                  generate(*cpu, classes, named_strategy(name, steps, 1.5)));
 }
 
 CUDA_TEST("generator: in bf16 tokens are drawn too, the same in every run") {
     const auto model = random_model(Backend(Device::cuda, Precision::bf16));
     NatGenerator generator(*model, 2, true);
     const std::vector<std::int64_t> classes{0, 3};
-    const Ids ids = generator.generate(classes, maskgit_strategy(3, 1), {});
+    const Ids ids = generator.generate(classes, named_strategy("cosine", 3, 1), {});
     CHECK(std::ranges::all_of(ids, [](std::int32_t id) { return id >= 0 && id < K; }));
-    CHECK(generator.generate(classes, maskgit_strategy(3, 1), {}) == ids);
-    CHECK(generate(*model, classes, maskgit_strategy(3, 1)) == ids);
+    CHECK(generator.generate(classes, named_strategy("cosine", 3, 1), {}) == ids);
+    CHECK(generate(*model, classes, named_strategy("cosine", 3, 1)) == ids);
 }
 
 #if __has_include("emulated/runtime_calls.h")
@@ -209,7 +254,7 @@ TEST_CASE("generator: no step waits for the host, whatever their number") {
             calls.synchronizations = calls.host_copies = calls.recorded_host_copies = calls.allocations = 0;
             calls.graphs = calls.graph_launches = 0;
             generator.generate(std::vector<std::int64_t>{0, 1},
-                               maskgit_strategy(steps, static_cast<double>(time)), {time, 0});
+                               named_strategy("cosine", steps, static_cast<double>(time)), {time, 0});
             counts.push_back({calls.synchronizations, calls.host_copies, calls.recorded_host_copies,
                               calls.allocations, calls.graphs, calls.graph_launches});
         }

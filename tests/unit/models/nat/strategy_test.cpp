@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <numbers>
 #include <random>
 
 #include "models/nat/number_lists.h"
@@ -51,27 +50,33 @@ TEST_CASE("strategy: both forms of file are read") {
     for (std::size_t at = 0; (at = crlf.find('\n', at)) != std::string::npos; at += 2) crlf.insert(at, "\r");
     CHECK(parse_strategy(crlf, "s.yaml") == two_steps);
     CHECK(parse_strategy(to_json(two_steps), "s.json") == two_steps);
-    const Strategy heuristic = maskgit_strategy(12, 3.7);
-    CHECK(parse_strategy(to_json(heuristic), "s.json") == heuristic);
     const Strategy one = parse_strategy(
         "manual_ratios: []\nmanual_temp:\nmanual_samp_temp: [1]\nmanual_cfg:\n- 2e0\n", "s.yaml");
     CHECK(one == Strategy{{}, {}, {1}, {2}});
 }
 
-TEST_CASE("strategy: MaskGIT's heuristics") {
-    const Strategy strategy = maskgit_strategy(4, 2);
-    REQUIRE(strategy.ratios.size() == 3);
-    CHECK(strategy.ratios[0] == doctest::Approx(std::cos(std::numbers::pi / 8)));
-    CHECK(strategy.ratios[2] == doctest::Approx(std::cos(3 * std::numbers::pi / 8)));
-    CHECK(strategy.remask_temperatures[0] == doctest::Approx(4.5 * 0.75));
-    CHECK(strategy.remask_temperatures[2] == doctest::Approx(4.5 * 0.25));
-    CHECK(strategy.sampling_temperatures == std::vector<double>{1, 1, 1, 1});
-    CHECK(strategy.guidance_scales == std::vector<double>{0.5, 1, 1.5, 2});
-    CHECK(strategy.guided());
-    CHECK(!maskgit_strategy(3, 0).guided());
-    CHECK(maskgit_strategy(1, 0).ratios.empty());
-    CHECK_THROWS_AS(maskgit_strategy(0, 1), UsageError);
-    CHECK_THROWS_AS(maskgit_strategy(4, INFINITY), UsageError);
+TEST_CASE("strategy: order, confidence and counts are read and written where they are not the usual ones") {
+    CHECK(to_json(two_steps).find("order") == std::string::npos);
+    CHECK(parse_strategy(
+              with("{", R"({"order": "confidence", "confidence": "log-probability", "counts": "floor",)"),
+              "s.json") == two_steps);
+    Strategy other = two_steps;
+    other.order = TokenOrder::halton;
+    CHECK(parse_strategy(with("{", R"({"order": "halton", )"), "s.json") == other);
+    other.counts = CountRule::ceiling;
+    CHECK(parse_strategy(to_json(other), "s.json") == other);
+    other.counts = CountRule::exact;
+    other.confidence = Confidence::logit;
+    CHECK(parse_strategy(with("{", R"({"order": "halton", "confidence": "logit", "counts": "exact",)"),
+                         "s.json") == other);
+    CHECK(parse_strategy(to_json(other), "s.json") == other);
+    CHECK(refusal(with("{", R"({"order": "haltn", )")) ==
+          "s.yaml: order is \"haltn\", expected \"confidence\" or \"halton\"");
+    CHECK(refusal(with("{", R"({"counts": [1], )")).find("expected \"floor\" or \"ceiling\" or \"exact\"") !=
+          std::string::npos);
+    CHECK(refusal(with("{", R"({"confidence": null, )")).find("confidence is null, expected") !=
+          std::string::npos);
+    CHECK(refusal("order: halton\n").find("line 1: order is \"halton\"") != std::string::npos);
 }
 
 TEST_CASE("strategy: the released one for eight steps") {

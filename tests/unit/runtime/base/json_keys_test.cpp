@@ -6,7 +6,7 @@
 
 #include "models/fractal/config.h"
 #include "models/nat/config.h"
-#include "models/nat/strategy.h"
+#include "models/nat/strategy_heuristics.h"
 #include "models/nat/tokenizer_config.h"
 
 namespace {
@@ -61,8 +61,9 @@ TEST_CASE("json: configurations and strategies with a key twice are refused") {
     CHECK(message_of([&] {
               parse_tokenizer_config(doubled(to_json(tokenizer_presets().front().config), "n_embed"), "c");
           }) == "c: the key n_embed" + twice);
-    CHECK(message_of([&] { parse_strategy(doubled(to_json(maskgit_strategy(4, 1)), "ratios"), "s"); }) ==
-          "s: the key ratios" + twice);
+    CHECK(message_of([&] {
+              parse_strategy(doubled(to_json(named_strategy("cosine", 4, 1)), "ratios"), "s");
+          }) == "s: the key ratios" + twice);
     CHECK(message_of([&] { parse_strategy("manual_ratios: [0.5]\nmanual_ratios: [0.5]\n", "s"); }) ==
           "s: line 2: manual_ratios" + twice);
 }

@@ -8,7 +8,7 @@
 #include "data/charts/training_log.h"
 #include "models/fractal/config.h"
 #include "models/nat/config.h"
-#include "models/nat/strategy.h"
+#include "models/nat/strategy_heuristics.h"
 #include "models/nat/tokenizer_config.h"
 #include "runtime/base/error.h"
 #include "tests/unit/temporary_folder.h"
@@ -45,7 +45,7 @@ TEST_CASE("text files: configurations, strategies and logs may start with a byte
     CHECK(read_nat_config(marked(to_json(nat))) == nat);
     const TokenizerConfig tokenizer = tokenizer_presets().front().config;
     CHECK(read_tokenizer_config(marked(to_json(tokenizer))) == tokenizer);
-    const Strategy strategy = maskgit_strategy(2, 1);
+    const Strategy strategy = named_strategy("cosine", 2, 1);
     CHECK(read_strategy(marked(to_json(strategy))) == strategy);
     CHECK(read_strategy(marked("manual_ratios: [0.5]\nmanual_temp: [1]\nmanual_samp_temp: [1, 1]\n"
                                "manual_cfg: [0, 1]\n"))
