@@ -23,7 +23,7 @@ void for_each_block(std::int64_t count, const MetricProgress& progress,
     std::exception_ptr failure;
     for (std::int64_t first = 0; first < count; first += round) {
         const std::int64_t last = std::min(first + round, count);
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (last - first > 1)
         for (std::int64_t block = first; block < last; ++block) {
             try {
                 body(block);
