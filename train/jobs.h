@@ -9,3 +9,4 @@ void add_fractal_job(CommandLine& app, const Comm& comm);
 void add_tokenizer_job(CommandLine& app, const Comm& comm);
 void add_nat_job(CommandLine& app, const Comm& comm);
 void add_features_job(CommandLine& app, const Comm& comm);
+void add_strategy_search_job(CommandLine& app, const Comm& comm);

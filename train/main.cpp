@@ -14,6 +14,7 @@ int main(int argument_count, char** arguments) {
     add_tokenizer_job(app, comm);
     add_nat_job(app, comm);
     add_features_job(app, comm);
+    add_strategy_search_job(app, comm);
     return comm.finish(run_program(app, argument_count, arguments,
                                    [&](const std::exception& error) { comm.report(error.what()); }));
 }

@@ -11,11 +11,16 @@ namespace {
 
 constexpr std::int64_t batch_size = 32;
 
-QualityReference measure_reference(const std::string& path, const OpenedFeatures& features) {
+}  // namespace
+
+QualityReference read_reference(const std::string& path, const OpenedFeatures& features, MapSize size) {
     const FeatureNetwork& network = *features.network;
     if (path.ends_with(".npz") && holds_statistics(path))
         return read_statistics(path, network.feature_width(), features.fingerprint());
     const auto source = open_pictures(path);
+    if (MapSize{source->height(), source->width()} != size)
+        fail_usage("{}: pictures of {}x{}, the model draws {}x{}", path, source->width(), source->height(),
+                   size.width, size.height);
     PictureFeatures measured =
         features_of({source->name(),
                      source->count(),
@@ -25,8 +30,6 @@ QualityReference measure_reference(const std::string& path, const OpenedFeatures
                     features, batch_size);
     return QualityReference(std::move(measured.features));
 }
-
-}  // namespace
 
 void QualityFlags::check() const {
     if (features.empty() != reference.empty())
@@ -67,7 +70,7 @@ RunQuality::RunQuality(const QualityFlags& flags, std::int64_t channels, std::in
       best_by_(flags.best_by),
       features_(open_features(flags.features, "", backend)) {
     features_.network->require_fitting(channels, {size, size}, "--quality-features: the model");
-    if (comm.rank() == 0) reference_.emplace(measure_reference(flags.reference, features_));
+    if (comm.rank() == 0) reference_.emplace(read_reference(flags.reference, features_, {size, size}));
     if (comm.rank() == 0 && best_by_ == "kernel" && !reference_->has_features())
         fail_usage("--best-by kernel: {} holds statistics without features", flags.reference);
 }

@@ -14,6 +14,10 @@
 
 class CommandLine;
 
+// The reference of --quality-reference, or a search's: pictures of this size, or their statistics. Throws Error,
+// UsageError.
+QualityReference read_reference(const std::string& path, const OpenedFeatures& features, MapSize size);
+
 struct QualityFlags {
     std::string features, reference, best_by = "validation";
     std::int64_t images = 1000;

@@ -10,10 +10,11 @@ namespace {
 
 // Grey pictures as a network takes them: [n, from, plane] -> [n, to, plane]. Grey becomes RGB by repetition; RGB
 // becomes grey where the three channels are equal. Throws UsageError for coloured pictures.
-std::vector<std::uint8_t> with_channels(std::vector<std::uint8_t> pictures, std::int64_t from,
-                                        std::int64_t to, std::int64_t plane, const std::string& source) {
+template <class Value>
+std::vector<Value> with_channels(std::vector<Value> pictures, std::int64_t from, std::int64_t to,
+                                 std::int64_t plane, const std::string& source) {
     if (from == to) return pictures;
-    std::vector<std::uint8_t> converted;
+    std::vector<Value> converted;
     for (auto at = pictures.begin(); at != pictures.end(); at += from * plane) {
         for (std::int64_t c = 1; c < from; ++c)
             if (!std::equal(at, at + plane, at + c * plane))
@@ -52,8 +53,14 @@ PictureFeatures features_of(const PictureSet& pictures, const OpenedFeatures& fe
                                pictures.size, pictures.name);
     for (std::int64_t first = begin; first < end; first += batch) {
         if (progress) progress((first - begin) * ranks, count);
-        extractor.add(with_channels(pictures.read(first, std::min(batch, end - first)), pictures.channels,
-                                    channels, plane, pictures.name));
+        const std::int64_t n = std::min(batch, end - first);
+        const auto add = [&](auto read) {
+            extractor.add(with_channels(std::move(read), pictures.channels, channels, plane, pictures.name));
+        };
+        if (pictures.read_unrounded)
+            add(pictures.read_unrounded(first, n));
+        else
+            add(pictures.read(first, n));
     }
     PictureFeatures measured{extractor.features(), extractor.logits()};
     if (ranks > 1) {

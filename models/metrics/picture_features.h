@@ -15,6 +15,8 @@ struct PictureSet {
     MapSize size;
     // Pictures `first` to `first` + n - 1, [n, channels, height, width].
     std::function<std::vector<std::uint8_t>(std::int64_t first, std::int64_t n)> read;
+    // In its place, the same in values from 0 to 255 that are not rounded.
+    std::function<std::vector<float>(std::int64_t first, std::int64_t n)> read_unrounded = {};
 };
 
 struct PictureFeatures {

@@ -10,17 +10,46 @@ namespace {
 
 constexpr std::int64_t pixels_at_once = std::int64_t{1} << 18;
 
-// Pixels [P, C] of one picture in [0, 1] as planes of bytes [C, P].
-void to_planes(std::uint8_t* bytes, const float* pixels, std::int64_t P, std::int64_t C) {
+float clamped(float pixel) {
+    return pixel > 0 ? std::min(pixel, 1.0f) : 0.0f;  // 0 for NaN
+}
+
+// As a picture's element holds it.
+void store(std::uint8_t& element, float pixel) {
+    element = pixel_byte(pixel);
+}
+void store(float& element, float pixel) {
+    element = clamped(pixel) * 255.0f;
+}
+
+// Pixels [P, C] of one picture in [0, 1] as planes [C, P].
+template <class Value>
+void to_planes(Value* planes, const float* pixels, std::int64_t P, std::int64_t C) {
     for (std::int64_t i = 0; i < P; ++i)
-        for (std::int64_t c = 0; c < C; ++c) bytes[c * P + i] = pixel_byte(pixels[i * C + c]);
+        for (std::int64_t c = 0; c < C; ++c) store(planes[c * P + i], pixels[i * C + c]);
+}
+
+template <class Value>
+std::function<void(Tape&, const Tensor&)> decode_into_planes(const Tokenizer& tokenizer, std::int64_t side,
+                                                             std::vector<Value>& planes) {
+    return [&tokenizer, side, &planes](Tape& tape, const Tensor& tokens) {
+        const std::int64_t f = tokenizer.config().downsampling(), P = f * side * f * side,
+                           C = tokenizer.config().out_ch;
+        if (!tape.planning()) planes.resize(static_cast<std::size_t>(tokens.rows() / (side * side) * P * C));
+        decode_pictures(tape, tokenizer, tokens, side, [&](std::int64_t first, const Tensor& pictures) {
+            if (tape.planning()) return;
+            std::vector<float> pixels(static_cast<std::size_t>(pictures.rows() * C));
+            copy_from_tensor(tape, pixels.data(), pictures, pixels.size() * sizeof(float));
+            for (std::int64_t image = 0; image < pictures.rows() / P; ++image)
+                to_planes(planes.data() + (first + image) * P * C, pixels.data() + image * P * C, P, C);
+        });
+    };
 }
 
 }  // namespace
 
 std::uint8_t pixel_byte(float pixel) {
-    const float clamped = pixel > 0 ? std::min(pixel, 1.0f) : 0.0f;
-    return static_cast<std::uint8_t>(std::lround(clamped * 255.0f));
+    return static_cast<std::uint8_t>(std::lround(clamped(pixel) * 255.0f));
 }
 
 void decode_pictures(Tape& tape, const Tokenizer& tokenizer, const Tensor& tokens, std::int64_t side,
@@ -36,18 +65,12 @@ void decode_pictures(Tape& tape, const Tokenizer& tokenizer, const Tensor& token
 
 std::function<void(Tape&, const Tensor&)> decode_into(const Tokenizer& tokenizer, std::int64_t side,
                                                       std::vector<std::uint8_t>& bytes) {
-    return [&tokenizer, side, &bytes](Tape& tape, const Tensor& tokens) {
-        const std::int64_t f = tokenizer.config().downsampling(), P = f * side * f * side,
-                           C = tokenizer.config().out_ch;
-        if (!tape.planning()) bytes.resize(static_cast<std::size_t>(tokens.rows() / (side * side) * P * C));
-        decode_pictures(tape, tokenizer, tokens, side, [&](std::int64_t first, const Tensor& pictures) {
-            if (tape.planning()) return;
-            std::vector<float> pixels(static_cast<std::size_t>(pictures.rows() * C));
-            copy_from_tensor(tape, pixels.data(), pictures, pixels.size() * sizeof(float));
-            for (std::int64_t image = 0; image < pictures.rows() / P; ++image)
-                to_planes(bytes.data() + (first + image) * P * C, pixels.data() + image * P * C, P, C);
-        });
-    };
+    return decode_into_planes(tokenizer, side, bytes);
+}
+
+std::function<void(Tape&, const Tensor&)> decode_into(const Tokenizer& tokenizer, std::int64_t side,
+                                                      std::vector<float>& values) {
+    return decode_into_planes(tokenizer, side, values);
 }
 
 std::vector<std::uint8_t> decoded_bytes(const Tokenizer& tokenizer, std::span<const std::int32_t> tokens,

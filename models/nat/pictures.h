@@ -25,6 +25,10 @@ void decode_pictures(Tape& tape, const Tokenizer& tokenizer, const Tensor& token
 std::function<void(Tape&, const Tensor&)> decode_into(const Tokenizer& tokenizer, std::int64_t side,
                                                       std::vector<std::uint8_t>& bytes);
 
+// The same into values from 0 to 255 that are clamped, but not rounded: as the release of AutoNAT measures them.
+std::function<void(Tape&, const Tensor&)> decode_into(const Tokenizer& tokenizer, std::int64_t side,
+                                                      std::vector<float>& values);
+
 // The same for tokens on the host, [images, side^2], each in 0..K-1, as a separate job.
 std::vector<std::uint8_t> decoded_bytes(const Tokenizer& tokenizer, std::span<const std::int32_t> tokens,
                                         std::int64_t side);
