@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "data/records/picture_source.h"
+#include "data/records/tokens.h"
 #include "models/nat/checkpoint.h"
 #include "models/nat/search/search_methods.h"
 #include "models/nat/strategy_heuristics.h"
@@ -18,6 +18,7 @@
 #include "runtime/base/live_line.h"
 #include "runtime/device/backend_flags.h"
 #include "runtime/files/open_tensor_file.h"
+#include "runtime/files/output_file.h"
 #include "train/jobs.h"
 #include "train/progress.h"
 #include "train/run_quality.h"

@@ -12,54 +12,17 @@
 #include "models/nat/checkpoint.h"
 #include "models/nat/strategy_heuristics.h"
 #include "models/nat/tokenizer_checkpoint.h"
-#include "tests/end_to_end/test_directory.h"
+#include "tests/end_to_end/random_nat.h"
 #include "tests/test_devices.h"
 
 namespace {
 
-constexpr std::int64_t codes = 12;
-
-struct RandomModels {
+struct RandomModels : RandomNat {
     RandomModels() {
         const std::uint32_t fingerprint = write_tokenizer("tokenizer.safetensors", 3, 16);
         write_tokenizer("other.safetensors", 4, 16);
         write_tokenizer("larger.safetensors", 3, 32);
-        write_transformer("nat.safetensors", codes, fingerprint);
         write_transformer("codes.safetensors", codes + 1, fingerprint);
-    }
-
-    std::uint32_t write_tokenizer(const char* name, std::uint64_t seed, std::int64_t image_size) const {
-        TokenizerConfig config;
-        config.ch = 32;
-        config.ch_mult = {1, 1, 1};
-        config.num_res_blocks = 1;
-        config.z_channels = config.embed_dim = 4;
-        config.n_embed = codes;
-        Tokenizer tokenizer(config, Device::cpu);
-        tokenizer.parameters().allocate(Device::cpu, false);
-        tokenizer.parameters().initialize(seed);
-        CheckpointWriter writer;
-        writer.add_slab(tokenizer.parameters(), "", tokenizer.parameters().values());
-        write_metadata(writer, TokenizerMetadata{{}, config, image_size});
-        writer.write(work.at(name));
-        return tokenizer_fingerprint(codebook_values(tokenizer), codes);
-    }
-
-    void write_transformer(const char* name, std::int64_t K, std::uint32_t fingerprint) const {
-        NatConfig config;
-        config.img_size = 4;
-        config.codebook_size = K;
-        config.embed_dim = 16;
-        config.depth = 2;
-        config.num_heads = 2;
-        config.num_classes = 4;
-        NatTransformer model(config, Device::cpu);
-        model.parameters().allocate(Device::cpu, false);
-        model.parameters().initialize(1);
-        CheckpointWriter writer;
-        writer.add_slab(model.parameters(), "", model.parameters().values());
-        write_metadata(writer, NatMetadata{{{"cat", "dog", "fox"}, 0, 0}, config, fingerprint});
-        writer.write(work.at(name));
     }
 
     Words sampling(const Words& more, const std::string& checkpoint = "nat",
@@ -91,8 +54,6 @@ struct RandomModels {
             CHECK_MESSAGE(outcome.errors.find(each) != std::string::npos, each);
         CHECK(work.listing() == before);
     }
-
-    TestDirectory work;
 };
 
 }  // namespace
