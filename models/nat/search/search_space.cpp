@@ -5,6 +5,7 @@
 #include <limits>
 #include <numbers>
 
+#include "models/nat/strategy_heuristics.h"
 #include "runtime/base/error.h"
 
 namespace {
@@ -118,7 +119,7 @@ void SearchSpace::assign(std::span<const double> x, Strategy& strategy) const {
 }
 
 Strategy autonat_start(std::int64_t steps) {
-    Strategy strategy = maskgit_strategy(steps, 1);
+    Strategy strategy = named_strategy("cosine", steps, 1);
     for (std::size_t t = 0; t < strategy.remask_temperatures.size(); ++t)
         strategy.remask_temperatures[t] = 1 - static_cast<double>(t) / static_cast<double>(steps);
     return strategy;
