@@ -144,6 +144,8 @@ class Search {
     Strategy strategy_at(std::span<const double> x) const {
         Strategy strategy = start_;
         method_.space().assign(x, strategy);
+        // Finite differences probe a ratio of 1, which strategy files do not hold; the same number of tokens.
+        for (double& ratio : strategy.ratios) ratio = std::min(ratio, 1 - 1e-12);
         return strategy;
     }
 
