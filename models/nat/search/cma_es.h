@@ -12,18 +12,18 @@
 // keyed by (seed, update, point, coordinate).
 //
 // Weights w_j = ln((lambda + 1) / 2) - ln j of the better half, normalised to sum 1; rates and their defaults
-// as in table 1, (48)-(58). Its negative weights, (46) and (53), are left out: they gain little over some dozen
-// generations.
+// as in table 1, (48)-(58). Its negative weights, (46) and (53), are left out, for simplicity.
 //
-// Bounds: the search runs in unbounded z, and each coordinate is folded into its bounds by a smooth map (that of
-// pycma's BoundTransform): the identity from one scale a inside a bound l on, x = l + (z - l + a)^2 / 4a from
-// there to z = l - a, where it reflects. So an optimum on a bound, where F falls linearly towards it, is an
-// ordinary quadratic minimum in z, and no penalty is to be weighed. Projection with a penalty makes it a kink
-// there, and sigma shrank on the kinks before flatter coordinates had arrived. Drawing anew until a point lies
-// inside needs 2^k draws with k coordinates at a bound, and three of the released 8-step strategy's are.
+// Bounds: the search runs in unbounded z, and each coordinate is folded into its bounds by a smooth map (that
+// of pycma's BoundTransform): the identity from one scale a inside a bound l on, x = l + (z - l + a)^2 / 4a
+// from there to z = l - a, where it reflects. So an optimum on a bound, where F falls linearly towards it, is
+// an ordinary quadratic minimum in z, and no penalty is to be weighed. Projection with a penalty makes it a
+// kink there, and sigma shrank on the kinks before flatter coordinates had arrived. Drawing anew until a
+// point lies inside needs 2^k draws with k coordinates at a bound, and three of the released 8-step
+// strategy's are.
 //
-// Defaults: lambda = 4 + floor(3 ln n) (14 for n = 30), sigma = 1: first deviations of 0.05 for ratios, 0.3 for
-// the rest. iterate_every = 1: F of the mean, the least noisy account of what has been reached, is one in
+// Defaults: lambda = 4 + floor(3 ln n) (14 for n = 30), sigma = 1: first deviations of 0.05 for ratios, 0.3
+// for the rest. iterate_every = 1: F of the mean, the least noisy account of what has been reached, is one in
 // lambda + 1 evaluations.
 //
 // Cost: lambda + 1 evaluations an update. Results are the same bits for any number of threads; BLAS differs

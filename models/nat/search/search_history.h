@@ -1,17 +1,17 @@
 // Every evaluation of a search, a row each, in a CSV file:
 //   method, update, phase, ratios, remask_temperatures, sampling_temperatures, guidance_scales, objective,
 //   standard_error, pictures, ratio_learning_rate, learning_rate
-// The four schedules are numbers separated by spaces, and like all numbers read back to the same bits. Cells of
-// what is not known are empty. Phases: search_method.h.
+// The four schedules are numbers separated by spaces, and like all numbers read back to the same bits. Cells
+// of what is not known are empty. Phases: search_method.h.
 //
 // A row is written at once, so a killed search loses at most the row that was being written. The rows that
 // belong to a saved state of the method are known by their mark, which is saved with it:
 //
 //   history.append(evaluation) for each; method.tell(objectives); save {method.state(), history.mark()}.
 //
-// A search that continues cuts the file back to the mark: rows after it are of an update that was not finished
-// and will be repeated. A file whose rows before the mark are not those that were written (edited, cut off,
-// another search's) is refused, not repaired: it is the record of what was measured.
+// A search that continues cuts the file back to the mark: rows after it are of an update that was not
+// finished and will be repeated. A file whose rows before the mark are not those that were written (edited,
+// cut off, another search's) is refused, not repaired: it is the record of what was measured.
 #pragma once
 
 #include <cstdint>
@@ -49,8 +49,8 @@ class SearchHistory {
   public:
     // A new file. Throws Error if it cannot be written.
     SearchHistory(std::filesystem::path path, const SearchSpace& space);
-    // Continues after `mark`. Throws Error if the file cannot be read or cut back, or is not one whose beginning
-    // has this mark.
+    // Continues after `mark`. Throws Error if the file cannot be read or cut back, or is not one whose
+    // beginning has this mark.
     SearchHistory(std::filesystem::path path, const SearchSpace& space, const HistoryMark& mark);
 
     // In the file when it returns, safe from the end of this process. Throws Error if it cannot be written.
@@ -73,6 +73,6 @@ class SearchHistory {
     std::optional<Evaluation> best_iterate_, best_;
 };
 
-// The rows of such a file; a last line without its end is left out, as a search may just be writing it. `source`
-// names it in messages. Throws Error naming the line for text that is not such a file.
+// The rows of such a file; a last line without its end is left out, as a search may just be writing it.
+// `source` names it in messages. Throws Error naming the line for text that is not such a file.
 std::vector<Evaluation> parse_search_history(std::string_view text, std::string_view source);

@@ -1,5 +1,5 @@
-// An optimiser of generation strategies, as a conversation: ask() names the points whose objectives are wanted
-// next, tell() hands them over, and the next update begins.
+// An optimiser of generation strategies in the ask-and-tell form: ask() returns the points whose objectives
+// are wanted next, tell() takes the objectives and makes the update.
 //
 //   while (!method->finished()) {
 //       evaluate every point of method->ask(), in any order or side by side;
@@ -11,8 +11,8 @@
 // so that their differences show the strategies and not the noise. A lower objective is better.
 //
 // A method has no hidden state. ask() changes nothing, random numbers are Philox keyed by (seed, update), and
-// state() holds every number exactly: a search that was killed and restored continues to the same bits, on the
-// same kind of processor (cma_es.h says why).
+// state() holds every number exactly: a search that was killed and restored continues to the same bits, on
+// the same kind of processor (cma_es.h says why).
 #pragma once
 
 #include <cstdint>
@@ -100,8 +100,8 @@ class SearchMethod {
 };
 
 // The unit of length of the methods that move all coordinates at once. From AutoNAT's start to the released
-// 8-step strategy it is 0.05 in a ratio and 0.5 (guidance) to 0.9 (temperatures) in the rest, root mean squares;
-// 0.3 keeps the first points of temperatures near 1 well above 0.
+// 8-step strategy it is 0.05 in a ratio and 0.5 (guidance) to 0.9 (temperatures) in the rest, root mean
+// squares; 0.3 keeps the first points of temperatures near 1 well above 0.
 struct SearchScales {
     double ratios = 0.05, others = 0.3;
     double of(const SearchSpace& space, std::size_t coordinate) const {

@@ -15,7 +15,7 @@ struct SearchSettings {
     CmaSettings cma_es;
 };
 
-// "finite_differences", "spsa" or "cma_es", of which only the settings of that name are read. Throws UsageError
-// for another name, and as the method's constructor does.
+// "finite_differences", "spsa" or "cma_es", of which only the settings of that name are read. Throws
+// UsageError for another name, and as the method's constructor does.
 std::unique_ptr<SearchMethod> make_search_method(std::string_view name, const SearchSpace& space,
                                                  const Strategy& start, const SearchSettings& settings);

@@ -10,24 +10,24 @@
 //
 // Defaults:
 //   c = 1: the first probes are one scale away, 0.05 in a ratio and 0.3 in the rest.
-//   A = 10: a tenth of the expected updates (Spall 1998, section III.B), of which AutoNAT does 100.
+//   A = 10: a tenth of the expected updates (Spall 1998), of which AutoNAT does 100.
 //   a = 0, automatic: such that the length of the gradient, which the mean over the first update's directions
 //     of |F(z+) - F(z-)| / 2c estimates, would move each coordinate by `first_move`, half a scale. For a
-//     quadratic at distance d the longest stable move is about d / sqrt(n) in n coordinates; twice the default
-//     makes the first updates of the tests' quadratics bounce. One difference may be near 0 by chance, so the
-//     first update averages `calibration_pairs`, 10, and its gradient gains from them as well.
+//     quadratic at distance d the longest stable move is about d / sqrt(n) in n coordinates; twice the
+//     default makes the first updates bounce on quadratics. One difference may be near 0 by
+//     chance, so the first update averages `calibration_pairs`, 10, and its gradient gains from them too.
 //   largest_move = 1: no single draw moves a coordinate beyond what the probes have seen.
 //   iterate_every = 10: F of the iterate is no part of the method; it says what has been reached.
-// The exponents are Spall's (the smallest that the theory allows).
+// The exponents are Spall's, the smallest that the theory allows (Spall 1998).
 //
 // Cost: two evaluations an update for each pair, 20 of the first, and one every `iterate_every` updates.
 //
 // Phases: stp_K, spsa_I_plus_stp_K and spsa_I_minus_stp_K for direction I.
 //
 // Source: Spall, "Multivariate stochastic approximation using a simultaneous perturbation gradient
-// approximation" (IEEE Trans. Automatic Control 37, 1992), equations (2.1), (2.2); gains: Spall,
+// approximation" (IEEE Trans. Automatic Control 37, 1992), section II; gains: Spall,
 // "Implementation of the simultaneous perturbation algorithm for stochastic optimization" (IEEE Trans.
-// Aerospace and Electronic Systems 34, 1998), section III.
+// Aerospace and Electronic Systems 34, 1998).
 #pragma once
 
 #include "models/nat/search/search_method.h"

@@ -21,7 +21,7 @@ inline std::vector<double> objectives_of(const SearchMethod& method, const Objec
 
 // Until `evaluations` are spent or the search is finished.
 inline void run(SearchMethod& method, const Objective& objective, std::int64_t evaluations) {
-    while (!method.finished() && method.evaluations() < evaluations)
+    while (!method.ask().empty() && method.evaluations() < evaluations)
         method.tell(objectives_of(method, objective));
 }
 
