@@ -84,12 +84,25 @@ Models load_models(const StrategySearchJob& job, const Comm& comm) {
     return models;
 }
 
+// Of the reference, the same on every rank.
+std::uint32_t reference_checksum(const Models& models, const Comm& comm) {
+    std::uint32_t crc = 0;
+    if (models.reference) {
+        const Moments& moments = models.reference->moments();
+        crc = checksum(std::as_bytes(std::span(moments.mean))) ^
+              checksum(std::as_bytes(std::span(moments.covariance)));
+    }
+    comm.broadcast(&crc, sizeof crc);
+    return crc;
+}
+
 // What decides the trajectory.
-std::string settings_of(const StrategySearchJob& job, const Models& models) {
+std::string settings_of(const StrategySearchJob& job, const Models& models, const Comm& comm) {
     return json_text(nlohmann::ordered_json{
         {"checkpoint", fmt::format("{:08x}", weights_checksum(models.transformer->parameters()))},
         {"tokenizer", fmt::format("{:08x}", weights_checksum(models.tokenizer->parameters()))},
         {"features", models.features.fingerprint()},
+        {"reference", fmt::format("{:08x}", reference_checksum(models, comm))},
         {"method", job.method},
         {"objective", job.objective},
         {"search", job.groups},
@@ -131,7 +144,7 @@ class Search {
     void run(std::int64_t drawn_before) {
         drawn_ = drawn_before;
         begun_ = std::chrono::steady_clock::now();
-        say_cost();
+        if (!method_.finished()) say_cost();
         while (!method_.finished() && !comm_.any(stop_signals::requested()))
             if (!update()) break;
         line_.clear();
@@ -154,7 +167,7 @@ class Search {
         const auto points = static_cast<std::int64_t>(method_.ask().size());
         const auto start = std::chrono::steady_clock::now();
         ObjectiveRule rule = objective_.rule();
-        rule.images = std::min(rule.images, job_.batch);
+        rule.images = std::clamp<std::int64_t>(job_.batch, 2, rule.images);
         const QualityReference none(Moments{}, FeatureMatrix{});
         StrategyObjective sample(*models_.transformer, *models_.tokenizer, models_.features,
                                  comm_.rank() == 0 ? *models_.reference : none, rule, job_.batch, comm_);
@@ -283,7 +296,7 @@ void run_job(const StrategySearchJob& job, const Comm& comm) {
     const auto method = make_method(job, start);
     StrategyFolder folder(job.out, comm.rank() == 0);
     std::int64_t drawn = 0;
-    if (folder.open(*method, settings_of(resolved, models), start, drawn))
+    if (folder.open(*method, settings_of(resolved, models, comm), start, drawn))
         print_text(method->finished()
                        ? fmt::format("{} has done its {} updates\n", job.out, method->update())
                        : fmt::format("continuing {} after update {}\n", job.out, method->update()));

@@ -81,7 +81,10 @@ TEST_CASE_FIXTURE(SearchPlace, "end to end: a search that is killed continues to
 }
 
 TEST_CASE_FIXTURE(SearchPlace, "end to end: what a search cannot use is refused in one line") {
-    done("there", {"--updates", "1"});
+    done("there", {"--updates", "1", "--batch", "1"});
+    REQUIRE(work.run("data", {"fractals", "--out", work.path("other.bin"), "--size", "16", "--count", "40",
+                              "--first", "100"})
+                .exit_code == 0);
     REQUIRE(work.run("data", {"fractals", "--out", work.path("large.bin"), "--size", "32", "--count", "5"})
                 .exit_code == 0);
     for (const Refusal& refusal : std::vector<Refusal>{
@@ -96,6 +99,10 @@ TEST_CASE_FIXTURE(SearchPlace, "end to end: what a search cannot use is refused 
              {"train", search("new", {"--objective", "fd,fd"}), 2, {"--objective"}},
              {"train", search("new", {"--schedules", "ratio"}), 2, {"ratio"}},
              {"train", search("there", {"--images", "9"}), 2, {"search.json", "images", "9"}},
+             {"train",
+              search("there", {"--reference", work.path("other.bin")}),
+              2,
+              {"search.json", "reference"}},
          })
         check_refusal(work, refusal);
     overwrite(work.at("there/history.csv"), read_file(work.at("there/history.csv")).substr(0, 200));
