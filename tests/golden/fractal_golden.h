@@ -14,6 +14,7 @@
 
 #include "models/fractal/fractal.h"
 #include "runtime/checkpoint/checkpoint.h"
+#include "tests/golden/relative_difference.h"
 #include "tests/test_devices.h"
 
 struct FractalGolden {
@@ -83,15 +84,3 @@ struct FractalGolden {
         return config;
     }
 };
-
-// Largest difference relative to the expected tensor's largest magnitude.
-inline double relative_difference(std::span<const float> actual, std::span<const float> expected) {
-    REQUIRE(actual.size() == expected.size());
-    double largest = 0, difference = 0;
-    for (std::size_t i = 0; i < actual.size(); ++i) {
-        largest = std::max(largest, std::fabs(static_cast<double>(expected[i])));
-        difference = std::max(difference,
-                              std::fabs(static_cast<double>(actual[i]) - static_cast<double>(expected[i])));
-    }
-    return largest > 0 ? difference / largest : difference;
-}

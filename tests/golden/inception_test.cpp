@@ -11,23 +11,13 @@
 
 #include "runtime/ops/ops.h"
 #include "tests/golden/hashed_inception.h"
+#include "tests/golden/relative_difference.h"
 #include "tests/skip.h"
 #include "tests/test_devices.h"
 
 namespace {
 
 constexpr double fp32_tolerance = 1e-5, bf16_tolerance = 1e-2;
-
-double relative_difference(std::span<const float> actual, std::span<const float> expected) {
-    REQUIRE(actual.size() == expected.size());
-    double largest = 0, difference = 0;
-    for (std::size_t i = 0; i < actual.size(); ++i) {
-        largest = std::max(largest, std::fabs(static_cast<double>(expected[i])));
-        difference = std::max(difference,
-                              std::fabs(static_cast<double>(actual[i]) - static_cast<double>(expected[i])));
-    }
-    return difference / largest;
-}
 
 struct Golden {
     SafetensorsFile arrays;

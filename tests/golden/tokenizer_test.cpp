@@ -11,6 +11,7 @@
 #include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/files/pth/pth.h"
 #include "runtime/ops/ops.h"
+#include "tests/golden/relative_difference.h"
 #include "tests/skip.h"
 #include "tests/test_devices.h"
 
@@ -18,17 +19,6 @@ namespace {
 
 constexpr double fp32_tolerance = 1e-5, gradient_tolerance = 1e-4;
 const std::string folder = "tests/golden/";
-
-double relative_difference(std::span<const float> actual, std::span<const float> expected) {
-    REQUIRE(actual.size() == expected.size());
-    double largest = 0, difference = 0;
-    for (std::size_t i = 0; i < actual.size(); ++i) {
-        largest = std::max(largest, std::fabs(static_cast<double>(expected[i])));
-        difference = std::max(difference,
-                              std::fabs(static_cast<double>(actual[i]) - static_cast<double>(expected[i])));
-    }
-    return difference / largest;
-}
 
 // [B, C, P] <-> [B, P, C].
 std::vector<float> transposed(std::span<const float> x, std::int64_t B, std::int64_t rows,
