@@ -127,7 +127,7 @@ endif
 ifneq ($(findstring thread,$(SANITIZE)),)
 LIBRARY += $(call object,tests/thread_sanitizer_openmp.cpp)
 endif
-TRAIN := $(call object,$(wildcard train/*.cpp))
+TRAIN := $(call object,$(call sources,train,*.cpp))
 SAMPLE := $(call object,$(wildcard sample/*.cpp))
 TEST_SOURCES := tests/main.cpp $(call sources,tests/unit tests/gradient tests/golden tests/end_to_end,*.cpp)
 ifneq ($(EMULATED),)

@@ -18,13 +18,13 @@ struct FeaturesJob {
     TrainingFlags training;
     RunFlags run;
     std::int64_t validation_images = 1000;
-    bool ignore_class_names = false;
+    bool rotations = false, ignore_class_names = false;
 };
 
-// The preset's network for the classes of the data or, if it has none, for rotations.
+// The preset's network for the classes of the data or, with --rotations or if it has none, for rotations.
 FeatureConfig choose_config(const FeaturesJob& job, const PackedFile& data) {
     const FeaturePreset& preset = feature_preset(job.preset);
-    const bool rotations = data.classes().empty();
+    const bool rotations = job.rotations || data.classes().empty();
     const FeatureConfig config{preset.image_size, data.channels(), preset.width,
                                rotations ? 4 : static_cast<std::int64_t>(data.classes().size()), rotations};
     config.validate(job.data);
@@ -44,7 +44,7 @@ void require_fitting_data(const FeatureConfig& config, const PackedFile& data) {
 
 std::vector<std::int64_t> validation_numbers(const FeaturesJob& job, const PackedFile& data,
                                              const PackedFile& validation) {
-    if (data.classes().empty()) return {};
+    if (job.rotations || data.classes().empty()) return {};
     return match_classes(class_names(data), class_names(validation), job.ignore_class_names);
 }
 
@@ -146,6 +146,9 @@ void add_features_job(CommandLine& app, const Comm& comm) {
         ->type_name("FILE")
         ->required();
     command->add_option("--validation", job->validation, "Packed validation images")->type_name("FILE");
+    command->add_flag("--rotations", job->rotations,
+                      "Learn rotations, of data with classes as well: where classes are easy to tell, features of "
+                      "classes say little else");
     command->add_flag("--ignore-class-names", job->ignore_class_names, ignore_class_names_meaning);
     command
         ->add_option("--validation-images", job->validation_images,

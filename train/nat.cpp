@@ -55,19 +55,6 @@ NatConfig choose_config(const NatJob& job, const TokenFile& tokens) {
     return config;
 }
 
-void require_fitting_tokens(const NatConfig& config, const TokenFile& tokens) {
-    const std::string path = tokens.path().string();
-    const TokenFormat& format = tokens.format();
-    const auto classes = static_cast<std::int64_t>(tokens.classes().size());
-    if (format.side != config.img_size)
-        fail_usage("{}: {}x{} tokens, the model takes {}x{}", path, format.side, format.side, config.img_size,
-                   config.img_size);
-    if (format.codebook_size != config.codebook_size)
-        fail_usage("{}: {} codes, the model has {}", path, format.codebook_size, config.codebook_size);
-    if (classes != config.num_classes - 1)
-        fail_usage("{}: {} classes, the model has {}", path, classes, config.num_classes - 1);
-}
-
 // Held-out tokens must be the same tokenizer's.
 void require_validation(const NatConfig& config, const TokenFile& tokens, const TokenFile& validation) {
     require_fitting_tokens(config, validation);
@@ -213,20 +200,10 @@ void train_in_folder(const NatJob& job, const Comm& comm, RunFolder& folder, Nat
     trainer.set_evaluation(
         [&](const RunFolder& run, Progress& progress) { return evaluation.run(run, progress); });
     trainer.start();
-    train_in_folder(
-        trainer, job.run, trainer.settings(), comm, folder,
-        {.model = to_json(trainer.model().config()),
-         .data = fmt::format(
-             R"({{"images": {}, "downsampling": {}, "tokenizer": "{:08x}", "checksum": "{:08x}"}})",
-             tokens.count(), tokens.format().downsampling, tokens.format().fingerprint, tokens.fingerprint()),
-         .data_key = "tokens",
-         .initial = job.initial,
-         .parameters = trainer.model().parameters().count(),
-         .images = tokens.count(),
-         .planned_bytes = trainer.state_bytes() + trainer.plan().bytes},
-        [&] {
-            if (!job.initial.empty()) start_from(trainer, job, tokens);
-        });
+    train_in_folder(trainer, job.run, trainer.settings(), comm, folder, trainer.description(job.initial),
+                    [&] {
+                        if (!job.initial.empty()) start_from(trainer, job, tokens);
+                    });
 }
 
 void run_nat(const NatJob& job, const Comm& comm) {

@@ -21,6 +21,19 @@ std::vector<std::int64_t> numbers_from(std::int64_t first, std::int64_t count) {
 
 }  // namespace
 
+void require_fitting_tokens(const NatConfig& config, const TokenFile& tokens) {
+    const std::string path = tokens.path().string();
+    const TokenFormat& format = tokens.format();
+    const auto classes = static_cast<std::int64_t>(tokens.classes().size());
+    if (format.side != config.img_size)
+        fail_usage("{}: {}x{} tokens, the model takes {}x{}", path, format.side, format.side, config.img_size,
+                   config.img_size);
+    if (format.codebook_size != config.codebook_size)
+        fail_usage("{}: {} codes, the model has {}", path, format.codebook_size, config.codebook_size);
+    if (classes != config.num_classes - 1)
+        fail_usage("{}: {} classes, the model has {}", path, classes, config.num_classes - 1);
+}
+
 NatTrainer::NatTrainer(const NatConfig& config, const TrainingSettings& settings, Backend backend,
                        bool recompute, std::int64_t chunk, const TokenFile& data, const RankRule& ranks)
     : NatTrainer(std::make_unique<NatTransformer>(config, backend), settings, backend, recompute, chunk, data,
@@ -56,6 +69,19 @@ void NatTrainer::start_from(const TensorFile& file, std::span<const std::int64_t
                         parameters.device());
     state_.weights_replaced();
     if (comm_.rank() == 0) report_origin("train", file, "");
+}
+
+RunDescription NatTrainer::description(const std::string& initial) const {
+    const TokenFormat& format = data_.format();
+    return {.model = to_json(model_->config()),
+            .data = fmt::format(
+                R"({{"images": {}, "downsampling": {}, "tokenizer": "{:08x}", "checksum": "{:08x}"}})",
+                data_.count(), format.downsampling, format.fingerprint, data_.fingerprint()),
+            .data_key = "tokens",
+            .initial = initial,
+            .parameters = model_->parameters().count(),
+            .images = data_.count(),
+            .planned_bytes = state_bytes() + plan().bytes};
 }
 
 std::int64_t NatTrainer::check_checkpoint(const SafetensorsFile& file) const {

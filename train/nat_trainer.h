@@ -12,7 +12,11 @@
 #include "data/records/tokens.h"
 #include "models/nat/checkpoint.h"
 #include "models/nat/masks.h"
+#include "train/run_flags.h"
 #include "train/trainer.h"
+
+// Throws UsageError for tokens of another grid, codebook or number of classes than the model's.
+void require_fitting_tokens(const NatConfig& config, const TokenFile& tokens);
 
 class NatTrainer : public Trainer {
   public:
@@ -26,6 +30,8 @@ class NatTrainer : public Trainer {
     std::size_t validation_bytes() const;
     std::int64_t chunk() const { return chunk_; }
     NatTransformer& model() { return *model_; }
+    // For its folder; `initial`: file of --init-from, or "".
+    RunDescription description(const std::string& initial) const;
 
     // Takes the newest weights of another checkpoint, the embedding of class i from its row order[i].
     // `file` has been found to fit (require_fitting). Throws Error.

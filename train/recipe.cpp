@@ -211,6 +211,46 @@ std::string to_json(const TrainingSettings& settings) {
     return json_text(flags_of(settings));
 }
 
+TrainingSettings parse_training(std::string_view json, std::int64_t ranks, std::string_view source) {
+    const nlohmann::json flags = parse_json_or_discard(json, fmt::format("{}: training", source));
+    if (!flags.is_object()) fail("{}: its training settings are not a JSON object", source);
+    TrainingSettings settings;
+    std::string schedule;
+    std::int64_t ranks_then = 1;
+    const auto read = [&](const char* flag, auto& value) { read_key(flags, flag, value, true, source); };
+    read("steps", settings.steps);
+    read("batch", settings.batch);
+    read("accumulation", settings.accumulation);
+    read_key(flags, "ranks", ranks_then, false, source);
+    read("lr", settings.learning_rate.peak);
+    read("warmup-steps", settings.learning_rate.warmup_steps);
+    read("schedule", schedule);
+    read("clip", settings.optimizer.max_norm);
+    read("weight-decay", settings.optimizer.weight_decay);
+    read("beta1", settings.optimizer.beta1);
+    read("beta2", settings.optimizer.beta2);
+    read("ema", settings.optimizer.ema_decay);
+    read("dropout", settings.dropout);
+    read("label-drop", settings.label_drop);
+    read("flip", settings.flip);
+    read("seed", settings.seed);
+    const std::int64_t images = ranks_then * settings.batch;
+    if (settings.steps < 1 || images < 1 || settings.accumulation < 1)
+        fail("{}: training settings of {} steps of {} images, expected at least 1", source, settings.steps,
+             images);
+    if (images % ranks != 0)
+        fail_usage("{}: was trained on {} images at once, which {} ranks cannot share", source, images,
+                   ranks);
+    settings.batch = images / ranks;
+    settings.ranks = ranks;
+    settings.learning_rate.steps = settings.steps;
+    settings.learning_rate.cosine = schedule == "cosine";
+    const auto& known = flags_of(settings);
+    for (const auto& [flag, value] : flags.items())
+        if (!known.contains(flag) && value.is_number()) settings.own.emplace_back(flag, value.get<double>());
+    return settings;
+}
+
 namespace {
 
 // A setting as it is given on the command line.

@@ -80,6 +80,9 @@ struct RecipeWords {
 void add_training_flags(CommandLine& app, TrainingFlags& flags, const RecipeWords& defaults);
 
 std::string to_json(const TrainingSettings& settings);
+// The settings of such JSON, of a checkpoint's metadata, on `ranks` ranks: the number of images of an update stays.
+// Throws Error, starting with `source`, for anything else; UsageError if the ranks cannot share the images.
+TrainingSettings parse_training(std::string_view json, std::int64_t ranks, std::string_view source);
 // Throws UsageError if `before` (JSON of the settings a run was started with) differs from `now` in a setting
 // that changes the result; names the first flag, its old and its new value. The division of an update's
 // images among ranks and batches may differ.

@@ -19,16 +19,19 @@ namespace {
 constexpr std::int64_t most_threads = 256;
 
 __global__ void remask_image(std::int32_t* ids, const std::int32_t* filled, const float* confidence,
-                             const std::int32_t* ranks, const DecodingStep* step, std::int64_t guidance_rows,
-                             int N, std::int32_t K) {
+                             const std::int32_t* ranks, const DecodingStep* steps, int images_per_step,
+                             std::int64_t guidance_rows, int N, std::int32_t K) {
     SharedMemory shared;
     auto* keys = shared.take<std::uint32_t>(static_cast<std::size_t>(N));
     int* parts = shared.take<int>(2 * warp_size);
     const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * N;
+    const int number = static_cast<int>(blockIdx.x) / images_per_step;
+    const DecodingStep* step = steps + number;
+    const float* counted = confidence + static_cast<std::int64_t>(number) * images_per_step * N;
     const bool by_rank = step->by_rank;
     int masked = 0;
     for (int n = static_cast<int>(threadIdx.x); n < N; n += static_cast<int>(blockDim.x)) {
-        masked += confidence[n] != INFINITY;
+        masked += counted[n] != INFINITY;
         const float own = confidence[first + n];
         keys[n] = ordered_bits(by_rank && own != INFINITY ? -static_cast<float>(ranks[n]) : own);
     }
@@ -55,15 +58,15 @@ __global__ void remask_image(std::int32_t* ids, const std::int32_t* filled, cons
 }  // namespace
 
 void remask(Stream stream, std::int32_t* ids, const std::int32_t* filled, const float* confidence,
-            const std::int32_t* ranks, const DecodingStep* step, std::int64_t images,
-            std::int64_t guidance_rows, std::int64_t N, std::int64_t K) {
+            const std::int32_t* ranks, const DecodingStep* steps, std::int64_t images_per_step,
+            std::int64_t images, std::int64_t guidance_rows, std::int64_t N, std::int64_t K) {
     assert(N <= cpu::remask_max_positions);
     const std::int64_t threads = std::min(most_threads, (N + warp_size - 1) / warp_size * warp_size);
     launch(remask_image, blocks_for(images, 1), static_cast<unsigned>(threads),
            shared_array_bytes(static_cast<std::size_t>(N) * sizeof(std::uint32_t)) +
                shared_array_bytes(2 * warp_size * sizeof(int)),
-           stream, ids, filled, confidence, ranks, step, guidance_rows, static_cast<int>(N),
-           static_cast<std::int32_t>(K));
+           stream, ids, filled, confidence, ranks, steps, static_cast<int>(images_per_step), guidance_rows,
+           static_cast<int>(N), static_cast<std::int32_t>(K));
 }
 
 }  // namespace cuda

@@ -83,11 +83,11 @@ void token_noise(float* uniforms, float* gumbel, const std::int64_t* numbers, co
 
 void token_draw(std::int32_t* filled, float* confidence, std::int32_t* drawn, float* guided,
                 const float* conditional, const float* unconditional, const std::int32_t* ids,
-                const float* uniforms, const float* gumbel, const DecodingStep* step, std::int64_t rows,
-                std::int64_t K) {
+                const float* uniforms, const float* gumbel, const DecodingStep* steps,
+                std::int64_t rows_per_step, std::int64_t rows, std::int64_t K) {
     assert(K <= token_draw_max_codes);
-    const DecodingStep now = *step;
     for_each_task(rows, rows * K, [=](std::int64_t row) {
+        const DecodingStep& now = steps[row / rows_per_step];
         float z[token_draw_max_codes];
         Weights weights;
         const float maximum = guide(z, conditional + row * K, unconditional + (unconditional ? row * K : 0),

@@ -46,7 +46,8 @@ struct Draw {
     const T *conditional, *unconditional;
     const std::int32_t* ids;
     const float *uniforms, *gumbel;
-    const DecodingStep* step;
+    const DecodingStep* steps;
+    Divisor rows_per_step;
     int K;
 };
 
@@ -116,7 +117,7 @@ __global__ void draw_row(Draw<T> draw) {
     float* z = shared.take<float>(static_cast<std::size_t>(draw.K));
     Sum *plain_parts = shared.take<Sum>(warp_size), *parts = shared.take<Sum>(warp_size);
     float* maxima = shared.take<float>(warp_size);
-    const DecodingStep step = *draw.step;
+    const DecodingStep step = draw.steps[draw.rows_per_step.quotient(blockIdx.x)];
     const float maximum = block_max(guide<n>(z, draw, step.guidance_scale), maxima);  // z is complete
 
     // Of an odd length: the threads' runs then start in different banks of shared memory.
@@ -155,10 +156,21 @@ template <class T>
 void token_draw(Stream stream, std::int32_t* filled, float* confidence, std::int32_t* drawn,
                 std::type_identity_t<T>* guided, const T* conditional,
                 const std::type_identity_t<T>* unconditional, const std::int32_t* ids, const float* uniforms,
-                const float* gumbel, const DecodingStep* step, std::int64_t rows, std::int64_t K) {
+                const float* gumbel, const DecodingStep* steps, std::int64_t rows_per_step, std::int64_t rows,
+                std::int64_t K) {
     assert(K <= cpu::token_draw_max_codes);
-    const Draw<T> draw{filled, drawn,    confidence, guided, conditional,        unconditional,
-                       ids,    uniforms, gumbel,     step,   static_cast<int>(K)};
+    const Draw<T> draw{filled,
+                       drawn,
+                       confidence,
+                       guided,
+                       conditional,
+                       unconditional,
+                       ids,
+                       uniforms,
+                       gumbel,
+                       steps,
+                       Divisor(rows_per_step),
+                       static_cast<int>(K)};
     const std::int64_t warps = (K + codes_per_thread * warp_size - 1) / (codes_per_thread * warp_size);
     const auto threads = static_cast<unsigned>(std::min<std::int64_t>(warps * warp_size, most_threads));
     const std::size_t bytes = shared_array_bytes(static_cast<std::size_t>(K) * sizeof(float)) +
@@ -172,9 +184,9 @@ void token_draw(Stream stream, std::int32_t* filled, float* confidence, std::int
 }
 template void token_draw<float>(Stream, std::int32_t*, float*, std::int32_t*, float*, const float*,
                                 const float*, const std::int32_t*, const float*, const float*,
-                                const DecodingStep*, std::int64_t, std::int64_t);
+                                const DecodingStep*, std::int64_t, std::int64_t, std::int64_t);
 template void token_draw<bf16>(Stream, std::int32_t*, float*, std::int32_t*, bf16*, const bf16*, const bf16*,
                                const std::int32_t*, const float*, const float*, const DecodingStep*,
-                               std::int64_t, std::int64_t);
+                               std::int64_t, std::int64_t, std::int64_t);
 
 }  // namespace cuda

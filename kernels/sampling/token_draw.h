@@ -20,8 +20,8 @@
 #include "kernels/common/philox.h"
 #include "kernels/common/stream.h"
 
-// The schedules' values at one step. Kernels read them where they lie, on the device, so that recorded work
-// serves any strategy.
+// A strategy's values at one step. Kernels read them where they lie, on the device, so that recorded work
+// serves any strategy; images of several strategies are drawn side by side.
 struct DecodingStep {
     std::int32_t remasked = 0;     // positions to mask again, the bounds aside: kernels/sampling/remask.h
     float remask_temperature = 0;  // of the confidences' Gumbel noise
@@ -44,14 +44,14 @@ void token_noise(float* uniforms, float* gumbel, const std::int64_t* numbers, co
 
 // filled, confidence, drawn, ids, uniforms, gumbel [rows], drawn may be null; conditional, unconditional
 // [rows, K], unconditional null where s is 0; K <= token_draw_max_codes (asserted). An id of K is a mask.
-// guided [rows, K] receives z and may be conditional, or null. step: one, read from memory.
+// guided [rows, K] receives z and may be conditional, or null. Row r follows steps[r / rows_per_step].
 //
 // Reads 8 bytes per logit (4 without guidance) once, about 60 operations each (two exponentials). Sums so
 // that codes of probability zero are not drawn through rounding. Logits that are not numbers are never drawn.
 void token_draw(std::int32_t* filled, float* confidence, std::int32_t* drawn, float* guided,
                 const float* conditional, const float* unconditional, const std::int32_t* ids,
-                const float* uniforms, const float* gumbel, const DecodingStep* step, std::int64_t rows,
-                std::int64_t K);
+                const float* uniforms, const float* gumbel, const DecodingStep* steps,
+                std::int64_t rows_per_step, std::int64_t rows, std::int64_t K);
 
 }  // namespace cpu
 
@@ -65,6 +65,7 @@ template <class T>
 void token_draw(Stream stream, std::int32_t* filled, float* confidence, std::int32_t* drawn,
                 std::type_identity_t<T>* guided, const T* conditional,
                 const std::type_identity_t<T>* unconditional, const std::int32_t* ids, const float* uniforms,
-                const float* gumbel, const DecodingStep* step, std::int64_t rows, std::int64_t K);
+                const float* gumbel, const DecodingStep* steps, std::int64_t rows_per_step, std::int64_t rows,
+                std::int64_t K);
 
 }  // namespace cuda

@@ -1,6 +1,7 @@
 #include "models/metrics/picture_features.h"
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <utility>
 
@@ -24,10 +25,19 @@ std::vector<Value> with_channels(std::vector<Value> pictures, std::int64_t from,
     return converted;
 }
 
-// Rows of every rank on rank 0, in the order of ranks; each has as many as its part of `count` is long.
-void gather_rows(FeatureMatrix& matrix, std::int64_t count, const Comm& comm) {
+// The first picture of a rank's part, whose end is that of the next one.
+std::int64_t part_begin(const PictureSet& pictures, std::int64_t rank, std::int64_t ranks) {
+    return pictures.count / pictures.together * rank / ranks * pictures.together;
+}
+
+// Rows of every rank on rank 0, in the order of ranks; each has as many as its part of the pictures.
+void gather_rows(FeatureMatrix& matrix, const PictureSet& pictures, const Comm& comm) {
     if (matrix.width == 0) return;
-    const std::int64_t largest = (count + comm.ranks() - 1) / comm.ranks();
+    const auto part = [&](std::int64_t rank) {
+        return part_begin(pictures, rank + 1, comm.ranks()) - part_begin(pictures, rank, comm.ranks());
+    };
+    std::int64_t largest = 0;
+    for (std::int64_t rank = 0; rank < comm.ranks(); ++rank) largest = std::max(largest, part(rank));
     const auto room = static_cast<std::size_t>(largest * matrix.width);
     matrix.values.resize(room);
     std::vector<float> all(comm.rank() == 0 ? room * static_cast<std::size_t>(comm.ranks()) : 0);
@@ -35,37 +45,48 @@ void gather_rows(FeatureMatrix& matrix, std::int64_t count, const Comm& comm) {
     matrix.values.clear();
     if (comm.rank() > 0) return;
     for (std::int64_t rank = 0; rank < comm.ranks(); ++rank) {
-        const std::int64_t rows = count * (rank + 1) / comm.ranks() - count * rank / comm.ranks();
         const auto begin = all.begin() + static_cast<std::ptrdiff_t>(rank * static_cast<std::int64_t>(room));
-        matrix.values.insert(matrix.values.end(), begin, begin + rows * matrix.width);
+        matrix.values.insert(matrix.values.end(), begin, begin + part(rank) * matrix.width);
     }
 }
 
 }  // namespace
 
-PictureFeatures features_of(const PictureSet& pictures, const OpenedFeatures& features, std::int64_t batch,
-                            const Comm* comm, const CountProgress& progress) {
-    const std::int64_t count = pictures.count, channels = features.network->channels(),
-                       plane = pictures.size.height * pictures.size.width,
+std::vector<PictureFeatures> features_of(const PictureSet& pictures,
+                                         std::span<const OpenedFeatures* const> networks, std::int64_t batch,
+                                         const Comm* comm, const CountProgress& progress) {
+    const std::int64_t count = pictures.count, plane = pictures.size.height * pictures.size.width,
                        rank = comm != nullptr ? comm->rank() : 0, ranks = comm != nullptr ? comm->ranks() : 1,
-                       begin = count * rank / ranks, end = count * (rank + 1) / ranks;
-    FeatureExtractor extractor(*features.network, std::clamp<std::int64_t>(end - begin, 1, batch), channels,
-                               pictures.size, pictures.name);
+                       begin = part_begin(pictures, rank, ranks), end = part_begin(pictures, rank + 1, ranks);
+    std::deque<FeatureExtractor> extractors;
+    for (const OpenedFeatures* features : networks)
+        extractors.emplace_back(*features->network, std::clamp<std::int64_t>(end - begin, 1, batch),
+                                features->network->channels(), pictures.size, pictures.name);
+    const auto add = [&](const auto& read) {
+        for (std::size_t i = 0; i < networks.size(); ++i)
+            extractors[i].add(with_channels(read, pictures.channels, networks[i]->network->channels(), plane,
+                                            pictures.name));
+    };
     for (std::int64_t first = begin; first < end; first += batch) {
         if (progress) progress((first - begin) * ranks, count);
         const std::int64_t n = std::min(batch, end - first);
-        const auto add = [&](auto read) {
-            extractor.add(with_channels(std::move(read), pictures.channels, channels, plane, pictures.name));
-        };
         if (pictures.read_unrounded)
             add(pictures.read_unrounded(first, n));
         else
             add(pictures.read(first, n));
     }
-    PictureFeatures measured{extractor.features(), extractor.logits()};
-    if (ranks > 1) {
-        gather_rows(measured.features, count, *comm);
-        gather_rows(measured.logits, count, *comm);
+    std::vector<PictureFeatures> measured;
+    for (FeatureExtractor& extractor : extractors) {
+        measured.push_back({extractor.features(), extractor.logits()});
+        if (ranks == 1) continue;
+        gather_rows(measured.back().features, pictures, *comm);
+        gather_rows(measured.back().logits, pictures, *comm);
     }
     return measured;
+}
+
+PictureFeatures features_of(const PictureSet& pictures, const OpenedFeatures& features, std::int64_t batch,
+                            const Comm* comm, const CountProgress& progress) {
+    const OpenedFeatures* const network = &features;
+    return features_of(pictures, std::span(&network, 1), batch, comm, progress).front();
 }

@@ -1,7 +1,7 @@
 #include "models/nat/generate.h"
 
+#include <algorithm>
 #include <bit>
-#include <numeric>
 #include <stdexcept>
 
 #include "models/nat/halton_order.h"
@@ -23,16 +23,17 @@ std::vector<T> host_copy(Tape& tape, const Tensor& tensor, std::int64_t count) {
     return values;
 }
 
-// Of the tokens' fixed order. In place of an order by confidence, which no kernel reads then, zeros.
-std::vector<std::int32_t> token_ranks(const Strategy& strategy, std::int64_t side) {
-    if (strategy.order == TokenOrder::halton) return halton_ranks(side);
+// Of the tokens' fixed order. Where no strategy has one, so that no kernel reads them, zeros.
+std::vector<std::int32_t> token_ranks(std::span<const Strategy> strategies, std::int64_t side) {
+    const auto is_fixed = [](const Strategy& strategy) { return strategy.order == TokenOrder::halton; };
+    if (std::ranges::any_of(strategies, is_fixed)) return halton_ranks(side);
     return std::vector<std::int32_t>(static_cast<std::size_t>(side * side));
 }
 
 }  // namespace
 
 struct NatGenerator::Job {
-    std::int64_t images, steps;
+    std::int64_t images, steps, strategies;
     Tensor schedule, ranks, key, numbers;  // decode_ops.h
     Tensor contexts, ids;                  // int32 [halves * images, 1] and [halves * images, N]
     TokenDraw draw;
@@ -54,15 +55,29 @@ NatGenerator::NatGenerator(const NatTransformer& model, std::int64_t batch, bool
                    max_decoded_tokens);
     const std::vector<std::int64_t> classes(static_cast<std::size_t>(batch), -1);
     const Strategy longest = named_strategy("cosine", max_decoding_steps, 0);
-    plan_ = plan_job(tape_, [&] { run(classes, longest, {}, nullptr); });
+    plan_ = plan_job(tape_, [&] { run(classes, {&longest, 1}, {}, nullptr); });
 }
 
 std::vector<std::int32_t> NatGenerator::generate(std::span<const std::int64_t> classes,
                                                  const Strategy& strategy, const GenerationRule& rule) {
-    if (classes.empty() || static_cast<std::int64_t>(classes.size()) > batch_ ||
-        (strategy.guided() && !guided_))
-        throw std::logic_error("generator: a batch size or guidance other than planned");
-    strategy.validate("the strategy");
+    return generate(classes, std::span(&strategy, 1), rule);
+}
+
+std::vector<std::int32_t> NatGenerator::generate(std::span<const std::int64_t> classes,
+                                                 std::span<const Strategy> strategies,
+                                                 const GenerationRule& rule) {
+    const std::size_t images = classes.size() * strategies.size();
+    if (images == 0 || static_cast<std::int64_t>(images) > batch_)
+        throw std::logic_error("generator: a batch size other than planned");
+    if (static_cast<std::int64_t>(strategies.size()) * strategies[0].steps() > max_decoding_steps)
+        throw std::logic_error("generator: more steps in all than planned");
+    for (const Strategy& strategy : strategies) {
+        strategy.validate("the strategy");
+        if (strategy.guided() && !guided_)
+            throw std::logic_error("generator: guidance, which was not planned");
+        if (strategy.steps() != strategies[0].steps())
+            throw std::logic_error("generator: strategies of different lengths");
+    }
     const NatConfig& config = model_.config();
     for (const std::int64_t label : classes)
         if (label < -1 || label >= config.num_classes - 1)
@@ -70,26 +85,35 @@ std::vector<std::int32_t> NatGenerator::generate(std::span<const std::int64_t> c
                        config.num_classes - 2);
     require_memory(tape_, plan_, fmt::format("generating {} images at once", batch_),
                    "draw fewer at once (--batch)");
-    std::vector<std::int32_t> tokens(classes.size() * static_cast<std::size_t>(config.tokens()));
-    run_job(tape_, plan_, [&] { run(classes, strategy, rule, tokens.data()); });
+    std::vector<std::int32_t> tokens(images * static_cast<std::size_t>(config.tokens()));
+    run_job(tape_, plan_, [&] { run(classes, strategies, rule, tokens.data()); });
     return tokens;
 }
 
-void NatGenerator::run(std::span<const std::int64_t> classes, const Strategy& strategy,
+void NatGenerator::run(std::span<const std::int64_t> classes, std::span<const Strategy> strategies,
                        const GenerationRule& rule, std::int32_t* tokens) {
     const NatConfig& config = model_.config();
-    const auto images = static_cast<std::int64_t>(classes.size()), rows = guided_ ? 2 * images : images;
+    const auto images = static_cast<std::int64_t>(classes.size() * strategies.size()),
+               rows = guided_ ? 2 * images : images;
+    const std::int64_t steps = strategies[0].steps();
     std::vector<std::int32_t> contexts;
-    for (const std::int64_t label : classes)
-        contexts.push_back(label < 0 ? config.no_class() : static_cast<std::int32_t>(label));
+    std::vector<std::int64_t> numbers;
+    std::vector<DecodingStep> schedule(static_cast<std::size_t>(steps) * strategies.size());
+    for (std::size_t s = 0; s < strategies.size(); ++s) {
+        for (const std::int64_t label : classes) {
+            contexts.push_back(label < 0 ? config.no_class() : static_cast<std::int32_t>(label));
+            numbers.push_back(rule.first_image + static_cast<std::int64_t>(numbers.size() % classes.size()));
+        }
+        const std::vector<DecodingStep> own = decoding_steps(strategies[s], config.tokens());
+        for (std::size_t t = 0; t < own.size(); ++t) schedule[t * strategies.size() + s] = own[t];
+    }
     contexts.resize(static_cast<std::size_t>(rows), config.no_class());
-    std::vector<std::int64_t> numbers(classes.size());
-    std::iota(numbers.begin(), numbers.end(), rule.first_image);
     const std::vector<std::int32_t> masks(static_cast<std::size_t>(rows * config.tokens()), config.mask_id());
     const Job job{images,
-                  strategy.steps(),
-                  decoding_schedule(tape_, strategy.steps(), decoding_steps(strategy, config.tokens())),
-                  device_copy(tape_, token_ranks(strategy, config.img_size), config.tokens()),
+                  steps,
+                  static_cast<std::int64_t>(strategies.size()),
+                  decoding_schedule(tape_, steps, static_cast<std::int64_t>(strategies.size()), schedule),
+                  device_copy(tape_, token_ranks(strategies, config.img_size), config.tokens()),
                   device_key(tape_, random_key(rule.seed, "tokens")),
                   device_copy(tape_, numbers, images),
                   device_copy(tape_, contexts, rows),
@@ -108,7 +132,8 @@ void NatGenerator::decode(const Job& job) {
     if (!use_graphs_ || watch_ || !uniforms_.empty() || profiling()) return steps();
     // Parameters::use_values may have put others in the weights' place.
     const auto weights = std::bit_cast<std::int64_t>(model_.parameters().all().front().value);
-    graphs_.run(tape_.device(), tape_.stream(), tape_.planning(), {job.images, job.steps, weights}, steps);
+    graphs_.run(tape_.device(), tape_.stream(), tape_.planning(),
+                {job.images, job.strategies, job.steps, weights}, steps);
 }
 
 void NatGenerator::step(const Job& job, std::int64_t t) {

@@ -49,6 +49,11 @@ class NatGenerator {
     // std::logic_error for a strategy that guides where the generator does not.
     std::vector<std::int32_t> generate(std::span<const std::int64_t> classes, const Strategy& strategy,
                                        const GenerationRule& rule);
+    // The same images by each of S strategies of equal length, side by side: [S, classes, N]; at most `batch`
+    // images and max_decoding_steps steps in all. Throws std::logic_error also for strategies of different
+    // lengths.
+    std::vector<std::int32_t> generate(std::span<const std::int64_t> classes,
+                                       std::span<const Strategy> strategies, const GenerationRule& rule);
 
     const Plan& plan() const { return plan_; }
 
@@ -68,8 +73,8 @@ class NatGenerator {
 
   private:
     struct Job;  // state of one call
-    void run(std::span<const std::int64_t> classes, const Strategy& strategy, const GenerationRule& rule,
-             std::int32_t* tokens);
+    void run(std::span<const std::int64_t> classes, std::span<const Strategy> strategies,
+             const GenerationRule& rule, std::int32_t* tokens);
     void decode(const Job& job);
     void step(const Job& job, std::int64_t t);
     TokenNoise noise(const Job& job, std::int64_t t);

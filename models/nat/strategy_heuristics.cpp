@@ -19,8 +19,12 @@ constexpr std::string_view fixed = "fixed:";
 struct Step {
     double ratio, remask_temperature, sampling_temperature, guidance_scale;
 };
+// The largest guidance scale and temperature.
+struct Extent {
+    double scale, temperature;
+};
 // t counts from 0; `done` is (t + 1) / T.
-using Schedule = Step (*)(double t, double T, double done, double largest_scale);
+using Schedule = Step (*)(double t, double T, double done, const Extent& most);
 
 double cosine_ratio(double done) {
     return std::cos(std::numbers::pi / 2 * done);
@@ -34,17 +38,18 @@ struct Heuristic {
     CountRule counts = CountRule::floor;
 };
 
-Step cosine_step(double, double, double done, double scale) {
-    return {cosine_ratio(done), 4.5 * (1 - done), 1, scale * done};
+Step cosine_step(double, double, double done, const Extent& most) {
+    return {cosine_ratio(done), most.temperature * (1 - done), 1, most.scale * done};
 }
-Step muse_step(double t, double T, double done, double scale) {
-    return {cosine_ratio(done), 4.5 * (1 - done), 4.5 * (1 - done), scale * (t / T)};
+Step muse_step(double t, double T, double done, const Extent& most) {
+    const double temperature = most.temperature * (1 - done);
+    return {cosine_ratio(done), temperature, temperature, most.scale * (t / T)};
 }
-Step enat_step(double t, double T, double done, double scale) {
-    return {cosine_ratio(done), 1.5 * (1 - done), std::max(6 * (1 - done), 1e-3), scale * (t / T)};
+Step enat_step(double t, double T, double done, const Extent& most) {
+    return {cosine_ratio(done), 1.5 * (1 - done), std::max(6 * (1 - done), 1e-3), most.scale * (t / T)};
 }
-Step halton_step(double, double, double done, double scale) {
-    return {std::acos(done) / (std::numbers::pi / 2), 0, 1, scale};
+Step halton_step(double, double, double done, const Extent& most) {
+    return {std::acos(done) / (std::numbers::pi / 2), 0, 1, most.scale};
 }
 
 constexpr std::array heuristics{
@@ -71,15 +76,14 @@ double fixed_ratio(std::string_view name) {
                nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest));
 }
 
-Strategy schedules_of(const Heuristic& heuristic, std::int64_t steps, double largest_scale) {
+Strategy schedules_of(const Heuristic& heuristic, std::int64_t steps, const Extent& most) {
     Strategy strategy;
     strategy.order = heuristic.order;
     strategy.confidence = heuristic.confidence;
     strategy.counts = heuristic.counts;
     for (std::int64_t t = 0; t < steps; ++t) {
         const auto T = static_cast<double>(steps);
-        const Step step =
-            heuristic.step(static_cast<double>(t), T, static_cast<double>(t + 1) / T, largest_scale);
+        const Step step = heuristic.step(static_cast<double>(t), T, static_cast<double>(t + 1) / T, most);
         if (t + 1 < steps) {
             strategy.ratios.push_back(step.ratio);
             strategy.remask_temperatures.push_back(step.remask_temperature);
@@ -92,20 +96,25 @@ Strategy schedules_of(const Heuristic& heuristic, std::int64_t steps, double lar
 
 }  // namespace
 
-Strategy named_strategy(std::string_view name, std::int64_t steps, double largest_guidance_scale) {
+Strategy named_strategy(std::string_view name, std::int64_t steps, double largest_guidance_scale,
+                        double largest_temperature) {
     if (!is_strategy_name(name)) refuse_name(name);
     if (steps < 1 || steps > max_decoding_steps)
         fail_usage("{} steps, expected 1 to {}", steps, max_decoding_steps);
     if (!std::isfinite(static_cast<float>(largest_guidance_scale)))
         fail_usage("a guidance scale of {}, expected a finite number", largest_guidance_scale);
+    const Extent most{largest_guidance_scale, largest_temperature};
     if (name.starts_with(fixed)) {
         const double ratio = fixed_ratio(name);
-        Strategy strategy = schedules_of(heuristics.front(), steps, largest_guidance_scale);
+        Strategy strategy = schedules_of(heuristics.front(), steps, most);
         std::ranges::fill(strategy.ratios, ratio);
         return strategy;
     }
-    return schedules_of(*std::ranges::find(heuristics, name, &Heuristic::name), steps,
-                        largest_guidance_scale);
+    return schedules_of(*std::ranges::find(heuristics, name, &Heuristic::name), steps, most);
+}
+
+bool has_temperature(std::string_view name) {
+    return name != "enat" && name != "halton";
 }
 
 bool is_strategy_name(std::string_view word) {

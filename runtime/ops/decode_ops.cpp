@@ -13,15 +13,19 @@ constexpr std::int64_t step_width = 5;
 static_assert(sizeof(DecodingStep) == step_width * sizeof(float) &&
               sizeof(PhiloxKey) == 2 * sizeof(std::int32_t));
 
+std::int64_t strategies_of(const Tensor& schedule) {
+    return schedule.width() / step_width;
+}
+
 const DecodingStep* row_of(Tape& tape, const Tensor& schedule, std::int64_t step) {
-    return reinterpret_cast<const DecodingStep*>(tape.value(schedule)) + step;
+    return reinterpret_cast<const DecodingStep*>(tape.value(schedule)) + step * strategies_of(schedule);
 }
 
 }  // namespace
 
-Tensor decoding_schedule(Tape& tape, std::int64_t T, std::span<const DecodingStep> steps) {
-    const Tensor schedule = tape.create(T, step_width, false);
-    require(tape.planning() || static_cast<std::int64_t>(steps.size()) == T,
+Tensor decoding_schedule(Tape& tape, std::int64_t T, std::int64_t S, std::span<const DecodingStep> steps) {
+    const Tensor schedule = tape.create(T, S * step_width, false);
+    require(tape.planning() || static_cast<std::int64_t>(steps.size()) == T * S,
             "decoding_schedule: another number of steps");
     copy_to_tensor(tape, schedule, steps.data(), steps.size_bytes());
     return schedule;
@@ -57,11 +61,14 @@ void draw_tokens(Tape& tape, const TokenDraw& draw, const Tensor& logits, const 
             "draw_tokens: logits and ids are of different shapes");
     require(noise.uniforms.rows() * noise.uniforms.width() == rows, "draw_tokens: numbers of another shape");
     require(K <= cpu::token_draw_max_codes, "draw_tokens: too many codes");
+    const std::int64_t strategies = strategies_of(schedule);
+    require(noise.uniforms.rows() % strategies == 0, "draw_tokens: images that strategies cannot share");
     LAUNCH(tape, token_draw, tape.mutable_value<std::int32_t>(draw.filled),
            tape.mutable_value(draw.confidence), tape.mutable_value<std::int32_t>(draw.drawn),
            keep_guided ? tape.mutable_data(logits) : ElementPointer(), tape.data(logits),
            guided ? tape.data(logits) + rows * K : ElementPointer(), tape.value<std::int32_t>(ids),
-           tape.value(noise.uniforms), tape.value(noise.gumbel), row_of(tape, schedule, step), rows, K);
+           tape.value(noise.uniforms), tape.value(noise.gumbel), row_of(tape, schedule, step),
+           rows / strategies, rows, K);
 }
 
 void remask_tokens(Tape& tape, const Tensor& ids, const TokenDraw& draw, const Tensor& ranks,
@@ -71,7 +78,8 @@ void remask_tokens(Tape& tape, const Tensor& ids, const TokenDraw& draw, const T
             "remask_tokens: ids of another shape");
     require(ranks.rows() == N, "remask_tokens: another number of ranks");
     require(N <= cpu::remask_max_positions, "remask_tokens: too many positions");
+    require(images % strategies_of(schedule) == 0, "remask_tokens: images that strategies cannot share");
     LAUNCH(tape, remask, tape.mutable_value<std::int32_t>(ids), tape.value<std::int32_t>(draw.filled),
-           tape.value(draw.confidence), tape.value<std::int32_t>(ranks), row_of(tape, schedule, step), images,
-           ids.rows() / images, N, K);
+           tape.value(draw.confidence), tape.value<std::int32_t>(ranks), row_of(tape, schedule, step),
+           images / strategies_of(schedule), images, ids.rows() / images, N, K);
 }

@@ -11,8 +11,9 @@
 #include "kernels/sampling/token_draw.h"
 #include "runtime/tensor/tape.h"
 
-// The schedules of T steps, a row each: fp32 [T, 5]. `steps` is read unless planning.
-Tensor decoding_schedule(Tape& tape, std::int64_t T, std::span<const DecodingStep> steps);
+// The schedules of T steps of S strategies, whose images are drawn side by side: fp32 [T, 5 S]. `steps`, [T, S],
+// is read unless planning. Each strategy has the same number of consecutive images.
+Tensor decoding_schedule(Tape& tape, std::int64_t T, std::int64_t S, std::span<const DecodingStep> steps);
 // A key in device memory: int32 [1, 2].
 Tensor device_key(Tape& tape, PhiloxKey key);
 
@@ -31,7 +32,8 @@ struct TokenDraw {
 TokenDraw create_token_draw(Tape& tape, std::int64_t images, std::int64_t N);
 // Fills `draw` from logits [guidance_rows * images * N, K], the unconditional half last if there is one, for
 // ids int32 [guidance_rows * images, N], K where masked. `keep_guided`: the conditional logits become the
-// guided ones. Throws std::logic_error for shapes that do not fit, or more codes than token_draw_max_codes.
+// guided ones. Throws std::logic_error for shapes that do not fit, images that strategies cannot share
+// equally, or more codes than token_draw_max_codes.
 void draw_tokens(Tape& tape, const TokenDraw& draw, const Tensor& logits, const Tensor& ids,
                  const TokenNoise& noise, const Tensor& schedule, std::int64_t step,
                  bool keep_guided = false);

@@ -94,7 +94,7 @@ void add_decoding(KernelList& list) {
                  DecodingStep* step = in.copied<DecodingStep>({values});
                  return [=] {
                      LAUNCH_ON(on.device, on.stream, token_draw, filled, confidence, drawn, guided,
-                               conditional, unconditional, ids, uniforms, gumbel, step, rows, K);
+                               conditional, unconditional, ids, uniforms, gumbel, step, rows, rows, K);
                  };
              });
     constexpr std::int64_t halves = 2;
@@ -105,8 +105,8 @@ void add_decoding(KernelList& list) {
         float* confidence = in.floats(rows);
         DecodingStep* step = in.copied<DecodingStep>({values});
         return [=] {
-            LAUNCH_ON(on.device, on.stream, remask, ids, filled, confidence, ranks, step, images, halves, N,
-                      K);
+            LAUNCH_ON(on.device, on.stream, remask, ids, filled, confidence, ranks, step, images, images,
+                      halves, N, K);
         };
     });
 }

@@ -2,11 +2,14 @@
 // figures, bad input refused.
 #include <doctest/doctest.h>
 
+#include <fmt/format.h>
+#include <algorithm>
 #include <csignal>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "data/records/packed.h"
 #include "models/nat/search/search_history.h"
 #include "models/nat/strategy.h"
 #include "runtime/files/safetensors.h"
@@ -35,6 +38,30 @@ struct SearchPlace : RandomNat {
                            {"--repeats", "0"}},
                           more);
     }
+    // A checkpoint that knows its training, of 4 updates with alpha 12, beta 3, and its tokens.
+    void train_base() const {
+        work.write("config.json",
+                   fmt::format(R"({{"img_size": 4, "codebook_size": {}, "embed_dim": 16, "depth": 2,
+            "num_heads": 2, "num_classes": {}}})",
+                               codes, PackedFile(data).classes().size() + 1));
+        for (const Words& words :
+             {Words{"data", "tokens", "--tokenizer", work.path("tokenizer.safetensors"), "--data", data,
+                    "--out", work.path("tokens")},
+              Words{"train", "nat", "--config", work.path("config.json"), "--tokens", work.path("tokens"),
+                    "--batch", "4", "--steps", "4", "--out", work.path("base")}}) {
+            const Outcome outcome = work.run(words[0], Words(words.begin() + 1, words.end()));
+            REQUIRE_MESSAGE(outcome.exit_code == 0, outcome.errors);
+        }
+    }
+    // Over the base's two halves.
+    Words search_base(const std::string& out, const Words& more) const {
+        Words words = search(out, {"--repeats", "2", "--baselines", "cosine,halton", "--baseline-guidance",
+                                   "0,1", "--baseline-temperatures", "1", "--tokens", work.path("tokens"),
+                                   "--alpha", "4,12", "--beta", "2", "--train-steps", "2"});
+        std::ranges::replace(words, work.path("nat.safetensors"), work.path("base/last.safetensors"));
+        words.insert(words.end(), more.begin(), more.end());
+        return words;
+    }
     std::string done(const std::string& out, const Words& more = {}) const {
         const Outcome outcome = work.run("train", search(out, more));
         REQUIRE_MESSAGE(outcome.exit_code == 0, outcome.errors);
@@ -53,7 +80,7 @@ TEST_CASE_FIXTURE(SearchPlace, "end to end: a search by each method leaves histo
     for (const std::string method : {"finite-differences", "spsa", "cma-es"}) {
         CAPTURE(method);
         const std::string said = done(method, {"--method", method, "--updates", "1", "--repeats", "2",
-                                               "--objective", "fd,-0.1*recall"});
+                                               "--objective", "fd,-0.1*recall", "--no-baselines"});
         CHECK(said.find("10 numbers in 3 steps") != std::string::npos);
         CHECK(said.find("fresh seeds") != std::string::npos);
         CHECK(said.find("\nfound ") != std::string::npos);
@@ -66,6 +93,62 @@ TEST_CASE_FIXTURE(SearchPlace, "end to end: a search by each method leaves histo
         CHECK(best != read_strategy(work.at(method) / "start.json"));
         CHECK(std::filesystem::exists(work.at(method) / "curves.png"));
     }
+}
+
+TEST_CASE_FIXTURE(SearchPlace, "end to end: candidates of training are scored, and none is trained twice") {
+    train_base();
+    const Words words = search_base("masks", {"--search", "mask-distribution"});
+    const Outcome first = work.run("train", words);
+    REQUIRE_MESSAGE(first.exit_code == 0, first.errors);
+    for (const char* said : {"alpha 12, beta 3: objective", "alpha 4, beta 3: objective", "mean ratio"})
+        CHECK_MESSAGE(first.output.find(said) != std::string::npos, first.output);
+    CHECK(std::filesystem::exists(work.at("masks/masks.png")));
+    // 12,3 and 4,3, then 4,2 or 12,2, each of two updates on the base's images.
+    std::size_t candidates = 0;
+    for (const auto& folder : std::filesystem::directory_iterator(work.at("masks/candidates"))) {
+        CHECK(read_log(folder.path()).back().at("step") == "2");
+        ++candidates;
+    }
+    CHECK(candidates == 3);
+    const std::string measures = read_file(work.at("masks/measures.jsonl"));
+    const Outcome second = work.run("train", words);
+    CHECK(second.exit_code == 0);
+    CHECK(second.output.find("nothing is left to do") != std::string::npos);
+    CHECK(second.output.find("step 2/2") == std::string::npos);
+    CHECK(read_file(work.at("masks/measures.jsonl")) == measures);
+}
+
+TEST_CASE_FIXTURE(SearchPlace,
+                  "end to end: both halves by turns end with one table, killed in between or not") {
+    train_base();
+    const Words more{"--search", "both", "--rounds", "2", "--updates", "2"};
+    const Outcome whole = work.run("train", search_base("whole", more));
+    REQUIRE_MESSAGE(whole.exit_code == 0, whole.errors);
+    CHECK(whole.output.find("round 1: alpha") != std::string::npos);
+    const nlohmann::json table = nlohmann::json::parse(read_file(work.at("whole/table.json")));
+    std::vector<std::string> names;
+    for (const auto& row : table["rows"]) {
+        names.push_back(row["name"]);
+        CHECK(row["figures"]["fd"].size() == 2);
+        CHECK(row["operations"] > 0);
+        CHECK(row["steps"] == 3);
+    }
+    CHECK(names == std::vector<std::string>{"cosine", "halton", "start", "found, generation", "found, both"});
+    CHECK(read_strategy(work.at("whole/best.json")).steps() == 3);
+    for (const char* moment : {"update 1/2", "training with alpha 4, beta 3"}) {
+        Command killed = work.start("train", search_base("parts", more));
+        REQUIRE(killed.wait_for_output(moment));
+        killed.send(SIGKILL);
+        killed.finish();
+    }
+    const Outcome rest = work.run("train", search_base("parts", more));
+    REQUIRE_MESSAGE(rest.exit_code == 0, rest.errors);
+    const auto without_folder = [](std::string text) {
+        for (std::size_t at; (at = text.find("/parts/")) != std::string::npos;)
+            text.replace(at, 7, "/whole/");
+        return text;
+    };
+    CHECK(without_folder(read_file(work.at("parts/table.json"))) == read_file(work.at("whole/table.json")));
 }
 
 TEST_CASE_FIXTURE(SearchPlace, "end to end: a search that is killed continues to the same trajectory") {
@@ -87,6 +170,9 @@ TEST_CASE_FIXTURE(SearchPlace, "end to end: what a search cannot use is refused 
                 .exit_code == 0);
     REQUIRE(work.run("data", {"fractals", "--out", work.path("large.bin"), "--size", "32", "--count", "5"})
                 .exit_code == 0);
+    REQUIRE(work.run("data", {"tokens", "--tokenizer", work.path("tokenizer.safetensors"), "--data", data,
+                              "--out", work.path("tokens")})
+                .exit_code == 0);
     for (const Refusal& refusal : std::vector<Refusal>{
              {"train", search("new", {"--steps", "1"}), 2, {"--steps"}},
              {"train", search("new", {"--steps", "17"}), 2, {"--steps 17", "16 tokens"}},
@@ -99,6 +185,15 @@ TEST_CASE_FIXTURE(SearchPlace, "end to end: what a search cannot use is refused 
              {"train", search("new", {"--objective", "fd,fd"}), 2, {"--objective"}},
              {"train", search("new", {"--schedules", "ratio"}), 2, {"ratio"}},
              {"train", search("there", {"--images", "9"}), 2, {"search.json", "images", "9"}},
+             {"train", search("new", {"--search", "both"}), 2, {"--search both", "--tokens"}},
+             {"train",
+              search("new", {"--search", "mask-distribution", "--tokens", work.path("tokens")}),
+              1,
+              {"nat.safetensors", "trained"}},
+             {"train",
+              search("new", {"--repeats", "1", "--baselines", "cosin", "--updates", "1"}),
+              2,
+              {"cosin", "cosine"}},
              {"train",
               search("there", {"--reference", work.path("other.bin")}),
               2,

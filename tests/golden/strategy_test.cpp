@@ -72,7 +72,7 @@ std::vector<std::int32_t> next_ids(Device device, const Strategy& strategy, std:
             device_copy(tape, filled, images * N), {}, device_copy(tape, confidence, images * N)};
         const Tensor ids = tape.create(images, N, false, Element::i32),
                      ranks = device_copy(tape, halton_ranks(8), N),
-                     schedule = decoding_schedule(tape, T, decoding_steps(strategy, N));
+                     schedule = decoding_schedule(tape, T, 1, decoding_steps(strategy, N));
         remask_tokens(tape, ids, draw, ranks, schedule, t, K);
         if (!tape.planning()) next = host_copy<std::int32_t>(tape, ids);
     };
@@ -154,7 +154,7 @@ DEVICE_TEST("golden: Muse's steps mask again the same tokens, its confidence is 
     const auto run = [&] {
         const Tensor scores = device_copy(tape, logits, images * N),
                      ids = device_copy(tape, part(before, t, count), images),
-                     schedule = decoding_schedule(tape, T, decoding_steps(unguided, N));
+                     schedule = decoding_schedule(tape, T, 1, decoding_steps(unguided, N));
         const TokenNoise noise{device_copy(tape, uniforms, images),
                                device_copy(tape, part(gumbel, t, count), images)};
         const TokenDraw draw = create_token_draw(tape, images, N);

@@ -24,7 +24,10 @@ struct Images {
             if (static_cast<std::int64_t>(i) % N >= masked) confidence[i] = INFINITY;
     }
 
-    void run(Device device) { RUN(device, remask, ids, filled, confidence, ranks, step, count, 2, N, K); }
+    void run(Device device) {
+        RUN(device, remask, ids, filled, confidence, ranks, step,
+            count / static_cast<std::int64_t>(step.size()), count, 2, N, K);
+    }
 
     // Masks of an image of the first half; the others keep their tokens, the second half is the same.
     std::int64_t masks(std::int64_t image) const {
@@ -43,7 +46,7 @@ struct Images {
     std::vector<std::int32_t> filled;
     std::vector<float> confidence;
     std::vector<std::int32_t> ids, ranks;
-    std::vector<DecodingStep> step;
+    std::vector<DecodingStep> step;  // equal shares of the images
 };
 
 }  // namespace
@@ -119,6 +122,18 @@ DEVICE_TEST("remask: by rank the last ones of the order are masked again, whatev
             }
         }
     }
+}
+
+DEVICE_TEST("remask: equal shares of the images follow steps of their own, counted from their first images") {
+    Images s(4, 20, 20, 12);
+    s.step.push_back({.remasked = 15});
+    s.step[0].by_rank = true;
+    for (std::size_t n = 0; n < 10; ++n)
+        s.confidence[2 * 20 + n] = INFINITY;  // of the second step's first image
+    s.run(device);
+    for (const std::int64_t image : {0, 1}) CHECK(s.masks(image) == 12);
+    for (const std::int64_t image : {2, 3}) CHECK(s.masks(image) == 9);
+    for (std::size_t n = 0; n < 20; ++n) CHECK((s.ids[n] == s.K) == (s.ranks[n] >= 8));
 }
 
 TEST_CASE("remask: bits in the order of floats") {

@@ -1,5 +1,6 @@
 #include "kernels/sampling/token_draw.h"
 
+#include <bit>
 #include <numeric>
 
 #include "runtime/tensor/random.h"
@@ -30,14 +31,15 @@ struct Step {
 
     void run(Device device, bool unguided = false) {
         RUN(device, token_draw, filled, confidence, drawn, &guided, conditional,
-            unguided ? nullptr : &unconditional, ids, uniforms, gumbel, step, rows, K);
+            unguided ? nullptr : &unconditional, ids, uniforms, gumbel, step,
+            rows / static_cast<std::int64_t>(step.size()), rows, K);
     }
 
     std::int64_t rows, K;
     std::vector<float> conditional, unconditional, uniforms, gumbel;
     std::vector<std::int32_t> ids, filled, drawn;
     std::vector<float> confidence, guided;
-    std::vector<DecodingStep> step{1};
+    std::vector<DecodingStep> step{1};  // equal shares of the rows
 };
 
 double log_sum(const Doubles& z, double temperature) {
@@ -50,7 +52,7 @@ double log_sum(const Doubles& z, double temperature) {
 // Checks a row's results against the specification, from its logits z; a uniform within 1e-5 of an interval's
 // edge may belong to either side.
 void check_row(const Step& s, std::size_t row, const Doubles& z) {
-    const DecodingStep& step = s.step[0];
+    const DecodingStep& step = s.step[row * s.step.size() / static_cast<std::size_t>(s.rows)];
     const double tau = std::max(static_cast<double>(step.sampling_temperature), 1e-4);
     const auto value = static_cast<std::size_t>(s.drawn[row]);
     REQUIRE(value < z.size());
@@ -127,6 +129,23 @@ DEVICE_TEST("token draw: the ends of the uniforms, cold draws, impossible codes"
     CHECK(s.drawn[3] == 3);
 }
 
+DEVICE_TEST("token draw: equal shares of the rows follow steps of their own") {
+    Step together(12, 33);
+    together.step = {{0, 2, 1.3f, 0.8f}, {0, 0, 0.7f, 1.6f, true}, {0, 1, 2.9f, 0.1f}};
+    together.run(device);
+    for (std::size_t s = 0; s < 3; ++s) {
+        Step alone(12, 33);
+        alone.step = {together.step[s]};
+        alone.run(device);
+        for (std::size_t row = 4 * s; row < 4 * s + 4; ++row) {
+            CHECK(together.drawn[row] == alone.drawn[row]);
+            CHECK(together.filled[row] == alone.filled[row]);
+            CHECK(std::bit_cast<std::uint32_t>(together.confidence[row]) ==
+                  std::bit_cast<std::uint32_t>(alone.confidence[row]));
+        }
+    }
+}
+
 DEVICE_TEST("token draw: z may overwrite the conditional logits, and its rows need not be aligned") {
     for (const std::int64_t K : {7, 64}) {
         Step s(6, K), again(6, K);
@@ -134,7 +153,7 @@ DEVICE_TEST("token draw: z may overwrite the conditional logits, and its rows ne
         s.run(device);
         RUN(device, token_draw, again.filled, again.confidence, nullptr, &again.conditional,
             again.conditional, &again.unconditional, again.ids, again.uniforms, again.gumbel, again.step,
-            again.rows, K);
+            again.rows, again.rows, K);
         CHECK(again.filled == s.filled);
         CHECK(same_bits(again.confidence, s.confidence));
         CHECK(same_bits(again.conditional, s.guided));
@@ -164,7 +183,7 @@ CUDA_TEST("token draw: bf16 logits draw as the same numbers in float do") {
         Step rounded(20, K);
         std::vector<bf16> guided(s.guided.size());
         RUN_CUDA(token_draw, rounded.filled, rounded.confidence, rounded.drawn, &guided, conditional,
-                 &unconditional, s.ids, s.uniforms, s.gumbel, s.step, s.rows, K);
+                 &unconditional, s.ids, s.uniforms, s.gumbel, s.step, s.rows, s.rows, K);
         CHECK(rounded.drawn == s.drawn);
         CHECK(same_bits(rounded.confidence, s.confidence));
         CHECK(rounds_to(guided, s.guided));

@@ -155,6 +155,25 @@ DEVICE_TEST("generator: every strategy by name, also where steps fix no token, e
     CHECK(seen.size() == 5);
 }
 
+DEVICE_TEST("generator: strategies side by side draw what each draws alone") {
+    [[maybe_unused]] const HostAccessAllowed open;
+    const auto model = random_model(device);
+    std::vector<Strategy> strategies;
+    for (const char* name : {"cosine", "muse", "halton", "enat"})
+        strategies.push_back(named_strategy(name, 5, 1.5));
+    strategies[3].ratios[0] = 0.99;
+    const std::vector<std::int64_t> classes{0, 2, 3};
+    NatGenerator generator(*model, 12, true);
+    const Ids together = generator.generate(classes, strategies, {7, 100});
+    for (std::size_t s = 0; s < strategies.size(); ++s) {
+        const auto first = together.begin() + static_cast<std::ptrdiff_t>(s * classes.size()) * N;
+        CHECK(Ids(first, first + 3 * N) == generate(*model, classes, strategies[s], {7, 100}));
+    }
+    CHECK_THROWS_AS(generator.generate(std::vector<std::int64_t>(4), strategies, {}), std::logic_error);
+    strategies[2] = named_strategy("halton", 4, 1.5);
+    CHECK_THROWS_AS(generator.generate(classes, strategies, {}), std::logic_error);
+}
+
 DEVICE_TEST("generator: one step draws everything at once; more steps than tokens are fine") {
     [[maybe_unused]] const HostAccessAllowed open;
     const auto model = random_model(device);

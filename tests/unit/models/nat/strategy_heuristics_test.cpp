@@ -44,6 +44,10 @@ TEST_CASE("strategy: cosine, also called maskgit") {
     CHECK(strategy ==
           Strategy{strategy.ratios, strategy.remask_temperatures, {1, 1, 1, 1}, {0.5, 1, 1.5, 2}});
     CHECK(named_strategy("maskgit", 4, 2) == strategy);
+    CHECK(near(named_strategy("cosine", 4, 2, 2).remask_temperatures, {1.5, 1, 0.5}));
+    CHECK(near(named_strategy("muse", 4, 2, 2).sampling_temperatures, {1.5, 1, 0.5, 0}));
+    for (const char* name : {"cosine", "muse", "enat", "halton", "fixed:0.5"})
+        CHECK(has_temperature(name) == (named_strategy(name, 4, 2, 2) != named_strategy(name, 4, 2)));
     CHECK(strategy.guided());
     CHECK(!named_strategy("cosine", 3, 0).guided());
 }

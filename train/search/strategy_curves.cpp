@@ -1,4 +1,4 @@
-#include "train/strategy_curves.h"
+#include "train/search/strategy_curves.h"
 
 #include <algorithm>
 #include <vector>

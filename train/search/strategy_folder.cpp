@@ -1,4 +1,4 @@
-#include "train/strategy_folder.h"
+#include "train/search/strategy_folder.h"
 
 #include <nlohmann/json.hpp>
 
@@ -7,7 +7,7 @@
 #include "runtime/base/report.h"
 #include "runtime/files/atomic_file.h"
 #include "runtime/files/text_file.h"
-#include "train/strategy_curves.h"
+#include "train/search/strategy_curves.h"
 
 namespace {
 

@@ -1,0 +1,93 @@
+#include "train/search/strategy_report.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
+#include "runtime/files/atomic_file.h"
+
+namespace {
+
+std::string cell(const MeanError& value, int digits) {
+    if (std::isnan(value.mean)) return "-";
+    return fmt::format("{:.{}f} +- {:.{}f}", value.mean, digits, value.error, digits);
+}
+
+std::string row_text(const ReportRow& row) {
+    return fmt::format("{:<18}{:<24}{:>6}{:>10.3f}{:>20}{:>22}{:>20}{:>20}{:>20}\n", row.name, row.setting,
+                       row.strategy.steps(), row.operations / 1e9,
+                       cell(mean_error(row.figures, &Figures::frechet), 4),
+                       cell(mean_error(row.figures, &Figures::second_frechet), 4),
+                       cell(mean_error(row.figures, &Figures::kernel), 5),
+                       cell(mean_error(row.figures, &Figures::precision), 4),
+                       cell(mean_error(row.figures, &Figures::recall), 4));
+}
+
+// The difference of the objectives over the same seeds: its standard error is that of the pairs.
+std::string comparison(const ReportRow& found, const ReportRow& other, const ObjectiveTerms& terms) {
+    std::vector<double> differences;
+    for (std::size_t i = 0; i < found.figures.size(); ++i)
+        differences.push_back(terms.of(found.figures[i]) - terms.of(other.figures[i]));
+    const MeanError difference = mean_error(differences);
+    std::string text = fmt::format("{} against {}: objective {:+.4f} +- {:.4f}", found.name, other.name,
+                                   difference.mean, difference.error);
+    if (difference.error > 0)
+        text += fmt::format(", {:.1f} standard errors", difference.mean / difference.error);
+    return text + "\n";
+}
+
+}  // namespace
+
+bool is_found(const std::string& name) {
+    return name.starts_with("found");
+}
+
+std::string report_text(const std::vector<ReportRow>& rows, const SearchModels& models,
+                        const ObjectiveTerms& terms, std::int64_t images) {
+    const std::string distance = models.measure.features.distance_name();
+    std::string text = fmt::format(
+        "{} fresh seeds of {} pictures, mean +- standard error:\n"
+        "{:<18}{:<24}{:>6}{:>10}{:>20}{:>22}{:>20}{:>20}{:>20}\n",
+        rows.front().figures.size(), images, "", "", "steps", "GFLOP", distance, "by second features",
+        "kernel distance", "precision", "recall");
+    const ReportRow* best = nullptr;
+    for (const ReportRow& row : rows) {
+        text += row_text(row);
+        if (is_found(row.name)) continue;
+        if (!best || mean_error(row.figures, terms).mean < mean_error(best->figures, terms).mean) best = &row;
+    }
+    for (const ReportRow& row : rows)
+        if (is_found(row.name) && best) text += comparison(row, *best, terms);
+    return text;
+}
+
+void write_report(const std::filesystem::path& path, const std::vector<ReportRow>& rows,
+                  const SearchModels& models, std::int64_t images) {
+    nlohmann::ordered_json json{{"images", images},
+                                {"repeats", rows.front().figures.size()},
+                                {"distance", models.measure.features.distance_name()}};
+    for (const ReportRow& row : rows) {
+        nlohmann::ordered_json figures;
+        const auto add = [&](const char* name, double Figures::*figure) {
+            const MeanError value = mean_error(row.figures, figure);
+            if (!std::isnan(value.mean)) figures[name] = {value.mean, value.error};
+        };
+        add(models.measure.features.distance_key(), &Figures::frechet);
+        add("second_fd", &Figures::second_frechet);
+        add("kid", &Figures::kernel);
+        add("inception_score", &Figures::inception_score);
+        add("precision", &Figures::precision);
+        add("recall", &Figures::recall);
+        json["rows"].push_back({{"name", row.name},
+                                {"setting", row.setting},
+                                {"steps", row.strategy.steps()},
+                                {"operations", row.operations},
+                                {"checkpoint", row.checkpoint},
+                                {"strategy", parse_ordered_json(to_json(row.strategy))},
+                                {"figures", figures}});
+    }
+    AtomicFile file(path);
+    file.write(json_of_settings(json) + "\n");
+    file.commit();
+}
