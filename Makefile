@@ -242,9 +242,10 @@ sample: build ## draw a sheet of samples from runs/NAME
 
 # Feature networks learn from the data; runs of different data have different ones.
 FEATURES := runs/features-$(basename $(notdir $(DATA)))
-FEATURES_RECIPE := $(if $(filter fractals,$(DATA)),--preset features_16 --steps 300,--preset features_32)
+FEATURES_RECIPE := $(if $(filter fractals,$(DATA)),--preset features_16 --rotations --steps 400,--preset features_32)
+TRAIN_FEATURES = $(BUILD)/train features $(FEATURES_RECIPE) --data $(TRAINING_FILE) $(if $(VALIDATION_FILE),--validation $(VALIDATION_FILE))
 quality: build $(TRAINING_FILE) $(VALIDATION_FILE) ## measure 1,000 images that runs/NAME draws against the validation images of DATA
-	$(BUILD)/train features $(FEATURES_RECIPE) --data $(TRAINING_FILE) $(if $(VALIDATION_FILE),--validation $(VALIDATION_FILE)) --out $(FEATURES)
+	$(TRAIN_FEATURES) --out $(FEATURES)
 	$(BUILD)/sample evaluate quality --checkpoint runs/$(NAME)/last.safetensors --features $(FEATURES)/last.safetensors \
 	    --reference $(or $(VALIDATION_FILE),$(TRAINING_FILE)) $(or $(ARGS),$(filter-out --count 30,$(SHEET)))
 
@@ -296,6 +297,26 @@ $(NAT)/train.tokens: TOKENIZED = $(TRAINING_FILE)
 $(NAT)/holdout.tokens: TOKENIZED = $(VALIDATION_FILE)
 $(NAT)/%.tokens: $(NAT)/tokenizer/last.safetensors
 	$(BUILD)/data tokens --tokenizer $< --data $(TOKENIZED) --out $@
+
+# The strategies of `make nat`'s model, by the quality of its pictures. The table's second features, of another seed, are not optimised.
+AUTONAT := runs/autonat$(if $(filter-out fractals,$(NAME)),-$(NAME))
+ifeq ($(DATA),fractals)
+AUTONAT_REFERENCE := $(DATASETS)/fractals.reference.bin
+AUTONAT_RECIPE := --steps 4 --method cma-es --images 500 --updates 12 --rounds 2 --alpha 6,12,24 --beta 1.5,3,6 --train-steps 300
+else
+AUTONAT_REFERENCE := $(or $(VALIDATION_FILE),$(TRAINING_FILE))
+AUTONAT_RECIPE := --steps 8 --method cma-es --train-steps 2000
+endif
+autonat: nat $(AUTONAT_REFERENCE) ## the strategies that suit make nat's model best, of training and generation: a table and a sheet
+	$(TRAIN_FEATURES) --out $(FEATURES)
+	$(TRAIN_FEATURES) --seed 1 --out $(FEATURES)-second
+	$(LAUNCHER) $(BUILD)/train strategy --search both --checkpoint $(NAT)/transformer/last.safetensors --tokenizer $(NAT)/tokenizer/last.safetensors \
+	    --tokens $(NAT)/train.tokens --features $(FEATURES)/last.safetensors --second-features $(FEATURES)-second/last.safetensors \
+	    --reference $(AUTONAT_REFERENCE) --out $(AUTONAT) $(AUTONAT_RECIPE)
+	$(BUILD)/sample nat --checkpoint $(AUTONAT)/model.safetensors --tokenizer $(NAT)/tokenizer/last.safetensors --strategy $(AUTONAT)/best.json --count 40 --out $(AUTONAT)/sheet.png
+$(DATASETS)/fractals.reference.bin: | build
+	@mkdir -p $(DATASETS)
+	$(BUILD)/data fractals --out $@ --size 16 --first 2000000 --count 5000
 
 CIFAR_URL := https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz
 CIFAR_MD5 := c32a1d4ab5d03f1284b67883e8d87530

@@ -17,3 +17,4 @@ void add_convert_job(CommandLine& app);
 void add_reconstruct_job(CommandLine& app);
 void add_plot_job(CommandLine& app);
 void add_strategy_job(CommandLine& app);
+void add_strategies_job(CommandLine& app);

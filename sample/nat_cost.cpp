@@ -9,6 +9,7 @@
 #include "models/nat/transformer.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_keys.h"
+#include "sample/nat_search_cost.h"
 
 namespace {
 
@@ -38,6 +39,19 @@ void print_table(const NatPreset& preset, const TokenizerPreset& tokenizer, cons
     fmt::print(
         "\n2 operations per multiply-add; the paper's count, 1, with guidance's rows and the decoder: it "
         "gives autonat_s its\npublished 0.2 TFLOP for 4 steps and 0.3 for 8\n");
+    fmt::print("\n{:<32}{:>11}{:>16}{:>14}{:>12}{:>14}\n", "an update of a search", "strategies",
+               "pictures each", "pictures", "PFLOP", "GPU minutes");
+    for (const std::int64_t steps : {4, 8})
+        for (const SearchCostRow& row : search_costs(cost, steps))
+            fmt::print("{:<32}{:>11}{:>16}{:>14.0f}{:>12.1f}{:>14.2f}\n",
+                       fmt::format("{}, {} steps", row.method, steps), row.strategies, row.images,
+                       row.pictures(), row.operations / 1e15,
+                       row.operations / (assumed_peak * assumed_share) / 60);
+    fmt::print(
+        "\nfinite_differences with 50000 pictures is the release's, for up to 100 updates; pictures guided, "
+        "decoded and seen by\nInception-v3; GPU minutes: by formula, at {:.0f} % of {:.0f} TFLOP/s, not "
+        "measured\n",
+        100 * assumed_share, assumed_peak / 1e12);
 }
 
 }  // namespace
@@ -57,5 +71,12 @@ void print_nat_cost(const NatPreset& preset, bool json) {
                                     {"unguided_operations", 2 * cost.multiply_adds(steps, false, true)},
                                     {"guided_operations", 2 * cost.multiply_adds(steps, true, true)},
                                     {"published_count", cost.multiply_adds(steps, true, true)}});
+    for (const std::int64_t steps : {4, 8})
+        for (const SearchCostRow& row : search_costs(cost, steps))
+            object["searches"].push_back({{"method", row.method},
+                                          {"steps", steps},
+                                          {"strategies", row.strategies},
+                                          {"images", row.images},
+                                          {"update_operations", row.operations}});
     fmt::print("{}\n", json_text(object));
 }

@@ -67,7 +67,7 @@ struct Frame {
     double y(double value) const { return bottom - up.share(value) * (bottom - top); }
 };
 
-void draw_axes(Drawing& drawing, const Frame& frame) {
+void draw_axes(Drawing& drawing, const Frame& frame, const std::string& across_unit) {
     const auto middle = [](double position) { return std::floor(position) + 0.5; };  // of a pixel: sharp
     const double label_drop = 3 * label_size;
     std::vector<Stroke> grid;
@@ -88,7 +88,7 @@ void draw_axes(Drawing& drawing, const Frame& frame) {
         drawing.write({x, below}, step_labels[i], label_size, text_colour, Alignment::centre);
     }
     drawing.draw(grid, 1, grid_colour);
-    drawing.write({frame.left - 14, below}, "step", label_size, frame_colour, Alignment::right);
+    drawing.write({frame.left - 14, below}, across_unit, label_size, frame_colour, Alignment::right);
     const double left = middle(frame.left), right = middle(frame.right), top = middle(frame.top),
                  bottom = middle(frame.bottom);
     const std::vector<Position> border{
@@ -254,7 +254,7 @@ void draw_chart(Drawing& drawing, const Chart& chart, Position corner, double wi
                       corner.y + height - bottom_margin,
                       chart.across,
                       chart.up ? *chart.up : value_axis(values, chart.logarithmic_allowed)};
-    draw_axes(drawing, frame);
+    draw_axes(drawing, frame, chart.across_unit);
     draw_curves(drawing, chart.curves, frame);
     const double baseline = std::round(frame.top) - 8;
     drawing.write({frame.left, baseline}, chart.title, title_size, text_colour);

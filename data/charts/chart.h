@@ -1,6 +1,7 @@
 // Charts: curves over steps in a frame with numbered axes.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -38,6 +39,10 @@ std::vector<Position> thinned(std::span<const Position> points);
 // Means of x and y over stretches of `width` pixels.
 std::vector<Position> means(std::span<const Position> points, double width);
 
+// Okabe and Ito's palette without its yellow, which is too pale for lines on white.
+inline constexpr std::array<Rgb, 7> curve_palette{
+    {{0, 114, 178}, {213, 94, 0}, {0, 158, 115}, {204, 121, 167}, {230, 159, 0}, {86, 180, 233}, {0, 0, 0}}};
+
 struct Curve {
     std::vector<double> x, y;  // x ordered; where y is not finite, there is no point
     Rgb colour;
@@ -58,6 +63,7 @@ struct Chart {
     Axis across;
     bool logarithmic_allowed = true;
     std::optional<Axis> up = {};  // in place of value_axis
+    std::string across_unit = "step";
 };
 
 // On `drawing`, with its upper left corner there, everything included.

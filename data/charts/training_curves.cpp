@@ -11,9 +11,6 @@
 
 namespace {
 
-// Okabe and Ito's palette without its yellow, which is too pale for lines on white.
-constexpr Rgb palette[most_compared_runs] = {{0, 114, 178}, {213, 94, 0},   {0, 158, 115}, {204, 121, 167},
-                                             {230, 159, 0}, {86, 180, 233}, {0, 0, 0}};
 constexpr Rgb text_colour{40, 40, 40}, faint_colour{120, 120, 120};
 constexpr double page_width = 1200, margin = 8, text_size = 1.75, line_height = 30;
 constexpr std::string_view validation_prefix = "validation_";
@@ -101,7 +98,7 @@ Chart chart_of(const Figure& figure, std::span<const NamedLog> runs, const Axis&
     for (std::size_t i = 0; i < runs.size(); ++i)
         for (const std::string& column : {figure.training, figure.validation}) {
             const bool second_colour = runs.size() == 1 && column.starts_with(validation_prefix);
-            const auto curve = curve_of(runs[i].log, column, palette[second_colour ? 1 : i]);
+            const auto curve = curve_of(runs[i].log, column, curve_palette[second_colour ? 1 : i]);
             if (!curve) continue;
             chart.curves.push_back(*curve);
             if (runs.size() > 1) continue;
@@ -128,7 +125,8 @@ double draw_header(Drawing* drawing, std::span<const NamedLog> runs) {
         if (drawing != nullptr) {
             const double middle = baseline - text_size * letter_height / 2;
             if (runs.size() > 1)
-                drawing->draw(std::vector<Stroke>{{{x, middle}, {x + swatch - 8, middle}}}, 4, palette[i]);
+                drawing->draw(std::vector<Stroke>{{{x, middle}, {x + swatch - 8, middle}}}, 4,
+                              curve_palette[i]);
             drawing->write({runs.size() > 1 ? x + swatch : x, baseline}, words, text_size, text_colour);
         }
         x += needed;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "data/charts/chart.h"
 #include "data/charts/training_log.h"
 #include "data/images/image_file.h"
 
@@ -16,7 +17,7 @@ struct NamedLog {
 };
 
 // The number of distinguishable colours.
-constexpr std::size_t most_compared_runs = 7;
+constexpr std::size_t most_compared_runs = curve_palette.size();
 
 // Name of a run: its folder's name, "" for none.
 std::string run_name(const std::filesystem::path& folder);

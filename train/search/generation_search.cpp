@@ -59,13 +59,22 @@ bool GenerationSearch::run() {
     return method_->finished();
 }
 
-Strategy GenerationSearch::best() const {
+std::vector<Strategy> GenerationSearch::finalists(std::size_t most) const {
+    std::vector<Evaluation> lowest = folder_.iterates();
+    std::ranges::stable_sort(lowest, {}, &Evaluation::objective);
+    lowest.resize(std::min(lowest.size(), most));
     std::vector<double> x = method_->iterate();
-    std::uint8_t found = folder_.best() ? 1 : 0;
-    if (found) x = folder_.best()->x;
-    comm_.broadcast(&found, 1);
+    const std::size_t size = x.size();
+    for (const Evaluation& each : lowest)
+        if (each.x != method_->iterate()) x.insert(x.end(), each.x.begin(), each.x.end());
+    std::uint64_t count = x.size();
+    comm_.broadcast(&count, sizeof count);
+    x.resize(count);
     comm_.broadcast(x.data(), x.size() * sizeof(double));
-    return found ? strategy_at(x) : start_;
+    std::vector<Strategy> strategies{start_};
+    for (std::size_t first = 0; first < x.size(); first += size)
+        strategies.push_back(strategy_at(std::span(x).subspan(first, size)));
+    return strategies;
 }
 
 Strategy GenerationSearch::strategy_at(std::span<const double> x) const {

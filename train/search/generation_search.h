@@ -32,8 +32,11 @@ class GenerationSearch {
 
     // To its last update; false if a stop was requested before. Says what it does, and how long an update takes.
     bool run();
-    // The best iterate after at least one update, on every rank; before, the start.
-    Strategy best() const;
+    // What the result is chosen from, the same on every rank: the start, the last iterate and `most` others, those of
+    // the lowest objectives. Objectives of different updates are of different pictures, so that the lowest is as
+    // much a matter of luck.
+    std::vector<Strategy> finalists(std::size_t most) const;
+    void choose(const Strategy& strategy) const { folder_.choose(strategy); }
 
   private:
     Strategy strategy_at(std::span<const double> x) const;

@@ -28,6 +28,7 @@
 
 namespace {
 
+constexpr std::size_t finalists = 4;       // of a search, beside its start and its last iterate
 constexpr std::size_t baseline_seeds = 2;  // by which a setting is chosen, of many
 constexpr const char *generation = "generation", *training = "mask-distribution", *both = "both";
 
@@ -129,7 +130,7 @@ class StrategySearch {
             if (!longer) return;
             auto now = chosen(checkpoint, strategy), other = chosen(*longer, strategy);
             if (!now || !other) return;
-            if (mean_error(*other, rule_.terms).mean < mean_error(*now, rule_.terms).mean) {
+            if (objective_of(*other) < objective_of(*now)) {
                 mask = tried;
                 checkpoint = *longer;
                 now = other;
@@ -138,7 +139,12 @@ class StrategySearch {
             before = now;
             if (!improves) break;
         }
-        write_text(out("best.json"), to_json(strategy));
+        if (comm_.rank() == 0) {
+            write_text(out("best.json"), to_json(strategy));
+            const auto target = std::filesystem::absolute(checkpoint).lexically_normal();
+            replace_link(out("model.safetensors"),
+                         target.lexically_proximate(std::filesystem::absolute(job_.out).lexically_normal()));
+        }
         auto rows = baseline_rows(job_.checkpoint);
         if (rows && add_row(*rows, {"start", job_.start, start_, job_.checkpoint}) &&
             add_row(*rows, {"found, generation", "", first, job_.checkpoint}) &&
@@ -192,7 +198,20 @@ class StrategySearch {
         StrategyObjective objective(*model.transformer, models_, rule_, job_.batch, comm_);
         GenerationSearch search(job_.rule, settings_of(model, start), folder, start, objective, comm_);
         if (!search.run()) return std::nullopt;
-        return search.best();
+        const std::vector<Strategy> all = search.finalists(finalists);
+        if (job_.repeats == 0) return all[1];  // the last iterate
+        const auto figures =
+            measures_.of(objective, model.checksum, all, seeds(choice_seed, job_), "finalists");
+        if (!figures) return std::nullopt;
+        std::size_t best = 0;
+        for (std::size_t i = 1; i < all.size(); ++i)
+            if (objective_of((*figures)[i]) < objective_of((*figures)[best])) best = i;
+        search.choose(all[best]);
+        return all[best];
+    }
+
+    double objective_of(std::span<const Figures> figures) const {
+        return mean_error(figures, rule_.terms).mean;
     }
 
     using AllFigures = std::vector<std::vector<Figures>>;
@@ -269,8 +288,7 @@ class StrategySearch {
             std::size_t best = all.size();
             for (std::size_t i = 0; i < all.size(); ++i)
                 if (all[i].name == name &&
-                    (best == all.size() || mean_error((*measured)[i], rule_.terms).mean <
-                                               mean_error((*measured)[best], rule_.terms).mean))
+                    (best == all.size() || objective_of((*measured)[i]) < objective_of((*measured)[best])))
                     best = i;
             if (!add_row(rows, {name, all[best].setting, all[best].strategy, checkpoint}))
                 return std::nullopt;
@@ -431,8 +449,8 @@ void add_strategy_search_job(CommandLine& app, const Comm& comm) {
     command
         ->add_option(
             "--out", job->out,
-            "Folder of the search: history.csv, curves.png, best.json, table.json, masks.png; a search there "
-            "continues")
+            "Folder of the search: history.csv, curves.png, best.json (a strategy file), table.json; of the "
+            "training search masks.png, candidates, model.safetensors; a search there continues")
         ->type_name("DIR");
     add_measure_flags(*command, *job);
     add_generation_flags(*command, *job);

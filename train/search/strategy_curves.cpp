@@ -23,7 +23,10 @@ Chart objectives(std::span<const Evaluation> history) {
     return {"objective over the pictures drawn",
             {{"iterates", iterate_colour}, {"other points", point_colour}},
             {others, iterates},
-            value_axis(pictures, false)};
+            value_axis(pictures, false),
+            true,
+            {},
+            "pictures"};
 }
 
 // The coordinates of one schedule, as a curve over steps.

@@ -92,6 +92,18 @@ const std::optional<Evaluation>& StrategyFolder::best() const {
     return history_ ? history_->best_iterate() : none;
 }
 
+std::vector<Evaluation> StrategyFolder::iterates() const {
+    if (!writes_) return {};
+    std::vector<Evaluation> all =
+        parse_search_history(read_text_file(at(history_name)), at(history_name).string());
+    std::erase_if(all, [](const Evaluation& each) { return !each.is_iterate() || each.update == 0; });
+    return all;
+}
+
+void StrategyFolder::choose(const Strategy& strategy) const {
+    if (writes_) write_text(at(best_name), to_json(strategy));
+}
+
 void StrategyFolder::draw_curves(const SearchMethod& method) const {
     if (!writes_) return;
     try {

@@ -2,7 +2,8 @@
 //
 //   search.json    settings, and the state after the last complete update
 //   history.csv    every evaluation (models/nat/search/search_history.h)
-//   best.json      the best strategy so far, a strategy file; start.json, the one it began with
+//   best.json      a strategy file: so far the one of the lowest objective; at the end the best of the finalists,
+//                  measured anew. start.json: the one it began with
 //   curves.png     objectives and schedules
 //
 // A search that is killed, or stopped, continues from search.json to the same trajectory.
@@ -12,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "models/nat/search/search_history.h"
 #include "models/nat/search/search_method.h"
@@ -34,6 +36,10 @@ class StrategyFolder {
 
     // The best iterate; before the first update, none.
     const std::optional<Evaluation>& best() const;
+    // The evaluations of iterates after at least one update, in their order; on ranks that do not write, none.
+    std::vector<Evaluation> iterates() const;
+    // Writes best.json in place of the best iterate's.
+    void choose(const Strategy& strategy) const;
     // Draws curves.png; failures are reported and do not end the search.
     void draw_curves(const SearchMethod& method) const;
 
