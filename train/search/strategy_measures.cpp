@@ -88,6 +88,7 @@ void StrategyMeasures::keep(const Key& key, const Figures& figures) {
     for (const auto& [name, member] : named_figures)
         if (!std::isnan(figures.*member)) json[name] = figures.*member;
     if (!std::filesystem::exists(file_)) {
+        make_folder(file_.parent_path());
         AtomicFile file(file_);
         file.commit();
     }
