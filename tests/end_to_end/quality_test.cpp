@@ -14,6 +14,7 @@
 #include "runtime/files/safetensors.h"
 #include "runtime/ranks/comm_mpi.h"
 #include "tests/end_to_end/refusal.h"
+#include "tests/end_to_end/two_ranks.h"
 #include "tests/skip.h"
 
 namespace {
@@ -217,16 +218,9 @@ TEST_CASE_FIXTURE(QualityPlace,
 
 TEST_CASE_FIXTURE(QualityPlace, "end to end: ranks share the pictures and give one rank's figures") {
     if (!mpi::built()) return skip_test("no Open MPI in this build");
-    for (const char* name : {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"})
-        ::setenv(name, "1", 0);
-    ::setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 0);
-    ::setenv("OMPI_MCA_plm_rsh_agent", "false", 0);
     const Words given = {"--generated", data, "--reference", other, "--count", "39"};
     const nlohmann::json alone = measured(given);
-    Command ranks("/usr/bin/env", Words{"mpirun", "--quiet", "-np", "2", "-x", "ASAN_OPTIONS=detect_leaks=0",
-                                        work.program("sample").string()} +
-                                      quality(given + Words{"--json"}));
-    const Outcome outcome = ranks.finish();
+    const Outcome outcome = run_on_two_ranks(work, "sample", quality(given + Words{"--json"}));
     REQUIRE_MESSAGE(outcome.exit_code == 0, outcome.errors);
     const nlohmann::json shared = nlohmann::json::parse(outcome.output);
     for (const char* key : {"fd", "kid", "precision", "recall", "generated"}) {

@@ -14,8 +14,11 @@
 #include "models/nat/search/search_space.h"
 #include "models/nat/strategy.h"
 #include "runtime/files/safetensors.h"
+#include "runtime/ranks/comm_mpi.h"
 #include "tests/end_to_end/random_nat.h"
 #include "tests/end_to_end/refusal.h"
+#include "tests/end_to_end/two_ranks.h"
+#include "tests/skip.h"
 
 namespace {
 
@@ -150,6 +153,30 @@ TEST_CASE_FIXTURE(SearchPlace,
         return text;
     };
     CHECK(without_folder(read_file(work.at("parts/table.json"))) == read_file(work.at("whole/table.json")));
+}
+
+TEST_CASE_FIXTURE(SearchPlace,
+                  "end to end: ranks share the pictures of a search, and its trajectory is that of one") {
+    if (!mpi::built()) return skip_test("no Open MPI in this build");
+    train_base();
+    const Words more{"--search", "both", "--rounds", "1", "--updates", "1", "--method", "finite-differences"};
+    for (const bool shared : {false, true}) {
+        const Words words = search_base(shared ? "shared" : "alone", more);
+        const Outcome outcome = shared ? run_on_two_ranks(work, "train", words) : work.run("train", words);
+        REQUIRE_MESSAGE(outcome.exit_code == 0, outcome.errors);
+    }
+    const std::vector<Evaluation> alone = history("alone/round-1"), shared = history("shared/round-1");
+    REQUIRE(shared.size() == alone.size());
+    for (std::size_t i = 0; i < alone.size(); ++i) {
+        CHECK(shared[i].phase == alone[i].phase);
+        CHECK(shared[i].objective == doctest::Approx(alone[i].objective).epsilon(1e-4));
+    }
+    const auto rows = [&](const std::string& out) {
+        return nlohmann::json::parse(read_file(work.at(out) / "table.json"))["rows"];
+    };
+    REQUIRE(rows("shared").size() == rows("alone").size());
+    CHECK(rows("shared").front()["figures"]["fd"][0].get<double>() ==
+          doctest::Approx(rows("alone").front()["figures"]["fd"][0].get<double>()).epsilon(1e-4));
 }
 
 TEST_CASE_FIXTURE(SearchPlace, "end to end: a search that is killed continues to the same trajectory") {
