@@ -1,11 +1,13 @@
 # Every way in. `make` alone lists the targets. Variables, which the command line sets and the environment does not (some systems have a NAME
 # or DATA of their own): NAME (of the run), DATA (fractals, cifar10 or a packed file), PRESET (of the model),
 # ARGS (more flags for the program), BUILD (folder of the build), CUDA=1 (with the CUDA backend), ARCH (compute capabilities of its GPUs),
-# RANKS (processes that train together), SANITIZE (address,undefined or thread: sanitizers of the programs).
+# RANKS (processes that train together), SANITIZE (address,undefined or thread: sanitizers of the programs), HOST (folder of the objects that
+# builds with and without a backend share).
 comma := ,
 empty :=
 space := $(empty) $(empty)
 BUILD = build$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))$(if $(CUDA),/cuda)
+HOST = $(BUILD:%/cuda=%)
 CXX ?= g++
 DATA := fractals
 NAME := $(if $(wildcard $(DATA)),$(basename $(notdir $(DATA))),$(DATA))
@@ -52,9 +54,9 @@ deps: ## install what building needs (Debian packages), if anything is missing
 	    { $$sudo apt-get update -q && \
 	      $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(RANK_PACKAGES); } >/dev/null 2>&1 || \
 	    echo "make deps: no Open MPI here; everything but training on several ranks works without ($(RANK_PACKAGES))"; }
-	@mkdir -p $(BUILD) && touch $(BUILD)/deps.stamp
+	@mkdir -p $(HOST) && touch $(HOST)/deps.stamp
 
-$(BUILD)/deps.stamp:
+$(HOST)/deps.stamp:
 	@$(MAKE) --no-print-directory deps
 
 # ---- compiling --------------------------------------------------------------------------------------------------------------------
@@ -85,14 +87,13 @@ CXXFLAGS += $(BUNDLE_FLAGS)
 LDLIBS := -L$(BUNDLE)/lib -Wl,-rpath,$(abspath $(BUNDLE)/lib) -Wl,-rpath-link,$(BUNDLE)/lib $(LDLIBS)
 endif
 
-ifneq ($(CUDA)$(EMULATED),)
-CXXFLAGS += -DFRACTAL_CUDA
-endif
+# Flags of objects that know of backends.
+BACKEND_FLAGS := $(if $(CUDA)$(EMULATED),-DFRACTAL_CUDA)
 ifneq ($(EMULATED),)
-CXXFLAGS := -Itests/emulator/include $(CXXFLAGS) -Wno-unknown-pragmas
+BACKEND_FLAGS += -Itests/emulator/include -Wno-unknown-pragmas
 LDLIBS += -lboost_context
 else ifneq ($(CUDA),)
-CXXFLAGS += -isystem $(CUDA_HOME)/include
+BACKEND_FLAGS += -isystem $(CUDA_HOME)/include
 NVCCFLAGS := -std=c++20 -O3 -lineinfo --expt-relaxed-constexpr -Werror all-warnings -Xptxas -v -Xcompiler -Wall$(comma)-Wextra -I. \
              --threads $(words $(ARCH)) $(foreach arch,$(ARCH),-gencode arch=compute_$(arch)$(comma)code=sm_$(arch))
 LDLIBS += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart
@@ -101,7 +102,7 @@ NCCL := -DFRACTAL_NCCL
 LDLIBS += -Wl,--as-needed -lnccl
 endif
 ifneq ($(wildcard $(CUDA_HOME)/include/nvtx3/nvToolsExt.h),)
-CXXFLAGS += -DFRACTAL_NVTX
+BACKEND_FLAGS += -DFRACTAL_NVTX
 endif
 endif
 
@@ -110,9 +111,12 @@ endif
 MPI_COMPILE = $(shell mpicc --showme:compile 2>/dev/null)
 MPI_LINK = -Wl$(comma)--as-needed $(shell mpicc --showme:link 2>/dev/null)
 
-object = $(patsubst %,$(BUILD)/objects/%.o,$(basename $(1)))
 sources = $(sort $(shell find $(1) -name '$(2)'))
-LIBRARY := $(call object,$(filter-out runtime/device/device_cuda.cpp runtime/device/profile_cuda.cpp,$(call sources,kernels runtime models data,*.cpp)))
+# Objects of all other sources are the same in every build and lie in HOST: a test holds who includes these headers.
+BACKEND_SOURCES := $(shell grep -lE 'device/(launch|built_backends)\.h"|ops/(tape_launch|gradients)\.h"|FRACTAL_(CUDA|NVTX|NCCL)' $(call sources,runtime models data train sample,*.cpp)) \
+                   $(call sources,tests,*.cpp) runtime/device/device_cuda.cpp
+object = $(foreach source,$(1),$(if $(filter $(BACKEND_SOURCES),$(source)),$(BUILD),$(HOST))/objects/$(basename $(source)).o)
+LIBRARY := $(call object,$(filter-out runtime/device/device_cuda.cpp,$(call sources,kernels runtime models data,*.cpp)))
 ifneq ($(CUDA)$(EMULATED),)
 KERNELS := $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(call sources,kernels runtime,*.cu))
 LIBRARY += $(KERNELS) $(call object,runtime/device/device_cuda.cpp)
@@ -121,8 +125,6 @@ ifneq ($(EMULATED),)
 EMULATOR := $(call object,$(filter-out %_test.cpp,$(wildcard tests/emulator/*.cpp)))
 LIBRARY += $(EMULATOR)
 $(EMULATOR): CXXFLAGS += -fno-sanitize=thread  # tests/emulator/fiber.h says why
-else ifneq ($(findstring FRACTAL_NVTX,$(CXXFLAGS)),)
-LIBRARY += $(call object,runtime/device/profile_cuda.cpp)
 endif
 ifneq ($(findstring thread,$(SANITIZE)),)
 LIBRARY += $(call object,tests/thread_sanitizer_openmp.cpp)
@@ -147,10 +149,12 @@ BENCH := $(call object,$(wildcard tests/bench/*.cpp))
 $(filter-out %/layernorm_steps.o,$(BENCH)): CXXFLAGS += -O1
 
 # Objects depend on -march=native and the flags: another machine or other flags compile them anew. Objects of nvcc alone depend on ARCH.
-stamp = $(if $(filter $(2),$(shell cat $(BUILD)/$(1).stamp 2>/dev/null)),,$(shell mkdir -p $(BUILD) && echo $(2) > $(BUILD)/$(1).stamp))
+stamp = $(if $(filter $(2),$(shell cat $(1).stamp 2>/dev/null)),,$(shell mkdir -p $(dir $(1)) && echo $(2) > $(1).stamp))
 checksum = $(firstword $(shell { $(1); } | cksum))
-$(call stamp,machine,$(call checksum,$(CXX) -march=native -E -v -x c++ /dev/null 2>&1 | grep cc1plus; echo '$(CXXFLAGS)$(NCCL:%= %)'))
-$(call stamp,nvcc,$(call checksum,echo '$(NVCCFLAGS)'))
+MACHINE := $(CXX) -march=native -E -v -x c++ /dev/null 2>&1 | grep cc1plus
+$(call stamp,$(HOST)/host,$(call checksum,$(MACHINE); echo '$(CXXFLAGS)'))
+$(call stamp,$(BUILD)/machine,$(call checksum,$(MACHINE); echo '$(CXXFLAGS) $(BACKEND_FLAGS)$(NCCL:%= %)'))
+$(call stamp,$(BUILD)/nvcc,$(call checksum,echo '$(NVCCFLAGS)'))
 
 # Command lines, files and reports: the time of these sources is their headers'. -fexpensive-optimizations fuses products and sums as -O3
 # does, so that no result depends on the level. At -O1 g++ 12 takes std::optional for uninitialised.
@@ -158,28 +162,35 @@ $(call object,$(call sources,runtime/base runtime/files runtime/checkpoint runti
 
 build: $(BUILD)/train $(BUILD)/sample $(BUILD)/data ## build/train, build/sample and build/data
 
-$(BUILD)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(BUILD)/deps.stamp
+define compile
 	@mkdir -p $(@D)
 	@echo "compiling $<"
-	@$(CXX) $(CXXFLAGS) $(OWN_FLAGS) -MMD -MP -c $< -o $@
+	@$(CXX) $(OWN_FLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
+endef
+ALL_SOURCES := $(call sources,kernels runtime models data train sample tests,*.cpp)
+$(call object,$(filter-out $(BACKEND_SOURCES),$(ALL_SOURCES))): $(HOST)/objects/%.o: %.cpp $(HOST)/host.stamp $(HOST)/deps.stamp
+	$(compile)
+$(call object,$(BACKEND_SOURCES)): OWN_FLAGS += $(BACKEND_FLAGS)
+$(call object,$(BACKEND_SOURCES)): $(BUILD)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(HOST)/deps.stamp
+	$(compile)
 
 ifneq ($(EMULATED),)
-$(BUILD)/objects/%.cu.o: %.cu $(BUILD)/machine.stamp $(BUILD)/deps.stamp
+$(BUILD)/objects/%.cu.o: %.cu $(BUILD)/machine.stamp $(HOST)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "compiling $< for the emulator"
-	@$(CXX) $(CXXFLAGS) -x c++ -MMD -MP -c $< -o $@
+	@$(CXX) $(BACKEND_FLAGS) $(CXXFLAGS) -x c++ -MMD -MP -c $< -o $@
 else
 # The report of ptxas on registers and spills is kept beside the object.
-$(BUILD)/objects/%.cu.o: %.cu $(BUILD)/nvcc.stamp $(BUILD)/deps.stamp
+$(BUILD)/objects/%.cu.o: %.cu $(BUILD)/nvcc.stamp $(HOST)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "compiling $< for sm_$(subst $(space),$(comma) sm_,$(strip $(ARCH)))"
 	@$(NVCC) $(NVCCFLAGS) -MMD -MP -c $< -o $@ > $(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas) >&2; exit 1; }
 endif
 
-$(BUILD)/objects/runtime/ranks/comm_mpi.o: $(BUILD)/mpi.stamp
-$(BUILD)/objects/runtime/ranks/comm_mpi.o: OWN_FLAGS = $(if $(MPI_COMPILE),-DFRACTAL_MPI $(MPI_COMPILE:-I%=-isystem %))
-$(BUILD)/objects/runtime/ranks/comm_nccl.o: OWN_FLAGS = $(NCCL)
-$(BUILD)/mpi.stamp: force | $(BUILD)/deps.stamp
+$(HOST)/objects/runtime/ranks/comm_mpi.o: $(HOST)/mpi.stamp
+$(HOST)/objects/runtime/ranks/comm_mpi.o: OWN_FLAGS = $(if $(MPI_COMPILE),-DFRACTAL_MPI $(MPI_COMPILE:-I%=-isystem %))
+$(BUILD)/objects/runtime/ranks/comm_nccl.o: OWN_FLAGS += $(NCCL)
+$(HOST)/mpi.stamp: force | $(HOST)/deps.stamp
 	@echo '$(MPI_COMPILE)' | cmp -s - $@ || echo '$(MPI_COMPILE)' > $@
 
 $(BUILD)/libfractal.a: $(LIBRARY)
@@ -351,13 +362,13 @@ test-all: ## test, and the CUDA build: registers of its kernels, its programs, i
 
 # For one architecture: registers differ little between them, compiling for three takes three times as long.
 CUDA_TEST := $(BUILD)/cuda_sm90
-AS_CUDA_TEST = $(MAKE) --no-print-directory CUDA=1 BUILD=$(CUDA_TEST)
+AS_CUDA_TEST = $(MAKE) --no-print-directory CUDA=1 BUILD=$(CUDA_TEST) HOST=$(BUILD)
 test-cuda: $(BUILD)/tests ## build for sm_90 with nvcc: kernels keep to their registers without spills, another ARCH compiles kernels alone
 ifneq ($(shell command -v $(NVCC)),)
 	+@$(AS_CUDA_TEST) ARCH=90 $(CUDA_TEST)/train
 	@CUDA_BUILD=$(CUDA_TEST) $(BUILD)/tests -tc='ptxas*,CUDA build*'
 	@cp -p $(CUDA_TEST)/nvcc.stamp $(CUDA_TEST)/nvcc.stamp.kept
-	@! $(AS_CUDA_TEST) ARCH=80 --dry-run --old-file=$(CUDA_TEST)/mpi.stamp $(CUDA_TEST)/train | grep -E 'compiling .*\.cpp' || { echo "make test-cuda: another ARCH compiles host code" >&2; exit 1; }
+	@! $(AS_CUDA_TEST) ARCH=80 --dry-run --old-file=$(BUILD)/mpi.stamp $(CUDA_TEST)/train | grep -E 'compiling .*\.cpp' || { echo "make test-cuda: another ARCH compiles host code" >&2; exit 1; }
 	@mv $(CUDA_TEST)/nvcc.stamp.kept $(CUDA_TEST)/nvcc.stamp
 else
 	@echo "make test-cuda: no nvcc here, so no CUDA build"
@@ -365,7 +376,7 @@ endif
 
 # The emulated device (tests/emulator): the same programs, whose --device cuda it is, and the tests that name a device, on it alone: `test`
 # runs them on the CPU.
-AS_EMULATED = $(MAKE) --no-print-directory EMULATED=1 BUILD=$(BUILD)/emulated
+AS_EMULATED = $(MAKE) --no-print-directory EMULATED=1 BUILD=$(BUILD)/emulated HOST=$(BUILD)
 EMULATED_TESTS = $(BUILD)/emulated/tests
 emulated: ## build/emulated/train and so on, whose --device cuda is emulated by the CPU
 	+@$(AS_EMULATED) build
@@ -406,7 +417,7 @@ FUZZ_SOURCES := tests/fuzz/entry.cpp \
     $(foreach file,fractal/config nat/config nat/number_lists nat/strategy nat/tokenizer_config,models/$(file).cpp)
 FUZZ_FLAGS := -std=c++20 -O1 -g1 -Wall -Wextra -Werror -Wno-unknown-pragmas -I. $(BUNDLE_FLAGS) -fno-omit-frame-pointer \
               -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
-$(REPLAY)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(BUILD)/deps.stamp
+$(REPLAY)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(HOST)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "compiling $< with sanitizers"
 	@$(CXX) $(FUZZ_FLAGS) -O0 -MMD -MP -c $< -o $@
@@ -418,7 +429,7 @@ test-corpus: $(PARSERS:%=$(REPLAY)/%) ## give every parser its files of tests/fu
 CLANG ?= clang++
 TIME := 60
 HAS_LIBFUZZER = echo 'extern "C" int LLVMFuzzerTestOneInput() { return 0; }' | $(CLANG) -fsanitize=fuzzer -x c++ - -o /dev/null 2>/dev/null
-$(FUZZ)/objects/%.o: %.cpp $(BUILD)/deps.stamp
+$(FUZZ)/objects/%.o: %.cpp $(HOST)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "compiling $< for libFuzzer"
 	@$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
@@ -454,7 +465,7 @@ profile: build $(DATASETS)/fractals.bin ## time of each kernel over a few traini
 
 # On a machine with a GPU, each step within 10 minutes: everything that only a GPU can tell, one table last. What that machine may lack is
 # copied beforehand into build/bundle.
-gpu-bundle: $(BUILD)/deps.stamp ## copy the libraries that a machine with a GPU may lack into build/bundle
+gpu-bundle: $(HOST)/deps.stamp ## copy the libraries that a machine with a GPU may lack into build/bundle
 	@HEADERS='$(filter-out boost/%,$(HEADERS))' LDLIBS='-ldnnl -lfmt -lz -lzip -lwebpmux -lwebpdemux -lwebp -llapacke -llapack -lblas' \
 	    tests/gpu/bundle.sh $(BUILD)/bundle
 gpu-check: ## on a machine with a GPU: tests, compute-sanitizer, benchmarks, one table
@@ -463,4 +474,4 @@ gpu-check: ## on a machine with a GPU: tests, compute-sanitizer, benchmarks, one
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: force help deps build run-tests train sample quality plot levels nat test emulated test-all test-cuda test-emulated test-corpus fuzz test-long test-signatures test-orders test-sanitized bench profile gpu-bundle gpu-check clean
+.PHONY: force help deps build run-tests train sample quality plot levels nat autonat test emulated test-all test-cuda test-emulated test-corpus fuzz test-long test-signatures test-orders test-sanitized bench profile gpu-bundle gpu-check clean

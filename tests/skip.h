@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "runtime/device/built_backends.h"
 #include "runtime/device/device.h"
 
 // Reason of the current test case's skip; empty if it is not skipped.

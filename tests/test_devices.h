@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/device/built_backends.h"
 #include "runtime/device/device.h"
 
 inline std::vector<Device> test_devices() {

@@ -1,6 +1,7 @@
 #include "runtime/device/backend_flags.h"
 
 #include "runtime/base/command_line.h"
+#include "runtime/device/built_backends.h"
 
 void add_backend_flags(CommandLine& app, BackendFlags& flags) {
     app.add_option("--device", flags.device,

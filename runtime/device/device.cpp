@@ -15,6 +15,7 @@
 #include "runtime/base/error.h"
 #include "runtime/device/cgroup.h"
 #include "runtime/device/device_cuda.h"
+#include "runtime/device/built_backends.h"
 
 namespace {
 

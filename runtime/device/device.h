@@ -9,12 +9,6 @@
 
 enum class Device { cpu, cuda };
 
-#ifdef FRACTAL_CUDA
-inline constexpr bool cuda_backend_built = true;
-#else
-inline constexpr bool cuda_backend_built = false;
-#endif
-
 // By name, "cpu" or "cuda". A GPU becomes the current one of this process, which all later calls use. Throws
 // UsageError for any other name, for a device this build does not have, and if there is no device, or none
 // that this build has code for. `gpu`: index of the GPU, modulo their number.

@@ -1,6 +1,7 @@
 #include "runtime/device/device_graph.h"
 
 #include "runtime/device/device_cuda.h"
+#include "runtime/device/built_backends.h"
 
 DeviceGraph::~DeviceGraph() {
     if constexpr (cuda_backend_built)

@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <type_traits>
 
+#include "runtime/device/built_backends.h"
 #include "runtime/device/device.h"
 #include "runtime/device/element.h"
 #include "runtime/device/profile.h"

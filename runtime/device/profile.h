@@ -13,31 +13,13 @@ void add_to_profile(const char* kernel, double seconds);
 // One line a kernel, longest first: name, calls, seconds, share.
 std::string profile_table();
 
-// Whether this build passes range names to NVIDIA's tools (NVTX).
-#ifdef FRACTAL_NVTX
-inline constexpr bool profile_ranges_built = true;
-#else
-inline constexpr bool profile_ranges_built = false;
-#endif
-
-namespace profile_cuda {
-
-// `number` follows the name unless it is negative. Without a listening tool this costs a few nanoseconds.
-void push_range(const char* name, int number);
-void pop_range();
-
-}  // namespace profile_cuda
-
 // A named range ("level 1", "block 3", a kernel) in Nsight Systems' timeline and Nsight Compute's filters, of
 // the work queued during its lifetime. No effect in builds without NVTX.
 class ProfileRange {
   public:
-    explicit ProfileRange(const char* name, int number = -1) {
-        if constexpr (profile_ranges_built) profile_cuda::push_range(name, number);
-    }
-    ~ProfileRange() {
-        if constexpr (profile_ranges_built) profile_cuda::pop_range();
-    }
+    // `number` follows the name unless it is negative. Without a listening tool this costs a few nanoseconds.
+    explicit ProfileRange(const char* name, int number = -1);
+    ~ProfileRange();
     ProfileRange(const ProfileRange&) = delete;
     ProfileRange& operator=(const ProfileRange&) = delete;
 };

@@ -13,6 +13,7 @@
 
 #include "kernels/linear/matmul.h"
 #include "runtime/device/ceiling.h"
+#include "runtime/device/built_backends.h"
 #include "runtime/device/device_cuda.h"
 #include "runtime/device/device_graph.h"
 #include "tests/bench/kernels.h"

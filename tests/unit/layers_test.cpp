@@ -122,3 +122,13 @@ TEST_CASE("layers: no cycle of includes between stems, a header and its sources 
     std::vector<std::string> path;
     CHECK(find_cycle({{"a", {"b"}}, {"b", {"c"}}, {"c", {"b"}}}, "a", path, done).size() == 2);
 }
+
+// The Makefile compiles a source once for every build unless it names one of these headers itself.
+TEST_CASE("layers: no other header brings in what depends on the build") {
+    const Names of_builds{"runtime/device/built_backends.h", "runtime/device/launch.h",
+                          "runtime/ops/tape_launch.h", "runtime/ops/gradients.h"};
+    for (const auto& [source, included] : includes_of_sources())
+        for (const std::string& file : included)
+            if (source.ends_with(".h") && !of_builds.contains(source))
+                CHECK_MESSAGE(!of_builds.contains(file), source, " includes ", file);
+}

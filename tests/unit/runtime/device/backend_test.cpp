@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "runtime/base/error.h"
+#include "runtime/device/built_backends.h"
 
 #if __has_include("emulated/runtime_calls.h")
 #include "tests/emulator/emulated_device.h"

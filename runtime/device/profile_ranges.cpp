@@ -1,14 +1,14 @@
 // Ranges for Nsight Systems and Nsight Compute: NVTX, whose header loads the tool that started the program,
 // if any.
+#include "runtime/device/profile.h"
+
+#ifdef FRACTAL_NVTX
+
 #include <nvtx3/nvToolsExt.h>
 
 #include <cstdio>
 
-#include "runtime/device/profile.h"
-
-namespace profile_cuda {
-
-void push_range(const char* name, int number) {
+ProfileRange::ProfileRange(const char* name, int number) {
     if (number < 0) {
         nvtxRangePushA(name);
         return;
@@ -18,8 +18,13 @@ void push_range(const char* name, int number) {
     nvtxRangePushA(text);
 }
 
-void pop_range() {
+ProfileRange::~ProfileRange() {
     nvtxRangePop();
 }
 
-}  // namespace profile_cuda
+#else
+
+ProfileRange::ProfileRange(const char*, int) {}
+ProfileRange::~ProfileRange() {}
+
+#endif
