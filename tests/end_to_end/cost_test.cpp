@@ -186,6 +186,13 @@ TEST_CASE("end to end: the cost of masked-token transformers, by the paper's cou
     const double published = json.at("images").at(1).at("published_count");
     CHECK(std::round(published / 1e11) == 3);
     CHECK(json.at("images").at(1).at("guided_operations") == 2 * published);
+    // Finite differences as released: 4 T - 1 strategies of 50,000 pictures.
+    const auto& search = json["searches"][0];
+    CHECK(search["method"] == "finite_differences");
+    CHECK(search["strategies"] == 4 * 4 - 1);
+    CHECK(search["update_operations"].get<double>() >
+          15 * 50'000 * json["images"][0]["guided_operations"].get<double>());
+    CHECK(json["searches"].size() == 8);
     const Outcome table = work.run("sample", {"cost", "--preset", "nat_mini"});
     CHECK(table.exit_code == 0);
     CHECK(has(table.output, "8x8 tokens of 512"));

@@ -139,6 +139,11 @@ TEST_CASE_FIXTURE(SearchPlace,
     CHECK(names == std::vector<std::string>{"cosine", "halton", "start", "found, generation", "found, both"});
     CHECK(read_strategy(work.at("whole/best.json")).steps() == 3);
     CHECK(std::filesystem::exists(std::filesystem::canonical(work.at("whole/model.safetensors"))));
+    const Outcome together =
+        work.run("sample", {"strategies", work.path("whole"), "--plot", work.path("quality.png")});
+    CHECK(together.exit_code == 0);
+    for (const std::string& name : names) CHECK(together.output.find("\n" + name) != std::string::npos);
+    CHECK(std::filesystem::exists(work.at("quality.png")));
     for (const char* moment : {"update 1/2", "training with alpha 4, beta 3"}) {
         Command killed = work.start("train", search_base("parts", more));
         REQUIRE(killed.wait_for_output(moment));
@@ -234,6 +239,15 @@ TEST_CASE_FIXTURE(SearchPlace, "end to end: what a search cannot use is refused 
               {"search.json", "reference"}},
          })
         check_refusal(work, refusal);
+    std::filesystem::create_directories(work.at("tables"));
+    check_refusal(work, {"sample", {"strategies", work.path("tables")}, 1, {"tables/table.json", "missing"}});
+    for (const char* text :
+         {"[]", "{\"distance\": \"FD\", \"rows\": [{}]}", "{\"distance\": \"FD\", \"rows\": []}"}) {
+        work.write("tables/table.json", text);
+        const Outcome outcome = work.run("sample", {"strategies", work.path("tables")});
+        CHECK(outcome.exit_code != 0);
+        CHECK(outcome.errors.find("table.json") != std::string::npos);
+    }
     overwrite(work.at("there/history.csv"), read_file(work.at("there/history.csv")).substr(0, 200));
     check_refusal(work, {"train", search("there", {"--updates", "2"}), 1, {"history.csv"}});
 }
