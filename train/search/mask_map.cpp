@@ -13,7 +13,8 @@
 namespace {
 
 constexpr Rgb colour{0, 114, 178}, blank{238, 238, 238}, text_colour{40, 40, 40}, best_colour{213, 94, 0};
-constexpr double cell_width = 120, cell_height = 60, left = 90, top = 60, bottom = 60, margin = 20;
+constexpr double cell_width = 120, cell_height = 60, left = 90, top = 60, bottom = 60, margin = 20,
+                 title_size = 1.75;
 
 }  // namespace
 
@@ -30,9 +31,10 @@ Image mask_map(std::span<const MaskCandidate> candidates, const ObjectiveTerms& 
     }
     const double width = cell_width * static_cast<double>(alphas.size()),
                  height = cell_height * static_cast<double>(betas.size());
-    Drawing drawing(static_cast<int>(std::max(left + width + margin, 640.0)),
-                    static_cast<int>(top + height + bottom));
-    drawing.write({margin, 30}, title, 1.75, text_colour);
+    Drawing drawing(
+        static_cast<int>(std::max(left + width, margin + title_size * text_width(title)) + margin),
+        static_cast<int>(top + height + bottom));
+    drawing.write({margin, 30}, title, title_size, text_colour);
     drawing.fill({left, top}, {left + width, top + height}, blank);
     const auto corner = [&](const MaskRule& mask) {
         const auto column = std::distance(alphas.begin(), alphas.find(mask.alpha)),
