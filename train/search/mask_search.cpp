@@ -109,7 +109,7 @@ std::optional<std::vector<MaskCandidate>> MaskSearch::run(const MaskRule& mask, 
         if (!figures) return false;
         tried.push_back({each, *checkpoint, *figures});
         const MeanError value = mean_error(*figures, terms);
-        print_text(fmt::format("{}: objective {:.4f} +- {:.4f}\n", text_of(each), value.mean, value.error));
+        print_text(fmt::format("{}: objective {}\n", text_of(each), text_of(value, 4)));
         return true;
     };
     if (!attempt(mask)) return std::nullopt;
@@ -127,19 +127,14 @@ std::string candidates_text(const std::vector<MaskCandidate>& candidates, const 
     std::string text = fmt::format(
         "{:>7}{:>7}{:>12}{:>11}{:>22}{:>20}{:>22}{:>18}{:>18}\n", "alpha", "beta", "mean ratio", "deviation",
         "objective", models.measure.features.distance_name(), "kernel distance", "precision", "recall");
-    const auto cell = [](const MeanError& value, int digits) {
-        return std::isnan(value.mean)
-                   ? std::string("-")
-                   : fmt::format("{:.{}f} +- {:.{}f}", value.mean, digits, value.error, digits);
-    };
     for (const MaskCandidate& candidate : candidates) {
         const auto [a, b] = candidate.mask;
         const auto figure = [&](double Figures::*member, int digits) {
-            return cell(mean_error(candidate.figures, member), digits);
+            return text_of(mean_error(candidate.figures, member), digits);
         };
         text += fmt::format("{:>7}{:>7}{:>12.3f}{:>11.3f}{:>22}{:>20}{:>22}{:>18}{:>18}\n", number_text(a),
                             number_text(b), a / (a + b), std::sqrt(a * b / (a + b + 1)) / (a + b),
-                            cell(mean_error(candidate.figures, terms), 4), figure(&Figures::frechet, 4),
+                            text_of(mean_error(candidate.figures, terms), 4), figure(&Figures::frechet, 4),
                             figure(&Figures::kernel, 5), figure(&Figures::precision, 4),
                             figure(&Figures::recall, 4));
     }

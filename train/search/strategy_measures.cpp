@@ -42,6 +42,11 @@ MeanError mean_error(std::span<const double> values) {
     return {mean, n > 1 ? std::sqrt(squares / (n - 1) / n) : 0};
 }
 
+std::string text_of(const MeanError& value, int digits) {
+    if (std::isnan(value.mean)) return "-";
+    return fmt::format("{:.{}f} +- {:.{}f}", value.mean, digits, value.error, digits);
+}
+
 MeanError mean_error(std::span<const Figures> figures, double Figures::*figure) {
     std::vector<double> values;
     for (const Figures& each : figures) values.push_back(each.*figure);

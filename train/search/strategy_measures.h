@@ -21,6 +21,8 @@ struct MeanError {
     double mean = NAN, error = NAN;  // standard error of the mean, 0 for one value
 };
 MeanError mean_error(std::span<const double> values);
+// "0.123 +- 0.004", "-" where there is none.
+std::string text_of(const MeanError& value, int digits);
 // Of one figure; a figure that was not measured gives no numbers.
 MeanError mean_error(std::span<const Figures> figures, double Figures::*figure);
 // Of the objective.

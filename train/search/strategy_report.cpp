@@ -9,19 +9,14 @@
 
 namespace {
 
-std::string cell(const MeanError& value, int digits) {
-    if (std::isnan(value.mean)) return "-";
-    return fmt::format("{:.{}f} +- {:.{}f}", value.mean, digits, value.error, digits);
-}
-
 std::string row_text(const ReportRow& row) {
     return fmt::format("{:<18}{:<24}{:>6}{:>10.3f}{:>20}{:>22}{:>20}{:>20}{:>20}\n", row.name, row.setting,
                        row.strategy.steps(), row.operations / 1e9,
-                       cell(mean_error(row.figures, &Figures::frechet), 4),
-                       cell(mean_error(row.figures, &Figures::second_frechet), 4),
-                       cell(mean_error(row.figures, &Figures::kernel), 5),
-                       cell(mean_error(row.figures, &Figures::precision), 4),
-                       cell(mean_error(row.figures, &Figures::recall), 4));
+                       text_of(mean_error(row.figures, &Figures::frechet), 4),
+                       text_of(mean_error(row.figures, &Figures::second_frechet), 4),
+                       text_of(mean_error(row.figures, &Figures::kernel), 5),
+                       text_of(mean_error(row.figures, &Figures::precision), 4),
+                       text_of(mean_error(row.figures, &Figures::recall), 4));
 }
 
 // The difference of the objectives over the same seeds: its standard error is that of the pairs.
