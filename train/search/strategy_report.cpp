@@ -19,16 +19,26 @@ std::string row_text(const ReportRow& row) {
                        text_of(mean_error(row.figures, &Figures::recall), 4));
 }
 
-// The difference of the objectives over the same seeds: its standard error is that of the pairs.
+// "NAME -0.0512 +- 0.0103 (-5.0 standard errors)": a difference over the same seeds, whose error is that of the
+// pairs.
+std::string difference_text(const char* name, std::span<const double> differences) {
+    const MeanError value = mean_error(differences);
+    std::string text = fmt::format("{} {:+.4f} +- {:.4f}", name, value.mean, value.error);
+    if (value.error > 0) text += fmt::format(" ({:+.1f} standard errors)", value.mean / value.error);
+    return text;
+}
+
+// The objective, and the second network's distance if there is one.
 std::string comparison(const ReportRow& found, const ReportRow& other, const ObjectiveTerms& terms) {
-    std::vector<double> differences;
-    for (std::size_t i = 0; i < found.figures.size(); ++i)
-        differences.push_back(terms.of(found.figures[i]) - terms.of(other.figures[i]));
-    const MeanError difference = mean_error(differences);
-    std::string text = fmt::format("{} against {}: objective {:+.4f} +- {:.4f}", found.name, other.name,
-                                   difference.mean, difference.error);
-    if (difference.error > 0)
-        text += fmt::format(", {:.1f} standard errors", difference.mean / difference.error);
+    std::vector<double> objectives, seconds;
+    for (std::size_t i = 0; i < found.figures.size(); ++i) {
+        const Figures &a = found.figures[i], &b = other.figures[i];
+        objectives.push_back(terms.of(a) - terms.of(b));
+        if (!std::isnan(a.second_frechet)) seconds.push_back(a.second_frechet - b.second_frechet);
+    }
+    std::string text =
+        fmt::format("{} against {}: {}", found.name, other.name, difference_text("objective", objectives));
+    if (!seconds.empty()) text += ", " + difference_text("by second features", seconds);
     return text + "\n";
 }
 
