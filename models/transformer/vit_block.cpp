@@ -4,7 +4,7 @@
 
 VitBlock::VitBlock(Parameters& parameters, const std::string& prefix, std::int64_t width, std::int64_t heads,
                    const VitBlockForm& form)
-    : prefix_(prefix), heads_(heads), epsilon_(form.epsilon) {
+    : prefix_(prefix), heads_(heads), epsilon_(form.epsilon), quick_gelu_(form.quick_gelu) {
     const std::int64_t D = width, hidden = form.mlp_ratio * D;
     const auto add = [&](const char* name, std::vector<std::int64_t> shape, Init init) {
         return &parameters.add(prefix + "." + name, std::move(shape), init);
@@ -34,7 +34,8 @@ Tensor VitBlock::forward(Tape& tape, const Tensor& x, std::int64_t length, bool 
     const Tensor attended = attention(tape, qkv, length, heads_, causal, drop("attn"));
     const auto [h, normed] = residual_layernorm(tape, x, linear(tape, attended, *proj_weight_, proj_bias_),
                                                 drop("attn.proj"), *norm2_weight_, *norm2_bias_, epsilon_);
-    const Tensor hidden = linear_gelu(tape, normed, *fc1_weight_, *fc1_bias_);
+    const Tensor hidden = quick_gelu_ ? quick_gelu(tape, linear(tape, normed, *fc1_weight_, fc1_bias_))
+                                      : linear_gelu(tape, normed, *fc1_weight_, *fc1_bias_);
     return residual(tape, h, linear(tape, dropout(tape, hidden, drop("mlp.fc1")), *fc2_weight_, fc2_bias_),
                     drop("mlp.fc2"));
 }

@@ -1,5 +1,5 @@
 // The transformer block of a vision transformer (Dosovitskiy et al. 2021): pre-norm, attention, MLP with
-// exact GELU. MAR levels, the pixel level and the masked-token transformer are made of it.
+// exact GELU. MAR levels, the pixel level, the masked-token transformer and the text encoder are made of it.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@ struct VitBlockForm {
     bool qkv_bias = true;
     std::int64_t mlp_ratio = 4;   // the MLP's width relative to the block's
     Init weights = Init::xavier;  // of the four products
+    bool quick_gelu = false;      // in place of the exact GELU
 };
 
 // Dropout of a block, with the same probability: of the attention weights, after the projection and after
@@ -46,6 +47,7 @@ class VitBlock {
     std::string prefix_;
     std::int64_t heads_;
     float epsilon_;
+    bool quick_gelu_;
     const Parameter *norm1_weight_, *norm1_bias_, *qkv_weight_,
         *qkv_bias_ = nullptr, *proj_weight_, *proj_bias_, *norm2_weight_, *norm2_bias_, *fc1_weight_,
         *fc1_bias_, *fc2_weight_, *fc2_bias_;

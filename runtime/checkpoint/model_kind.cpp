@@ -24,6 +24,8 @@ const std::vector<Signature>& signatures() {
         {tokenizer_kind, {"quantize.embedding.weight", "encoder.conv_in.weight"}},
         {vgg_kind, {"features.0.weight", "features.28.weight"}},
         {lpips_kind, {"lin0.model.1.weight", "lin4.model.1.weight"}},
+        {text_kind, {"text_model.embeddings.token_embedding.weight", "text_model.final_layer_norm.weight"}},
+        {text_kind, {"token_embedding.weight", "transformer.resblocks.0.attn.in_proj_weight"}},
         {inception_kind, {"Conv2d_1a_3x3.conv.weight", "Mixed_7c.branch_pool.conv.weight"}},
     };
     return all;

@@ -11,7 +11,8 @@
 inline constexpr std::string_view fractal_kind = "fractal model", nat_kind = "masked-token transformer",
                                   tokenizer_kind = "tokenizer", shard_kind = "optimizer shard",
                                   vgg_kind = "VGG16 network", lpips_kind = "set of LPIPS weights",
-                                  inception_kind = "Inception-v3 network", feature_kind = "feature network";
+                                  inception_kind = "Inception-v3 network", feature_kind = "feature network",
+                                  text_kind = "text encoder";
 
 // The metadata "format" of a kind.
 std::string format_of(std::string_view kind);

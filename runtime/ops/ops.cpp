@@ -15,6 +15,7 @@
 #include "kernels/loss/cross_entropy.h"
 #include "kernels/pointwise/gated_silu.h"
 #include "kernels/pointwise/gelu.h"
+#include "kernels/pointwise/quick_gelu.h"
 #include "kernels/pointwise/residual.h"
 #include "runtime/ops/gradients.h"
 #include "runtime/ops/tape_launch.h"
@@ -88,6 +89,18 @@ Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const P
                    tape.data(before), tape.elements(y));
             linear_backward(tape, x, before, weight, bias);
         });
+    return y;
+}
+
+Tensor quick_gelu(Tape& tape, const Tensor& x) {
+    const Tensor y = activation(tape, x.rows(), x.width());
+    LAUNCH(tape, quick_gelu_forward, tape.mutable_data(y), tape.data(x), tape.elements(y.node()));
+    tape.on_backward(y, {x.node()}, {x.node()}, [&tape, x = x.node(), y = y.node()] {
+        write_gradient(tape, x, [&](auto target) {
+            LAUNCH(tape, quick_gelu_backward, target(), tape.gradient_data(y), tape.data(x),
+                   tape.elements(y));
+        });
+    });
     return y;
 }
 

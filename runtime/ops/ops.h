@@ -25,6 +25,8 @@ Tensor linear_tokens(Tape& tape, const Tensor& x, const Parameter& weight, const
 Tensor linear_pair(Tape& tape, const Tensor& x, const Parameter& first, const Parameter& second);
 // gelu(x W^T + b), exact.
 Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias);
+// x / (1 + e^(-1.702 x)).
+Tensor quick_gelu(Tape& tape, const Tensor& x);
 
 // silu(a) * b for rows that hold a then b: [rows, 2 H] -> [rows, H].
 Tensor gated_silu(Tape& tape, const Tensor& gate_up);

@@ -7,6 +7,7 @@
 #include "kernels/pointwise/dropout.h"
 #include "kernels/pointwise/gated_silu.h"
 #include "kernels/pointwise/gelu.h"
+#include "kernels/pointwise/quick_gelu.h"
 #include "kernels/pointwise/residual.h"
 #include "tests/bench/kernels.h"
 
@@ -56,6 +57,25 @@ void add_gelu(KernelList& list) {
                  const ElementPointer dx = in.activations(total), dy = in.activations(total),
                                       x = in.activations(total);
                  return [=] { LAUNCH_ON(on.device, on.stream, gelu_backward, dx, dy, x, total); };
+             });
+}
+
+void add_quick_gelu(KernelList& list) {
+    const std::int64_t rows = list.shapes().level.rows(), hidden = list.shapes().level.hidden,
+                       total = rows * hidden;
+    const double count = elements(rows, hidden), a = list.activation_bytes();
+    list.add("quick_gelu_forward", matrix(rows, hidden), Bound::memory, {2 * a * count, 22 * count},
+             [=](Operands& in) {
+                 const LaunchSite on = in.site();
+                 const ElementPointer y = in.activations(total), x = in.activations(total);
+                 return [=] { LAUNCH_ON(on.device, on.stream, quick_gelu_forward, y, x, total); };
+             });
+    list.add("quick_gelu_backward", matrix(rows, hidden), Bound::memory, {3 * a * count, 26 * count},
+             [=](Operands& in) {
+                 const LaunchSite on = in.site();
+                 const ElementPointer dx = in.activations(total), dy = in.activations(total),
+                                      x = in.activations(total);
+                 return [=] { LAUNCH_ON(on.device, on.stream, quick_gelu_backward, dx, dy, x, total); };
              });
 }
 
@@ -166,6 +186,7 @@ void add_rounding(KernelList& list) {
 void add_elementwise(KernelList& list) {
     add_gated_silu(list);
     add_gelu(list);
+    add_quick_gelu(list);
     add_residual(list);
     add_dropout(list);
     add_rotary(list);

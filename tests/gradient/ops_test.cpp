@@ -146,6 +146,12 @@ GRADIENT_TEST("gradient: gated_silu") {
         .run();
 }
 
+GRADIENT_TEST("gradient: quick_gelu") {
+    Check(device, {{3, 14, 6}}, nullptr,
+          weighted_sum([](Tape& tape, std::span<const Tensor> in) { return quick_gelu(tape, in[0]); }))
+        .run();
+}
+
 GRADIENT_TEST("gradient: residual") {
     Check(device, {{6, 5, 7}, {6, 5, 8}}, nullptr, weighted_sum([](Tape& tape, std::span<const Tensor> in) {
               return residual(tape, in[0], in[1], {});

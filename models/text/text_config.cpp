@@ -1,0 +1,73 @@
+#include "models/text/text_config.h"
+
+#include <array>
+
+#include "runtime/base/error.h"
+#include "runtime/base/json_keys.h"
+
+void TextConfig::validate(std::string_view source) const {
+    const auto require = [&](const char* key, std::int64_t value, std::int64_t least, std::int64_t most) {
+        if (value < least || value > most)
+            fail_usage("{}: {} is {}, expected {} to {}", source, key, value, least, most);
+    };
+    require("vocab_size", vocab_size, 1, std::int64_t{1} << 20);
+    require("width", width, 1, 8192);
+    require("layers", layers, 1, 1024);
+    require("heads", heads, 1, width);
+    require("mlp_ratio", mlp_ratio, 1, 16);
+    require("context_length", context_length, 2, 4096);
+    require("padding_id", padding_id, 0, vocab_size - 1);
+    if (width % heads != 0)
+        fail_usage("{}: heads is {}, which does not divide the width {}", source, heads, width);
+    if (width / heads > 256) fail_usage("{}: heads of size {}, expected at most 256", source, width / heads);
+}
+
+TextConfig parse_text_config(std::string_view text, std::string_view source) {
+    const nlohmann::json json = parse_json_object(text, source,
+                                                  {"vocab_size", "width", "layers", "heads", "mlp_ratio",
+                                                   "context_length", "padding_id", "quick_gelu"});
+    TextConfig config;
+    read_key(json, "vocab_size", config.vocab_size, false, source);
+    read_key(json, "width", config.width, true, source);
+    read_key(json, "layers", config.layers, true, source);
+    read_key(json, "heads", config.heads, true, source);
+    read_key(json, "mlp_ratio", config.mlp_ratio, false, source);
+    read_key(json, "context_length", config.context_length, false, source);
+    read_key(json, "padding_id", config.padding_id, false, source);
+    read_key(json, "quick_gelu", config.quick_gelu, false, source);
+    config.validate(source);
+    return config;
+}
+
+std::string to_json(const TextConfig& config) {
+    return json_text(nlohmann::ordered_json{{"vocab_size", config.vocab_size},
+                                            {"width", config.width},
+                                            {"layers", config.layers},
+                                            {"heads", config.heads},
+                                            {"mlp_ratio", config.mlp_ratio},
+                                            {"context_length", config.context_length},
+                                            {"padding_id", config.padding_id},
+                                            {"quick_gelu", config.quick_gelu}});
+}
+
+std::span<const TextPreset> text_presets() {
+    constexpr std::int64_t ids = 49408, end_id = 49407;
+    static const std::array presets{
+        TextPreset{"clip_vit_l14",
+                   "the text tower of OpenAI's CLIP ViT-L/14",
+                   {ids, 768, 12, 12, 4, 77, end_id, true}},
+        TextPreset{"openclip_vit_bigg14",
+                   "the text tower of OpenCLIP's ViT-bigG/14, Muse's for CC3M",
+                   {ids, 1280, 32, 20, 4, 77, 0, false}},
+        TextPreset{"text_mini", "small, trained with the transformer", {ids, 128, 2, 2, 4, 77, 0, false}}};
+    return presets;
+}
+
+const TextPreset& text_preset(std::string_view name) {
+    std::string names;
+    for (const TextPreset& preset : text_presets()) {
+        if (preset.name == name) return preset;
+        names += fmt::format("{}{}", names.empty() ? "" : ", ", preset.name);
+    }
+    fail_usage("--preset {}: not known, expected one of {}", name, names);
+}
