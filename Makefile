@@ -187,6 +187,10 @@ $(BUILD)/objects/%.cu.o: %.cu $(BUILD)/nvcc.stamp $(HOST)/deps.stamp
 	@$(NVCC) $(NVCCFLAGS) -MMD -MP -c $< -o $@ > $(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas) >&2; exit 1; }
 endif
 
+# Files that programs carry inside; $(1): folder of the objects.
+embedding = $(1)/objects/data/text/embedded_files.o: data/text/clip_merges.txt data/text/clip_text_tables.txt
+$(call embedding,$(HOST))
+
 $(HOST)/objects/runtime/ranks/comm_mpi.o: $(HOST)/mpi.stamp
 $(HOST)/objects/runtime/ranks/comm_mpi.o: OWN_FLAGS = $(if $(MPI_COMPILE),-DFRACTAL_MPI $(MPI_COMPILE:-I%=-isystem %))
 $(BUILD)/objects/runtime/ranks/comm_nccl.o: OWN_FLAGS += $(NCCL)
