@@ -417,7 +417,7 @@ REPLAY := $(BUILD)/replay
 FUZZ := $(BUILD)/fuzz
 FUZZ_SOURCES := tests/fuzz/entry.cpp \
     $(filter-out %/command_line.cpp,$(call sources,runtime/base,*.cpp)) $(call sources,runtime/files,*.cpp) \
-    $(filter-out %/animation.cpp,$(call sources,data/images data/charts,*.cpp)) $(filter-out %/baselines.cpp %/live_progress.cpp,$(call sources,data/records,*.cpp)) \
+    $(filter-out %/animation.cpp,$(call sources,data/images data/charts data/text,*.cpp)) $(filter-out %/baselines.cpp %/live_progress.cpp,$(call sources,data/records,*.cpp)) \
     $(foreach file,fractal/config nat/config nat/number_lists nat/strategy nat/tokenizer_config,models/$(file).cpp)
 FUZZ_FLAGS := -std=c++20 -O1 -g1 -Wall -Wextra -Werror -Wno-unknown-pragmas -I. $(BUNDLE_FLAGS) -fno-omit-frame-pointer \
               -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
@@ -425,6 +425,7 @@ $(REPLAY)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(HOST)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "compiling $< with sanitizers"
 	@$(CXX) $(FUZZ_FLAGS) -O0 -MMD -MP -c $< -o $@
+$(call embedding,$(REPLAY))
 $(PARSERS:%=$(REPLAY)/%): $(REPLAY)/%: $(REPLAY)/objects/tests/fuzz/%.o $(FUZZ_SOURCES:%.cpp=$(REPLAY)/objects/%.o) $(REPLAY)/objects/tests/fuzz/replay.o
 	@$(CXX) $(FUZZ_FLAGS) $^ $(LDLIBS) -o $@
 test-corpus: $(PARSERS:%=$(REPLAY)/%) ## give every parser its files of tests/fuzz/corpus, under sanitizers
@@ -437,6 +438,7 @@ $(FUZZ)/objects/%.o: %.cpp $(HOST)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "compiling $< for libFuzzer"
 	@$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+$(call embedding,$(FUZZ))
 $(PARSERS:%=$(FUZZ)/%): $(FUZZ)/%: $(FUZZ)/objects/tests/fuzz/%.o $(FUZZ_SOURCES:%.cpp=$(FUZZ)/objects/%.o)
 	@$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 fuzz: ## libFuzzer (clang) searches for input that crashes a parser: TIME=600 seconds each, PARSER=pth alone

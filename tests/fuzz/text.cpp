@@ -1,0 +1,38 @@
+// Captions: any bytes are one. By each variant of CLIP's tokenizer, with a part of its vocabulary, which
+// loads faster.
+#include <algorithm>
+#include <array>
+
+#include "data/text/clip_tokenizer.h"
+#include "data/text/utf8.h"
+#include "tests/fuzz/entry.h"
+
+namespace {
+
+void check(const ClipTokenizer& tokenizer, std::string_view text) {
+    const std::string clean = tokenizer.clean(text);
+    require(encode_utf8(decode_utf8(clean)) == clean);
+    require(!clean.starts_with(' ') && !clean.ends_with(' ') && clean.find("  ") == std::string::npos);
+
+    const auto ids = tokenizer.encode(text), truncated = tokenizer.encode_truncated(text),
+               padded = tokenizer.encode_padded(text);
+    require(ids.size() >= 2 && ids.size() <= clean.size() + 2);
+    require(ids.front() == tokenizer.start() && ids.back() == tokenizer.end());
+    require(std::ranges::all_of(ids, [&](auto id) { return id >= 0 && id < tokenizer.vocabulary_size(); }));
+    require(truncated.size() == std::min(ids.size(), clip_context_length));
+    require(truncated.back() == tokenizer.end());
+    require(padded.size() == clip_context_length);
+    require(std::equal(truncated.begin(), truncated.end(), padded.begin()));
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
+    static const std::array<ClipTokenizer, 3> tokenizers = {
+        ClipTokenizer(clip_openai, 2000), ClipTokenizer(clip_open_clip, 2000), ClipTokenizer(clip_hf, 2000)};
+    parse_rubbish([&] {
+        for (const ClipTokenizer& tokenizer : tokenizers)
+            check(tokenizer, {reinterpret_cast<const char*>(bytes), size});
+    });
+    return 0;
+}
