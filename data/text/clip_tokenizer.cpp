@@ -66,6 +66,22 @@ std::size_t piece_length(std::u32string_view text, const ClipVariant& variant) {
     return is_number(text.front()) ? 1 : run_length(text, is_sign);
 }
 
+// The specials of the text, spelled exactly, and what lies between them.
+std::vector<std::u32string> cut_at_specials(std::u32string_view text, const ClipVariant& variant) {
+    const std::array<std::u32string, 2> specials = {decode_utf8(variant.start), decode_utf8(variant.end)};
+    std::vector<std::u32string> parts;
+    std::size_t behind_last = 0;
+    for (std::size_t at = 0; at < text.size(); ++at)
+        for (const std::u32string& special : specials) {
+            if (!text.substr(at).starts_with(special)) continue;
+            parts.emplace_back(text.substr(behind_last, at - behind_last));
+            parts.push_back(special);
+            behind_last = at + special.size();
+        }
+    parts.emplace_back(text.substr(behind_last));
+    return parts;
+}
+
 }  // namespace
 
 const ClipVariant& clip_variant(std::string_view flag, std::string_view name) {
@@ -79,14 +95,24 @@ const ClipVariant& clip_variant(std::string_view flag, std::string_view name) {
 ClipTokenizer::ClipTokenizer(const ClipVariant& variant, std::int64_t merges)
     : variant_(variant), pairs_(embedded_clip_merges(), merges) {}
 
-std::u32string ClipTokenizer::cleaned(std::string_view text) const {
-    std::u32string repaired = repair_text(decode_utf8(text));
-    if (variant_.unescapes_html) repaired = unescape_html(unescape_html(repaired));
-    return lower_case(collapse_spaces(repaired));
+std::vector<std::u32string> ClipTokenizer::cleaned_parts(std::string_view text) const {
+    std::vector<std::u32string> parts{decode_utf8(text)};
+    if (variant_.cuts_at_specials) parts = cut_at_specials(parts.front(), variant_);
+    for (std::u32string& part : parts) {
+        part = repair_text(part);
+        if (variant_.unescapes_html) part = unescape_html(unescape_html(part));
+        part = lower_case(collapse_spaces(part));
+    }
+    return parts;
 }
 
 std::string ClipTokenizer::clean(std::string_view text) const {
-    return encode_utf8(cleaned(text));
+    std::u32string joined;
+    for (const std::u32string& part : cleaned_parts(text)) {
+        if (!joined.empty() && !part.empty()) joined += U' ';
+        joined += part;
+    }
+    return encode_utf8(joined);
 }
 
 void ClipTokenizer::append_piece(std::string_view piece, std::vector<std::int32_t>& ids) const {
@@ -99,13 +125,14 @@ void ClipTokenizer::append_piece(std::string_view piece, std::vector<std::int32_
 }
 
 std::vector<std::int32_t> ClipTokenizer::encode(std::string_view text) const {
-    const std::u32string whole = cleaned(text);
     std::vector<std::int32_t> ids{start()};
-    for (std::u32string_view rest = whole; !rest.empty();) {
-        const bool separator = separates(rest.front());
-        const std::size_t length = separator ? 1 : piece_length(rest, variant_);
-        if (!separator) append_piece(encode_utf8(rest.substr(0, length)), ids);
-        rest.remove_prefix(length);
+    for (const std::u32string& part : cleaned_parts(text)) {
+        for (std::u32string_view rest = part; !rest.empty();) {
+            const bool separator = separates(rest.front());
+            const std::size_t length = separator ? 1 : piece_length(rest, variant_);
+            if (!separator) append_piece(encode_utf8(rest.substr(0, length)), ids);
+            rest.remove_prefix(length);
+        }
     }
     ids.push_back(end());
     return ids;

@@ -15,15 +15,17 @@ struct ClipVariant {
     std::string_view name;
     bool unescapes_html;          // twice, after the repair
     std::string_view start, end;  // in the text
+    bool cuts_at_specials;        // each part of the text between specials is cleaned alone
     bool pads_with_end;           // else with id 0
 };
 
 // openai/CLIP, clip/simple_tokenizer.py.
-inline constexpr ClipVariant clip_openai{"openai", true, "<|startoftext|>", "<|endoftext|>", false};
+inline constexpr ClipVariant clip_openai{"openai", true, "<|startoftext|>", "<|endoftext|>", false, false};
 // open_clip, of OpenCLIP's models: specials are spelled otherwise.
-inline constexpr ClipVariant clip_open_clip{"open_clip", true, "<start_of_text>", "<end_of_text>", false};
-// transformers' CLIPTokenizer: HTML entities are left to the repair.
-inline constexpr ClipVariant clip_hf{"hf", false, "<|startoftext|>", "<|endoftext|>", true};
+inline constexpr ClipVariant clip_open_clip{"open_clip",     true,  "<start_of_text>",
+                                            "<end_of_text>", false, false};
+// transformers' CLIPTokenizer (4.46, with ftfy): HTML entities are left to the repair.
+inline constexpr ClipVariant clip_hf{"hf", false, "<|startoftext|>", "<|endoftext|>", true, true};
 
 // By name. Throws UsageError, naming `flag`, for any other.
 const ClipVariant& clip_variant(std::string_view flag, std::string_view name);
@@ -42,7 +44,8 @@ class ClipTokenizer {
     std::int32_t padding() const { return variant_.pads_with_end ? end() : 0; }
     std::int32_t vocabulary_size() const { return pairs_.size() + 2; }
 
-    // UTF-8 as the words are taken from it: lower case, spaces collapsed. Invalid UTF-8 becomes U+FFFD.
+    // UTF-8 as the words are taken from it: lower case, spaces collapsed. Invalid UTF-8 becomes U+FFFD. Parts
+    // that are cleaned alone are joined by spaces.
     std::string clean(std::string_view text) const;
 
     // Ids of the whole text with start and end, however many.
@@ -53,7 +56,7 @@ class ClipTokenizer {
     std::vector<std::int32_t> encode_padded(std::string_view text) const;
 
   private:
-    std::u32string cleaned(std::string_view text) const;
+    std::vector<std::u32string> cleaned_parts(std::string_view text) const;
     void append_piece(std::string_view piece, std::vector<std::int32_t>& ids) const;
 
     ClipVariant variant_;

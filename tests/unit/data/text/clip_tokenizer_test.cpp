@@ -107,6 +107,16 @@ TEST_CASE("CLIP tokenizer: specials are the ids of start and end, as each varian
     CHECK(words(openai(), "<|ſtartoftext|>") != Ids{49406});
 }
 
+// Values of transformers 4.46.3.
+TEST_CASE("CLIP tokenizer: transformers' cuts the text at the specials before it cleans the parts") {
+    CHECK(words(hf(), "!<|endoftext|>") == Ids{256, 49407});
+    CHECK(words(hf(), "&amp; <|startoftext|> x") == Ids{261, 49406, 343});
+    CHECK(words(hf(), "&lt;<|endoftext|>&lt;") == Ids{283, 49407, 283});
+    CHECK(words(hf(), "!<|ENDOFTEXT|>") == Ids{0, 27, 347, 40786, 4160, 91, 285});  // not as it is spelled
+    CHECK(hf().clean(" A&amp;B<|endoftext|><|startoftext|>  C ") == "a&b <|endoftext|> <|startoftext|> c");
+    CHECK(openai().clean("A<|endoftext|> C") == "a<|endoftext|> c");
+}
+
 TEST_CASE("CLIP tokenizer: variants differ in HTML entities") {
     CHECK(openai().clean("&amp &notit; <b>&eacute;</b>") == "& ¬it; <b>é</b>");
     CHECK(open_clip().clean("&amp &notit; <b>&eacute;</b>") == "& ¬it; <b>é</b>");
