@@ -68,7 +68,8 @@ TEST_CASE("CLIP tokenizer: normalization form C") {
     CHECK(normalized(U"a\u0323\u0302") == utf8(U"\u1EAD"));
     CHECK(normalized(U"a\u0302\u0323") == utf8(U"\u1EAD"));  // ordered by class
     CHECK(normalized(U"a\u0315\u0300\u05AE\u0062") == utf8(U"\u00E0\u05AE\u0315b"));
-    CHECK(normalized(U"a\u0300\u0301") == utf8(U"\u00E0\u0301"));  // blocked by its own class
+    CHECK(normalized(U"a\u0346\u0301") == utf8(U"a\u0346\u0301"));  // blocked by a mark of its class
+    CHECK(normalized(U"a\u0300\u0301") == utf8(U"\u00E0\u0301"));
     CHECK(normalized(U"\u0915\u093C \u0958") == utf8(U"\u0915\u093C \u0915\u093C"));  // excluded
     CHECK(normalized(U"\u09C7\u09BE") == utf8(U"\u09CB"));                            // both of class 0
     CHECK(normalized(U"\u0301a") == utf8(U"\u0301a"));
@@ -84,6 +85,7 @@ TEST_CASE("CLIP tokenizer: HTML5 entities, with and without semicolon") {
     CHECK(unescaped(U"& &; &# &#; &#x; &#xg &\t&") == "& &; &# &#; &#x; &#xg &\t&");
     CHECK(unescaped(U"&#65 &#65; &#x41b &#x41;b &#X41") == utf8(U"A A \u041B Ab A"));
     CHECK(unescaped(U"&#0;&#xD800;&#x110000;&#99999999999999999999;") == utf8(U"\uFFFD\uFFFD\uFFFD\uFFFD"));
+    CHECK(unescaped(U"&#4294967361;&#x100000041;") == utf8(U"\uFFFD\uFFFD"));  // 2^32 + 65
     CHECK(unescaped(U"a&#1;&#8;&#11;&#14;&#31;&#127;&#xFDD0;&#xFDEF;&#xFFFE;&#x10FFFF;b") == "ab");
     CHECK(unescaped(U"&#9;&#10;&#12;&#13;&#32;") == "\t\n\f\r ");
     CHECK(unescaped(U"&#x80;&#x81;&#x9F;") == utf8(U"€\u0081Ÿ"));
