@@ -187,6 +187,10 @@ $(BUILD)/objects/%.cu.o: %.cu $(BUILD)/nvcc.stamp $(HOST)/deps.stamp
 	@$(NVCC) $(NVCCFLAGS) -MMD -MP -c $< -o $@ > $(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas) >&2; exit 1; }
 endif
 
+# Files that programs carry inside; $(1): folder of the objects.
+embedding = $(1)/objects/data/text/embedded_files.o: data/text/clip_merges.txt data/text/clip_text_tables.txt
+$(call embedding,$(HOST))
+
 $(HOST)/objects/runtime/ranks/comm_mpi.o: $(HOST)/mpi.stamp
 $(HOST)/objects/runtime/ranks/comm_mpi.o: OWN_FLAGS = $(if $(MPI_COMPILE),-DFRACTAL_MPI $(MPI_COMPILE:-I%=-isystem %))
 $(BUILD)/objects/runtime/ranks/comm_nccl.o: OWN_FLAGS += $(NCCL)
@@ -413,7 +417,7 @@ REPLAY := $(BUILD)/replay
 FUZZ := $(BUILD)/fuzz
 FUZZ_SOURCES := tests/fuzz/entry.cpp \
     $(filter-out %/command_line.cpp,$(call sources,runtime/base,*.cpp)) $(call sources,runtime/files,*.cpp) \
-    $(filter-out %/animation.cpp,$(call sources,data/images data/charts,*.cpp)) $(filter-out %/baselines.cpp %/live_progress.cpp,$(call sources,data/records,*.cpp)) \
+    $(filter-out %/animation.cpp,$(call sources,data/images data/charts data/text,*.cpp)) $(filter-out %/baselines.cpp %/live_progress.cpp,$(call sources,data/records,*.cpp)) \
     $(foreach file,fractal/config nat/config nat/number_lists nat/strategy nat/tokenizer_config,models/$(file).cpp)
 FUZZ_FLAGS := -std=c++20 -O1 -g1 -Wall -Wextra -Werror -Wno-unknown-pragmas -I. $(BUNDLE_FLAGS) -fno-omit-frame-pointer \
               -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
@@ -421,6 +425,7 @@ $(REPLAY)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(HOST)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "compiling $< with sanitizers"
 	@$(CXX) $(FUZZ_FLAGS) -O0 -MMD -MP -c $< -o $@
+$(call embedding,$(REPLAY))
 $(PARSERS:%=$(REPLAY)/%): $(REPLAY)/%: $(REPLAY)/objects/tests/fuzz/%.o $(FUZZ_SOURCES:%.cpp=$(REPLAY)/objects/%.o) $(REPLAY)/objects/tests/fuzz/replay.o
 	@$(CXX) $(FUZZ_FLAGS) $^ $(LDLIBS) -o $@
 test-corpus: $(PARSERS:%=$(REPLAY)/%) ## give every parser its files of tests/fuzz/corpus, under sanitizers
@@ -433,6 +438,7 @@ $(FUZZ)/objects/%.o: %.cpp $(HOST)/deps.stamp
 	@mkdir -p $(@D)
 	@echo "compiling $< for libFuzzer"
 	@$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+$(call embedding,$(FUZZ))
 $(PARSERS:%=$(FUZZ)/%): $(FUZZ)/%: $(FUZZ)/objects/tests/fuzz/%.o $(FUZZ_SOURCES:%.cpp=$(FUZZ)/objects/%.o)
 	@$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 fuzz: ## libFuzzer (clang) searches for input that crashes a parser: TIME=600 seconds each, PARSER=pth alone

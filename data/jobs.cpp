@@ -1,4 +1,5 @@
-// The jobs of build/data that need no model: they create packed files and describe them.
+// The jobs of build/data that need no model: they create packed files and describe them, and turn captions
+// into ids.
 #include "data/jobs.h"
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 #include "data/records/live_progress.h"
 #include "data/records/pack.h"
 #include "data/records/packed.h"
+#include "data/text/tokenize.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/base/one_line.h"
@@ -267,6 +269,25 @@ void add_degrade(CommandLine& app) {
     job->callback([arguments] { run_degrade(*arguments); });
 }
 
+void add_tokenize(CommandLine& app) {
+    CommandLine* job =
+        app.add_subcommand("tokenize", "Turn captions into the ids that CLIP's text encoders take");
+    auto settings = std::make_shared<TokenizeSettings>();
+    job->add_option("--text", settings->text, "One caption, UTF-8 (the empty one: a space)")
+        ->type_name("TEXT");
+    job->add_option("--file", settings->file, "Captions, UTF-8, one a line")->type_name("FILE");
+    job->add_option(
+           "--variant", settings->variant,
+           "Tokenizer: openai; open_clip, of OpenCLIP's models, which spells start and end in the "
+           "text otherwise; hf, of transformers, which pads with the end and reads fewer HTML entities")
+        ->check(one_of({"openai", "open_clip", "hf"}))
+        ->capture_default_str();
+    job->add_flag("--pad", settings->pad, "Pad to 77 ids, the length that the encoders take");
+    job->add_flag("--json", settings->json,
+                  "Print an object with text, ids and clean, the text as it is split; of a file, an array");
+    job->callback([settings] { run_tokenize(*settings); });
+}
+
 }  // namespace
 
 void add_data_jobs(CommandLine& app) {
@@ -274,4 +295,5 @@ void add_data_jobs(CommandLine& app) {
     add_fractals(app);
     add_info(app);
     add_degrade(app);
+    add_tokenize(app);
 }

@@ -3,5 +3,5 @@
 
 class CommandLine;
 
-// `pack`, `fractals` and `info`.
+// `pack`, `fractals`, `info`, `degrade` and `tokenize`.
 void add_data_jobs(CommandLine& app);

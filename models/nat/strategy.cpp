@@ -79,7 +79,9 @@ Strategy from_json(std::string_view text, std::string_view source) {
     const nlohmann::json json = parse_json(text, source);
     if (!json.is_object()) fail_usage("{}: not a JSON object", source);
     NumberLists lists;
-    for (const auto& [key, value] : json.items()) {
+    for (const auto& item : json.items()) {  // no structured binding: clang 14 captures none in lambdas
+        const std::string& key = item.key();
+        const nlohmann::json& value = item.value();
         bool is_choice = false;
         for_each_choice([&](const auto& choice) { is_choice = is_choice || key == choice.key; });
         if (is_choice) continue;

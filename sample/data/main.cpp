@@ -164,7 +164,8 @@ void add_statistics_job(CommandLine& app) {
 
 int main(int argument_count, char** arguments) {
     CommandLine app(
-        "Packed image files for training: from folders, from CIFAR-10, or drawn; and their tokens.");
+        "Packed image files for training: from folders, from CIFAR-10, or drawn; their tokens; captions as "
+        "ids.");
     add_data_jobs(app);
     add_tokens_job(app);
     add_statistics_job(app);
