@@ -1,6 +1,6 @@
 #include "train/search/strategy_report.h"
 
-#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.h"
@@ -10,7 +10,7 @@
 namespace {
 
 std::string row_text(const ReportRow& row) {
-    return fmt::format("{:<18}{:<24}{:>6}{:>10.3f}{:>20}{:>22}{:>20}{:>20}{:>20}\n", row.name, row.setting,
+    return fmt::format("{:<20}{:<24}{:>6}{:>10.3f}{:>20}{:>22}{:>20}{:>20}{:>20}\n", row.name, row.setting,
                        row.strategy.steps(), row.operations / 1e9,
                        text_of(mean_error(row.figures, &Figures::frechet), 4),
                        text_of(mean_error(row.figures, &Figures::second_frechet), 4),
@@ -53,17 +53,20 @@ std::string report_text(const std::vector<ReportRow>& rows, const SearchModels& 
     const std::string distance = models.measure.features.distance_name();
     std::string text = fmt::format(
         "{} fresh seeds of {} pictures, mean +- standard error:\n"
-        "{:<18}{:<24}{:>6}{:>10}{:>20}{:>22}{:>20}{:>20}{:>20}\n",
+        "{:<20}{:<24}{:>6}{:>10}{:>20}{:>22}{:>20}{:>20}{:>20}\n",
         rows.front().figures.size(), images, "", "", "steps", "GFLOP", distance, "by second features",
         "kernel distance", "precision", "recall");
-    const ReportRow* best = nullptr;
+    std::map<std::string, const ReportRow*> best;  // by checkpoint
     for (const ReportRow& row : rows) {
         text += row_text(row);
         if (is_found(row.name)) continue;
-        if (!best || mean_error(row.figures, terms).mean < mean_error(best->figures, terms).mean) best = &row;
+        const ReportRow*& standing = best[row.checkpoint];
+        if (!standing || mean_error(row.figures, terms).mean < mean_error(standing->figures, terms).mean)
+            standing = &row;
     }
     for (const ReportRow& row : rows)
-        if (is_found(row.name) && best) text += comparison(row, *best, terms);
+        for (const auto& [checkpoint, standing] : best)
+            if (is_found(row.name)) text += comparison(row, *standing, terms);
     return text;
 }
 

@@ -15,7 +15,8 @@ struct ReportRow {
     std::vector<Figures> figures = {};  // by seed, the same seeds in all rows
 };
 
-// The table. Rows named `found` are compared with the best of the others by the objective, over the same seeds.
+// The table. Rows named `found` are compared with the best of the others by the objective, of each checkpoint, over
+// the same seeds.
 std::string report_text(const std::vector<ReportRow>& rows, const SearchModels& models,
                         const ObjectiveTerms& terms, std::int64_t images);
 // The same as JSON, for `build/sample strategies`: {"images", "repeats", "distance", "rows": [{"name", "setting",

@@ -118,7 +118,14 @@ void StrategySearch::search_both() {
     if (!before) return;
     write_found(checkpoint, strategy);
     auto rows = baseline_rows();
-    if (rows && add_row(*rows, {"start", rule_.start, start_, rule_.checkpoint}) &&
+    if (!rows) return;
+    // The training half alone: the baselines with the found distribution's model.
+    const std::vector<ReportRow> of_base = *rows;
+    for (const ReportRow& row : of_base)
+        if (checkpoint != row.checkpoint &&
+            !add_row(*rows, {row.name + ", new masks", row.setting, row.strategy, checkpoint}))
+            return;
+    if (add_row(*rows, {"start", rule_.start, start_, rule_.checkpoint}) &&
         add_row(*rows, {"found, generation", "", first, rule_.checkpoint}) &&
         add_row(*rows, {"found, both", mask_text(mask), strategy, checkpoint}))
         report(*rows);
