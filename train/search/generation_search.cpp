@@ -19,9 +19,6 @@ std::unique_ptr<SearchMethod> make_method(const GenerationSearchRule& rule, cons
                               settings);
 }
 
-// Thrown out of the drawing of pictures.
-struct Stopped {};
-
 }  // namespace
 
 std::uint64_t update_seed(std::uint64_t seed, std::int64_t update) {
@@ -105,49 +102,27 @@ void GenerationSearch::say_cost(std::int64_t points, std::int64_t done) {
                     points * images, duration_text(each * static_cast<double>(points * images))));
 }
 
-std::vector<double> GenerationSearch::values_of(std::span<const SearchPoint> points) {
-    const std::vector<Strategy> strategies = strategies_at(points);
-    const auto most = static_cast<std::size_t>(objective_.most_at_once(start_.steps()));
-    const std::int64_t images = objective_.rule().images,
-                       count = static_cast<std::int64_t>(strategies.size()) * images;
-    std::vector<double> values;
-    for (std::size_t first = 0; first < strategies.size(); first += most) {
-        if (comm_.any(stop_signals::requested())) return {};
-        const std::span part =
-            std::span(strategies).subspan(first, std::min(most, strategies.size() - first));
-        const auto before = static_cast<std::int64_t>(first) * images;
-        const auto progress = [&](std::int64_t done, std::int64_t) {
-            if (comm_.ranks() == 1 && stop_signals::requested()) throw Stopped{};
-            say_cost(static_cast<std::int64_t>(points.size()), before + done);
-            line_.show(fmt::format("update {}: {} strategies side by side, {} of {} pictures",
-                                   method_->update(), part.size(), before + done, count));
-        };
-        try {
-            const std::vector<double> own =
-                objective_.evaluate(part, update_seed(rule_.seed, method_->update()), progress);
-            values.insert(values.end(), own.begin(), own.end());
-        } catch (const Stopped&) {
-            return {};
-        }
-    }
-    say_cost(static_cast<std::int64_t>(points.size()), count);
-    return values;
-}
-
 bool GenerationSearch::update() {
     const std::vector<SearchPoint> points = method_->ask();
     const std::int64_t update = method_->update();
-    const std::vector<double> values = values_of(points);
-    if (values.size() < points.size()) return false;
+    const auto count = static_cast<std::int64_t>(points.size());
+    const auto values = objective_.evaluate(
+        strategies_at(points), update_seed(rule_.seed, update), [&](std::int64_t done, std::int64_t all) {
+            say_cost(count, done);
+            line_.show(fmt::format("update {}: {} strategies side by side, {} of {} pictures", update, count,
+                                   done, all));
+        });
+    if (!values) return false;
+    say_cost(count, count * objective_.rule().images);
     for (std::size_t i = 0; i < points.size(); ++i) {
         drawn_ += objective_.rule().images;
-        folder_.append({std::string(method_->name()), update, points[i].phase, points[i].x, values[i],
+        folder_.append({std::string(method_->name()), update, points[i].phase, points[i].x, (*values)[i],
                         std::nullopt, drawn_, method_->learning_rates()});
     }
-    method_->tell(values);
+    method_->tell(*values);
     folder_.save(*method_, drawn_);
     folder_.draw_curves(*method_);
-    say_update(update, points, values);
+    say_update(update, points, *values);
     return true;
 }
 

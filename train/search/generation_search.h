@@ -46,8 +46,6 @@ class GenerationSearch {
     // The pictures of an update and, from its first batch, its time.
     void say_cost(std::int64_t points, std::int64_t done);
     void say_update(std::int64_t update, std::span<const SearchPoint> points, std::span<const double> values);
-    // The objectives of points under one seed; none if a stop was requested.
-    std::vector<double> values_of(std::span<const SearchPoint> points);
 
     GenerationSearchRule rule_;
     StrategyObjective& objective_;

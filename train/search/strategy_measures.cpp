@@ -11,7 +11,6 @@
 #include "runtime/files/atomic_file.h"
 #include "runtime/files/safetensors.h"
 #include "runtime/files/text_file.h"
-#include "train/stop_signals.h"
 
 namespace {
 
@@ -27,9 +26,6 @@ std::uint32_t checksum_of(const Strategy& strategy) {
     const std::string text = to_json(strategy);
     return checksum(std::as_bytes(std::span(text)));
 }
-
-// Thrown out of the drawing of pictures.
-struct Stopped {};
 
 }  // namespace
 
@@ -107,7 +103,7 @@ std::optional<std::vector<std::vector<Figures>>> StrategyMeasures::of(StrategyOb
                                                                       const std::string& what) {
     std::vector<std::vector<Figures>> all(strategies.size(), std::vector<Figures>(seeds.size()));
     // Strategy and seed of what is still to be measured, by seed and number of steps.
-    std::map<std::pair<std::size_t, std::int64_t>, std::vector<std::int64_t>> missing;
+    std::map<std::pair<std::size_t, std::int64_t>, std::vector<std::size_t>> missing;
     for (std::size_t s = 0; s < strategies.size(); ++s)
         for (std::size_t i = 0; i < seeds.size(); ++i) {
             const auto found = known_.find({model, checksum_of(strategies[s]), seeds[i]});
@@ -117,33 +113,27 @@ std::optional<std::vector<std::vector<Figures>>> StrategyMeasures::of(StrategyOb
             if (is_known)
                 comm_.broadcast(&all[s][i], sizeof(Figures));
             else
-                missing[{i, strategies[s].steps()}].push_back(static_cast<std::int64_t>(s));
+                missing[{i, strategies[s].steps()}].push_back(s);
         }
     std::int64_t to_draw = 0, drawn = 0;
     for (const auto& [group, numbers] : missing)
         to_draw += static_cast<std::int64_t>(numbers.size()) * objective.rule().images;
     LiveLine line;
-    const auto progress = [&](std::int64_t done, std::int64_t) {
-        if (comm_.ranks() == 1 && stop_signals::requested()) throw Stopped{};
-        line.show(fmt::format("{}: {} of {} pictures", what, drawn + done, to_draw));
-    };
     for (const auto& [group, numbers] : missing) {
-        const auto& [seed, steps] = group;
+        const auto& [i, steps] = group;
+        // What fits a batch is kept before the next is drawn.
         const auto most = static_cast<std::size_t>(objective.most_at_once(steps));
         for (std::size_t first = 0; first < numbers.size(); first += most) {
-            if (comm_.any(stop_signals::requested())) return std::nullopt;
             const std::span part = std::span(numbers).subspan(first, std::min(most, numbers.size() - first));
             std::vector<Strategy> together;
-            for (const std::int64_t s : part) together.push_back(strategies[static_cast<std::size_t>(s)]);
-            std::vector<Figures> figures;
-            try {
-                figures = objective.measure(together, seeds[seed], progress);
-            } catch (const Stopped&) {
-                return std::nullopt;
-            }
+            for (const std::size_t s : part) together.push_back(strategies[s]);
+            const auto figures = objective.measure(together, seeds[i], [&](std::int64_t done, std::int64_t) {
+                line.show(fmt::format("{}: {} of {} pictures", what, drawn + done, to_draw));
+            });
+            if (!figures) return std::nullopt;
             for (std::size_t k = 0; k < part.size(); ++k) {
-                all[static_cast<std::size_t>(part[k])][seed] = figures[k];
-                if (comm_.rank() == 0) keep({model, checksum_of(together[k]), seeds[seed]}, figures[k]);
+                all[part[k]][i] = (*figures)[k];
+                if (comm_.rank() == 0) keep({model, checksum_of(together[k]), seeds[i]}, (*figures)[k]);
             }
             drawn += static_cast<std::int64_t>(part.size()) * objective.rule().images;
         }

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <stdexcept>
 
 #include "models/nat/pictures.h"
 #include "runtime/base/error.h"
 #include "runtime/tensor/random.h"
+#include "train/stop_signals.h"
 
 double ObjectiveTerms::of(const Figures& figures) const {
     double sum = 0;
@@ -131,11 +131,10 @@ Figures figures_of(const Quality& quality) {
 
 }  // namespace
 
-std::vector<Figures> StrategyObjective::measure(std::span<const Strategy> strategies, std::uint64_t seed,
-                                                bool manifold, bool second, const CountProgress& progress) {
+std::vector<Figures> StrategyObjective::measure_together(std::span<const Strategy> strategies,
+                                                         std::uint64_t seed, bool manifold, bool second,
+                                                         const CountProgress& progress) {
     const std::size_t S = strategies.size();
-    if (S == 0 || static_cast<std::int64_t>(S) > most_at_once(strategies[0].steps()))
-        throw std::logic_error("strategy objective: another number of strategies than fits a batch");
     const auto together = static_cast<std::int64_t>(S);
     const std::int64_t size = models_.image_size(transformer_.config());
     PictureSet set{
@@ -167,15 +166,45 @@ std::vector<Figures> StrategyObjective::measure(std::span<const Strategy> strate
     return figures;
 }
 
-std::vector<Figures> StrategyObjective::measure(std::span<const Strategy> strategies, std::uint64_t seed,
-                                                const CountProgress& progress) {
+std::optional<std::vector<Figures>> StrategyObjective::measure(std::span<const Strategy> strategies,
+                                                               std::uint64_t seed, bool manifold, bool second,
+                                                               const CountProgress& progress) {
+    struct Stopped {};  // thrown out of the drawing of pictures
+    std::vector<Figures> figures;
+    const std::int64_t count = static_cast<std::int64_t>(strategies.size()) * rule_.images;
+    while (figures.size() < strategies.size()) {
+        if (comm_.any(stop_signals::requested())) return std::nullopt;
+        const auto most = static_cast<std::size_t>(most_at_once(strategies[0].steps()));
+        const std::span part =
+            strategies.subspan(figures.size(), std::min(most, strategies.size() - figures.size()));
+        const std::int64_t before = static_cast<std::int64_t>(figures.size()) * rule_.images;
+        try {
+            const std::vector<Figures> own =
+                measure_together(part, seed, manifold, second, [&](std::int64_t done, std::int64_t) {
+                    // Ranks stop together, between parts.
+                    if (comm_.ranks() == 1 && stop_signals::requested()) throw Stopped{};
+                    if (progress) progress(before + done, count);
+                });
+            figures.insert(figures.end(), own.begin(), own.end());
+        } catch (const Stopped&) {
+            return std::nullopt;
+        }
+    }
+    return figures;
+}
+
+std::optional<std::vector<Figures>> StrategyObjective::measure(std::span<const Strategy> strategies,
+                                                               std::uint64_t seed,
+                                                               const CountProgress& progress) {
     return measure(strategies, seed, true, true, progress);
 }
 
-std::vector<double> StrategyObjective::evaluate(std::span<const Strategy> strategies, std::uint64_t seed,
-                                                const CountProgress& progress) {
+std::optional<std::vector<double>> StrategyObjective::evaluate(std::span<const Strategy> strategies,
+                                                               std::uint64_t seed,
+                                                               const CountProgress& progress) {
+    const auto figures = measure(strategies, seed, rule_.terms.needs_manifold(), false, progress);
+    if (!figures) return std::nullopt;
     std::vector<double> values;
-    for (const Figures& figures : measure(strategies, seed, rule_.terms.needs_manifold(), false, progress))
-        values.push_back(rule_.terms.of(figures));
+    for (const Figures& each : *figures) values.push_back(rule_.terms.of(each));
     return values;
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,23 +47,25 @@ class StrategyObjective {
                       const ObjectiveRule& rule, std::int64_t batch, const Comm& comm);
 
     const ObjectiveRule& rule() const { return rule_; }
-    // The most strategies of `steps` steps that the functions below take: a batch has a picture of each, memory
-    // their features.
+    // Strategies of `steps` steps side by side: a batch has a picture of each, memory their features.
     std::int64_t most_at_once(std::int64_t steps) const;
-    // The rule's terms of pictures of strategies of equal length, drawn side by side: classes uniform and
-    // independent, as all noise a function of the seed and the picture's number, so that strategies under one
-    // seed see the same random numbers. Ranks share the pictures, and get the same numbers. `progress` as that of
-    // features_of, over the pictures of all.
-    std::vector<double> evaluate(std::span<const Strategy> strategies, std::uint64_t seed,
-                                 const CountProgress& progress = {});
+    // The rule's terms of pictures of strategies of equal length, drawn side by side as far as they fit: classes
+    // uniform and independent, as all noise a function of the seed and the picture's number, so that strategies
+    // under one seed see the same random numbers. Ranks share the pictures, and get the same numbers. `progress`
+    // as that of features_of, over the pictures of all. Nothing if a stop was requested.
+    std::optional<std::vector<double>> evaluate(std::span<const Strategy> strategies, std::uint64_t seed,
+                                                const CountProgress& progress = {});
     // All their figures.
-    std::vector<Figures> measure(std::span<const Strategy> strategies, std::uint64_t seed,
-                                 const CountProgress& progress = {});
+    std::optional<std::vector<Figures>> measure(std::span<const Strategy> strategies, std::uint64_t seed,
+                                                const CountProgress& progress = {});
 
   private:
     // With or without precision and recall, and the second network.
-    std::vector<Figures> measure(std::span<const Strategy> strategies, std::uint64_t seed, bool manifold,
-                                 bool second, const CountProgress& progress);
+    std::optional<std::vector<Figures>> measure(std::span<const Strategy> strategies, std::uint64_t seed,
+                                                bool manifold, bool second, const CountProgress& progress);
+    // The same of at most most_at_once() strategies. What `progress` throws ends it.
+    std::vector<Figures> measure_together(std::span<const Strategy> strategies, std::uint64_t seed,
+                                          bool manifold, bool second, const CountProgress& progress);
     // Pictures `first` to `first` + n - 1 of each strategy, into bytes_ or values_.
     void draw(std::span<const Strategy> strategies, std::int64_t first, std::int64_t n, std::uint64_t seed);
     std::vector<std::int64_t> classes_of(std::int64_t first, std::int64_t n, std::uint64_t seed) const;
