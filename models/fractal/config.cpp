@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "runtime/base/config_checks.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_keys.h"
 #include "runtime/files/text_file.h"
@@ -191,10 +192,5 @@ std::span<const FractalPreset> fractal_presets() {
 }
 
 const FractalPreset& fractal_preset(std::string_view name) {
-    std::string names;
-    for (const FractalPreset& preset : fractal_presets()) {
-        if (preset.name == name) return preset;
-        names += (names.empty() ? "" : ", ") + std::string(preset.name);
-    }
-    fail_usage("--preset {}: no such preset, expected one of {}", name, names);
+    return preset_named(fractal_presets(), name);
 }

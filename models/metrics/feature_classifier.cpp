@@ -1,5 +1,6 @@
 #include "models/metrics/feature_classifier.h"
 
+#include "runtime/base/config_checks.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_keys.h"
 #include "runtime/device/profile.h"
@@ -12,25 +13,19 @@ namespace {
 constexpr std::int64_t groups = 8, blocks_per_stage = 2, stages = 3, rotation_count = 4;
 constexpr float epsilon = 1e-6f;
 
-void require_range(std::string_view source, std::string_view key, std::int64_t value, std::int64_t least,
-                   std::int64_t most) {
-    if (value < least || value > most)
-        fail_usage("{}: {} is {}, expected {} to {}", source, key, value, least, most);
-}
-
 }  // namespace
 
 // ---- configuration ----------------------------------------------------------------------------------------
 
 void FeatureConfig::validate(std::string_view source) const {
-    require_range(source, "image_size", image_size, 4, 1024);
+    require_key_range(source, "image_size", image_size, 4, 1024);
     if (image_size % 4 != 0)
         fail_usage("{}: image_size is {}, expected a multiple of 4: the stages halve it twice", source,
                    image_size);
     if (channels != 1 && channels != 3) fail_usage("{}: channels is {}, expected 1 or 3", source, channels);
-    require_range(source, "width", width, groups, 1024);
+    require_key_range(source, "width", width, groups, 1024);
     if (width % groups != 0) fail_usage("{}: width is {}, expected a multiple of {}", source, width, groups);
-    require_range(source, "classes", classes, 2, 100'000);
+    require_key_range(source, "classes", classes, 2, 100'000);
     if (rotations && classes != rotation_count)
         fail_usage("{}: classes is {}, expected {} rotations", source, classes, rotation_count);
 }
@@ -66,12 +61,7 @@ std::span<const FeaturePreset> feature_presets() {
 }
 
 const FeaturePreset& feature_preset(std::string_view name) {
-    std::string names;
-    for (const FeaturePreset& preset : feature_presets()) {
-        if (preset.name == name) return preset;
-        names += (names.empty() ? "" : ", ") + std::string(preset.name);
-    }
-    fail_usage("--preset {}: no such preset, expected one of {}", name, names);
+    return preset_named(feature_presets(), name);
 }
 
 // ---- the network ------------------------------------------------------------------------------------------

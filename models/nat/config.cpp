@@ -2,23 +2,20 @@
 
 #include <vector>
 
+#include "runtime/base/config_checks.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_keys.h"
 #include "runtime/files/text_file.h"
 
 void NatConfig::validate(std::string_view source) const {
-    const auto require = [&](const char* key, std::int64_t value, std::int64_t least, std::int64_t most) {
-        if (value < least || value > most)
-            fail_usage("{}: {} is {}, expected {} to {}", source, key, value, least, most);
-    };
-    require("img_size", img_size, 1, 256);
-    require("codebook_size", codebook_size, 1, std::int64_t{1} << 20);
-    require("embed_dim", embed_dim, 1, 3072);
-    require("depth", depth, 0, 1024);
-    require("num_heads", num_heads, 1, embed_dim);
-    require("mlp_ratio", mlp_ratio, 1, 16);
-    require("num_classes", num_classes, 1, 1'000'000);
-    require("patch_size", patch_size, 1, img_size);
+    require_key_range(source, "img_size", img_size, 1, 256);
+    require_key_range(source, "codebook_size", codebook_size, 1, std::int64_t{1} << 20);
+    require_key_range(source, "embed_dim", embed_dim, 1, 3072);
+    require_key_range(source, "depth", depth, 0, 1024);
+    require_key_range(source, "num_heads", num_heads, 1, embed_dim);
+    require_key_range(source, "mlp_ratio", mlp_ratio, 1, 16);
+    require_key_range(source, "num_classes", num_classes, 1, 1'000'000);
+    require_key_range(source, "patch_size", patch_size, 1, img_size);
     if (depth % 2 != 0)
         fail_usage("{}: depth is {}, expected an even number: the middle block is not counted", source,
                    depth);
@@ -95,10 +92,5 @@ std::span<const NatPreset> nat_presets() {
 }
 
 const NatPreset& nat_preset(std::string_view name) {
-    std::string names;
-    for (const NatPreset& preset : nat_presets()) {
-        if (preset.name == name) return preset;
-        names += (names.empty() ? "" : ", ") + std::string(preset.name);
-    }
-    fail_usage("--preset {}: no such preset, expected one of {}", name, names);
+    return preset_named(nat_presets(), name);
 }

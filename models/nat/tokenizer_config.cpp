@@ -2,40 +2,31 @@
 
 #include <cmath>
 
+#include "runtime/base/config_checks.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_keys.h"
 #include "runtime/files/text_file.h"
-
-namespace {
-
-void require_range(std::string_view source, std::string_view key, std::int64_t value, std::int64_t least,
-                   std::int64_t most) {
-    if (value < least || value > most)
-        fail_usage("{}: {} is {}, expected {} to {}", source, key, value, least, most);
-}
-
-}  // namespace
 
 void TokenizerConfig::validate(std::string_view source) const {
     if (in_channels != 1 && in_channels != 3)
         fail_usage("{}: in_channels is {}, expected 1 or 3", source, in_channels);
     if (out_ch != in_channels)
         fail_usage("{}: out_ch is {}, expected {} like in_channels", source, out_ch, in_channels);
-    require_range(source, "ch", ch, 1, 4096);
-    require_range(source, "groups", groups, 1, 4096);
+    require_key_range(source, "ch", ch, 1, 4096);
+    require_key_range(source, "groups", groups, 1, 4096);
     if (ch_mult.empty() || ch_mult.size() > 8)
         fail_usage("{}: ch_mult has {} entries, expected 1 to 8, one for each level", source, ch_mult.size());
     for (std::size_t level = 0; level < levels(); ++level) {
-        require_range(source, fmt::format("ch_mult[{}]", level), ch_mult[level], 1, 64);
+        require_key_range(source, fmt::format("ch_mult[{}]", level), ch_mult[level], 1, 64);
         if (channels(level) % groups != 0)
             fail_usage("{}: level {} has {} channels (ch * ch_mult), expected a multiple of {}", source,
                        level, channels(level), groups);
     }
-    require_range(source, "num_res_blocks", num_res_blocks, 1, 64);
-    require_range(source, "z_channels", z_channels, 1, 4096);
+    require_key_range(source, "num_res_blocks", num_res_blocks, 1, 64);
+    require_key_range(source, "z_channels", z_channels, 1, 4096);
     if (embed_dim != z_channels)
         fail_usage("{}: embed_dim is {}, expected {} like z_channels", source, embed_dim, z_channels);
-    require_range(source, "n_embed", n_embed, 2, std::int64_t{1} << 20);
+    require_key_range(source, "n_embed", n_embed, 2, std::int64_t{1} << 20);
     if (!(std::isfinite(beta) && beta >= 0))
         fail_usage("{}: beta is {}, expected a number of at least 0", source, beta);
 }
@@ -97,10 +88,5 @@ std::span<const TokenizerPreset> tokenizer_presets() {
 }
 
 const TokenizerPreset& tokenizer_preset(std::string_view name) {
-    std::string names;
-    for (const TokenizerPreset& preset : tokenizer_presets()) {
-        if (preset.name == name) return preset;
-        names += (names.empty() ? "" : ", ") + std::string(preset.name);
-    }
-    fail_usage("--preset {}: no such preset, expected one of {}", name, names);
+    return preset_named(tokenizer_presets(), name);
 }

@@ -2,21 +2,18 @@
 
 #include <array>
 
+#include "runtime/base/config_checks.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_keys.h"
 
 void TextConfig::validate(std::string_view source) const {
-    const auto require = [&](const char* key, std::int64_t value, std::int64_t least, std::int64_t most) {
-        if (value < least || value > most)
-            fail_usage("{}: {} is {}, expected {} to {}", source, key, value, least, most);
-    };
-    require("vocab_size", vocab_size, 1, std::int64_t{1} << 20);
-    require("width", width, 1, 8192);
-    require("layers", layers, 1, 1024);
-    require("heads", heads, 1, width);
-    require("mlp_ratio", mlp_ratio, 1, 16);
-    require("context_length", context_length, 2, 4096);
-    require("padding_id", padding_id, 0, vocab_size - 1);
+    require_key_range(source, "vocab_size", vocab_size, 1, std::int64_t{1} << 20);
+    require_key_range(source, "width", width, 1, 8192);
+    require_key_range(source, "layers", layers, 1, 1024);
+    require_key_range(source, "heads", heads, 1, width);
+    require_key_range(source, "mlp_ratio", mlp_ratio, 1, 16);
+    require_key_range(source, "context_length", context_length, 2, 4096);
+    require_key_range(source, "padding_id", padding_id, 0, vocab_size - 1);
     if (width % heads != 0)
         fail_usage("{}: heads is {}, which does not divide the width {}", source, heads, width);
     if (width / heads > 256) fail_usage("{}: heads of size {}, expected at most 256", source, width / heads);
@@ -64,10 +61,5 @@ std::span<const TextPreset> text_presets() {
 }
 
 const TextPreset& text_preset(std::string_view name) {
-    std::string names;
-    for (const TextPreset& preset : text_presets()) {
-        if (preset.name == name) return preset;
-        names += fmt::format("{}{}", names.empty() ? "" : ", ", preset.name);
-    }
-    fail_usage("--preset {}: not known, expected one of {}", name, names);
+    return preset_named(text_presets(), name);
 }
