@@ -91,17 +91,27 @@ void print_table(const std::vector<Row>& rows) {
                    cell(row.figure("precision"), 3), cell(row.figure("recall"), 3));
 }
 
-// A curve for each name, over the operations of a picture.
+// Of the curve of name number i: the palette, then lighter.
+Rgb colour_of(std::size_t i) {
+    const Rgb colour = curve_palette[i % curve_palette.size()];
+    return i < curve_palette.size() ? colour : tint(colour, 0.5);
+}
+
+// A curve for each name, over the operations of a picture, with the names below.
 Image figure_of(const std::vector<Row>& rows) {
-    constexpr double width = 900, height = 520, margin = 12;
+    constexpr double width = 900, height = 520, margin = 12, line_height = 24, text_size = 1.75;
+    constexpr std::size_t columns = 3;
     std::vector<std::string> names;
     std::vector<double> operations;
     for (const Row& row : rows) {
         if (std::ranges::find(names, row.name) == names.end()) names.push_back(row.name);
         operations.push_back(row.operations / 1e9);
     }
-    if (names.size() > curve_palette.size())
-        fail_usage("--plot: {} strategies by name, expected at most {}", names.size(), curve_palette.size());
+    if (names.size() > 2 * curve_palette.size())
+        fail_usage("--plot: {} strategies by name, expected at most {}", names.size(),
+                   2 * curve_palette.size());
+    const auto lines = static_cast<double>((names.size() + columns - 1) / columns);
+    Drawing drawing(static_cast<int>(width), static_cast<int>(height + lines * line_height + margin));
     Chart chart{rows.front().distance == "fid" ? "FID" : "FD", {}, {}, value_axis(operations, true)};
     chart.across_unit = "GFLOP";
     for (std::size_t i = 0; i < names.size(); ++i) {
@@ -109,15 +119,16 @@ Image figure_of(const std::vector<Row>& rows) {
         for (const Row& row : rows)
             if (row.name == names[i]) points.push_back({row.operations / 1e9, row.figure(row.distance).mean});
         std::ranges::sort(points, {}, &Position::x);
-        Curve curve{{}, {}, curve_palette[i], true};
+        Curve curve{{}, {}, colour_of(i), true};
         for (const Position& point : points) {
             curve.x.push_back(point.x);
             curve.y.push_back(point.y);
         }
         chart.curves.push_back(std::move(curve));
-        chart.notes.push_back({names[i], curve_palette[i]});
+        drawing.write({margin + width / columns * static_cast<double>(i % columns) + 68,
+                       height + line_height * (static_cast<double>(i / columns) + 0.5)},
+                      names[i], text_size, colour_of(i));
     }
-    Drawing drawing(static_cast<int>(width), static_cast<int>(height));
     draw_chart(drawing, chart, {margin, margin}, width - 2 * margin, height - 2 * margin);
     return drawing.image();
 }

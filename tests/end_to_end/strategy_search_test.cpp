@@ -147,6 +147,16 @@ TEST_CASE_FIXTURE(SearchPlace,
     CHECK(together.exit_code == 0);
     for (const std::string& name : names) CHECK(together.output.find("\n" + name) != std::string::npos);
     CHECK(std::filesystem::exists(work.at("quality.png")));
+    nlohmann::json many = table;  // as many names as `make autonat`'s table has
+    many["rows"].clear();
+    for (int i = 0; i < 9; ++i) {
+        many["rows"].push_back(table["rows"][0]);
+        many["rows"].back()["name"] = fmt::format("strategy {}", i);
+    }
+    std::filesystem::create_directories(work.at("many"));
+    work.write("many/table.json", many.dump());
+    CHECK(work.run("sample", {"strategies", work.path("many"), "--plot", work.path("many.png")}).exit_code ==
+          0);
     for (const char* moment : {"update 1/2", "training with alpha 4, beta 3"}) {
         Command killed = work.start("train", search_base("parts", more));
         REQUIRE(killed.wait_for_output(moment));
