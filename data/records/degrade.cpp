@@ -92,7 +92,8 @@ void degrade(const std::filesystem::path& from, const std::filesystem::path& to,
         if (how.without && file.label(i) == *how.without) continue;
         if (first < 0) first = i;
         const std::int64_t source = how.repeats ? first : i;
-        writer.add(worse(file.pixels(source), file, source, how).data(), file.label(source));
+        writer.add(worse(file.pixels(source), file, source, how).data(), file.label(source),
+                   captions_of(file, source));
     }
     if (progress) progress(file.count(), file.count());
     if (first < 0) fail("{}: all pictures are of the class that is left out", from.string());

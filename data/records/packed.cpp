@@ -43,6 +43,12 @@ void PackedFile::read_mirrored(std::int64_t i, std::uint8_t* mirrored) const {
         std::reverse_copy(row, row + size_, mirrored);
 }
 
+std::vector<std::string> captions_of(const PackedFile& file, std::int64_t i) {
+    std::vector<std::string> captions;
+    for (std::int64_t k = 0; k < file.captions(i); ++k) captions.emplace_back(file.caption(i, k));
+    return captions;
+}
+
 PackedWriter::PackedWriter(std::filesystem::path path, int size, int channels,
                            std::vector<std::string> classes)
     : file_(path, format, {static_cast<std::uint32_t>(size), static_cast<std::uint32_t>(channels)},

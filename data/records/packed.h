@@ -7,7 +7,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/records/record_file.h"
@@ -36,6 +38,13 @@ class PackedFile {
     // -1 when the record has no label.
     int label(std::int64_t i) const { return file_.label(i); }
 
+    // Captions as in record_file.h.
+    bool has_captions() const { return file_.has_captions(); }
+    std::int64_t captions(std::int64_t i) const { return file_.captions(i); }
+    std::string_view caption(std::int64_t i, std::int64_t k) const { return file_.caption(i, k); }
+    std::int64_t first_caption(std::int64_t i) const { return file_.first_caption(i); }
+    std::int64_t caption_count() const { return file_.caption_count(); }
+
     // Reads the whole file; throws Error naming the first block that differs from its checksum.
     void verify() const { file_.verify(); }
     // Throws Error if the file's length has changed.
@@ -47,13 +56,18 @@ class PackedFile {
     RecordFile file_;
 };
 
+// Of record i, as a writer takes them.
+std::vector<std::string> captions_of(const PackedFile& file, std::int64_t i);
+
 // Writes a packed file that appears at its destination only by commit().
 class PackedWriter {
   public:
     // Throws Error if the destination cannot be written or size, channels or classes are out of range.
     PackedWriter(std::filesystem::path path, int size, int channels, std::vector<std::string> classes);
-    // pixels [C, S, S]; label -1 or an index of classes. Throws Error.
-    void add(const std::uint8_t* pixels, int label) { file_.add(pixels, label); }
+    // pixels [C, S, S]; label -1 or an index of classes; captions in UTF-8. Throws Error.
+    void add(const std::uint8_t* pixels, int label, std::span<const std::string> captions = {}) {
+        file_.add(pixels, label, captions);
+    }
     std::int64_t count() const { return file_.count(); }
     // Writes all but the name under which the file appears: see RecordWriter.
     void finish() { file_.finish(); }

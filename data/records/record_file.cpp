@@ -1,7 +1,5 @@
 #include "data/records/record_file.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -15,7 +13,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little,
               "files of records are read and written as they lie in memory");
 
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t plain_version = 1, captioned_version = 2;
 constexpr std::size_t header_alignment = 64;  // so that records of a cache line's multiple start on one
 constexpr std::size_t fields_begin = 16, checksum_bytes = 4;
 constexpr std::size_t maximum_header_bytes = std::size_t{1} << 24;
@@ -36,8 +34,8 @@ std::size_t names_begin(std::size_t fields) {
     return fields_begin + 4 * (fields + 2);
 }
 
-std::string header_of(std::string_view magic, const std::vector<std::uint32_t>& fields, std::uint32_t count,
-                      const std::vector<std::string>& classes) {
+std::string header_of(std::string_view magic, std::uint32_t version, const std::vector<std::uint32_t>& fields,
+                      std::uint32_t count, const std::vector<std::string>& classes) {
     std::size_t length = names_begin(fields.size()) + checksum_bytes;
     for (const std::string& name : classes) length += sizeof(std::uint32_t) + name.size();
     length = (length + header_alignment - 1) / header_alignment * header_alignment;
@@ -61,16 +59,12 @@ std::int64_t blocks_in(std::int64_t count) {
     return (count + record_block - 1) / record_block;
 }
 
-// Length of the whole file; cannot overflow within the limits that are checked before.
+// Length of the whole file without captions; cannot overflow within the limits that are checked before.
 std::uint64_t length_of(std::uint64_t header_bytes, std::int64_t record_bytes, std::int64_t count) {
     return header_bytes + static_cast<std::uint64_t>(count * (record_bytes + 4) + blocks_in(count) * 4);
 }
 
 }  // namespace
-
-std::uint32_t checksum_of(std::uint32_t start, const void* bytes, std::size_t size) {
-    return static_cast<std::uint32_t>(crc32_z(start, static_cast<const Bytef*>(bytes), size));
-}
 
 RecordFile::RecordFile(const std::filesystem::path& path, const RecordFormat& format, const Meaning& meaning)
     : path_(path), file_(path) {
@@ -87,7 +81,8 @@ void RecordFile::parse_header(const RecordFormat& format, const Meaning& meaning
     if (std::memcmp(bytes_, format.magic.data(), format.magic.size()) != 0)
         fail("{}: not a {}: it does not start with \"{}\"", name, format.name, format.magic);
     const std::uint32_t found_version = read_u32(bytes_ + 8), header_bytes = read_u32(bytes_ + 12);
-    if (found_version != version) fail("{}: version {}, expected {}", name, found_version, version);
+    if (found_version != plain_version && found_version != captioned_version)
+        fail("{}: version {}, expected {} or {}", name, found_version, plain_version, captioned_version);
     if (header_bytes < header_alignment || header_bytes > maximum_header_bytes ||
         header_bytes > file_bytes_ || header_bytes % header_alignment != 0)
         fail("{}: the header is damaged: its length is given as {} bytes", name, header_bytes);
@@ -106,13 +101,15 @@ void RecordFile::parse_header(const RecordFormat& format, const Meaning& meaning
     count_ = count;
     parse_classes(names, names_end, read_u32(bytes_ + names - 4));
 
+    const bool captioned = found_version == captioned_version;
     const std::uint64_t expected = length_of(header_bytes, record_bytes_, count_);
-    if (file_bytes_ != expected)
-        fail("{}: {} bytes long, expected {} for {} {}s of {} bytes: it was cut or extended", name,
-             file_bytes_, expected, count_, format.record, record_bytes_);
+    if (captioned ? file_bytes_ < expected : file_bytes_ != expected)
+        fail("{}: {} bytes long, expected {}{} for {} {}s of {} bytes: it was cut or extended", name,
+             file_bytes_, captioned ? "more than " : "", expected, count_, format.record, record_bytes_);
     records_ = bytes_ + header_bytes;
     labels_ = records_ + count_ * record_bytes_;
     checksums_ = labels_ + count_ * 4;
+    if (captioned) captions_ = CaptionTable(name, {bytes_ + expected, file_bytes_ - expected}, count_);
 }
 
 void RecordFile::parse_classes(std::size_t position, std::size_t end, std::uint32_t count) {
@@ -147,7 +144,11 @@ std::uint32_t RecordFile::block_checksum(std::int64_t block) const {
 
 std::uint32_t RecordFile::fingerprint() const {
     const std::uint32_t header = checksum_of(0, bytes_, read_u32(bytes_ + 12));
-    return checksum_of(header, checksums_, static_cast<std::size_t>(blocks_in(count_)) * checksum_bytes);
+    const std::uint32_t records =
+        checksum_of(header, checksums_, static_cast<std::size_t>(blocks_in(count_)) * checksum_bytes);
+    if (!has_captions()) return records;
+    const std::uint32_t captions = captions_.checksum();
+    return checksum_of(records, &captions, sizeof captions);
 }
 
 void RecordFile::verify() const {
@@ -160,6 +161,8 @@ void RecordFile::verify() const {
     if (bad < blocks)
         fail("{}: block {} (records {} to {}) is damaged: it differs from its checksum", path_.string(), bad,
              bad * record_block, std::min(count_, (bad + 1) * record_block) - 1);
+    if (!captions_.holds())
+        fail("{}: the captions are damaged: they differ from their checksum", path_.string());
 }
 
 RecordWriter::RecordWriter(std::filesystem::path path, const RecordFormat& format,
@@ -175,14 +178,14 @@ RecordWriter::RecordWriter(std::filesystem::path path, const RecordFormat& forma
         fail("{}: is a folder, expected a file to write", path_.string());
     // The header's length depends on the class names alone, so that its place can be kept free until the
     // count is known.
-    const std::string header = header_of(format_.magic, fields_, 0, classes_);
+    const std::string header = header_of(format_.magic, plain_version, fields_, 0, classes_);
     if (header.size() > maximum_header_bytes)
         fail("{}: the names of {} classes need {} bytes, more than {}", path_.string(), classes_.size(),
              header.size(), maximum_header_bytes);
     file_.write(header);
 }
 
-void RecordWriter::add(const void* record, int label) {
+void RecordWriter::add(const void* record, int label, std::span<const std::string> captions) {
     if (label < -1 || label >= static_cast<int>(classes_.size()))
         fail("{}: record {} has label {}, expected -1 to {}", path_.string(), count(), label,
              static_cast<int>(classes_.size()) - 1);
@@ -192,6 +195,7 @@ void RecordWriter::add(const void* record, int label) {
     running_checksum_ = checksum_of(running_checksum_, bytes, record_bytes_);
     pending_.insert(pending_.end(), bytes, bytes + record_bytes_);
     labels_.push_back(label);
+    captions_.add(captions);
     if (pending_.size() >= write_buffer_bytes) flush();
     if (count() % record_block == 0) close_block();
 }
@@ -214,8 +218,10 @@ void RecordWriter::finish() {
     flush();
     file_.write(labels_.data(), labels_.size() * 4);
     file_.write(checksums_.data(), checksums_.size() * 4);
-    const std::string header =
-        header_of(format_.magic, fields_, static_cast<std::uint32_t>(count()), classes_);
+    const bool captioned = captions_.count() > 0;
+    if (captioned) captions_.write(file_);
+    const std::string header = header_of(format_.magic, captioned ? captioned_version : plain_version,
+                                         fields_, static_cast<std::uint32_t>(count()), classes_);
     file_.write_at(0, header.data(), header.size());
     finished_ = true;
 }

@@ -4,7 +4,7 @@
 // Layout (little-endian, no gaps; header_bytes is a multiple of 64):
 //
 //     magic         8 bytes   says which kind of file it is
-//     version       u32       1
+//     version       u32       1, or 2 with captions
 //     header_bytes  u32       from the magic to the end of the header's checksum
 //     fields        u32 [n]   what the records are, n as the kind says
 //     count         u32       number of records
@@ -13,6 +13,9 @@
 //     records       u8  [count, record bytes]
 //     labels        i32 [count]                 index of the class name, -1: no label
 //     checksums     u32 [ceil(count / 1024)]    CRC-32 of the records and then the labels of 1024 records
+//     captions      u8  [to the end]            of version 2 alone: caption_table.h
+//
+// A file in which no record has a caption is of version 1.
 #pragma once
 
 #include <cstdint>
@@ -23,13 +26,12 @@
 #include <string_view>
 #include <vector>
 
+#include "data/records/caption_table.h"
+#include "data/records/checksum.h"
 #include "runtime/files/atomic_file.h"
 #include "runtime/files/mapped_file.h"
 
 constexpr std::int64_t record_block = 1024;  // records under one checksum
-
-// CRC-32 (zlib's) of `size` more bytes behind those of which `start` is the checksum; 0 starts.
-std::uint32_t checksum_of(std::uint32_t start, const void* bytes, std::size_t size);
 
 struct RecordFormat {
     std::string_view magic;   // 8 bytes
@@ -39,7 +41,7 @@ struct RecordFormat {
 };
 
 // A read-only map of a file of records. Opening checks magic, version, header checksum, the file's length
-// against the header, and the range of every label; verify() checks the rest. May be read by any number of
+// against the header, the range of every label and the place of every caption; verify() checks the rest. May be read by any number of
 // threads.
 class RecordFile {
   public:
@@ -60,6 +62,19 @@ class RecordFile {
     // -1 when the record has no label.
     int label(std::int64_t i) const;
 
+    // Whether any record has a caption.
+    bool has_captions() const { return caption_count() > 0; }
+    // Captions of record i.
+    std::int64_t captions(std::int64_t i) const { return captions_.first(i + 1) - captions_.first(i); }
+    // Caption k of record i, UTF-8; 0 <= k < captions(i).
+    std::string_view caption(std::int64_t i, std::int64_t k) const {
+        return captions_.text(captions_.first(i) + k);
+    }
+    // Captions are numbered through the file, record by record: the number of record i's first one, and their
+    // count.
+    std::int64_t first_caption(std::int64_t i) const { return captions_.first(i); }
+    std::int64_t caption_count() const { return captions_.count(); }
+
     // Reads the whole file; throws Error naming the first block that differs from its checksum.
     void verify() const;
     // Throws Error if the file's length is no longer what it was.
@@ -78,6 +93,7 @@ class RecordFile {
     std::int64_t count_ = 0, record_bytes_ = 0;
     std::vector<std::string> classes_;
     const std::uint8_t *records_ = nullptr, *labels_ = nullptr, *checksums_ = nullptr;
+    CaptionTable captions_;
 };
 
 // Writes a file of records that appears at its destination only by commit().
@@ -87,8 +103,8 @@ class RecordWriter {
     RecordWriter(std::filesystem::path path, const RecordFormat& format, std::vector<std::uint32_t> fields,
                  std::int64_t record_bytes, std::vector<std::string> classes);
     const std::filesystem::path& path() const { return path_; }
-    // label -1 or an index of classes. Throws Error.
-    void add(const void* record, int label);
+    // label -1 or an index of classes; captions in UTF-8. Throws Error.
+    void add(const void* record, int label, std::span<const std::string> captions = {});
     std::int64_t count() const { return static_cast<std::int64_t>(labels_.size()); }
     // Writes all remaining parts, so that commit() only renames: with two files to write, a full disk is
     // detected before either appears. No record can be added afterwards. Throws Error, also if no record was
@@ -110,6 +126,7 @@ class RecordWriter {
     std::vector<std::uint8_t> pending_;  // records not yet written to the file
     std::vector<std::int32_t> labels_;
     std::vector<std::uint32_t> checksums_;
+    CaptionTableWriter captions_;
     std::uint32_t running_checksum_ = 0;  // of the records of the open block
     bool finished_ = false;
 };

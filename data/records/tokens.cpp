@@ -110,7 +110,8 @@ TokenWriter::TokenWriter(std::filesystem::path path, const TokenFormat& format,
             checked_record_bytes(path, format), std::move(classes)),
       record_(static_cast<std::size_t>(record_bytes(format))) {}
 
-void TokenWriter::add(const std::int32_t* image, const std::int32_t* mirror_image, int label) {
+void TokenWriter::add(const std::int32_t* image, const std::int32_t* mirror_image, int label,
+                      std::span<const std::string> captions) {
     const std::int64_t N = format_.tokens();
     std::uint8_t* stored = record_.data();
     for (const std::int32_t* tokens : {image, mirror_image}) {
@@ -121,7 +122,7 @@ void TokenWriter::add(const std::int32_t* image, const std::int32_t* mirror_imag
             narrow<std::uint32_t>(stored, tokens, N);
         stored += N * token_bytes(format_);
     }
-    file_.add(record_.data(), label);
+    file_.add(record_.data(), label, captions);
 }
 
 TokenLoader::TokenLoader(const TokenFile& file, std::int64_t batch, std::uint64_t seed, bool flip,
@@ -138,10 +139,12 @@ void TokenLoader::fill(TokenBatch& batch) {
     batch.position = steps_.position;
     batch.tokens.resize(static_cast<std::size_t>(steps_.batch * N));
     batch.labels.resize(static_cast<std::size_t>(steps_.batch));
+    batch.records.resize(static_cast<std::size_t>(steps_.batch));
     for (std::int64_t i = 0; i < steps_.batch; ++i) {
         const std::int64_t sample = steps_.position + i, record = order_.record(sample);
         file_.read(record, flip_ && order_.flipped(sample), batch.tokens.data() + i * N);
         batch.labels[static_cast<std::size_t>(i)] = file_.label(record);
+        batch.records[static_cast<std::size_t>(i)] = record;
     }
     steps_.position += steps_.stride;
 }
@@ -155,8 +158,10 @@ void read_batch(const TokenFile& file, std::int64_t first, std::int64_t count, T
     batch.position = first;
     batch.tokens.resize(static_cast<std::size_t>(count * N));
     batch.labels.resize(static_cast<std::size_t>(count));
+    batch.records.resize(static_cast<std::size_t>(count));
     for (std::int64_t i = 0; i < count; ++i) {
         file.read(first + i, false, batch.tokens.data() + i * N);
         batch.labels[static_cast<std::size_t>(i)] = file.label(first + i);
+        batch.records[static_cast<std::size_t>(i)] = first + i;
     }
 }

@@ -47,6 +47,13 @@ class TokenFile {
     const std::vector<std::string>& classes() const { return file_.classes(); }
     // -1 when the record has no label.
     int label(std::int64_t i) const { return file_.label(i); }
+
+    // Captions as in record_file.h.
+    bool has_captions() const { return file_.has_captions(); }
+    std::int64_t captions(std::int64_t i) const { return file_.captions(i); }
+    std::string_view caption(std::int64_t i, std::int64_t k) const { return file_.caption(i, k); }
+    std::int64_t first_caption(std::int64_t i) const { return file_.first_caption(i); }
+    std::int64_t caption_count() const { return file_.caption_count(); }
     // The tokens of image i, or of its mirror image, into `tokens` [N]. Throws Error for one that is not in
     // the codebook: kernels look tokens up unchecked.
     void read(std::int64_t i, bool mirrored, std::int32_t* tokens) const;
@@ -70,9 +77,10 @@ class TokenWriter {
   public:
     // Throws Error if the destination cannot be written or format or classes are out of range.
     TokenWriter(std::filesystem::path path, const TokenFormat& format, std::vector<std::string> classes);
-    // Tokens of the image and of its mirror image, [N] each; label -1 or an index of classes. Throws Error,
-    // also for a token that is not in the codebook.
-    void add(const std::int32_t* image, const std::int32_t* mirror_image, int label);
+    // Tokens of the image and of its mirror image, [N] each; label -1 or an index of classes; captions in
+    // UTF-8. Throws Error, also for a token that is not in the codebook.
+    void add(const std::int32_t* image, const std::int32_t* mirror_image, int label,
+             std::span<const std::string> captions = {});
     std::int64_t count() const { return file_.count(); }
     // Writes all but the name under which the file appears: see RecordWriter.
     void finish() { file_.finish(); }
@@ -86,9 +94,10 @@ class TokenWriter {
 };
 
 struct TokenBatch {
-    std::vector<std::int32_t> tokens;  // [B, N]
-    std::vector<std::int32_t> labels;  // [B], -1: no label
-    std::int64_t position = 0;         // of its first sample
+    std::vector<std::int32_t> tokens;   // [B, N]
+    std::vector<std::int32_t> labels;   // [B], -1: no label
+    std::vector<std::int64_t> records;  // [B], of the file: where the samples' captions are
+    std::int64_t position = 0;          // of its first sample
 };
 
 // Batches for training, in the order of sample_order.h; of a mirrored sample, its mirror image's tokens.

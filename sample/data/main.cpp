@@ -70,7 +70,7 @@ void run_job(const TokensJob& job) {
         for (const std::int32_t code : codes) ++counts[static_cast<std::size_t>(code)];
         for (std::int64_t i = 0; i < count; ++i) {
             const std::int32_t* own = codes.data() + 2 * i * N;
-            writer.add(own, own + N, file.label(first + i));
+            writer.add(own, own + N, file.label(first + i), captions_of(file, first + i));
         }
         progress(first + count, file.count());
     }

@@ -4,6 +4,7 @@
 #include "data/records/loader.h"
 #include "tests/fuzz/entry.h"
 #include "tests/fuzz/mended_records.h"
+#include "tests/fuzz/read_captions.h"
 
 namespace {
 
@@ -17,6 +18,7 @@ void read_all(std::span<const std::uint8_t> bytes) {
         for (const std::int32_t label : batch.labels)
             require(label >= -1 && label < static_cast<std::int64_t>(file.classes().size()));
         parse_rubbish([&] { read_batch(file, file.count(), 1, batch); });
+        read_captions(file, bytes.size());
         file.verify();
     });
 }

@@ -3,6 +3,7 @@
 
 #include "tests/fuzz/entry.h"
 #include "tests/fuzz/mended_records.h"
+#include "tests/fuzz/read_captions.h"
 
 namespace {
 
@@ -11,6 +12,7 @@ void read_all(std::span<const std::uint8_t> bytes) {
     parse_rubbish([&] {
         const TokenFile file(memory.path());
         require(file.count() * file.format().tokens() <= static_cast<std::int64_t>(bytes.size()));
+        read_captions(file, bytes.size());
         parse_rubbish([&] { file.verify(); });
         parse_rubbish([&] { file.require_tokenizer(1, "rubbish"); });
         TokenBatch batch;

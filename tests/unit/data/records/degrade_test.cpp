@@ -17,7 +17,7 @@ struct Pictures {
         for (int i = 0; i < 4; ++i) {
             std::vector<std::uint8_t> pixels(25, static_cast<std::uint8_t>(10 * i));
             pixels[12] = 210;
-            writer.add(pixels.data(), i % 2);
+            writer.add(pixels.data(), i % 2, std::vector<std::string>{"picture " + std::to_string(i)});
         }
         writer.commit();
     }
@@ -37,11 +37,13 @@ TEST_CASE_FIXTURE(Pictures, "degrade: a class is left out, a picture repeated") 
     REQUIRE(odd.count() == 2);
     CHECK(odd.label(0) == 1);
     CHECK(odd.pixels(1)[0] == 30);
+    CHECK(captions_of(odd, 1) == std::vector<std::string>{"picture 3"});
     how.repeats = true;
     const PackedFile repeated = degraded(how);
     REQUIRE(repeated.count() == 2);
     CHECK(repeated.pixels(1)[0] == 10);
     CHECK(repeated.label(1) == 1);
+    CHECK(captions_of(repeated, 1) == std::vector<std::string>{"picture 1"});
     CHECK(repeated.pixels(1)[12] == 210);
 }
 

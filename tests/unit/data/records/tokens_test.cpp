@@ -81,6 +81,36 @@ TEST_CASE("tokens: what goes in comes out, of small codebooks and of large ones"
     }
 }
 
+TEST_CASE("tokens: captions come out as they go in, and batches say whose they are") {
+    const TemporaryFolder folder;
+    const TokenFormat format{2, 700, 8, 1};
+    TokenWriter writer(folder / "tokens.bin", format, {});
+    for (std::int64_t i = 0; i < 7; ++i)
+        writer.add(tokens_of(i, false, format).data(), tokens_of(i, true, format).data(), -1,
+                   std::vector<std::string>(static_cast<std::size_t>(i % 3), fmt::format("picture {}", i)));
+    writer.commit();
+    const TokenFile file(folder / "tokens.bin");
+    CHECK_NOTHROW(file.verify());
+    CHECK(file.has_captions());
+    CHECK(file.caption_count() == 6);
+    for (std::int64_t i = 0; i < 7; ++i) {
+        CHECK(file.captions(i) == i % 3);
+        CHECK(file.first_caption(i) == i / 3 * 3 + (i % 3 == 2 ? 1 : 0));
+        for (std::int64_t k = 0; k < i % 3; ++k) CHECK(file.caption(i, k) == fmt::format("picture {}", i));
+    }
+    SampleOrder order(3, 7);
+    TokenLoader loader(file, 4, 3, true, 0);
+    for (std::int64_t step = 0; step < 5; ++step) {
+        const TokenBatch& batch = loader.next();
+        REQUIRE(batch.records.size() == 4);
+        for (std::int64_t i = 0; i < 4; ++i)
+            CHECK(batch.records[static_cast<std::size_t>(i)] == order.record(4 * step + i));
+    }
+    TokenBatch batch;
+    read_batch(file, 2, 3, batch);
+    CHECK(batch.records == std::vector<std::int64_t>{2, 3, 4});
+}
+
 TEST_CASE("tokens: cut off or flipped anywhere, the file is refused by name") {
     const TemporaryFolder folder;
     const auto path = folder / "tokens.bin", broken = folder / "broken.bin";
