@@ -4,13 +4,14 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <numbers>
 #include <utility>
 
 #include "runtime/base/error.h"
 
 namespace {
 
-constexpr int fraction_bits = 22;  // 32 less 8 for the byte and 2 for the bicubic filter's overshoot
+constexpr int fraction_bits = 22;  // 32 less 8 for the byte and 2 for the overshoot of bicubic and Lanczos
 
 struct Filter {
     double support;  // the weight is 0 beyond this distance, in source pixels when not shrinking
@@ -26,6 +27,15 @@ constexpr Filter bicubic = {2.0, [](double x) {
                                 if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
                                 if (x < 2.0) return (((x - 5.0) * x + 8.0) * x - 4.0) * a;
                                 return 0.0;
+                            }};
+
+// Duchon (1979): a sinc in the window of one that is three times as wide.
+constexpr Filter lanczos = {3.0, [](double x) {
+                                const auto sinc = [](double t) {
+                                    t *= std::numbers::pi;
+                                    return t == 0.0 ? 1.0 : std::sin(t) / t;
+                                };
+                                return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3.0) : 0.0;
                             }};
 
 // Output pixels [first, first + count) of a side that is resized to `length`.
@@ -182,9 +192,17 @@ CropGeometry crop_geometry(int source_width, int source_height, int width, int h
             (resized_height - height) / 2};
 }
 
-Image crop_centre(const Image& image, int width, int height) {
+namespace {
+
+void require_channels(const Image& image) {
     if (image.channels != 1 && image.channels != 3)
         fail("an image of {} channels cannot be cropped, expected 1 or 3", image.channels);
+}
+
+}  // namespace
+
+Image crop_centre(const Image& image, int width, int height) {
+    require_channels(image);
     const CropGeometry geometry = crop_geometry(image.width, image.height, width, height);
     Image halved;
     const Image* current = &image;
@@ -196,4 +214,15 @@ Image crop_centre(const Image& image, int width, int height) {
         return cut(*current, geometry.left, geometry.top, width, height);
     return resize(*current, {geometry.resized_width, geometry.left, width},
                   {geometry.resized_height, geometry.top, height}, bicubic);
+}
+
+Image crop_square_lanczos(const Image& image, int size) {
+    require_channels(image);
+    if (image.width < 1 || image.height < 1)
+        fail("an image of {}x{} pixels cannot be cropped", image.width, image.height);
+    if (size < 1) fail("a crop of {}x{} pixels, expected at least 1x1", size, size);
+    const int side = std::min(image.width, image.height);
+    const Image square = cut(image, (image.width - side) / 2, (image.height - side) / 2, side, side);
+    if (side == size) return square;
+    return resize(square, whole(size), whole(size), lanczos);
 }

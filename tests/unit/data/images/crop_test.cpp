@@ -25,6 +25,53 @@ TEST_CASE("crop: eight pictures byte for byte as PIL crops them") {
     }
 }
 
+TEST_CASE("crop: MS-COCO's, eight pictures byte for byte as PIL crops them") {
+    const SafetensorsFile inputs("tests/golden/crop.safetensors"),
+        golden("tests/golden/crop_lanczos.safetensors");
+    for (int k = 0; k < 8; ++k) {
+        CAPTURE(k);
+        const std::string input = "input." + std::to_string(k), output = "coco." + std::to_string(k);
+        const auto& shape = inputs.entry(input).shape;
+        const auto pixels = inputs.bytes_u8(input);
+        const Image image{
+            static_cast<int>(shape[1]), static_cast<int>(shape[0]), 3, {pixels.begin(), pixels.end()}};
+        const auto size = static_cast<int>(golden.entry(output).shape[0]);
+        const Image cropped = crop_square_lanczos(image, size);
+        CHECK(cropped.width == size);
+        CHECK(cropped.height == size);
+        CHECK(std::ranges::equal(cropped.pixels, golden.bytes_u8(output)));
+    }
+}
+
+TEST_CASE(
+    "crop: MS-COCO's cuts the middle square, its offset rounded down, and keeps flat and straight parts") {
+    Image image{9, 4, 1, {}};
+    for (int i = 0; i < 9 * 4; ++i) image.pixels.push_back(static_cast<std::uint8_t>(i * 7));
+    const Image cut = crop_square_lanczos(image, 4);  // columns 2 to 5
+    REQUIRE(cut.pixels.size() == 16);
+    for (int i = 0; i < 16; ++i)
+        CHECK(cut.pixels[static_cast<std::size_t>(i)] ==
+              image.pixels[static_cast<std::size_t>(i / 4 * 9 + 2 + i % 4)]);
+
+    const Image flat{30, 50, 3, std::vector<std::uint8_t>(30 * 50 * 3, 77)};
+    for (const int size : {1, 7, 30, 91})
+        CHECK(std::ranges::all_of(crop_square_lanczos(flat, size).pixels, [](int v) { return v == 77; }));
+
+    Image ramp{100, 140, 1, {}};
+    for (int i = 0; i < 100 * 140; ++i) ramp.pixels.push_back(static_cast<std::uint8_t>(i % 100 + i / 100));
+    const Image half = crop_square_lanczos(ramp, 50);  // rows 20 to 119
+    for (int y = 5; y < 45; ++y)
+        for (int x = 5; x < 45; ++x)
+            CHECK(std::abs(half.pixels[static_cast<std::size_t>(y * 50 + x)] - (2 * x + 2 * y + 21)) <= 1);
+    // An edge overshoots on both sides, within the range of a byte.
+    Image edge{64, 64, 1, {}};
+    for (int i = 0; i < 64 * 64; ++i) edge.pixels.push_back(i % 64 < 32 ? 50 : 200);
+    const Image sharp = crop_square_lanczos(edge, 33);
+    const auto [least, most] = std::ranges::minmax(sharp.pixels);
+    CHECK(least < 50);
+    CHECK(most > 200);
+}
+
 TEST_CASE("crop: a rectangle is what its scaled picture covers, cut out of the middle") {
     Image image{26, 9, 1, {}};
     for (int i = 0; i < 26 * 9; ++i) image.pixels.push_back(static_cast<std::uint8_t>(i * 31));
@@ -94,4 +141,7 @@ TEST_CASE("crop: nothing, or of nothing, is refused") {
     CHECK_THROWS_AS(crop_centre(image, 1, 0), Error);
     CHECK_THROWS_AS(crop_centre(Image{0, 2, 1, {}}, 1), Error);
     CHECK_THROWS_AS(crop_centre(Image{1, 1, 2, {1, 2}}, 1), Error);
+    CHECK_THROWS_AS(crop_square_lanczos(image, 0), Error);
+    CHECK_THROWS_AS(crop_square_lanczos(Image{0, 2, 1, {}}, 1), Error);
+    CHECK_THROWS_AS(crop_square_lanczos(Image{1, 1, 2, {1, 2}}, 1), Error);
 }
