@@ -28,18 +28,35 @@
 namespace {
 
 struct PackArguments {
-    std::string images, cifar10, split, out;
+    std::string images, cifar10, split, out, captions, crop = "adm";
     int size = 0;
     double holdout = 0.0;
-    bool grey = false, exif = false;
+    bool grey = false, exif = false, captioned = false;
 };
+
+// On stderr: how many, and the first of them.
+void print_named(const std::string& headline, const NamedFiles& files) {
+    if (files.count == 0) return;
+    fmt::print(stderr, "{}:\n", headline);
+    for (const std::string& what : files.first) fmt::print(stderr, "  {}\n", one_line(what));
+    if (files.count > static_cast<std::int64_t>(files.first.size())) fmt::print(stderr, "  ...\n");
+}
+
+std::string counted(std::int64_t count, const char* thing) {
+    return fmt::format("{} {}{}", count, thing, count == 1 ? "" : "s");
+}
 
 void run_pack(const PackArguments& arguments) {
     if (arguments.images.empty() == arguments.cifar10.empty())
         fail_usage("give either --images or --cifar10");
     if (!(arguments.holdout >= 0.0 && arguments.holdout < 1.0))
         fail_usage("--holdout {}: expected a fraction from 0 to below 1", arguments.holdout);
-    const PackOptions options{arguments.out, arguments.holdout, show_progress("packed"), arguments.exif};
+    PackOptions options{.out = arguments.out,
+                        .holdout = arguments.holdout,
+                        .progress = show_progress("packed"),
+                        .exif = arguments.exif,
+                        .crop = arguments.crop == "coco" ? CropRule::coco : CropRule::adm};
+    if (arguments.captioned) options.captions = arguments.captions;
     PackReport report;
     if (!arguments.images.empty()) {
         if (arguments.size == 0) fail_usage("--images needs --size, the side of the packed images in pixels");
@@ -48,12 +65,14 @@ void run_pack(const PackArguments& arguments) {
         if (arguments.split.empty()) fail_usage("--cifar10 needs --split train or --split test");
         report = pack_cifar10(arguments.cifar10, arguments.split, options);
     }
-    if (report.skipped > 0) {
-        fmt::print(stderr, "skipped {} {}:\n", report.skipped, report.skipped == 1 ? "file" : "files");
-        for (const std::string& what : report.first_skipped) fmt::print(stderr, "  {}\n", one_line(what));
-        if (report.skipped > static_cast<std::int64_t>(report.first_skipped.size()))
-            fmt::print(stderr, "  ...\n");
-    }
+    print_named("skipped " + counted(report.skipped.count, "file"), report.skipped);
+    print_named(counted(report.without_captions.count, "image") + " without captions",
+                report.without_captions);
+    print_named(arguments.captions.empty()
+                    ? counted(report.without_picture.count, "file") + " of captions without a picture"
+                    : fmt::format("captions for {} not in the folder",
+                                  counted(report.without_picture.count, "picture")),
+                report.without_picture);
     for (const std::string& name : report.empty_classes)
         fmt::print(stderr, "class {}: no images\n", one_line(name));
     fmt::print("{}: {} images\n", arguments.out, report.packed);
@@ -64,6 +83,7 @@ void run_pack(const PackArguments& arguments) {
                                         beside.string()));
     if (arguments.holdout > 0.0)
         fmt::print("{}: {} images\n", holdout_path(arguments.out).string(), report.held_out);
+    if (arguments.captioned) fmt::print("{}\n", counted(report.captions, "caption"));
     if (!report.only_class.empty())
         report_line("data", fmt::format("one class, {}, of all the folders in it; if these are the classes, "
                                         "give --images {}",
@@ -93,13 +113,27 @@ void add_pack(CommandLine& app) {
     Option* grey = job->add_flag("--grey", arguments->grey, "One channel instead of red, green and blue");
     Option* exif = job->add_flag(
         "--exif", arguments->exif,
-        "Turn photographs as their EXIF orientation says (default: as they lie in their files, as ADM's crop "
-        "takes them)");
+        "Turn photographs as their EXIF orientation says (default: as they lie in their files, as both crops "
+        "take them)");
     Option* cifar10 =
         job->add_option("--cifar10", arguments->cifar10,
                         "Folder with CIFAR-10's data_batch_1.bin to data_batch_5.bin and test_batch.bin");
     Option* split = job->add_option("--split", arguments->split, "Which of CIFAR-10's splits: train or test")
                         ->check(one_of({"train", "test"}));
+    Option* crop =
+        job->add_option(
+               "--crop", arguments->crop,
+               "adm: halved by a box filter, brought to the short side by a bicubic one, the centre cut "
+               "out, which is CC3M's crop as well; coco: the middle square brought to the size by a "
+               "Lanczos filter, as for MS-COCO")
+            ->check(one_of({"adm", "coco"}))
+            ->capture_default_str();
+    Option* captions = job->add_option(
+        "--captions", arguments->captions,
+        "Captions of the pictures. Without a value: one a line in NAME.txt beside NAME.jpg or NAME.png. Else "
+        "a "
+        "file: MS-COCO's captions_*.json, or lines of a picture's path in the folder, a tab and a caption");
+    captions->expected(0, 1)->type_name("[FILE]");
     job->add_option("--out", arguments->out, "Packed file to write")->required()->type_name("FILE");
     job->add_option(
         "--holdout", arguments->holdout,
@@ -107,10 +141,13 @@ void add_pack(CommandLine& app) {
         "image, the same ones each time. That file is named like --out with .holdout before the "
         "extension: cifar.bin and cifar.holdout.bin");
     for (Option* folder : {images, cifar10}) folder->type_name("DIR");
-    for (Option* option : {size, grey, exif}) option->needs(images);
+    for (Option* option : {size, grey, exif, crop, captions}) option->needs(images);
     split->needs(cifar10);
     images->excludes(cifar10);
-    job->callback([arguments] { run_pack(*arguments); });
+    job->callback([arguments, captions] {
+        arguments->captioned = captions->count() > 0;
+        run_pack(*arguments);
+    });
 }
 
 struct FractalArguments {

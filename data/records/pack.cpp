@@ -17,6 +17,7 @@
 #include "data/images/orientation.h"
 #include "data/records/folder_files.h"
 #include "data/records/packed.h"
+#include "data/records/picture_captions.h"
 #include "runtime/base/error.h"
 #include "runtime/files/output_file.h"
 #include "runtime/files/text_file.h"
@@ -36,11 +37,11 @@ class SplitWriter {
         if (fraction_ > 0.0) held_out_.emplace(holdout_path(options.out), size, channels, classes);
     }
 
-    void add(const std::uint8_t* pixels, int label) {
+    void add(const std::uint8_t* pixels, int label, std::span<const std::string> captions = {}) {
         const std::int64_t number = seen_[static_cast<std::size_t>(label + 1)]++;
         // After n images of a class, n * fraction of them, rounded, are held out.
         const bool hold_out = held_out_by(number + 1) > held_out_by(number);
-        (hold_out ? *held_out_ : *packed_).add(pixels, label);
+        (hold_out ? *held_out_ : *packed_).add(pixels, label, captions);
     }
 
     void commit(PackReport& report) {
@@ -71,7 +72,7 @@ class SplitWriter {
 struct Source {
     fs::path path;
     int label;
-    double place;  // within its class, from 0 to 1
+    double place;  // the lower, the earlier; within its class from 0 to 1
 };
 
 struct Listing {
@@ -83,11 +84,6 @@ std::vector<fs::path> folders_among(const std::vector<fs::path>& entries) {
     std::vector<fs::path> folders;
     std::ranges::copy_if(entries, std::back_inserter(folders), is_folder);
     return folders;
-}
-
-void skip(PackReport& report, std::string what) {
-    ++report.skipped;
-    if (report.first_skipped.size() < maximum_skipped_named) report.first_skipped.push_back(std::move(what));
 }
 
 [[noreturn]] void fail_without_pictures(const fs::path& class_folder) {
@@ -124,36 +120,50 @@ void require_classes(const fs::path& images, const std::vector<fs::path>& folder
     // Training images first: the others may be what a training run takes as its holdout.
     std::stable_partition(splits.begin(), splits.end(),
                           [](const fs::path& split) { return split_name(split).starts_with("train"); });
-    std::string names, commands;
+    std::string names, commands, flags;
+    if (grey) flags += " --grey";
+    if (options.exif) flags += " --exif";
+    if (options.crop == CropRule::coco) flags += " --crop coco";
+    if (options.captions) flags += options.captions->empty() ? " --captions" : " --captions FILE";
     for (std::size_t i = 0; i < splits.size(); ++i) {
         names += fmt::format("{}{}/", i == 0 ? "" : ", ", splits[i].filename().string());
         const fs::path out = i == 0 ? options.out : i == 1 ? holdout_path(options.out) : fs::path();
         if (!out.empty())
-            commands += fmt::format("{}build/data pack --images {} --size {}{}{} --out {}",
-                                    i == 0 ? "" : " && ", quoted(splits[i]), size, grey ? " --grey" : "",
-                                    options.exif ? " --exif" : "", quoted(out));
+            commands += fmt::format("{}build/data pack --images {} --size {}{} --out {}",
+                                    i == 0 ? "" : " && ", quoted(splits[i]), size, flags, quoted(out));
     }
     fail("{}: holds {}, parts of a data set with the classes in them: pack each by itself: {}",
          images.string(), names, commands);
 }
 
+// Files of captions are left out, and read.
 Listing list_images(const fs::path& images, int size, bool grey, const PackOptions& options,
-                    PackReport& report) {
+                    PictureCaptions* captions, PackReport& report) {
+    const auto holds_captions = [&](const fs::path& file) {
+        return captions != nullptr && captions->read_if_captions(file);
+    };
     const std::vector<fs::path> entries = sorted_entries(images), folders = folders_among(entries);
     Listing listing;
     if (folders.empty()) {
-        for (const fs::path& entry : entries) listing.sources.push_back({entry, -1, 0});
+        for (const fs::path& entry : entries)
+            if (!holds_captions(entry)) listing.sources.push_back({entry, -1, 0});
+        if (captions != nullptr)
+            for (Source& source : listing.sources)
+                source.place = static_cast<double>(captions->place(source.path));
+        std::ranges::stable_sort(listing.sources, {}, &Source::place);
         return listing;
     }
     require_classes(images, folders, size, grey, options);
     for (const fs::path& entry : entries) {
         if (!is_folder(entry)) {
-            skip(report, fmt::format("{}: not in a class folder", entry.string()));
+            if (!holds_captions(entry))
+                report.skipped.add(fmt::format("{}: not in a class folder", entry.string()));
             continue;
         }
         const int label = static_cast<int>(listing.classes.size());
         listing.classes.push_back(entry.filename().string());
-        const std::vector<fs::path> files = files_below(entry, images);
+        std::vector<fs::path> files = files_below(entry, images);
+        std::erase_if(files, holds_captions);
         if (std::ranges::none_of(files, starts_like_image)) fail_without_pictures(entry);
         if (folders.size() == 1 && folders_among(sorted_entries(entry)).size() > 1 &&
             std::ranges::none_of(files, [&](const fs::path& file) { return file.parent_path() == entry; }))
@@ -191,15 +201,16 @@ struct Decoded {
     std::exception_ptr failure;        // anything but a bad image ends the packing
 };
 
-Decoded decode(const fs::path& path, int size, int channels, bool exif) {
+Decoded decode(const fs::path& path, int size, int channels, const PackOptions& options) {
     Decoded decoded;
     try {
         std::error_code unreachable;  // a link that leads nowhere is no file either
         if (!fs::is_regular_file(path, unreachable)) fail("{}: not a file", path.string());
         OrientedImage read = read_oriented_image(path, channels);
         decoded.is_turned = read.orientation != 1;
-        if (exif && decoded.is_turned) read.image = upright(read.image, read.orientation);
-        decoded.pixels = planar_pixels(crop_centre(read.image, size));
+        if (options.exif && decoded.is_turned) read.image = upright(read.image, read.orientation);
+        decoded.pixels = planar_pixels(options.crop == CropRule::coco ? crop_square_lanczos(read.image, size)
+                                                                      : crop_centre(read.image, size));
     } catch (const Error& error) {
         decoded.reason = error.what();
     } catch (...) {
@@ -208,11 +219,26 @@ Decoded decode(const fs::path& path, int size, int channels, bool exif) {
     return decoded;
 }
 
+// Throws Error if captions are asked for and no image has one.
+void require_captions(const fs::path& images, const PictureCaptions& captions, const PackReport& report) {
+    if (report.captions > 0) return;
+    const auto first = [](const char* what, const NamedFiles& files) {
+        return files.count > 0 ? fmt::format("; the first {} is {}", what, files.first.front()) : "";
+    };
+    fail("{}: no image has captions in {}{}{}", images.string(), captions.source(),
+         first("image", report.without_captions), first("one with captions", report.without_picture));
+}
+
 void report_progress(const PackOptions& options, std::size_t done, std::size_t total) {
     if (options.progress) options.progress(static_cast<std::int64_t>(done), static_cast<std::int64_t>(total));
 }
 
 }  // namespace
+
+void NamedFiles::add(std::string name) {
+    ++count;
+    if (first.size() < maximum_named) first.push_back(std::move(name));
+}
 
 fs::path holdout_path(const fs::path& out) {
     fs::path name = out.stem();
@@ -223,11 +249,20 @@ fs::path holdout_path(const fs::path& out) {
 
 PackReport pack_folder(const fs::path& images, int size, bool grey, const PackOptions& options) {
     PackReport report;
-    const Listing listing = list_images(images, size, grey, options, report);
+    std::optional<PictureCaptions> captions;
+    if (options.captions) captions.emplace(images, *options.captions);
+    const Listing listing = list_images(images, size, grey, options, captions ? &*captions : nullptr, report);
     const int channels = grey ? 1 : 3;
     std::vector<fs::path> paths;
     for (const Source& source : listing.sources) paths.push_back(source.path);
     require_distinct_outputs(options, "--images", paths);
+    std::vector<std::vector<std::string>> captions_of_paths(paths.size());
+    if (captions) {
+        require_distinct_outputs(options, "--captions", captions->files());
+        std::ranges::transform(paths, captions_of_paths.begin(),
+                               [&](const fs::path& path) { return captions->of(path); });
+        for (std::string& name : captions->unused()) report.without_picture.add(std::move(name));
+    }
     SplitWriter writer(options, size, channels, listing.classes);
     // Enough to keep the threads busy, few enough to hold: 64 MB unless 16 images are more.
     const std::size_t images_at_once = std::clamp<std::size_t>(
@@ -239,26 +274,30 @@ PackReport pack_folder(const fs::path& images, int size, bool grey, const PackOp
         const std::size_t count = std::min(images_at_once, total - first);
 #pragma omp parallel for schedule(dynamic)
         for (std::size_t i = 0; i < count; ++i)
-            decoded[i] = decode(paths[first + i], size, channels, options.exif);
+            decoded[i] = decode(paths[first + i], size, channels, options);
         for (std::size_t i = 0; i < count; ++i) {
             if (decoded[i].failure) std::rethrow_exception(decoded[i].failure);
             if (decoded[i].pixels.empty()) {
-                skip(report, std::move(decoded[i].reason));
+                report.skipped.add(std::move(decoded[i].reason));
                 continue;
             }
             const int label = listing.sources[first + i].label;
-            writer.add(decoded[i].pixels.data(), label);
+            const std::vector<std::string>& own = captions_of_paths[first + i];
+            writer.add(decoded[i].pixels.data(), label, own);
             ++by_label[static_cast<std::size_t>(label + 1)];
             report.turned += decoded[i].is_turned;
+            report.captions += static_cast<std::int64_t>(own.size());
+            if (captions && own.empty()) report.without_captions.add(paths[first + i].string());
         }
         report_progress(options, first + count, total);
     }
     if (std::ranges::all_of(by_label, [](std::int64_t packed) { return packed == 0; }))
         fail("{}: holds no JPEG or PNG image{}{}", images.string(),
-             report.skipped > 0 ? "; the first file skipped is " : "",
-             report.skipped > 0 ? report.first_skipped.front() : "");
+             report.skipped.count > 0 ? "; the first file skipped is " : "",
+             report.skipped.count > 0 ? report.skipped.first.front() : "");
     for (std::size_t i = 0; i < listing.classes.size(); ++i)
         if (by_label[i + 1] == 0) fail_without_pictures(images / listing.classes[i]);
+    if (captions) require_captions(images, *captions, report);
     writer.commit(report);
     return report;
 }

@@ -115,7 +115,7 @@ TEST_CASE("pack: class folders are labels in the order of their names, and alter
     write_text(folders.images / "__MACOSX" / "zebra" / "._1.png", "resource fork");
     const PackReport report = folders.pack();
     CHECK(report.packed == 5);
-    CHECK(report.skipped == 0);
+    CHECK(report.skipped.count == 0);
     CHECK(report.held_out == 0);
     CHECK(PackedFile(folders.out).classes() == Names{"a b", "zebra", "Über uns"});
     CHECK(first_bytes(folders.out) == std::vector<int>{30, 20, 10, 31, 21});
@@ -155,17 +155,17 @@ TEST_CASE("pack: what is no sound image is skipped with its reason") {
     write_plain(folders.images / "stray.png", 11);
     const PackReport report = folders.pack();
     CHECK(report.packed == 1);
-    REQUIRE(report.skipped == 5);
-    REQUIRE(report.first_skipped.size() == 5);
+    REQUIRE(report.skipped.count == 5);
+    REQUIRE(report.skipped.first.size() == 5);
     const Names endings{"stray.png: not in a class folder", "empty.png: empty", "link.png: not a file",
                         "note.jpg: not a JPEG or PNG", "list.txt: not a JPEG or PNG"};
-    for (std::size_t i = 0; i < endings.size(); ++i) CHECK(report.first_skipped[i].ends_with(endings[i]));
+    for (std::size_t i = 0; i < endings.size(); ++i) CHECK(report.skipped.first[i].ends_with(endings[i]));
 
     for (int i = 0; i < 20; ++i)
         write_text(folders.images / "cat" / ("text " + std::to_string(i) + ".jpg"), "a text");
     const PackReport many = folders.pack();
-    CHECK(many.skipped == 25);
-    CHECK(many.first_skipped.size() == maximum_skipped_named);
+    CHECK(many.skipped.count == 25);
+    CHECK(many.skipped.first.size() == NamedFiles::maximum_named);
     CHECK(first_bytes(folders.out) == std::vector<int>{10});
 }
 
@@ -366,7 +366,7 @@ TEST_CASE("pack: CIFAR-10's five training files and its test file") {
     write_text(cifar.test, record(7, 200));
     const PackReport report = cifar.pack("train");
     CHECK(report.packed == 6);
-    CHECK(report.skipped == 0);
+    CHECK(report.skipped.count == 0);
     CHECK(first_bytes(cifar.out) == std::vector<int>{10, 20, 30, 77, 40, 50});
     CHECK(labels(cifar.out) == std::vector<int>{1, 2, 3, 9, 4, 5});
     {
