@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "data/charts/captioned_sheet.h"
+#include "data/fractals/fractal_caption.h"
 #include "data/fractals/fractals.h"
 #include "data/images/image_file.h"
 #include "data/images/sheet.h"
@@ -151,35 +153,72 @@ void add_pack(CommandLine& app) {
 }
 
 struct FractalArguments {
-    std::string out;
+    std::string out, colours = "own", combinations = "all";
     int size = 32;
     std::int64_t count = 50'000;
     std::uint64_t seed = 0, first = 0;
+    bool captions = false;
 };
 
+struct FractalPicture {
+    std::uint64_t index;
+    int class_index;
+    std::vector<std::uint8_t> pixels;
+    std::vector<std::string> captions;
+};
+
+// Whether a picture is of the combinations of class and palette that are asked for.
+bool is_wanted(const FractalArguments& arguments, int class_index, std::uint64_t index) {
+    if (arguments.combinations == "all") return true;
+    const int palette = fractal_palette(class_index, arguments.seed, index);
+    return is_unseen_combination(class_index, palette) == (arguments.combinations == "unseen");
+}
+
+void draw(FractalPicture& picture, const FractalArguments& arguments) {
+    const auto colours = arguments.colours == "any" ? FractalColours::any : FractalColours::own;
+    draw_fractal(picture.pixels.data(), arguments.size, picture.class_index, arguments.seed, picture.index,
+                 colours);
+    if (!arguments.captions) return;
+    const auto captions =
+        fractal_captions(describe_fractal(picture.class_index, arguments.seed, picture.index, colours),
+                         arguments.seed, picture.index);
+    picture.captions.assign(captions.begin(), captions.end());
+}
+
 void run_fractals(const FractalArguments& arguments) {
+    if (arguments.combinations != "all" && arguments.colours != "any")
+        fail_usage("--combinations {} needs --colours any", arguments.combinations);
     const auto& names = fractal_class_names();
     PackedWriter writer(arguments.out, arguments.size, 3, {names.begin(), names.end()});
     const PackProgress progress = show_progress("drew");
     const std::int64_t record_bytes = std::int64_t{3} * arguments.size * arguments.size;
     const std::int64_t pictures_at_once =
         std::clamp<std::int64_t>((std::int64_t{64} << 20) / record_bytes, 16, 256);
-    std::vector<std::uint8_t> pictures(static_cast<std::size_t>(pictures_at_once * record_bytes));
-    const auto class_of = [&](std::int64_t i) {
-        return static_cast<int>((arguments.first + static_cast<std::uint64_t>(i)) % fractal_classes);
-    };
-    for (std::int64_t first = 0; first < arguments.count; first += pictures_at_once) {
-        const std::int64_t end = std::min(first + pictures_at_once, arguments.count);
+    std::vector<FractalPicture> pictures(static_cast<std::size_t>(pictures_at_once));
+    for (FractalPicture& picture : pictures) picture.pixels.resize(static_cast<std::size_t>(record_bytes));
+    std::uint64_t index = arguments.first;
+    while (writer.count() < arguments.count) {
+        const std::int64_t count = std::min(pictures_at_once, arguments.count - writer.count());
+        for (std::int64_t i = 0; i < count; ++index) {
+            const int class_index = static_cast<int>(index % fractal_classes);
+            if (!is_wanted(arguments, class_index, index)) continue;
+            FractalPicture& picture = pictures[static_cast<std::size_t>(i++)];
+            picture.index = index;
+            picture.class_index = class_index;
+        }
 #pragma omp parallel for schedule(dynamic)
-        for (std::int64_t i = first; i < end; ++i)
-            draw_fractal(pictures.data() + (i - first) * record_bytes, arguments.size, class_of(i),
-                         arguments.seed, arguments.first + static_cast<std::uint64_t>(i));
-        for (std::int64_t i = first; i < end; ++i)
-            writer.add(pictures.data() + (i - first) * record_bytes, class_of(i));
-        progress(end, arguments.count);
+        for (std::int64_t i = 0; i < count; ++i) draw(pictures[static_cast<std::size_t>(i)], arguments);
+        for (std::int64_t i = 0; i < count; ++i) {
+            const FractalPicture& picture = pictures[static_cast<std::size_t>(i)];
+            writer.add(picture.pixels.data(), picture.class_index, picture.captions);
+        }
+        progress(writer.count(), arguments.count);
     }
     writer.commit();
     fmt::print("{}: {} images\n", arguments.out, arguments.count);
+    if (arguments.combinations != "all")
+        fmt::print("numbers {} to {}: a set that shares none of them starts with --first {}\n",
+                   arguments.first, index - 1, index);
 }
 
 void add_fractals(CommandLine& app) {
@@ -201,6 +240,21 @@ void add_fractals(CommandLine& app) {
            "the training set starts where that one ends")
         ->check(within(0, std::int64_t{1} << 62))
         ->capture_default_str();
+    job->add_flag("--captions", arguments->captions,
+                  "Three captions of each image, which say more and more of what was drawn");
+    Option* colours =
+        job->add_option(
+               "--colours", arguments->colours,
+               "own: each class in its own colours; any: each image in one of ten palettes, red to grey, "
+               "whatever its class, so that captions decide on colours")
+            ->check(one_of({"own", "any"}))
+            ->capture_default_str();
+    job->add_option("--combinations", arguments->combinations,
+                    "Of class and palette, with --colours any. seen: without those that are set apart, two "
+                    "palettes of each class; unseen: these alone")
+        ->check(one_of({"all", "seen", "unseen"}))
+        ->capture_default_str()
+        ->needs(colours);
     job->callback([arguments] { run_fractals(*arguments); });
 }
 
@@ -211,26 +265,45 @@ struct InfoArguments {
 };
 
 // One class a row, ten of its first images side by side, white where a class has fewer; without labels the
-// first images in reading order.
+// first images in reading order. Captions are under their images.
 Image sheet_of(const PackedFile& file) {
     constexpr int columns = 10, unlabelled_rows = 10, maximum_height = 16'384;
     const bool labelled = !file.classes().empty();
     const std::int64_t wanted =
         labelled ? static_cast<std::int64_t>(file.classes().size())
                  : std::min<std::int64_t>(unlabelled_rows, (file.count() + columns - 1) / columns);
-    const std::int64_t rows =
-        std::clamp<std::int64_t>(maximum_height / image_sheet_pitch(file.size()), 1, wanted);
+    const int pitch =
+        file.has_captions() ? captioned_sheet_pitch(file.size()) : image_sheet_pitch(file.size());
+    const std::int64_t rows = std::clamp<std::int64_t>(maximum_height / pitch, 1, wanted);
 
     constexpr std::uint8_t white = 255;
     std::vector<std::uint8_t> images(static_cast<std::size_t>(rows * columns * file.record_bytes()), white);
+    std::vector<std::vector<std::string>> captions(static_cast<std::size_t>(rows * columns));
     std::vector<std::int64_t> placed(static_cast<std::size_t>(rows));
     for (std::int64_t i = 0; i < file.count(); ++i) {
         const std::int64_t row = labelled ? file.label(i) : i / columns;
         if (row < 0 || row >= rows || placed[static_cast<std::size_t>(row)] == columns) continue;
         const std::int64_t place = row * columns + placed[static_cast<std::size_t>(row)]++;
         std::copy_n(file.pixels(i), file.record_bytes(), images.data() + place * file.record_bytes());
+        captions[static_cast<std::size_t>(place)] = captions_of(file, i);
     }
+    if (file.has_captions()) return captioned_sheet(images, file.channels(), file.size(), columns, captions);
     return image_sheet(images, file.channels(), file.size(), columns);
+}
+
+// How many, and those of the first images that have any.
+void print_captions(const PackedFile& file) {
+    constexpr std::int64_t images_shown = 3;
+    std::int64_t captioned = 0;
+    for (std::int64_t i = 0; i < file.count(); ++i) captioned += file.captions(i) > 0;
+    fmt::print("{} of {} images\n", counted(file.caption_count(), "caption"), captioned);
+    std::int64_t shown = 0;
+    for (std::int64_t i = 0; i < file.count() && shown < images_shown; ++i) {
+        if (file.captions(i) == 0) continue;
+        ++shown;
+        for (std::int64_t k = 0; k < file.captions(i); ++k)
+            fmt::print("{:>6}  {}\n", k == 0 ? std::to_string(i) : "", one_line(file.caption(i, k)));
+    }
 }
 
 void run_info(const InfoArguments& arguments) {
@@ -245,6 +318,7 @@ void run_info(const InfoArguments& arguments) {
     for (std::size_t i = 0; i < file.classes().size(); ++i)
         fmt::print("{:6} {:10} images  {}\n", i, counts[i + 1], one_line(file.classes()[i]));
     if (counts[0] > 0) fmt::print("{:6} {:10} images  without label\n", "", counts[0]);
+    if (file.has_captions()) print_captions(file);
     if (arguments.baselines) {
         const Baselines baselines = measure_baselines(file, arguments.limit);
         fmt::print("bits per dimension over {} images: entropy {:.3f}, PNG {:.3f}, lossless WebP {:.3f}\n",
@@ -266,8 +340,8 @@ void add_info(CommandLine& app) {
         ->needs(baselines);
     job->add_option(
            "--sheet", arguments->sheet,
-           "PNG file to write: ten images of each class, one class a row, as many rows as fit 16,384 "
-           "pixels")
+           "PNG file to write: ten images of each class, one class a row, with their captions, as many rows "
+           "as fit 16,384 pixels")
         ->type_name("FILE");
     job->callback([arguments] { run_info(*arguments); });
 }

@@ -88,12 +88,15 @@ constexpr std::array<Stops, 4> julia_palettes = {{
 
 }  // namespace
 
-void paint_mandelbrot(Canvas& canvas, PictureRandom& random) {
+void paint_mandelbrot(Canvas& canvas, PictureRandom& random, FractalScene& scene) {
     constexpr int most_steps = 160;
-    const Gradient gradient = draw_gradient(random, mandelbrot_palettes);
+    const Gradient gradient = scene.foreground(random, mandelbrot_palettes, GradientUse::field);
     const float half_side = random.between(1.05f, 1.45f);
-    const Frame frame{{random.between(-0.75f, -0.55f), random.between(-0.12f, 0.12f)},
-                      half_side * unit_vector(random.between(-0.07f, 0.07f))};
+    const Point centre{random.between(-0.75f, -0.55f), random.between(-0.12f, 0.12f)};
+    const float turns = random.between(-0.07f, 0.07f);
+    const Frame frame{centre, half_side * unit_vector(turns)};
+    scene.facts.extent = (1.45f - half_side) / 0.4f;
+    scene.facts.turns = -turns;
     const float softness = random.between(4.0f, 9.0f);
     Orbits orbits;
     paint_in_groups(
@@ -111,14 +114,18 @@ void paint_mandelbrot(Canvas& canvas, PictureRandom& random) {
         });
 }
 
-void paint_julia(Canvas& canvas, PictureRandom& random) {
+void paint_julia(Canvas& canvas, PictureRandom& random, FractalScene& scene) {
     constexpr int most_steps = 160;
-    const Gradient gradient = draw_gradient(random, julia_palettes);
+    const Gradient gradient = scene.foreground(random, julia_palettes, GradientUse::field);
     // c near the edge of the Mandelbrot set's main heart: c = m / 2 - m^2 / 4 with |m| = 1 on the edge. Just
     // inside, the set is one piece; just outside, it has opened into spirals.
-    const Point m = random.between(0.90f, 1.03f) * unit_vector(random.between(0.15f, 0.85f));
+    const Point m_direction = unit_vector(random.between(0.15f, 0.85f));
+    const Point m = random.between(0.90f, 1.03f) * m_direction;
     const Point c = 0.5f * m - 0.25f * complex_product(m, m);
-    const Frame frame{{}, random.between(1.2f, 1.5f) * unit_vector(random.between(-0.06f, 0.06f))};
+    const Point direction = unit_vector(random.between(-0.06f, 0.06f));
+    const float half_side = random.between(1.2f, 1.5f);
+    const Frame frame{{}, half_side * direction};
+    scene.facts.extent = (1.5f - half_side) / 0.3f;
     const float softness = random.between(10.0f, 16.0f);
     Orbits orbits;
     orbits.cx.fill(c.x);
@@ -199,12 +206,15 @@ constexpr std::array<Stops, 6> newton_palettes = {{
 
 }  // namespace
 
-void paint_newton(Canvas& canvas, PictureRandom& random) {
+void paint_newton(Canvas& canvas, PictureRandom& random, FractalScene& scene) {
     const int degree = 3 + random.below(3);
-    const Stops& palette = newton_palettes[static_cast<std::size_t>(random.below(newton_palettes.size()))];
+    const Stops palette =
+        scene.basins(newton_palettes[static_cast<std::size_t>(random.below(newton_palettes.size()))]);
+    scene.facts.number = degree;
     const int first_colour = random.below(degree);
-    const Frame frame{{random.between(-0.15f, 0.15f), random.between(-0.15f, 0.15f)},
-                      random.between(1.1f, 1.6f) * unit_vector(random.unit())};
+    const Point centre{random.between(-0.15f, 0.15f), random.between(-0.15f, 0.15f)};
+    const Point direction = unit_vector(random.unit());
+    const Frame frame{centre, random.between(1.1f, 1.6f) * direction};
     std::array<Point, 5> roots;
     std::array<Colour, 5> colours;
     for (int i = 0; i < degree; ++i) {

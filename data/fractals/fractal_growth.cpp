@@ -64,9 +64,9 @@ Point triangle_corner(float other, float from_origin, float from_other) {
 }  // namespace
 
 // Apollonius' gasket: three circles that touch inside a fourth, and a circle in every gap.
-void paint_gasket(Canvas& canvas, PictureRandom& random) {
-    canvas.fill_gradient(draw_gradient(random, gasket_backgrounds), unit_vector(random.unit()));
-    const Gradient gradient = draw_gradient(random, gasket_palettes);
+void paint_gasket(Canvas& canvas, PictureRandom& random, FractalScene& scene) {
+    canvas.fill_gradient(scene.background(random, gasket_backgrounds), unit_vector(random.unit()));
+    const Gradient gradient = scene.foreground(random, gasket_palettes, GradientUse::discs);
     const float radius = random.between(0.88f, 0.98f);
     const Point turn = radius * unit_vector(random.unit());
     // Radii for an outer circle of radius 1: 0.464 twice makes all three equal, 0.5 twice puts two on a
@@ -135,9 +135,9 @@ void draw_branch(Canvas& canvas, PictureRandom& random, const TreeShape& shape, 
 }  // namespace
 
 // A tree whose every branch carries two smaller ones.
-void paint_tree(Canvas& canvas, PictureRandom& random) {
+void paint_tree(Canvas& canvas, PictureRandom& random, FractalScene& scene) {
     canvas.fill_gradient(draw_gradient(random, sky_palettes), {0.0f, 1.0f});
-    const Gradient foliage = draw_gradient(random, foliage_palettes), grass(meadow);
+    const Gradient foliage = scene.foreground(random, foliage_palettes, GradientUse::shape), grass(meadow);
     const float horizon = random.between(-0.8f, -0.7f), hill = random.between(-0.3f, 0.3f);
     const Point base{random.between(-0.12f, 0.12f), horizon - 0.06f};
     canvas.visit_all([&](Point p, Colour& sample) {
@@ -146,7 +146,13 @@ void paint_tree(Canvas& canvas, PictureRandom& random) {
     });
     const TreeShape shape{random.between(0.055f, 0.085f), random.between(0.74f, 0.80f),
                           random.between(0.035f, 0.055f)};
-    const Point trunk = random.between(0.40f, 0.48f) * unit_vector(0.25f + random.between(-0.015f, 0.015f));
+    const Point direction = unit_vector(0.25f + random.between(-0.015f, 0.015f));
+    const float length = random.between(0.40f, 0.48f);
+    const Point trunk = length * direction;
+    // Branches one after the other, straight up: 1.44 at the least, 2.08 at the most.
+    float height = length;
+    for (int generation = 0; generation < 8; ++generation) height = length + shape.ratio * height;
+    scene.facts.extent = (height - 1.44f) / 0.64f;
     draw_branch(canvas, random, shape, foliage, base, trunk, random.between(0.06f, 0.08f), 0);
 }
 
@@ -184,11 +190,12 @@ Ridge draw_ridge(PictureRandom& random, float height, float roughness) {
 }  // namespace
 
 // Ridges by midpoint displacement, one before the other in the haze, under a low sun.
-void paint_mountains(Canvas& canvas, PictureRandom& random) {
+void paint_mountains(Canvas& canvas, PictureRandom& random, FractalScene& scene) {
     constexpr int ridges = 4;
-    const Gradient gradient = draw_gradient(random, landscape_palettes);
+    const Gradient gradient = scene.foreground(random, landscape_palettes, GradientUse::landscape);
     const Point sun{random.between(-0.7f, 0.7f), random.between(0.25f, 0.6f)};
     const float sun_radius = random.between(0.12f, 0.18f);
+    scene.facts.place = sun;
     const Colour sunlight{1.0f, 0.93f, 0.72f};
     canvas.visit_all([&](Point p, Colour& sample) {
         const Point away = p - sun;

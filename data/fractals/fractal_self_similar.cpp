@@ -59,10 +59,11 @@ constexpr std::array<Stops, 4> fire_palettes = {{
 
 }  // namespace
 
-void paint_sierpinski(Canvas& canvas, PictureRandom& random) {
-    canvas.fill_gradient(draw_gradient(random, sierpinski_backgrounds), unit_vector(random.unit()));
-    const Gradient gradient = draw_gradient(random, sierpinski_palettes);
+void paint_sierpinski(Canvas& canvas, PictureRandom& random, FractalScene& scene) {
+    canvas.fill_gradient(scene.background(random, sierpinski_backgrounds, true), unit_vector(random.unit()));
+    const Gradient gradient = scene.foreground(random, sierpinski_palettes, GradientUse::lines);
     const float radius = random.between(0.9f, 1.15f);
+    scene.facts.extent = (radius - 0.9f) / 0.25f;
     const Point centre{random.between(-0.06f, 0.06f), random.between(-0.3f, -0.18f)};
     const Point turn = (1.0f / radius) * conjugate(unit_vector(random.between(-0.035f, 0.035f)));
     const Point left = unit_vector(-5.0f / 12), right = unit_vector(-1.0f / 12);
@@ -132,17 +133,18 @@ void draw_frond(Canvas& canvas, const FernShape& shape, const Gradient& gradient
 
 // Like Barnsley's fern: a frond bends a little from pair to pair, and leaflets are fronds of a third the
 // size.
-void paint_fern(Canvas& canvas, PictureRandom& random) {
-    canvas.fill_gradient(draw_gradient(random, fern_backgrounds), unit_vector(random.unit()));
-    const Gradient gradient = draw_gradient(random, fern_palettes);
+void paint_fern(Canvas& canvas, PictureRandom& random, FractalScene& scene) {
+    canvas.fill_gradient(scene.background(random, fern_backgrounds), unit_vector(random.unit()));
+    const Gradient gradient = scene.foreground(random, fern_palettes, GradientUse::shape);
     const float shrink = random.between(0.82f, 0.87f), bend = random.between(0.004f, 0.014f);
-    const FernShape shape{shrink * unit_vector(-bend),
-                          random.between(0.3f, 0.38f) * unit_vector(random.between(0.13f, 0.17f)),
-                          1.0f - shrink, random.between(0.4f, 0.7f)};
+    const Point leaflet_direction = unit_vector(random.between(0.13f, 0.17f));
+    const Point leaflet = random.between(0.3f, 0.38f) * leaflet_direction;
+    const FernShape shape{shrink * unit_vector(-bend), leaflet, 1.0f - shrink, random.between(0.4f, 0.7f)};
     const float side = random.coin() ? 1.0f : -1.0f;
+    scene.facts.side = side;
     const Point root{side * random.between(-0.3f, -0.1f), random.between(-0.98f, -0.88f)};
-    const Point axis =
-        random.between(1.75f, 2.0f) * unit_vector(0.25f + side * random.between(-0.01f, 0.03f));
+    const Point direction = unit_vector(0.25f + side * random.between(-0.01f, 0.03f));
+    const Point axis = random.between(1.75f, 2.0f) * direction;
     draw_frond(canvas, shape, gradient, {root, root + axis, side}, 0.15f);
 }
 
@@ -164,12 +166,16 @@ void draw_dragon(Canvas& canvas, const Gradient& gradient, Point from, Point to,
 
 }  // namespace
 
-void paint_dragon(Canvas& canvas, PictureRandom& random) {
-    canvas.fill_gradient(draw_gradient(random, jade_backgrounds), unit_vector(random.unit()));
-    const Gradient gradient = draw_gradient(random, fire_palettes);
-    const Point axis = random.between(1.1f, 1.25f) * unit_vector(random.between(-0.05f, 0.05f));
+void paint_dragon(Canvas& canvas, PictureRandom& random, FractalScene& scene) {
+    canvas.fill_gradient(scene.background(random, jade_backgrounds), unit_vector(random.unit()));
+    const Gradient gradient = scene.foreground(random, fire_palettes, GradientUse::shape);
+    const Point direction = unit_vector(random.between(-0.05f, 0.05f));
+    const float length = random.between(1.1f, 1.25f);
+    const Point axis = length * direction;
     // The dragon from 0 to 1 reaches from -1/3 to 7/6 and from -1/3 to 2/3: its middle is at (5/12, 1/6).
     const Point jitter{random.between(-0.08f, 0.08f), random.between(-0.08f, 0.08f)};
+    scene.facts.extent = (length - 1.1f) / 0.15f;
+    scene.facts.place = jitter;
     const Point start = jitter - complex_product(axis, {5.0f / 12, 1.0f / 6});
     draw_dragon(canvas, gradient, start, start + axis, 0.0f, 1.0f);
 }
@@ -201,11 +207,13 @@ float snowflake_distance(Point p, int generations) {
 
 }  // namespace
 
-void paint_snowflake(Canvas& canvas, PictureRandom& random) {
-    canvas.fill_gradient(draw_gradient(random, night_backgrounds), unit_vector(-0.25f));
-    const Gradient gradient = draw_gradient(random, ice_palettes);
+void paint_snowflake(Canvas& canvas, PictureRandom& random, FractalScene& scene) {
+    canvas.fill_gradient(scene.background(random, night_backgrounds), unit_vector(-0.25f));
+    const Gradient gradient = scene.foreground(random, ice_palettes, GradientUse::rings);
     const float radius = random.between(0.72f, 0.92f);
     const Point centre{random.between(-0.08f, 0.08f), random.between(-0.08f, 0.08f)};
+    scene.facts.extent = (radius - 0.72f) / 0.2f;
+    scene.facts.place = centre;
     const Point turn = (1.0f / radius) * unit_vector(random.between(-1.0f / 12, 1.0f / 12));
     const float glow = random.between(0.15f, 0.4f);
     // The flake of 1 / sqrt 3 the size, turned by 30 degrees, touches the outer one from inside.
