@@ -131,6 +131,7 @@ LIBRARY += $(call object,tests/thread_sanitizer_openmp.cpp)
 endif
 TRAIN := $(call object,$(call sources,train,*.cpp))
 SAMPLE := $(call object,$(wildcard sample/*.cpp))
+DATA_JOBS := $(call object,$(wildcard sample/data/*.cpp))
 TEST_SOURCES := tests/main.cpp $(call sources,tests/unit tests/gradient tests/golden tests/end_to_end,*.cpp)
 ifneq ($(EMULATED),)
 # Without the tests in which no device is ever named: they are the CPU build's.
@@ -204,7 +205,7 @@ $(BUILD)/libfractal.a: $(LIBRARY)
 $(BUILD)/train: $(TRAIN) $(BUILD)/libfractal.a
 $(BUILD)/sample: $(SAMPLE) $(BUILD)/libfractal.a
 # Jobs of data/ and one that needs a model, which data/ knows nothing of: the program stands above both.
-$(BUILD)/data: $(call object,sample/data/main.cpp) $(BUILD)/libfractal.a
+$(BUILD)/data: $(DATA_JOBS) $(BUILD)/libfractal.a
 $(BUILD)/tests: $(TESTS) $(BUILD)/libfractal.a
 $(BUILD)/tests: LDLIBS += -lwebpdemux
 $(BUILD)/bench: $(BENCH) $(BUILD)/libfractal.a
@@ -212,7 +213,7 @@ $(BUILD)/train $(BUILD)/sample $(BUILD)/data $(BUILD)/tests $(BUILD)/bench:
 	@echo "linking $@"
 	@$(CXX) $(CXXFLAGS) $^ $(LDLIBS) $(MPI_LINK) -o $@
 
--include $(patsubst %.o,%.d,$(LIBRARY) $(TRAIN) $(SAMPLE) $(TESTS) $(BENCH) $(call object,sample/data/main.cpp))
+-include $(patsubst %.o,%.d,$(LIBRARY) $(TRAIN) $(SAMPLE) $(TESTS) $(BENCH) $(DATA_JOBS))
 
 # ---- running ----------------------------------------------------------------------------------------------------------------------
 

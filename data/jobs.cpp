@@ -384,8 +384,9 @@ void add_tokenize(CommandLine& app) {
     CommandLine* job =
         app.add_subcommand("tokenize", "Turn captions into the ids that CLIP's text encoders take");
     auto settings = std::make_shared<TokenizeSettings>();
-    job->add_option("--text", settings->text, "One caption, UTF-8 (the empty one: a space)")
-        ->type_name("TEXT");
+    job->add_option("--text", settings->text, "One caption, UTF-8")
+        ->type_name("TEXT")
+        ->takes_text();
     job->add_option("--file", settings->file, "Captions, UTF-8, one a line")->type_name("FILE");
     job->add_option(
            "--variant", settings->variant,

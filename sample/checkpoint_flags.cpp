@@ -3,6 +3,7 @@
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/files/open_tensor_file.h"
+#include "runtime/files/text_file.h"
 
 std::optional<WeightChoice> CheckpointFlags::weight_choice() const {
     if (weights.empty()) return std::nullopt;
@@ -29,6 +30,14 @@ std::optional<Config> given(const CheckpointFlags& flags, const TensorFile& file
 
 std::optional<FractalConfig> CheckpointFlags::given_config(const TensorFile& file) const {
     return given(*this, file, preset_for, read_fractal_config);
+}
+
+std::optional<TextConfig> CheckpointFlags::given_text_config(const TensorFile& file) const {
+    return given<TextConfig>(
+        *this, file, [](const TensorFile&, std::string_view name) { return text_preset(name).config; },
+        [](const std::filesystem::path& path) {
+            return parse_text_config(read_text_file(path), path.string());
+        });
 }
 
 std::optional<NatConfig> CheckpointFlags::given_nat_config(const TensorFile& file) const {

@@ -24,6 +24,8 @@ struct CheckpointFlags {
     std::optional<FractalConfig> given_config(const TensorFile& file) const;
     // The same for a file that holds a masked-token transformer (holds_nat).
     std::optional<NatConfig> given_nat_config(const TensorFile& file) const;
+    // The same for a text encoder.
+    std::optional<TextConfig> given_text_config(const TensorFile& file) const;
 };
 
 // Of --weights in --help.

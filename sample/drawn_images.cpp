@@ -6,14 +6,21 @@
 #include <cmath>
 #include <iterator>
 
+#include "data/charts/prompt_sheet.h"
 #include "data/images/sheet.h"
 #include "data/records/class_names.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/files/atomic_file.h"
 
 namespace {
 
 constexpr std::size_t default_classes = 10, default_images = 16;
+constexpr std::int64_t default_of_text = 8, widest_row = 16;
+
+void require_output(const DrawnImagesFlags& flags) {
+    if (flags.outputs.out.empty() && flags.outputs.each.empty()) fail_usage("expected --out, --each or both");
+}
 
 std::vector<std::int64_t> chosen_classes(const DrawnImagesFlags& flags, std::int64_t class_num,
                                          std::span<const std::string> names) {
@@ -46,7 +53,8 @@ void add_choice_flags(CommandLine& command, DrawnImagesFlags& flags) {
                     "Number of the first image: several jobs with one seed can each draw a part")
         ->capture_default_str()
         ->check(at_least(0));
-    command.add_option("--count", flags.count, "Images (default: one per class, at least 16)")
+    command
+        .add_option("--count", flags.count, "Images (default: one per class, at least 16; of each text, 8)")
         ->check(within(1, 1'000'000));
 }
 
@@ -63,7 +71,7 @@ void add_output_flags(CommandLine& command, DrawnImagesFlags& flags, const std::
 
 DrawnImages choose_images(const DrawnImagesFlags& flags, std::int64_t class_num,
                           std::span<const std::string> names) {
-    if (flags.outputs.out.empty() && flags.outputs.each.empty()) fail_usage("expected --out, --each or both");
+    require_output(flags);
     const std::vector<std::int64_t> chosen = chosen_classes(flags, class_num, names);
     const auto count =
         flags.count > 0 ? static_cast<std::size_t>(flags.count) : std::max(chosen.size(), default_images);
@@ -73,6 +81,20 @@ DrawnImages choose_images(const DrawnImagesFlags& flags, std::int64_t class_num,
                       flags.columns > 0 ? flags.columns : default_columns(chosen.size(), count)};
     for (std::size_t i = 0; i < count; ++i)
         drawn.classes.push_back(chosen[(static_cast<std::size_t>(flags.first) + i) % chosen.size()]);
+    return drawn;
+}
+
+DrawnImages choose_text_images(const DrawnImagesFlags& flags, std::vector<std::string> texts) {
+    require_output(flags);
+    if (!flags.classes.empty()) fail_usage("--classes: the model draws from texts: expected --prompt");
+    const std::int64_t each = flags.count > 0 ? flags.count : default_of_text;
+    const auto count = static_cast<std::int64_t>(texts.size()) * each;
+    DrawnImages drawn{flags.first,
+                      {},
+                      std::min(flags.batch, count),
+                      flags.columns > 0 ? flags.columns : std::min(each, widest_row),
+                      std::move(texts)};
+    for (std::int64_t i = 0; i < count; ++i) drawn.classes.push_back(i / each);
     return drawn;
 }
 
@@ -122,9 +144,18 @@ void ImageDrawing::add(std::span<const std::uint8_t> batch) {
     std::vector<std::string> suffixes;
     for (std::int64_t i = first_; i < first_ + count_; ++i) {
         const std::int64_t label = drawn_.classes[static_cast<std::size_t>(i)];
-        suffixes.push_back(label < 0 ? "" : fmt::format("-class-{}", label));
+        suffixes.push_back(label < 0 || !drawn_.texts.empty() ? "" : fmt::format("-class-{}", label));
     }
     writer_->write_each(drawn_.first + first_, batch, channels_, size_, suffixes);
+    if (flags_.outputs.each.empty() || drawn_.texts.empty()) return;
+    // A caption file beside each picture, as build/data pack --captions takes it.
+    for (std::int64_t i = first_; i < first_ + count_; ++i) {
+        const auto label = static_cast<std::size_t>(drawn_.classes[static_cast<std::size_t>(i)]);
+        const std::filesystem::path picture = image_name(drawn_.first + i, "");
+        AtomicFile file(flags_.outputs.each / std::filesystem::path(picture).replace_extension(".txt"));
+        file.write(drawn_.texts[label] + "\n");
+        file.commit();
+    }
 }
 
 double ImageDrawing::seconds() const {
@@ -133,6 +164,10 @@ double ImageDrawing::seconds() const {
 
 void ImageDrawing::write_sheet() const {
     const std::string& out = flags_.outputs.out;
-    if (!out.empty())
+    if (out.empty()) return;
+    if (!drawn_.texts.empty())
+        write_png(out,
+                  prompt_sheet(images_, channels_, size_, static_cast<int>(drawn_.columns), drawn_.texts));
+    else
         write_png(out, image_sheet(images_, channels_, size_, static_cast<int>(drawn_.columns)));
 }

@@ -9,6 +9,7 @@
 
 #include "data/records/class_names.h"
 #include "data/records/picture_source.h"
+#include "data/text/evaluation_captions.h"
 #include "models/metrics/picture_features.h"
 #include "models/metrics/quality.h"
 #include "runtime/base/command_line.h"
@@ -122,6 +123,8 @@ void check_flags(const QualityJob& job) {
                    job.repeats);
     if (!job.draws() && !job.drawer.nat.tokenizer.empty())
         fail_usage("--tokenizer: is for --checkpoint, a model that draws pictures");
+    if (!job.draws() && job.drawer.nat.text.given())
+        fail_usage("--captions, --text-encoder: are for --checkpoint, a model that draws from texts");
     if (!job.save_statistics.empty()) {
         if (!job.save_statistics.ends_with(".npz"))
             fail_usage("--save-statistics {}: expected a name that ends in .npz", job.save_statistics);
@@ -177,7 +180,7 @@ QualityReference measure_reference(const QualityJob& job, const GivenSet& set, c
                             [&](double share) { progress.show("moments of the reference", share); });
 }
 
-void run_job(const QualityJob& job, const Comm& comm) {
+void run_job(QualityJob job, const Comm& comm) {
     comm.require_built();
     check_flags(job);
     watch_interruption();
@@ -186,11 +189,14 @@ void run_job(const QualityJob& job, const Comm& comm) {
     const GivenSet reference = open_reference(job.reference);
     std::unique_ptr<PictureSource> pictures;
     std::unique_ptr<PictureDrawer> drawer;
-    if (job.draws())
-        drawer = open_drawer(job.drawer, job.batch);
-    else
-        pictures = open_pictures(job.generated);
+    if (!job.draws()) pictures = open_pictures(job.generated);
     const std::int64_t count = generated_count(job, pictures.get());
+    const TextFlags& text = job.drawer.nat.text;
+    if (!text.captions.empty())
+        job.drawer.texts =
+            evaluation_captions(text.captions, caption_protocol("--caption-protocol", text.protocol), count,
+                                job.drawer.fractal.seed);
+    if (job.draws()) drawer = open_drawer(job.drawer, job.batch);
     if (count < 2) fail_usage("{} picture: expected at least 2 to measure", count);
     announce(count, reference.count, *features.network, comm);
 
@@ -289,6 +295,7 @@ void add_quality_job(CommandLine& evaluate, const Comm& comm) {
                       "Draw each picture's class independently, as --extrapolate supposes, instead of the "
                       "classes in turn");
     add_nat_draw_flags(*command, job->drawer.nat);
+    add_caption_flags(*command, job->drawer.nat.text);
     add_draw_flags(*command, job->drawer.fractal);
     command->callback([job, &comm] { run_job(*job, comm); });
 }

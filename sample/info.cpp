@@ -7,6 +7,7 @@
 #include "models/metrics/feature_classifier.h"
 #include "models/metrics/inception.h"
 #include "models/nat/tokenizer_checkpoint.h"
+#include "models/text/text_checkpoint.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_keys.h"
@@ -110,7 +111,7 @@ void print_nat(const TensorFile& file, const std::optional<NatConfig>& given) {
     const NatMetadata metadata = read_nat_metadata(file, given);
     const NatConfig& config = metadata.config;
     const NatTransformer model(config, Device::cpu);
-    require_fitting(file, model.parameters(), "");
+    require_fitting(file, model);
     fmt::print("{}: masked-token transformer of {}x{} tokens, {} codes, {} parameters{}\n",
                file.path().string(), config.img_size, config.img_size, config.codebook_size,
                model.parameters().count(), updates_done(file, metadata.step));
@@ -119,8 +120,29 @@ void print_nat(const TensorFile& file, const std::optional<NatConfig>& given) {
         config.num_heads,
         config.patch_size > 1 ? fmt::format(", patches of {}x{}", config.patch_size, config.patch_size) : "");
     if (metadata.tokenizer) fmt::print("  of the tokenizer {:08x}\n", *metadata.tokenizer);
-    print_classes(config.num_classes - 1, metadata.classes);
+    if (config.takes_texts())
+        fmt::print("  of texts: {} features of width {}, {}\n", config.num_clip_token, config.clip_dim,
+                   config.text_encoder     ? "its own encoder's, which is trained with it"
+                   : metadata.text_encoder ? fmt::format("of the text encoder {:08x}", *metadata.text_encoder)
+                                           : "of a text encoder of which the file says nothing");
+    else
+        print_classes(config.num_classes - 1, metadata.classes);
     print_contents(file, metadata.ema_decay, model.parameters().all().front().name);
+    fmt::print("  config: {}\n", to_json(config));
+}
+
+void print_text_encoder(const TensorFile& file, const std::optional<TextConfig>& given) {
+    const TextMetadata metadata = read_text_metadata(file, given);
+    const TextConfig& config = metadata.config;
+    const TextEncoder encoder(config, Device::cpu);
+    require_fitting(file, encoder);
+    fmt::print("{}: text encoder of {} ids, texts of {}, {} parameters{}\n", file.path().string(),
+               config.vocab_size, config.context_length, encoder.parameters().count(),
+               updates_done(file, metadata.step));
+    fmt::print("  width {}, {} blocks, {} heads, {} GELU, padding {}, ids of the tokenizer {}\n",
+               config.width, config.layers, config.heads, config.quick_gelu ? "quick" : "exact",
+               config.padding_id, config.tokenizer);
+    print_origins(file);
     fmt::print("  config: {}\n", to_json(config));
 }
 
@@ -153,6 +175,7 @@ void run_info(const CheckpointFlags& flags) {
     const TensorFile& file = *opened;
     if (is_tokenizer(file)) return print_tokenizer(file);
     if (holds_nat(file)) return print_nat(file, flags.given_nat_config(file));
+    if (model_kind(file) == text_kind) return print_text_encoder(file, flags.given_text_config(file));
     if (model_kind(file) == feature_kind) return print_features(file);
     if (model_kind(file) == inception_kind) return print_inception(file);
     const auto given = flags.given_config(file);

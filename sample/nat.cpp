@@ -46,10 +46,22 @@ void add_to_trace(TraceFolder& trace, const NatModels& models, std::span<const s
     trace.add(decoded_bytes(*models.tokenizer, filled, models.side()), known);
 }
 
+// Of `count` images of a batch: a text's images are numbered as if it were the only one.
+std::vector<std::int64_t> image_numbers(const DrawnImages& drawn, std::int64_t first, std::size_t count) {
+    const auto each =
+        static_cast<std::int64_t>(drawn.classes.size() / std::max<std::size_t>(1, drawn.texts.size()));
+    std::vector<std::int64_t> numbers;
+    for (std::size_t i = 0; i < count; ++i)
+        numbers.push_back(drawn.first + (first - drawn.first + static_cast<std::int64_t>(i)) % each);
+    return numbers;
+}
+
 void run_job(const NatJob& job) {
-    const NatModels models = load_nat_models(job.checkpoint, job.nat.tokenizer, job.backend.backend());
+    const NatModels models = load_nat_models(job.checkpoint, job.nat, job.backend.backend());
     const Strategy strategy = job.nat.strategy.choose(models.tokens(), models.labelled());
-    const DrawnImages drawn = choose_images(job.images, models.class_num(), models.metadata.classes);
+    const DrawnImages drawn = models.takes_texts()
+                                  ? choose_text_images(job.images, job.nat.text.chosen_prompts())
+                                  : choose_images(job.images, models.class_num(), models.metadata.classes);
     const PictureOutputs& outputs = job.images.outputs;
     if (!outputs.trace.empty()) require_one_batch(drawn);
     const std::int64_t channels = models.channels();
@@ -57,6 +69,11 @@ void run_job(const NatJob& job) {
     std::vector<std::uint8_t> decoded;
     NatGenerator generator(*models.transformer, drawn.batch, strategy.guided(),
                            decode_into(*models.tokenizer, models.side(), decoded));
+    std::vector<std::int32_t> text_ids;
+    if (models.takes_texts()) {
+        text_ids = text_table(*models.transformer, drawn.texts);
+        generator.use_texts({text_ids});
+    }
     std::optional<TraceFolder> trace;
     if (!outputs.trace.empty()) {
         trace.emplace(outputs.trace, static_cast<int>(channels), static_cast<int>(models.image_size()),
@@ -67,7 +84,8 @@ void run_job(const NatJob& job) {
         });
     }
     drawing.run([&](std::span<const std::int64_t> classes, std::int64_t first) {
-        generator.generate(classes, strategy, {job.seed, first});
+        const std::vector<std::int64_t> numbers = image_numbers(drawn, first, classes.size());
+        generator.generate(classes, strategy, {job.seed, first, numbers});
         return decoded;
     });
     drawing.write_sheet();
@@ -84,6 +102,7 @@ void add_nat_job(CommandLine& app) {
     const auto job = std::make_shared<NatJob>();
     add_checkpoint_flags(*command, job->checkpoint);
     add_nat_draw_flags(*command, job->nat)->required();
+    add_prompt_flags(*command, job->nat.text);
     add_choice_flags(*command, job->images);
     command->add_option("--seed", job->seed, "An image depends on the seed and its number, not on the batch")
         ->capture_default_str()

@@ -27,12 +27,14 @@ void require_matching(const TensorFile& checkpoint, const NatMetadata& metadata,
 std::vector<NamedPath> NatDrawFlags::inputs() const {
     std::vector<NamedPath> files = strategy.inputs();
     files.push_back({"--tokenizer", tokenizer});
+    for (NamedPath& file : text.inputs()) files.push_back(std::move(file));
     return files;
 }
 
-NatModels load_nat_models(const CheckpointFlags& checkpoint, const std::string& tokenizer, Backend backend) {
+NatModels load_nat_models(const CheckpointFlags& checkpoint, const NatDrawFlags& flags, Backend backend) {
     const auto file = open_tensor_file(checkpoint.checkpoint);
-    NatModels models{read_nat_metadata(*file, checkpoint.given_nat_config(*file)), nullptr, nullptr};
+    const std::string& tokenizer = flags.tokenizer;
+    NatModels models{read_nat_metadata(*file, checkpoint.given_nat_config(*file)), nullptr, nullptr, nullptr};
     const auto tokenizer_file = open_tensor_file(tokenizer);
     require_matching(*file, models.metadata, tokenizer, read_tokenizer_metadata(*tokenizer_file));
     models.tokenizer = load_tokenizer(*tokenizer_file, backend);
@@ -41,6 +43,8 @@ NatModels load_nat_models(const CheckpointFlags& checkpoint, const std::string& 
         tokenizer_fingerprint(codebook_values(*models.tokenizer), models.metadata.config.codebook_size),
         tokenizer);
     models.transformer = load_nat(*file, models.metadata.config, backend, checkpoint.weight_choice());
+    models.text_encoder =
+        attach_text_encoder(*file, models.metadata, *models.transformer, flags.text, backend);
     report_origin("sample", *file, chosen_prefix(*file, checkpoint.weight_choice()));
     report_origin("sample", *tokenizer_file, tokenizer_prefix(*tokenizer_file));
     return models;
@@ -50,6 +54,7 @@ Option* add_nat_draw_flags(CommandLine& command, NatDrawFlags& flags) {
     Option* const tokenizer =
         command.add_option("--tokenizer", flags.tokenizer, "Tokenizer whose codes the transformer predicts")
             ->type_name("FILE");
+    add_text_encoder_flag(command, flags.text);
     add_strategy_flags(command, flags.strategy, "--strategy");
     return tokenizer;
 }

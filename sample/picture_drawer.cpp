@@ -43,13 +43,22 @@ class FractalDrawer : public PictureDrawer {
 class NatDrawer : public PictureDrawer {
   public:
     NatDrawer(const DrawerFlags& flags, std::int64_t batch)
-        : models_(load_nat_models(flags.checkpoint, flags.nat.tokenizer, flags.fractal.backend.backend())),
+        : models_(load_nat_models(flags.checkpoint, flags.nat, flags.fractal.backend.backend())),
           strategy_(flags.nat.strategy.choose(models_.tokens(), models_.labelled())),
           generator_(*models_.transformer, batch, strategy_.guided(),
-                     decode_into(*models_.tokenizer, models_.side(), pictures_)) {}
+                     decode_into(*models_.tokenizer, models_.side(), pictures_)),
+          names_(models_.takes_texts() ? flags.texts : models_.metadata.classes) {
+        if (!models_.takes_texts()) return;
+        if (names_.empty())
+            fail_usage("{}: draws from texts: expected --captions", flags.checkpoint.checkpoint);
+        text_ids_ = text_table(*models_.transformer, names_);
+        generator_.use_texts({text_ids_});
+    }
 
-    std::int64_t class_num() const override { return models_.class_num(); }
-    const std::vector<std::string>& class_names() const override { return models_.metadata.classes; }
+    std::int64_t class_num() const override {
+        return models_.takes_texts() ? static_cast<std::int64_t>(names_.size()) : models_.class_num();
+    }
+    const std::vector<std::string>& class_names() const override { return names_; }
     std::int64_t channels() const override { return models_.channels(); }
     std::int64_t image_size() const override { return models_.image_size(); }
     std::vector<std::uint8_t> draw(std::span<const std::int64_t> classes, std::int64_t first,
@@ -63,6 +72,8 @@ class NatDrawer : public PictureDrawer {
     Strategy strategy_;
     std::vector<std::uint8_t> pictures_;
     NatGenerator generator_;
+    std::vector<std::string> names_;  // of classes, or texts
+    std::vector<std::int32_t> text_ids_;
 };
 
 }  // namespace
@@ -81,6 +92,7 @@ std::unique_ptr<PictureDrawer> open_drawer(const DrawerFlags& flags, std::int64_
                        flags.checkpoint.checkpoint, kind);
         return std::make_unique<NatDrawer>(flags, batch);
     }
+    if (flags.nat.text.given()) fail_usage("{}: draws from no texts", flags.checkpoint.checkpoint);
     if (!flags.nat.tokenizer.empty())
         fail_usage("--tokenizer {}: {} is no masked-token transformer", flags.nat.tokenizer,
                    flags.checkpoint.checkpoint);

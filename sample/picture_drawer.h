@@ -15,7 +15,7 @@ class PictureDrawer {
   public:
     virtual ~PictureDrawer() = default;
 
-    // 0: without classes.
+    // Classes, or texts; 0: without either.
     virtual std::int64_t class_num() const = 0;
     virtual const std::vector<std::string>& class_names() const = 0;
     virtual std::int64_t channels() const = 0;
@@ -31,6 +31,7 @@ struct DrawerFlags {
     CheckpointFlags checkpoint;
     DrawFlags fractal;
     NatDrawFlags nat;
+    std::vector<std::string> texts;  // that a model of texts draws from: its classes
 
     std::vector<NamedPath> inputs() const;
 };

@@ -146,9 +146,10 @@ void add_features_job(CommandLine& app, const Comm& comm) {
         ->type_name("FILE")
         ->required();
     command->add_option("--validation", job->validation, "Packed validation images")->type_name("FILE");
-    command->add_flag("--rotations", job->rotations,
-                      "Learn rotations, of data with classes as well: where classes are easy to tell, features of "
-                      "classes say little else");
+    command->add_flag(
+        "--rotations", job->rotations,
+        "Learn rotations, of data with classes as well: where classes are easy to tell, features of "
+        "classes say little else");
     command->add_flag("--ignore-class-names", job->ignore_class_names, ignore_class_names_meaning);
     command
         ->add_option("--validation-images", job->validation_images,

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 
 #include "data/records/class_names.h"
 #include "models/nat/tokenizer_checkpoint.h"
@@ -14,15 +15,17 @@
 #include "train/nat_trainer.h"
 #include "train/run_flags.h"
 #include "train/run_quality.h"
+#include "train/text_source.h"
 
 namespace {
 
 struct NatJob {
-    std::string preset, config, tokens, validation, initial, tokenizer;
+    std::string preset, config, tokens, validation, initial, tokenizer, text, validation_text;
     TrainingFlags training;
     RunFlags run;
     QualityFlags quality;
-    std::vector<double> mask_beta{12, 3};
+    std::optional<std::string> mask;
+    std::vector<double> mask_beta;
     double label_smoothing = 0.1;
     std::int64_t validation_images = 512, chunk = 0;
     NatSheetRule sheet;
@@ -35,6 +38,8 @@ std::vector<NamedPath> inputs_of(const NatJob& job) {
             {"--validation", job.validation},
             {"--init-from", job.initial},
             {"--tokenizer", job.tokenizer},
+            {"--text", job.text},
+            {"--validation-text", job.validation_text},
             {"--quality-features", job.quality.features},
             {"--quality-reference", job.quality.reference}};
 }
@@ -46,8 +51,8 @@ NatConfig choose_config(const NatJob& job, const TokenFile& tokens) {
     if (!job.config.empty()) return read_nat_config(job.config);
     const NatPreset& preset = nat_preset(job.preset);
     NatConfig config = preset.config;
-    config.num_classes = static_cast<std::int64_t>(tokens.classes().size()) + 1;
-    if (!preset.paper_recipe) {
+    if (!config.takes_texts()) config.num_classes = static_cast<std::int64_t>(tokens.classes().size()) + 1;
+    if (!preset.paper) {
         config.img_size = tokens.format().side;
         config.codebook_size = tokens.format().codebook_size;
     }
@@ -68,11 +73,47 @@ std::vector<std::int64_t> validation_numbers(const NatJob& job, const TokenFile&
     return match_classes(class_names(tokens), class_names(*validation), job.ignore_class_names);
 }
 
+// The conditions of the training tokens and of the held-out ones, and the text encoder outside the model, if there is
+// one.
+struct JobConditions {
+    JobConditions(const NatJob& job, const NatConfig& config, const TokenFile& tokens,
+                  const TokenFile* validation, Backend backend) {
+        const std::string model = job.config.empty() ? job.preset : job.config;
+        const bool others = config.takes_texts() && !config.text_encoder;
+        if (!job.text.empty() && !others)
+            fail_usage("--text: {} {}", model,
+                       config.takes_texts() ? "has a text encoder of its own, which is trained with it"
+                                            : "takes classes, no texts");
+        if (others && job.text.empty())
+            fail_usage(
+                "{} takes the features of texts: expected --text, an encoder's checkpoint or a file of "
+                "features",
+                model);
+        if (others) text = std::make_unique<TextSource>(job.text, config, backend);
+        training = others ? text->conditions(tokens) : own_conditions(config, tokens, model);
+        if (validation == nullptr) return;
+        if (!job.validation_text.empty() && (!others || text->encoder() != nullptr))
+            fail_usage("--validation-text: without features in --text there is nothing for it to say");
+        if (!job.validation_text.empty()) {
+            validation_text = std::make_unique<TextSource>(job.validation_text, config, backend);
+            validation_text->require_same_encoder(*text);
+        }
+        held_out = validation_text ? validation_text->conditions(*validation)
+                   : others        ? text->conditions(*validation)
+                   : config.takes_texts()
+                       ? own_conditions(config, *validation, model)
+                       : class_conditions(config, validation_numbers(job, tokens, validation));
+    }
+
+    std::unique_ptr<TextSource> text, validation_text;
+    std::unique_ptr<NatConditions> training, held_out;
+};
+
 // Starts with the weights of --init-from, which may have the classes of the tokens in another order.
 void start_from(NatTrainer& trainer, const NatJob& job, const TokenFile& tokens) {
     const auto file = open_tensor_file(job.initial);
     require_kind(*file, nat_kind);
-    require_fitting(*file, trainer.model().parameters(), "");
+    require_fitting(*file, trainer.model());
     const std::vector<std::string> names = class_names_of(*file);
     trainer.start_from(*file,
                        match_classes({job.initial, names}, class_names(tokens), job.ignore_class_names));
@@ -81,13 +122,13 @@ void start_from(NatTrainer& trainer, const NatJob& job, const TokenFile& tokens)
 // Validation loss and sample sheet; `validation` and, on ranks that draw none, `sheet` may be null.
 class Evaluation {
   public:
-    Evaluation(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile& tokens,
-               const TokenFile* validation, NatSheet* sheet, const RunQuality* quality)
+    Evaluation(const NatJob& job, const Comm& comm, NatTrainer& trainer, const TokenFile* validation,
+               NatConditions* held_out, NatSheet* sheet, const RunQuality* quality)
         : job_(job),
           comm_(comm),
           trainer_(trainer),
           validation_(validation),
-          numbers_(validation_numbers(job, tokens, validation)),
+          held_out_(held_out),
           sheet_(sheet),
           quality_(quality) {}
 
@@ -100,7 +141,7 @@ class Evaluation {
         trainer_.with_evaluation_weights([&] {
             if (comm_.rank() > 0) return;
             if (validation_ != nullptr) {
-                loss = {trainer_.validation_loss(*validation_, job_.validation_images, numbers_)};
+                loss = {trainer_.validation_loss(*validation_, job_.validation_images, *held_out_)};
                 said += fmt::format(" validation loss {:.4f}", loss.front());
             }
             if (sheet_ == nullptr) return;
@@ -122,21 +163,21 @@ class Evaluation {
     const Comm& comm_;
     NatTrainer& trainer_;
     const TokenFile* validation_;
-    std::vector<std::int64_t> numbers_;  // of the classes of `validation_`
+    NatConditions* held_out_;  // of `validation_`
     NatSheet* sheet_;
     const RunQuality* quality_;
 };
 
-// Presets of the paper carry the paper's recipe (Ni et al. 2024), which decays every parameter; for the
-// length, which the paper leaves open, it takes 500,000 updates; other models one that learns within minutes.
-Recipe recipe_of(const NatConfig& config, bool paper) {
+// Presets of the paper carry the paper's recipe (Ni et al. 2024), which decays every parameter; other models one
+// that learns within minutes.
+Recipe recipe_of(const NatConfig& config, const std::optional<NatPaperRecipe>& paper) {
     Recipe recipe;
     recipe.label_drop = 0.15f;
     if (paper) {
         recipe.batch = 2048;
         recipe.ranks_divide = true;
-        recipe.steps = 500'000;
-        recipe.peak = [](double) { return 4e-4; };
+        recipe.steps = paper->steps;
+        recipe.peak = [rate = paper->learning_rate](double) { return rate; };
         recipe.warmup = [](std::int64_t) { return std::int64_t{5000}; };
         recipe.cosine = false;
         recipe.dropout = 0.1f;
@@ -158,11 +199,12 @@ Recipe recipe_of(const NatConfig& config, bool paper) {
 }
 
 const RecipeWords recipe_words{
-    .steps = "2000; paper's presets: 500000",
+    .steps = "2000; paper's presets: 500000, nat_text_s: 150000, muse_cc3m: 285000",
     .batch = "32; paper's presets: 2048 on all together",
     .accumulation = "1",
     .learning_rate =
-        "2e-3 sqrt(images per update / 32), times 128 / width for wider models; paper's presets: 4e-4",
+        "2e-3 sqrt(images per update / 32), times 128 / width for wider models; paper's presets: 4e-4, "
+        "muse_cc3m: 2e-4",
     .base_learning_rate = "none",
     .warmup = "50, at most a tenth; paper's presets: 5000",
     .schedule = "cosine; paper's presets: constant",
@@ -176,15 +218,19 @@ const RecipeWords recipe_words{
     .flip = "on"};
 
 TrainingSettings settings_of(const NatJob& job, const NatConfig& config, const TokenFile& tokens, int ranks) {
-    if (job.mask_beta.size() != 2)
-        fail_usage("--mask-beta: {} numbers, expected alpha,beta", job.mask_beta.size());
-    for (const double parameter : job.mask_beta) require_range("mask-beta", parameter, 1e-3, 1e6);
+    const auto paper = job.preset.empty() ? std::nullopt : nat_preset(job.preset).paper;
+    const bool cosine =
+        job.mask ? *job.mask == "cosine" : paper && paper->cosine_masks && job.mask_beta.empty();
+    if (cosine && !job.mask_beta.empty())
+        fail_usage("--mask-beta: the masks are --mask cosine's, which have no parameters");
+    const std::vector<double> beta = job.mask_beta.empty() ? std::vector<double>{12, 3} : job.mask_beta;
+    if (beta.size() != 2) fail_usage("--mask-beta: {} numbers, expected alpha,beta", beta.size());
+    for (const double parameter : beta) require_range("mask-beta", parameter, 1e-3, 1e6);
     require_range("label-smoothing", job.label_smoothing, 0, 1);
-    const bool paper = !job.preset.empty() && nat_preset(job.preset).paper_recipe;
-    return resolve_training(job.training, recipe_of(config, paper), tokens.count(), ranks,
-                            {{"mask-alpha", job.mask_beta[0]},
-                             {"mask-beta", job.mask_beta[1]},
-                             {"label-smoothing", job.label_smoothing}});
+    OwnSettings own = cosine ? OwnSettings{{"mask-cosine", 1}}
+                             : OwnSettings{{"mask-alpha", beta[0]}, {"mask-beta", beta[1]}};
+    own.emplace_back("label-smoothing", job.label_smoothing);
+    return resolve_training(job.training, recipe_of(config, paper), tokens.count(), ranks, own);
 }
 
 void print_plan(NatTrainer& trainer) {
@@ -194,9 +240,9 @@ void print_plan(NatTrainer& trainer) {
 }
 
 void train_in_folder(const NatJob& job, const Comm& comm, RunFolder& folder, NatTrainer& trainer,
-                     const TokenFile& tokens, const TokenFile* validation, NatSheet* sheet,
-                     const RunQuality* quality) {
-    Evaluation evaluation(job, comm, trainer, tokens, validation, sheet, quality);
+                     const TokenFile& tokens, const TokenFile* validation, NatConditions* held_out,
+                     NatSheet* sheet, const RunQuality* quality) {
+    Evaluation evaluation(job, comm, trainer, validation, held_out, sheet, quality);
     trainer.set_evaluation(
         [&](const RunFolder& run, Progress& progress) { return evaluation.run(run, progress); });
     trainer.start();
@@ -218,18 +264,20 @@ void run_nat(const NatJob& job, const Comm& comm) {
     if (!job.validation.empty()) {
         validation = std::make_unique<TokenFile>(job.validation);
         require_validation(config, tokens, *validation);
-        validation_numbers(job, tokens, validation.get());  // refuses other classes before anything is begun
     }
     const Backend backend = job.run.backend.backend(comm.local_rank());
     const TrainingSettings settings = settings_of(job, config, tokens, comm.ranks());
-    NatTrainer trainer(config, settings, backend, job.recompute, job.chunk, tokens, job.run.ranks(comm));
+    const JobConditions conditions(job, config, tokens, validation.get(), backend);
+    NatTrainer trainer(config, settings, backend, job.recompute, job.chunk, tokens, *conditions.training,
+                       job.run.ranks(comm), conditions.text ? conditions.text->encoder() : nullptr);
     if (job.run.plan) return print_plan(trainer);
     RunFolder folder = job.run.open_folder(comm, inputs_of(job));
     std::unique_ptr<NatSheet> sheet;
     NatSheetRule rule = job.sheet;
     rule.seed = job.training.seed;
     if (!job.tokenizer.empty() && comm.rank() == 0)
-        sheet = std::make_unique<NatSheet>(trainer.model(), job.tokenizer, tokens, rule);
+        sheet =
+            std::make_unique<NatSheet>(trainer.model(), job.tokenizer, tokens, *conditions.training, rule);
     std::unique_ptr<RunQuality> quality;
     if (job.quality.given()) {
         const TokenizerConfig tokenizer = read_tokenizer_metadata(*open_tensor_file(job.tokenizer)).config;
@@ -244,7 +292,8 @@ void run_nat(const NatJob& job, const Comm& comm) {
                    trainer.device(), comm);
     if (comm.local_rank() == 0) tokens.verify();
     if (validation && comm.rank() == 0) validation->verify();
-    train_in_folder(job, comm, folder, trainer, tokens, validation.get(), sheet.get(), quality.get());
+    train_in_folder(job, comm, folder, trainer, tokens, validation.get(), conditions.held_out.get(),
+                    sheet.get(), quality.get());
 }
 
 void add_nat_flags(CommandLine& app, NatJob& job) {
@@ -256,12 +305,20 @@ void add_nat_flags(CommandLine& app, NatJob& job) {
     app.add_option(
            "--config", job.config,
            "Model from a JSON file with the keys img_size, codebook_size, embed_dim, depth, num_heads, "
-           "mlp_ratio, qkv_bias, num_classes, skip, patch_size")
+           "mlp_ratio, qkv_bias, num_classes, skip, patch_size; of a model of texts clip_dim, num_clip_token "
+           "and, trained with it, text_encoder")
         ->type_name("FILE");
     app.add_option("--tokens", job.tokens, "Training tokens (build/data tokens)")
         ->type_name("FILE")
         ->required();
     app.add_option("--validation", job.validation, "Held-out tokens of the same tokenizer")
+        ->type_name("FILE");
+    app.add_option(
+           "--text", job.text,
+           "Of a model of texts without an encoder of its own: the text encoder that encodes the tokens' "
+           "captions, or what it made of them (build/data text)")
+        ->type_name("FILE");
+    app.add_option("--validation-text", job.validation_text, "Features of the held-out tokens' captions")
         ->type_name("FILE");
     app.add_option(
            "--init-from", job.initial,
@@ -272,8 +329,12 @@ void add_nat_flags(CommandLine& app, NatJob& job) {
 }
 
 void add_own_flags(CommandLine& app, NatJob& job) {
-    app.add_option("--mask-beta", job.mask_beta,
-                   "alpha,beta of the Beta distribution of the share of tokens that is hidden (default 12,3)")
+    app.add_option(
+           "--mask", job.mask,
+           "Distribution of the share of tokens that is hidden: beta, or cosine, Muse's (default: beta; "
+           "muse_cc3m: cosine)")
+        ->check(one_of({"beta", "cosine"}));
+    app.add_option("--mask-beta", job.mask_beta, "alpha,beta of the Beta distribution (default 12,3)")
         ->delimiter(',');
     app.add_option("--label-smoothing", job.label_smoothing, "Share of the target that all codes share")
         ->capture_default_str();

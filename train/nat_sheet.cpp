@@ -10,9 +10,19 @@
 #include "runtime/base/error.h"
 #include "runtime/files/open_tensor_file.h"
 
+namespace {
+
+constexpr std::int64_t most_texts = 512;
+
+std::int64_t label_count(const NatConfig& config, const TokenFile& tokens) {
+    return config.takes_texts() ? std::min(most_texts, tokens.count()) : config.num_classes - 1;
+}
+
+}  // namespace
+
 NatSheet::NatSheet(const NatTransformer& model, const std::string& tokenizer, const TokenFile& tokens,
-                   const NatSheetRule& rule)
-    : labels_(model.config().num_classes - 1), rule_(rule), side_(model.config().img_size) {
+                   NatConditions& conditions, const NatSheetRule& rule)
+    : labels_(label_count(model.config(), tokens)), rule_(rule), side_(model.config().img_size) {
     strategy_ = named_strategy("cosine", rule.steps, labels_ > 0 ? rule.guidance : 0);
     require_tokens(strategy_, model.config().tokens(), "--sheet-steps");
     const auto file = open_tensor_file(tokenizer);
@@ -27,6 +37,11 @@ NatSheet::NatSheet(const NatTransformer& model, const std::string& tokenizer, co
     generator_ =
         std::make_unique<NatGenerator>(model, static_cast<std::int64_t>(classes_.size()), strategy_.guided(),
                                        decode_into(*tokenizer_, side_, pictures_));
+    if (!model.config().takes_texts()) return;
+    const NatContexts texts = conditions.first_texts(labels_);
+    text_ids_.assign(texts.ids.begin(), texts.ids.end());
+    text_features_.assign(texts.features.begin(), texts.features.end());
+    generator_->use_texts({text_ids_, text_features_});
 }
 
 std::vector<std::uint8_t> NatSheet::draw(std::span<const std::int64_t> classes, std::int64_t first) {

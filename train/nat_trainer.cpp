@@ -19,6 +19,13 @@ std::vector<std::int64_t> numbers_from(std::int64_t first, std::int64_t count) {
     return numbers;
 }
 
+std::unique_ptr<NatTransformer> make_model(const NatConfig& config, Backend backend,
+                                           const TextEncoder* encoder) {
+    auto model = std::make_unique<NatTransformer>(config, backend);
+    if (encoder != nullptr) model->use_encoder(*encoder);
+    return model;
+}
+
 }  // namespace
 
 void require_fitting_tokens(const NatConfig& config, const TokenFile& tokens) {
@@ -30,25 +37,30 @@ void require_fitting_tokens(const NatConfig& config, const TokenFile& tokens) {
                    config.img_size);
     if (format.codebook_size != config.codebook_size)
         fail_usage("{}: {} codes, the model has {}", path, format.codebook_size, config.codebook_size);
-    if (classes != config.num_classes - 1)
+    if (!config.takes_texts() && classes != config.num_classes - 1)
         fail_usage("{}: {} classes, the model has {}", path, classes, config.num_classes - 1);
 }
 
 NatTrainer::NatTrainer(const NatConfig& config, const TrainingSettings& settings, Backend backend,
-                       bool recompute, std::int64_t chunk, const TokenFile& data, const RankRule& ranks)
-    : NatTrainer(std::make_unique<NatTransformer>(config, backend), settings, backend, recompute, chunk, data,
+                       bool recompute, std::int64_t chunk, const TokenFile& data, NatConditions& conditions,
+                       const RankRule& ranks, const TextEncoder* encoder)
+    : NatTrainer(make_model(config, backend, encoder), settings, backend, recompute, chunk, data, conditions,
                  ranks) {}
 
 NatTrainer::NatTrainer(std::unique_ptr<NatTransformer> model, const TrainingSettings& settings,
                        Backend backend, bool recompute, std::int64_t chunk, const TokenFile& data,
-                       const RankRule& ranks)
+                       NatConditions& conditions, const RankRule& ranks)
     : Trainer(settings, backend, model->parameters(), ranks),
       recompute_(recompute),
       data_(data),
+      conditions_(conditions),
       model_(std::move(model)),
       chunk_(chunk > 0 ? chunk : model_->default_chunk()) {
-    const std::vector<std::int32_t> contexts(static_cast<std::size_t>(settings.batch));
-    const NatBatch batch{{}, contexts, {}, {}};
+    const std::vector<std::int64_t> samples(static_cast<std::size_t>(settings.batch));
+    const float features = 0;
+    NatBatch batch{{}, {}, {}, samples};
+    if (model_->config().takes_texts() && model_->encoder() == nullptr)
+        batch.contexts.features = {&features, 1};
     double total = 0;
     const auto plan = [&](bool recording, const NatPass& pass) {
         tape_.set_recording(recording);
@@ -65,8 +77,9 @@ std::size_t NatTrainer::validation_bytes() const {
 void NatTrainer::start_from(const TensorFile& file, std::span<const std::int64_t> order) {
     Parameters& parameters = model_->parameters();
     load_slab(file, parameters, "", parameters.values());
-    load_reordered_rows(file, parameters.find(class_embeddings), order, parameters.values(),
-                        parameters.device());
+    if (!model_->config().takes_texts())
+        load_reordered_rows(file, parameters.find(class_embeddings), order, parameters.values(),
+                            parameters.device());
     state_.weights_replaced();
     if (comm_.rank() == 0) report_origin("train", file, "");
 }
@@ -95,13 +108,18 @@ std::int64_t NatTrainer::check_checkpoint(const SafetensorsFile& file) const {
         fail_usage(
             "{} was trained on the tokens of another tokenizer than {}: give its tokens, or another --out",
             path, data_.path().string());
+    if (metadata.text_encoder != conditions_.encoder())
+        fail_usage(
+            "{} was trained on the features of another text encoder: give the old one, or another --out",
+            path);
     return metadata.step;
 }
 
 void NatTrainer::write_model(CheckpointWriter& writer) const {
     write_metadata(writer, NatMetadata{{data_.classes(), steps_done(), settings_.optimizer.ema_decay},
                                        model_->config(),
-                                       data_.format().fingerprint});
+                                       data_.format().fingerprint,
+                                       conditions_.encoder()});
     writer.set("data_position", std::to_string(position()));
 }
 
@@ -126,8 +144,8 @@ StepResult NatTrainer::step(const StepProgress& progress) {
         const TokenBatch& batch = loader_->next();
         const std::vector<std::int64_t> samples = settings_.samples(steps_done(), i, comm_.rank());
         const NatMasks masks = draw_masks(config, mask_rule(), samples, settings_.seed, step_number());
-        const std::vector<std::int32_t> contexts =
-            draw_contexts(config, batch.labels, samples, settings_.label_drop, settings_.seed, step_number());
+        const NatContexts contexts =
+            conditions_.draw(batch, samples, {settings_.label_drop, settings_.seed, step_number()});
         GradientReadyListener* const listener = i + 1 == settings_.accumulation ? state_.exchange() : nullptr;
         if (listener != nullptr) state_.exchange()->begin(model_->parameters().gradients());
         run_job(tape_, plan_, [&] {
@@ -144,8 +162,13 @@ StepResult NatTrainer::step(const StepProgress& progress) {
     return result;
 }
 
+MaskRule NatTrainer::mask_rule() const {
+    if (settings_.has("mask-cosine")) return {.cosine = true};
+    return {settings_.of("mask-alpha"), settings_.of("mask-beta")};
+}
+
 double NatTrainer::validation_loss(const TokenFile& held_out, std::int64_t images,
-                                   std::span<const std::int64_t> numbers) {
+                                   NatConditions& conditions) {
     constexpr std::uint64_t seed = 0;  // not the run's: runs are compared
     const NatConfig& config = model_->config();
     images = std::min(images, held_out.count());
@@ -155,11 +178,10 @@ double NatTrainer::validation_loss(const TokenFile& held_out, std::int64_t image
     TokenBatch batch;
     for (std::int64_t first = 0; first < images; first += settings_.batch) {
         read_batch(held_out, first, std::min(settings_.batch, images - first), batch);
-        relabel(batch.labels, numbers);
         const std::vector<std::int64_t> samples =
             numbers_from(first, static_cast<std::int64_t>(batch.labels.size()));
         const NatMasks masks = draw_masks(config, mask_rule(), samples, seed, 0);
-        const std::vector<std::int32_t> contexts = draw_contexts(config, batch.labels, samples, 0, seed, 0);
+        const NatContexts contexts = conditions.draw(batch, samples, {0, seed, 0});
         run_job(tape_, validation_plan_, [&] {
             run_batch({batch.tokens, contexts, masks.mask, samples}, {}, {}, total, nullptr, {});
         });

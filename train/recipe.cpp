@@ -64,6 +64,10 @@ std::vector<std::int64_t> TrainingSettings::samples(std::int64_t step, std::int6
     return numbers;
 }
 
+bool TrainingSettings::has(std::string_view flag) const {
+    return std::ranges::find(own, flag, &std::pair<std::string, double>::first) != own.end();
+}
+
 double TrainingSettings::of(std::string_view flag) const {
     const auto found = std::ranges::find(own, flag, &std::pair<std::string, double>::first);
     if (found == own.end()) throw std::logic_error(fmt::format("no training setting --{}", flag));

@@ -62,6 +62,7 @@ struct TrainingSettings {
     std::vector<std::int64_t> samples(std::int64_t step, std::int64_t index, int rank) const;
     // Throws std::logic_error if there is none.
     double of(std::string_view flag) const;
+    bool has(std::string_view flag) const;
 };
 
 // The flags over the recipe. `images`: records in the training file, for epochs. `ranks`: processes that

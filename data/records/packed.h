@@ -44,6 +44,7 @@ class PackedFile {
     std::string_view caption(std::int64_t i, std::int64_t k) const { return file_.caption(i, k); }
     std::int64_t first_caption(std::int64_t i) const { return file_.first_caption(i); }
     std::int64_t caption_count() const { return file_.caption_count(); }
+    std::uint32_t caption_checksum() const { return file_.caption_checksum(); }
 
     // Reads the whole file; throws Error naming the first block that differs from its checksum.
     void verify() const { file_.verify(); }

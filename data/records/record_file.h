@@ -74,6 +74,8 @@ class RecordFile {
     // count.
     std::int64_t first_caption(std::int64_t i) const { return captions_.first(i); }
     std::int64_t caption_count() const { return captions_.count(); }
+    // Of all captions and of which record each belongs to: equal for a packed file and its tokens.
+    std::uint32_t caption_checksum() const { return captions_.checksum(); }
 
     // Reads the whole file; throws Error naming the first block that differs from its checksum.
     void verify() const;

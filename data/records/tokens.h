@@ -54,6 +54,7 @@ class TokenFile {
     std::string_view caption(std::int64_t i, std::int64_t k) const { return file_.caption(i, k); }
     std::int64_t first_caption(std::int64_t i) const { return file_.first_caption(i); }
     std::int64_t caption_count() const { return file_.caption_count(); }
+    std::uint32_t caption_checksum() const { return file_.caption_checksum(); }
     // The tokens of image i, or of its mirror image, into `tokens` [N]. Throws Error for one that is not in
     // the codebook: kernels look tokens up unchecked.
     void read(std::int64_t i, bool mirrored, std::int32_t* tokens) const;

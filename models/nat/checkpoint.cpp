@@ -9,14 +9,21 @@ namespace {
 
 constexpr std::string_view words = "token_emb.word_embeddings.weight",
                            positions = "token_emb.position_embeddings.weight",
-                           contexts = "context_embed.word_embeddings.weight",
-                           hidden_layer = "mid_block.mlp.fc1.weight", merge = "patch_merge.weight";
+                           classes = "context_embed.word_embeddings.weight", texts = "context_embed.weight",
+                           hidden_layer = "mid_block.mlp.fc1.weight", merge = "patch_merge.weight",
+                           text_positions = "text_encoder.positional_embedding",
+                           position_ids = "token_emb.position_ids";
 
-std::uint32_t parse_fingerprint(const std::string& text, const std::string& path) {
+// The value of a key of the metadata, of `whose`; nothing if it is not there.
+std::optional<std::uint32_t> read_fingerprint(const TensorFile& file, const std::string& key,
+                                              std::string_view whose) {
+    if (!file.metadata().contains(key)) return std::nullopt;
+    const std::string text = file.metadata(key);
     std::uint32_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
     if (error != std::errc() || end != text.data() + text.size())
-        fail("{}: its tokenizer is given as \"{}\", expected a hexadecimal number", path, text);
+        fail("{}: its {} is given as \"{}\", expected a hexadecimal number", file.path().string(), whose,
+             text);
     return value;
 }
 
@@ -34,7 +41,14 @@ NatConfig config_of_shapes(const TensorFile& file) {
     const auto [rows, width] = matrix(file, words);
     config.codebook_size = rows - 1;
     config.embed_dim = width;
-    config.num_classes = matrix(file, contexts).first;
+    if (file.contains(texts)) {
+        config.num_classes = 1;
+        config.clip_dim = matrix(file, texts).second;
+        // Without an encoder inside, the shapes say nothing of the number of features.
+        if (file.contains(text_positions)) config.num_clip_token = matrix(file, text_positions).first;
+    } else {
+        config.num_classes = matrix(file, classes).first;
+    }
     config.mlp_ratio = matrix(file, hidden_layer).first / width;
     if (file.contains(merge))
         config.patch_size = std::llround(std::sqrt(static_cast<double>(matrix(file, merge).second / width)));
@@ -55,8 +69,11 @@ NatConfig infer_config(const TensorFile& file) {
         NatConfig fitting = preset.config;
         fitting.num_classes = config.num_classes;
         fitting.num_heads = 0;
-        if (fitting != config) continue;
+        fitting.text_encoder = std::nullopt;
+        if (fitting != config || preset.config.text_encoder.has_value() != file.contains(text_positions))
+            continue;
         config.num_heads = preset.config.num_heads;
+        config.text_encoder = preset.config.text_encoder;
         config.validate(file.path().string());
         return config;
     }
@@ -72,6 +89,7 @@ NatConfig infer_config(const TensorFile& file) {
 void write_metadata(CheckpointWriter& writer, const NatMetadata& metadata) {
     write_metadata(writer, nat_kind, to_json(metadata.config), metadata);
     if (metadata.tokenizer) writer.set("tokenizer", fmt::format("{:08x}", *metadata.tokenizer));
+    if (metadata.text_encoder) writer.set("text_encoder", fmt::format("{:08x}", *metadata.text_encoder));
 }
 
 bool holds_nat(const TensorFile& file) {
@@ -90,8 +108,8 @@ NatMetadata read_nat_metadata(const TensorFile& file, const std::optional<NatCon
     read_metadata(file, metadata, [&](const std::string& json, const std::string& source) {
         metadata.config = parse_nat_config(json, source);
     });
-    if (file.metadata().contains("tokenizer"))
-        metadata.tokenizer = parse_fingerprint(file.metadata("tokenizer"), path);
+    metadata.tokenizer = read_fingerprint(file, "tokenizer", "tokenizer");
+    metadata.text_encoder = read_fingerprint(file, "text_encoder", "text encoder");
     if (config && *config != metadata.config)
         fail_usage(
             "{}: is of another model than --preset or --config says; without them it says itself which",
@@ -101,9 +119,13 @@ NatMetadata read_nat_metadata(const TensorFile& file, const std::optional<NatCon
 
 NatConfig nat_preset_for(const TensorFile& file, std::string_view name) {
     NatConfig config = nat_preset(name).config;
-    if (file.contains(contexts)) config.num_classes = matrix(file, contexts).first;
+    if (file.contains(classes)) config.num_classes = matrix(file, classes).first;
     config.validate(file.path().string());
     return config;
+}
+
+void require_fitting(const TensorFile& file, const NatTransformer& model) {
+    require_fitting(file, model.parameters(), "", position_ids);
 }
 
 void require_tokenizer(const TensorFile& file, const NatMetadata& metadata, std::uint32_t fingerprint,
@@ -113,9 +135,16 @@ void require_tokenizer(const TensorFile& file, const NatMetadata& metadata, std:
              file.path().string(), *metadata.tokenizer, fingerprint, whose);
 }
 
+void require_text_encoder(const TensorFile& file, const NatMetadata& metadata, std::uint32_t checksum,
+                          std::string_view whose) {
+    if (metadata.text_encoder && *metadata.text_encoder != checksum)
+        fail("{}: takes the features of the text encoder {:08x}, expected {:08x}, the one of {}",
+             file.path().string(), *metadata.text_encoder, checksum, whose);
+}
+
 std::unique_ptr<NatTransformer> load_nat(const TensorFile& file, const NatConfig& config, Backend backend,
                                          std::optional<WeightChoice> choice) {
     auto model = std::make_unique<NatTransformer>(config, backend);
-    load_weights(file, model->parameters(), backend, choice);
+    load_weights(file, model->parameters(), backend, choice, position_ids);
     return model;
 }

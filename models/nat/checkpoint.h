@@ -15,6 +15,9 @@ struct NatMetadata : CheckpointMetadata {
     NatConfig config;
     std::optional<std::uint32_t>
         tokenizer;  // fingerprint (data/records/tokens.h) of the one whose codes it predicts
+    // Checksum of the weights of the text encoder whose features it takes (weights_checksum); nothing for a model
+    // of classes, or with an encoder of its own.
+    std::optional<std::uint32_t> text_encoder = std::nullopt;
 };
 
 void write_metadata(CheckpointWriter& writer, const NatMetadata& metadata);
@@ -27,10 +30,18 @@ NatMetadata read_nat_metadata(const TensorFile& file, const std::optional<NatCon
 // The preset's model with as many contexts as the file has embeddings for. Throws UsageError for an unknown
 // name.
 NatConfig nat_preset_for(const TensorFile& file, std::string_view name);
+// As require_fitting() of runtime/checkpoint, of the newest weights. A published file of Muse also holds the tokens'
+// positions, which are no weights.
+void require_fitting(const TensorFile& file, const NatTransformer& model);
 // Throws Error if the model in `file` predicts the codes of a tokenizer with another fingerprint; `whose`
 // names the given tokenizer in the message. Passes if the file has no fingerprint.
 void require_tokenizer(const TensorFile& file, const NatMetadata& metadata, std::uint32_t fingerprint,
                        std::string_view whose);
+
+// Throws Error if the model in `file` takes the features of a text encoder with another checksum; `whose` names the
+// given encoder in the message. Passes if the file has none.
+void require_text_encoder(const TensorFile& file, const NatMetadata& metadata, std::uint32_t checksum,
+                          std::string_view whose);
 
 // A model for generation and evaluation (no gradients). Throws Error, naming the first tensor that does not
 // fit.

@@ -1,10 +1,10 @@
 #include "models/nat/cost.h"
 
 double pass_multiply_adds(const NatConfig& config) {
-    const auto D = static_cast<double>(config.embed_dim), P = static_cast<double>(config.patches()),
+    const auto D = static_cast<double>(config.embed_dim), T = static_cast<double>(config.sequence()),
                N = static_cast<double>(config.tokens()), K = static_cast<double>(config.codebook_size),
                ratio = static_cast<double>(config.mlp_ratio), depth = static_cast<double>(config.depth);
-    const double T = 1 + P, blocks = (depth + 1) * (T * (4 + 2 * ratio) * D * D + 2 * T * T * D);
+    const double blocks = (depth + 1) * (T * (4 + 2 * ratio) * D * D + 2 * T * T * D);
     const double skips = config.skip ? depth / 2 * T * 2 * D * D : 0;
     const double patches = config.patch_size > 1 ? N * D * D : 0;
     return blocks + skips + N * D * D + N * K * D + patches;

@@ -2,12 +2,15 @@
 // the draws and the codebook's look-up are not counted.
 //
 // A pass of one sequence through the transformer, with N tokens in P places (N / P of them to a place: 1, or
-// 4 in patches of 2 x 2), T = 1 + P, width D, n = depth + 1 blocks, r = mlp_ratio and K codes:
+// 4 in patches of 2 x 2), T = 1 + P, or L + P with a text of L features of width C, width D, n = depth + 1
+// blocks, r = mlp_ratio and K codes:
 //
 //   blocks        n (T (4 + 2 r) D^2 + 2 T^2 D)                   q, k, v, projection, MLP; scores, values
 //   long skips    depth / 2 * T 2 D^2
 //   head          N D^2 + N K D                                   fc (D -> D, or to each of 4), logits
 //   patches       P (4 D) D, where a place holds 4 tokens
+//
+// A text's encoder, and the map of its features, L C D, run once an image and are not counted.
 //
 // A strategy of S steps runs S passes of an image, twice as many with guidance; then the tokenizer's decoder
 // runs once. A convolution costs, per pixel of its result, k^2 C_in C_out.

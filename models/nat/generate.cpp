@@ -10,6 +10,7 @@
 #include "runtime/base/error.h"
 #include "runtime/device/profile.h"
 #include "runtime/ops/ops.h"
+#include "runtime/ops/row_ops.h"
 #include "runtime/tensor/random.h"
 #include "runtime/tensor/require_memory.h"
 
@@ -35,7 +36,7 @@ std::vector<std::int32_t> token_ranks(std::span<const Strategy> strategies, std:
 struct NatGenerator::Job {
     std::int64_t images, steps, strategies;
     Tensor schedule, ranks, key, numbers;  // decode_ops.h
-    Tensor contexts, ids;                  // int32 [halves * images, 1] and [halves * images, N]
+    Tensor contexts, ids;  // fp32 [halves * images * places, D] and int32 [halves * images, N]
     TokenDraw draw;
 };
 
@@ -79,15 +80,81 @@ std::vector<std::int32_t> NatGenerator::generate(std::span<const std::int64_t> c
             throw std::logic_error("generator: strategies of different lengths");
     }
     const NatConfig& config = model_.config();
+    if (config.takes_texts() && texts_.ids.empty() && texts_.features.empty())
+        throw std::logic_error("generator: a model of texts without texts");
     for (const std::int64_t label : classes)
-        if (label < -1 || label >= config.num_classes - 1)
-            fail_usage("class {} is out of range: the model has classes 0 to {}", label,
-                       config.num_classes - 2);
+        if (label < -1 || label >= class_num())
+            fail_usage("class {} is out of range: the model has classes 0 to {}", label, class_num() - 1);
     require_memory(tape_, plan_, fmt::format("generating {} images at once", batch_),
                    "draw fewer at once (--batch)");
     std::vector<std::int32_t> tokens(images * static_cast<std::size_t>(config.tokens()));
     run_job(tape_, plan_, [&] { run(classes, strategies, rule, tokens.data()); });
     return tokens;
+}
+
+void NatGenerator::use_texts(const NatContexts& texts) {
+    const NatConfig& config = model_.config();
+    const bool given = texts.features.empty() ? model_.encoder() != nullptr : model_.encoder() == nullptr;
+    if (!config.takes_texts() || !given)
+        throw std::logic_error("generator: texts in another form than the model takes");
+    texts_ = texts;
+}
+
+std::int64_t NatGenerator::class_num() const {
+    const NatConfig& config = model_.config();
+    const auto L = static_cast<std::size_t>(config.num_clip_token),
+               C = static_cast<std::size_t>(config.clip_dim);
+    if (!config.takes_texts()) return config.num_classes - 1;
+    return static_cast<std::int64_t>(texts_.features.empty() ? texts_.ids.size() / L
+                                                             : texts_.features.size() / (L * C)) -
+           1;
+}
+
+Tensor NatGenerator::contexts(std::span<const std::int64_t> classes) {
+    const NatConfig& config = model_.config();
+    const auto rows = static_cast<std::int64_t>(classes.size());
+    if (!config.takes_texts()) {
+        std::vector<std::int32_t> ids;
+        for (const std::int64_t label : classes)
+            ids.push_back(label < 0 ? config.no_class() : static_cast<std::int32_t>(label));
+        return model_.embed_contexts(tape_, {ids}, rows);
+    }
+    const std::int64_t places = config.context_places();
+    // Of each distinct text its number, and of each row's places those of its text among them.
+    std::vector<std::int64_t> distinct;
+    std::vector<std::int32_t> index;
+    for (const std::int64_t label : classes) {
+        const auto found = std::ranges::find(distinct, label);
+        const std::int64_t at = found - distinct.begin();
+        if (found == distinct.end()) distinct.push_back(label);
+        for (std::int64_t place = 0; place < places; ++place)
+            index.push_back(static_cast<std::int32_t>(at * places + place));
+    }
+    const Tensor all = tape_.create(rows * places, config.embed_dim, false),
+                 of_rows = device_copy(tape_, index, rows * places);
+    // In a loop: whatever the number of distinct texts, buffers behind it lie in the same places.
+    tape_.arena().loop(1, [&](std::int64_t) {
+        const bool by_features = model_.encoder() == nullptr;
+        std::vector<std::int32_t> ids;
+        std::vector<float> features(by_features ? 1 : 0);
+        auto texts = guided_ ? batch_ + 1 : batch_;
+        if (!tape_.planning()) {
+            texts = static_cast<std::int64_t>(distinct.size());
+            features.clear();
+            for (const std::int64_t label : distinct) {
+                const auto row = static_cast<std::size_t>(label < 0 ? class_num() : label);
+                const auto append = [&](auto& to, const auto& from) {
+                    const std::size_t each = from.size() / static_cast<std::size_t>(class_num() + 1);
+                    const auto part = from.subspan(row * each, each);
+                    to.insert(to.end(), part.begin(), part.end());
+                };
+                append(ids, texts_.ids);
+                append(features, texts_.features);
+            }
+        }
+        gather_rows(tape_, all, model_.embed_contexts(tape_, {ids, features}, texts), of_rows);
+    });
+    return all;
 }
 
 void NatGenerator::run(std::span<const std::int64_t> classes, std::span<const Strategy> strategies,
@@ -96,18 +163,18 @@ void NatGenerator::run(std::span<const std::int64_t> classes, std::span<const St
     const auto images = static_cast<std::int64_t>(classes.size() * strategies.size()),
                rows = guided_ ? 2 * images : images;
     const std::int64_t steps = strategies[0].steps();
-    std::vector<std::int32_t> contexts;
-    std::vector<std::int64_t> numbers;
+    std::vector<std::int64_t> labels, numbers;
     std::vector<DecodingStep> schedule(static_cast<std::size_t>(steps) * strategies.size());
     for (std::size_t s = 0; s < strategies.size(); ++s) {
-        for (const std::int64_t label : classes) {
-            contexts.push_back(label < 0 ? config.no_class() : static_cast<std::int32_t>(label));
-            numbers.push_back(rule.first_image + static_cast<std::int64_t>(numbers.size() % classes.size()));
+        for (std::size_t i = 0; i < classes.size(); ++i) {
+            labels.push_back(classes[i]);
+            numbers.push_back(rule.numbers.empty() ? rule.first_image + static_cast<std::int64_t>(i)
+                                                   : rule.numbers[i]);
         }
         const std::vector<DecodingStep> own = decoding_steps(strategies[s], config.tokens());
         for (std::size_t t = 0; t < own.size(); ++t) schedule[t * strategies.size() + s] = own[t];
     }
-    contexts.resize(static_cast<std::size_t>(rows), config.no_class());
+    labels.resize(static_cast<std::size_t>(rows), -1);
     const std::vector<std::int32_t> masks(static_cast<std::size_t>(rows * config.tokens()), config.mask_id());
     const Job job{images,
                   steps,
@@ -116,7 +183,7 @@ void NatGenerator::run(std::span<const std::int64_t> classes, std::span<const St
                   device_copy(tape_, token_ranks(strategies, config.img_size), config.tokens()),
                   device_key(tape_, random_key(rule.seed, "tokens")),
                   device_copy(tape_, numbers, images),
-                  device_copy(tape_, contexts, rows),
+                  contexts(labels),
                   device_copy(tape_, masks, rows),
                   create_token_draw(tape_, images, config.tokens())};
     // A loop of one iteration: a replayed graph requests none of the buffers planned for its steps.

@@ -18,10 +18,12 @@
 
 struct GenerationRule {
     std::uint64_t seed = 0;
-    // Number of the first image: an image depends on its number, its class, the seed and the strategy, not on
-    // the batch. (But where two confidences of the batch's first image are equal at a cut:
+    // Number of the first image: an image depends on its number, its class or text, the seed and the strategy,
+    // not on the batch. (But where two confidences of the batch's first image are equal at a cut:
     // kernels/sampling/remask.h.)
     std::int64_t first_image = 0;
+    // The images' numbers, where they are not first_image and those after it.
+    std::span<const std::int64_t> numbers = {};
 };
 
 // Inputs and outputs of one step, on the host: [images, N], K where masked; logits [images, N, K].
@@ -44,9 +46,14 @@ class NatGenerator {
     NatGenerator(const NatTransformer& model, std::int64_t batch, bool guided,
                  Continuation continuation = {});
 
+    // The texts of a model that takes texts, which are its classes from here on: their ids or, where the model
+    // has no encoder, their features, n + 1 of them, of which the last is the empty text, no class. They must
+    // stay.
+    void use_texts(const NatContexts& texts);
+
     // The tokens of one image per class (-1: of no class), [classes, N] in raster order; at most `batch`
     // classes. Throws UsageError for a class that the model does not have, Error if memory is short,
-    // std::logic_error for a strategy that guides where the generator does not.
+    // std::logic_error for a strategy that guides where the generator does not, or without use_texts().
     std::vector<std::int32_t> generate(std::span<const std::int64_t> classes, const Strategy& strategy,
                                        const GenerationRule& rule);
     // The same images by each of S strategies of equal length, side by side: [S, classes, N]; at most `batch`
@@ -73,6 +80,9 @@ class NatGenerator {
 
   private:
     struct Job;  // state of one call
+    std::int64_t class_num() const;
+    // Places of the sequence for rows of these classes, of which no text is encoded twice.
+    Tensor contexts(std::span<const std::int64_t> classes);
     void run(std::span<const std::int64_t> classes, std::span<const Strategy> strategies,
              const GenerationRule& rule, std::int32_t* tokens);
     void decode(const Job& job);
@@ -84,6 +94,7 @@ class NatGenerator {
     std::int64_t batch_;
     bool guided_;
     Continuation continuation_;
+    NatContexts texts_;
     Tape tape_;
     Plan plan_;
     GraphCache graphs_;

@@ -1,5 +1,5 @@
 // Masks of a training step. The mask ratio of each image is drawn from a Beta distribution (Ni et al. 2024,
-// section 4: optimised together with the generation schedules); on the host, keyed by (seed, step, sample),
+// section 4: optimised together with the generation schedules) or the cosine's; on the host, keyed by (seed, step, sample),
 // so that every rank computes the counts of all ranks without communication.
 #pragma once
 
@@ -11,6 +11,7 @@
 
 struct MaskRule {
     double alpha = 12, beta = 3;  // of the ratio's distribution
+    bool cosine = false;          // in its place: cosine_ratio of a uniform u (Muse; Chang et al. 2023)
 };
 
 struct NatMasks {
@@ -18,7 +19,12 @@ struct NatMasks {
     std::int64_t hidden = 0;         // in all
 };
 
-// round(N ratio) tokens of each sample, halves to even, at least one, in uniformly random places.
+// round(N ratio) tokens, halves to even, at least one.
+std::int64_t masked_tokens(const NatConfig& config, double ratio);
+// u in [0, 1) -> cos(pi / 2 u).
+double cosine_ratio(double u);
+
+// So many tokens of each sample, in uniformly random places.
 NatMasks draw_masks(const NatConfig& config, const MaskRule& rule, std::span<const std::int64_t> samples,
                     std::uint64_t seed, std::uint32_t step);
 // Total number of masked tokens, without drawing their positions: a rank needs the counts of the other ranks'
@@ -26,8 +32,15 @@ NatMasks draw_masks(const NatConfig& config, const MaskRule& rule, std::span<con
 std::int64_t count_hidden(const NatConfig& config, const MaskRule& rule,
                           std::span<const std::int64_t> samples, std::uint64_t seed, std::uint32_t step);
 
-// Contexts of a training step: the samples' labels, each without a class (no_class()) with this probability,
-// or if it has none (-1).
+// Draws of the conditions of a training step.
+struct ConditionDraw {
+    float drop = 0;  // probability with which a sample is trained without its condition
+    std::uint64_t seed = 0;
+    std::uint32_t step = 0;
+};
+bool drops_condition(const ConditionDraw& draw, std::int64_t sample);
+// Which of `count` captions, > 0, a sample is trained with.
+std::int64_t drawn_caption(const ConditionDraw& draw, std::int64_t sample, std::int64_t count);
+// Contexts of classes: the samples' labels, no_class() where there is none (-1) or it is dropped.
 std::vector<std::int32_t> draw_contexts(const NatConfig& config, std::span<const std::int32_t> labels,
-                                        std::span<const std::int64_t> samples, float drop, std::uint64_t seed,
-                                        std::uint32_t step);
+                                        std::span<const std::int64_t> samples, const ConditionDraw& draw);

@@ -1,5 +1,7 @@
 #include "models/text/text_checkpoint.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <string_view>
 #include <utility>
@@ -65,21 +67,30 @@ std::vector<std::string> tensors_of(const Naming& naming, const std::string& par
     return names;
 }
 
+// The published tensors that are one after the other the rows of a parameter, each as a parameter of its own.
+std::vector<Parameter> published_parts(const Naming& naming, const Parameter& parameter) {
+    std::vector<Parameter> parts;
+    const std::vector<std::string> names = tensors_of(naming, parameter.name);
+    const auto count = static_cast<std::int64_t>(names.size());
+    for (const std::string& name : names) {
+        Parameter& part = parts.emplace_back(parameter);
+        part.name = name;
+        part.shape.front() /= count;
+        part.count /= count;
+        part.offset = 0;
+    }
+    return parts;
+}
+
 void load_published(const TensorFile& file, TextEncoder& encoder) {
     const Naming& naming = naming_of(file);
     std::vector<float> values;
     for (const Parameter& parameter : encoder.parameters().all()) {
-        const std::vector<std::string> names = tensors_of(naming, parameter.name);
-        const auto parts = static_cast<std::int64_t>(names.size());
-        Parameter part = parameter;
-        part.shape.front() /= parts;
-        part.count /= parts;
-        part.offset = 0;
         values.resize(static_cast<std::size_t>(parameter.count));
-        for (std::size_t i = 0; i < names.size(); ++i) {
-            part.name = names[i];
-            load_parameter(file, part, "", values.data() + i * static_cast<std::size_t>(part.count),
-                           Device::cpu);
+        float* to = values.data();
+        for (const Parameter& part : published_parts(naming, parameter)) {
+            load_parameter(file, part, "", to, Device::cpu);
+            to += part.count;
         }
         copy_to_device(encoder.backend().device, encoder.parameters().values() + parameter.offset,
                        values.data(), values.size() * sizeof(float));
@@ -140,6 +151,15 @@ TextMetadata read_text_metadata(const TensorFile& file, const std::optional<Text
         fail_usage("{}: is of another text encoder than asked for; without --preset it says itself which",
                    path);
     return metadata;
+}
+
+void require_fitting(const TensorFile& file, const TextEncoder& encoder) {
+    if (has_format(file, text_kind)) return require_fitting(file, encoder.parameters(), "");
+    for (const Parameter& parameter : encoder.parameters().all())
+        for (const Parameter& part : published_parts(naming_of(file), parameter))
+            if (file.shape(part.name) != part.shape)
+                fail("{}: tensor {} is [{}], expected [{}]", file.path().string(), part.name,
+                     fmt::join(file.shape(part.name), ", "), fmt::join(part.shape, ", "));
 }
 
 std::unique_ptr<TextEncoder> load_text_encoder(const TensorFile& file, const TextConfig& config,

@@ -21,6 +21,8 @@ void write_metadata(CheckpointWriter& writer, const TextMetadata& metadata);
 TextMetadata read_text_metadata(const TensorFile& file,
                                 const std::optional<TextConfig>& config = std::nullopt);
 
+// Checks names and shapes only. Throws Error naming the first tensor that does not fit.
+void require_fitting(const TensorFile& file, const TextEncoder& encoder);
 // An encoder without gradients. Throws Error naming the first tensor that does not fit.
 std::unique_ptr<TextEncoder> load_text_encoder(const TensorFile& file, const TextConfig& config,
                                                Backend backend);

@@ -11,6 +11,8 @@ struct TextConfig {
     std::int64_t context_length = 77;  // ids of a text: start, tokens, end, padding
     std::int64_t padding_id = 0;       // not masked anywhere: it changes the outputs
     bool quick_gelu = false;  // x s(1.702 x), as OpenAI's weights want it, in place of the exact GELU
+    // Which of CLIP's three tokenizers makes the ids: "openai", "open_clip" or "hf" (data/text/clip_tokenizer.h).
+    std::string tokenizer = "openai";
 
     // Throws UsageError naming the key, its value and the expected values. `source` starts the message.
     void validate(std::string_view source) const;

@@ -10,15 +10,23 @@ constexpr float epsilon = 1e-5f;
 
 }  // namespace
 
-TextEncoder::TextEncoder(const TextConfig& config, Backend backend) : config_(config), backend_(backend) {
+TextEncoder::TextEncoder(const TextConfig& config, Backend backend)
+    : TextEncoder(config, backend, own_parameters_, "") {}
+
+TextEncoder::TextEncoder(const TextConfig& config, Backend backend, Parameters& parameters,
+                         const std::string& prefix)
+    : config_(config), backend_(backend) {
     const std::int64_t W = config.width;
     const VitBlockForm form{epsilon, true, config.mlp_ratio, Init::normal, config.quick_gelu};
-    tokens_ = &parameters_.add("token_embedding.weight", {config.vocab_size, W}, Init::normal);
-    positions_ = &parameters_.add("positional_embedding", {config.context_length, W}, Init::normal);
+    const auto add = [&](const char* name, std::vector<std::int64_t> shape, Init init) {
+        return &parameters.add(prefix + name, std::move(shape), init);
+    };
+    tokens_ = add("token_embedding.weight", {config.vocab_size, W}, Init::normal);
+    positions_ = add("positional_embedding", {config.context_length, W}, Init::normal);
     for (std::int64_t i = 0; i < config.layers; ++i)
-        blocks_.emplace_back(parameters_, "blocks." + std::to_string(i), W, config.heads, form);
-    norm_weight_ = &parameters_.add("norm.weight", {W}, Init::ones);
-    norm_bias_ = &parameters_.add("norm.bias", {W}, Init::zeros);
+        blocks_.emplace_back(parameters, prefix + "blocks." + std::to_string(i), W, config.heads, form);
+    norm_weight_ = add("norm.weight", {W}, Init::ones);
+    norm_bias_ = add("norm.bias", {W}, Init::zeros);
 }
 
 Tensor TextEncoder::forward(Tape& tape, const Tensor& ids) const {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "models/text/text_config.h"
@@ -20,12 +21,15 @@ class TextEncoder {
   public:
     // Registers the parameters; the caller allocates them.
     TextEncoder(const TextConfig& config, Backend backend);
+    // Registers them, their names behind `prefix`, among those of a model that the encoder is a part of.
+    TextEncoder(const TextConfig& config, Backend backend, Parameters& parameters, const std::string& prefix);
     TextEncoder(const TextEncoder&) = delete;
 
     const TextConfig& config() const { return config_; }
     Backend backend() const { return backend_; }
-    Parameters& parameters() { return parameters_; }
-    const Parameters& parameters() const { return parameters_; }
+    // Of an encoder that is no part of a model.
+    Parameters& parameters() { return own_parameters_; }
+    const Parameters& parameters() const { return own_parameters_; }
 
     // ids int32 [B, context_length] -> fp32 [B * context_length, width], all places of each text. While the tape
     // records, gradients flow to the parameters.
@@ -34,7 +38,7 @@ class TextEncoder {
   private:
     TextConfig config_;
     Backend backend_;
-    Parameters parameters_;
+    Parameters own_parameters_;
     const Parameter *tokens_, *positions_, *norm_weight_, *norm_bias_;
     std::vector<VitBlock> blocks_;
 };

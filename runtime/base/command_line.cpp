@@ -64,6 +64,16 @@ FlagCheck one_of(std::initializer_list<const char*> words) {
     };
 }
 
+namespace {
+
+// Flags whose value may be empty.
+std::set<std::string, std::less<>>& text_flags() {
+    static std::set<std::string, std::less<>> flags;
+    return flags;
+}
+
+}  // namespace
+
 Option* Option::required() {
     option_->required();
     return this;
@@ -96,6 +106,11 @@ Option* Option::expected(int count) {
 
 Option* Option::expected(int least, int most) {
     option_->expected(least, most);
+    return this;
+}
+
+Option* Option::takes_text() {
+    text_flags().insert(get_name());
     return this;
 }
 
@@ -182,10 +197,15 @@ void open_standard_streams() {
 }
 
 // Throws UsageError for an empty word, such as an unset variable of a script: CLI11 takes it for a flag that
-// is not given.
+// is not given. Behind a flag that takes a text it becomes a space.
 void refuse_empty_words(int argument_count, char** arguments) {
+    static char space[] = " ";
     for (int i = 1; i < argument_count; ++i) {
         const std::string_view word = arguments[i], before = i > 1 ? arguments[i - 1] : "";
+        if (word.empty() && text_flags().contains(before)) {
+            arguments[i] = space;
+            continue;
+        }
         if (word.empty()) fail_usage("an empty argument{}{}", before.empty() ? "" : " behind ", before);
         if (word.starts_with("--") && word.ends_with('=')) fail_usage("{}: expected a value", word);
     }

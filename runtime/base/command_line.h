@@ -41,6 +41,8 @@ class Option {
     // Number of values.
     Option* expected(int count);
     Option* expected(int least, int most);
+    // The value is a text, which may be empty: then it is a space.
+    Option* takes_text();
     Option* needs(Option* other);
     Option* excludes(Option* other);
     // Of the times that the command line gives it.

@@ -137,9 +137,9 @@ void report_origin(std::string_view program, const TensorFile& file, std::string
 }
 
 void load_weights(const TensorFile& file, Parameters& parameters, Backend backend,
-                  std::optional<WeightChoice> choice) {
+                  std::optional<WeightChoice> choice, std::string_view optional) {
     const std::string_view prefix = chosen_prefix(file, choice);
-    require_fitting(file, parameters, prefix);
+    require_fitting(file, parameters, prefix, optional);
     parameters.allocate(backend, false);
     load_slab(file, parameters, prefix, parameters.values());
     parameters.round_values();

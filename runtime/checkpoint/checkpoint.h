@@ -21,8 +21,8 @@ void load_parameter(const TensorFile& file, const Parameter& parameter, std::str
 // The same for all parameters.
 void load_slab(const TensorFile& file, const Parameters& parameters, std::string_view prefix, float* values);
 // Checks names and shapes only: throws Error naming the first parameter that is missing or has another shape,
-// or else a tensor under the prefix that is no parameter. The parameter named `optional` may be missing or
-// differ.
+// or else a tensor under the prefix that is no parameter. The tensor named `optional`, a parameter or not, may
+// be missing or differ.
 void require_fitting(const TensorFile& file, const Parameters& parameters, std::string_view prefix,
                      std::string_view optional = "");
 
@@ -59,6 +59,6 @@ std::string_view chosen_prefix(const TensorFile& file, std::optional<WeightChoic
 // TensorFile::origin().
 void report_origin(std::string_view program, const TensorFile& file, std::string_view prefix);
 // Allocates the parameters without gradients and reads the chosen weights. Throws Error naming the first
-// tensor that does not fit.
+// tensor that does not fit; `optional`, no parameter, may be there.
 void load_weights(const TensorFile& file, Parameters& parameters, Backend backend,
-                  std::optional<WeightChoice> choice);
+                  std::optional<WeightChoice> choice, std::string_view optional = "");

@@ -21,6 +21,8 @@ const std::vector<Signature>& signatures() {
         {nat_kind,
          {"token_emb.word_embeddings.weight", "context_embed.word_embeddings.weight",
           "mid_block.mlp.fc1.weight"}},
+        {nat_kind,
+         {"token_emb.word_embeddings.weight", "context_embed.weight", "mid_block.mlp.fc1.weight"}},
         {tokenizer_kind, {"quantize.embedding.weight", "encoder.conv_in.weight"}},
         {vgg_kind, {"features.0.weight", "features.28.weight"}},
         {lpips_kind, {"lin0.model.1.weight", "lin4.model.1.weight"}},

@@ -27,27 +27,30 @@ void take_row(Tape& tape, const Tensor& destination, const Tensor& x, std::int64
            x.width(), 1, x.width());
 }
 
-Tensor drop_first_token(Tape& tape, const Tensor& x, std::int64_t length) {
-    const std::int64_t M = x.rows() / length, D = x.width(), rest = (length - 1) * D;
-    const Tensor y = tape.create(M * (length - 1), D, false);
-    LAUNCH(tape, copy_rows, tape.mutable_value(y), rest, tape.value(x) + D, length * D, M, rest);
+Tensor drop_first_tokens(Tape& tape, const Tensor& x, std::int64_t length, std::int64_t dropped) {
+    const std::int64_t M = x.rows() / length, D = x.width(), rest = (length - dropped) * D;
+    const Tensor y = tape.create(M * (length - dropped), D, false);
+    LAUNCH(tape, copy_rows, tape.mutable_value(y), rest, tape.value(x) + dropped * D, length * D, M, rest);
     return y;
 }
 
-Tensor prepend_token(Tape& tape, const Tensor& first, const Tensor& tokens) {
-    const std::int64_t M = first.rows(), D = first.width(), rest = tokens.rows() / M * D, all = rest + D;
-    require(tokens.width() == D && tokens.rows() % M == 0, "prepend_token: tokens do not fit the first ones");
-    const Tensor y = tape.create(M + tokens.rows(), D, true);
-    LAUNCH(tape, copy_rows, tape.mutable_value(y), all, tape.value(first), D, M, D);
-    LAUNCH(tape, copy_rows, tape.mutable_value(y) + D, all, tape.value(tokens), rest, M, rest);
-    tape.on_backward(
-        y, {first.node(), tokens.node()}, {},
-        [&tape, first = first.node(), tokens = tokens.node(), y = y.node(), M, D, rest, all] {
-            for (const NodeId input : {first, tokens})
-                begin_sole_gradient(tape, input, "prepend_token: its inputs feed nothing else");
-            LAUNCH(tape, copy_rows, tape.mutable_gradient(first), D, tape.gradient(y), all, M, D);
-            LAUNCH(tape, copy_rows, tape.mutable_gradient(tokens), rest, tape.gradient(y) + D, all, M, rest);
-        });
+Tensor prepend_tokens(Tape& tape, const Tensor& first, const Tensor& tokens, std::int64_t sequences) {
+    const std::int64_t M = sequences, D = first.width(), head = first.rows() / M * D,
+                       rest = tokens.rows() / M * D, all = head + rest;
+    require(tokens.width() == D && tokens.rows() % M == 0 && first.rows() % M == 0,
+            "prepend_tokens: tokens do not fit the first ones");
+    const Tensor y = tape.create(first.rows() + tokens.rows(), D, true);
+    LAUNCH(tape, copy_rows, tape.mutable_value(y), all, tape.value(first), head, M, head);
+    LAUNCH(tape, copy_rows, tape.mutable_value(y) + head, all, tape.value(tokens), rest, M, rest);
+    tape.on_backward(y, {first.node(), tokens.node()}, {},
+                     [&tape, first = first.node(), tokens = tokens.node(), y = y.node(), M, head, rest, all] {
+                         for (const NodeId input : {first, tokens})
+                             begin_sole_gradient(tape, input, "prepend_tokens: its inputs feed nothing else");
+                         LAUNCH(tape, copy_rows, tape.mutable_gradient(first), head, tape.gradient(y), all, M,
+                                head);
+                         LAUNCH(tape, copy_rows, tape.mutable_gradient(tokens), rest, tape.gradient(y) + head,
+                                all, M, rest);
+                     });
     return y;
 }
 
@@ -85,9 +88,13 @@ Tensor first_condition(Tape& tape, const Tensor& conditions, std::int64_t width)
 
 Tensor gather_rows(Tape& tape, const Tensor& x, const Tensor& index) {
     const Tensor y = tape.create(index.rows(), x.width(), false, tape.element(x.node()));
-    LAUNCH(tape, gather_rows, tape.mutable_data(y), tape.data(x), tape.value<std::int32_t>(index),
-           index.rows(), x.width());
+    gather_rows(tape, y, x, index);
     return y;
+}
+
+void gather_rows(Tape& tape, const Tensor& destination, const Tensor& x, const Tensor& index) {
+    LAUNCH(tape, gather_rows, tape.mutable_data(destination), tape.data(x), tape.value<std::int32_t>(index),
+           index.rows(), x.width());
 }
 
 void scatter_rows(Tape& tape, const Tensor& destination, const Tensor& x, const Tensor& index) {

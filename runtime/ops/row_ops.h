@@ -15,11 +15,12 @@ Tensor take_token(Tape& tape, const Tensor& x, std::int64_t t, std::int64_t leng
 // destination [1, W] = row `row` of x [rows, W]. Not recorded.
 void take_row(Tape& tape, const Tensor& destination, const Tensor& x, std::int64_t row);
 
-// All tokens of each sequence but the first: [M * length, D] -> [M * (length - 1), D]. Not differentiable.
-Tensor drop_first_token(Tape& tape, const Tensor& x, std::int64_t length);
+// All tokens of each sequence but the first `dropped`: [M * length, D] -> [M * (length - dropped), D]. Not
+// differentiable.
+Tensor drop_first_tokens(Tape& tape, const Tensor& x, std::int64_t length, std::int64_t dropped);
 
-// [first, tokens...] of residual streams: first [M, D], tokens [M * L, D] -> [M * (1 + L), D].
-Tensor prepend_token(Tape& tape, const Tensor& first, const Tensor& tokens);
+// [first..., tokens...] of M residual streams: first [M * F, D], tokens [M * L, D] -> [M * (F + L), D].
+Tensor prepend_tokens(Tape& tape, const Tensor& first, const Tensor& tokens, std::int64_t sequences);
 
 // a and b [rows, D] side by side, as activations: [rows, 2 D]. a and b are not saved for the backward pass.
 Tensor join_columns(Tape& tape, const Tensor& a, const Tensor& b);
@@ -30,6 +31,8 @@ Tensor first_condition(Tape& tape, const Tensor& conditions, std::int64_t width)
 // x[index] and destination[index] = x for rows of fp32; index int32 [rows, 1]. Not differentiable.
 Tensor gather_rows(Tape& tape, const Tensor& x, const Tensor& index);
 void scatter_rows(Tape& tape, const Tensor& destination, const Tensor& x, const Tensor& index);
+// The same as gather_rows into a tensor that there is, [index.rows(), x.width()].
+void gather_rows(Tape& tape, const Tensor& destination, const Tensor& x, const Tensor& index);
 
 // Rows of `width` elements of x by their number, index int32 [n, 1], each at most once: [n, width]. A row of
 // x may hold several such rows side by side.

@@ -22,6 +22,7 @@
 #include "runtime/files/atomic_file.h"
 #include "runtime/files/open_tensor_file.h"
 #include "runtime/files/output_file.h"
+#include "sample/data/text.h"
 
 namespace {
 
@@ -168,6 +169,7 @@ int main(int argument_count, char** arguments) {
         "ids.");
     add_data_jobs(app);
     add_tokens_job(app);
+    add_text_job(app);
     add_statistics_job(app);
     return run_program(app, "data", argument_count, arguments);
 }

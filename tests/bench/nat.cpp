@@ -199,7 +199,7 @@ class NatStep {
   private:
     void loss() {
         const SmoothedLoss rule{0.1f, 1.0f / static_cast<float>(masks_.hidden)};
-        model_.loss(tape_, {tokens_, contexts_, masks_.mask, samples_}, rule, zero_total(tape_),
+        model_.loss(tape_, {tokens_, {contexts_}, masks_.mask, samples_}, rule, zero_total(tape_),
                     {.dropout = 0.1f}, model_.default_chunk());
     }
 
@@ -228,11 +228,9 @@ void bench_nat_forward(Table& table, const NatWorkload& work) {
         contexts(static_cast<std::size_t>(count));
     Tape tape(table.backend());
     const auto forward = [&] {
-        const Tensor on_device = tape.create(count, N, false, Element::i32),
-                     context = tape.create(count, 1, false, Element::i32);
+        const Tensor on_device = tape.create(count, N, false, Element::i32);
         copy_to_tensor(tape, on_device, ids.data(), ids.size() * sizeof(std::int32_t));
-        copy_to_tensor(tape, context, contexts.data(), contexts.size() * sizeof(std::int32_t));
-        model.forward(tape, on_device, context, {});
+        model.forward(tape, on_device, model.embed_contexts(tape, {contexts}, count), {});
     };
     const Plan plan = plan_job(tape, forward);
     const double images = static_cast<double>(count);

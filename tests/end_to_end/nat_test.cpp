@@ -46,9 +46,8 @@ double validation_loss(const std::string& checkpoint, const std::filesystem::pat
     Tape tape(Device::cpu);
     const auto job = [&] {
         const Tensor input = tape.create(tokens.count(), config.tokens(), false, Element::i32),
-                     contexts = tape.create(tokens.count(), 1, false, Element::i32);
+                     contexts = model->embed_contexts(tape, {batch.labels}, tokens.count());
         copy_to_tensor(tape, input, ids.data(), ids.size() * sizeof(std::int32_t));
-        copy_to_tensor(tape, contexts, batch.labels.data(), batch.labels.size() * sizeof(std::int32_t));
         copy_from_tensor(tape, logits.data(), model->forward(tape, input, contexts, {}),
                          logits.size() * sizeof(float));
     };

@@ -75,7 +75,6 @@ TEST_CASE("end to end: build/data tokenize refuses") {
     for (const Refusal& refusal : std::vector<Refusal>{
              {"data", {"tokenize"}, 2, {"--text", "--file"}},
              {"data", {"tokenize", "--text", "a", "--file", path}, 2, {"--text", "--file"}},
-             {"data", {"tokenize", "--text", ""}, 2, {"--text"}},
              {"data",
               {"tokenize", "--text", "a", "--variant", "bert"},
               2,

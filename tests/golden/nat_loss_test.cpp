@@ -19,7 +19,7 @@ struct Inputs {
         std::iota(samples.begin(), samples.end(), 0);
     }
 
-    NatBatch batch() const { return {tokens, contexts, mask, samples}; }
+    NatBatch batch() const { return {tokens, {contexts}, mask, samples}; }
     std::int64_t hidden() const { return std::ranges::count(mask, 1); }
 
     std::vector<std::int32_t> tokens, contexts;
@@ -41,9 +41,8 @@ std::vector<float> run_forward(NatGolden& golden, bool recomputed) {
     rule.recompute = recomputed;
     const auto job = [&] {
         const Tensor on_device = tape.create(B, config.tokens(), false, Element::i32),
-                     contexts = tape.create(B, 1, false, Element::i32);
+                     contexts = golden.model.embed_contexts(tape, {inputs.contexts}, B);
         copy_to_tensor(tape, on_device, ids.data(), ids.size() * 4);
-        copy_to_tensor(tape, contexts, inputs.contexts.data(), inputs.contexts.size() * 4);
         const Tensor y = golden.model.forward(tape, on_device, contexts, rule);
         CHECK(y.rows() == B * config.tokens());
         copy_from_tensor(tape, logits.data(), y, logits.size() * 4);

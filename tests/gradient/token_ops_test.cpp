@@ -24,11 +24,13 @@ GRADIENT_TEST("gradient: add_positions") {
             .run({Before::nothing});
 }
 
-GRADIENT_TEST("gradient: prepend_token") {
-    Check(device, {{3, 4, 1}, {6, 4, 2}}, nullptr, weighted_sum([](Tape& tape, std::span<const Tensor> in) {
-              return prepend_token(tape, in[0], in[1]);
-          }))
-        .run({Before::nothing});
+GRADIENT_TEST("gradient: prepend_tokens, one and several") {
+    for (const std::int64_t rows : {3, 9})
+        Check(device, {{rows, 4, 1}, {6, 4, 2}}, nullptr,
+              weighted_sum([](Tape& tape, std::span<const Tensor> in) {
+                  return prepend_tokens(tape, in[0], in[1], 3);
+              }))
+            .run({Before::nothing});
 }
 
 GRADIENT_TEST("gradient: join_columns, whose inputs may feed something else as well") {
@@ -47,13 +49,13 @@ GRADIENT_TEST("gradient: select_rows, whole rows and parts of them") {
             .run({Before::nothing});
 }
 
-DEVICE_TEST("prepend_token and drop_first_token are each other's inverse") {
+DEVICE_TEST("prepend_tokens and drop_first_tokens are each other's inverse") {
     Tape tape(device);
-    std::vector<float> first(2 * 3, 7), tokens(2 * 4 * 3), back(tokens.size());
+    std::vector<float> first(4 * 3, 7), tokens(2 * 4 * 3), back(tokens.size());
     for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<float>(i);
     const auto job = [&] {
-        const Tensor y = prepend_token(tape, constant(tape, 2, first), constant(tape, 8, tokens));
-        copy_from_tensor(tape, back.data(), drop_first_token(tape, y, 5), back.size() * sizeof(float));
+        const Tensor y = prepend_tokens(tape, constant(tape, 4, first), constant(tape, 8, tokens), 2);
+        copy_from_tensor(tape, back.data(), drop_first_tokens(tape, y, 6, 2), back.size() * sizeof(float));
     };
     const Plan plan = plan_job(tape, job);
     run_job(tape, plan, job);

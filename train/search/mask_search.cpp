@@ -56,8 +56,12 @@ MaskSearch::MaskSearch(const MaskSearchRule& rule, const std::string& base, cons
             "build/train nat",
             base);
     settings_ = parse_training(file.metadata("training"), comm.ranks(), base);
-    settings_.of("mask-alpha");
+    if (!settings_.has("mask-alpha"))
+        fail_usage(
+            "{}: was trained with --mask cosine; the search starts from a Beta distribution's alpha and beta",
+            base);
     require_fitting_tokens(config_, tokens_);
+    conditions_ = own_conditions(config_, tokens_, base);
     if (comm.local_rank() == 0) tokens_.verify();
     if (rule_.steps == 0) rule_.steps = settings_.steps;
 }
@@ -81,7 +85,8 @@ std::optional<std::string> MaskSearch::trained(const MaskRule& mask, std::int64_
     flags.log_every = 50;
     flags.keep = 1;
     NatTrainer trainer(config_, with_mask(with_steps(settings_, steps), mask),
-                       backend_.backend(comm_.local_rank()), false, 0, tokens_, flags.ranks(comm_));
+                       backend_.backend(comm_.local_rank()), false, 0, tokens_, *conditions_,
+                       flags.ranks(comm_));
     require_memory({trainer.state_bytes(), trainer.plan().bytes, 0, "a smaller batch lowers the activations"},
                    trainer.device(), comm_);
     RunFolder folder(path, comm_.rank() == 0);
@@ -128,7 +133,7 @@ std::string candidates_text(const std::vector<MaskCandidate>& candidates, const 
         "{:>7}{:>7}{:>12}{:>11}{:>22}{:>20}{:>22}{:>18}{:>18}\n", "alpha", "beta", "mean ratio", "deviation",
         "objective", models.measure.features.distance_name(), "kernel distance", "precision", "recall");
     for (const MaskCandidate& candidate : candidates) {
-        const auto [a, b] = candidate.mask;
+        const double a = candidate.mask.alpha, b = candidate.mask.beta;
         const auto figure = [&](double Figures::*member, int digits) {
             return text_of(mean_error(candidate.figures, member), digits);
         };

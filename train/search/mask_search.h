@@ -16,6 +16,7 @@
 #include "data/records/tokens.h"
 #include "models/nat/masks.h"
 #include "runtime/device/backend_flags.h"
+#include "train/nat_conditions.h"
 #include "train/recipe.h"
 #include "train/search/strategy_measures.h"
 
@@ -63,6 +64,7 @@ class MaskSearch {
     TokenFile tokens_;
     NatConfig config_;
     TrainingSettings settings_;
+    std::unique_ptr<NatConditions> conditions_;
 };
 
 // A table of candidates, and the distribution's mean and deviation beside each.

@@ -71,10 +71,10 @@ TEST_CASE("nat contexts: a share of the classes is dropped, images without one h
     std::vector<std::int32_t> labels(2000, 2);
     labels[0] = -1;
     const auto samples = numbers(0, labels.size());
-    const auto contexts = draw_contexts(config, labels, samples, 0.15f, 1, 2);
+    const auto contexts = draw_contexts(config, labels, samples, {0.15f, 1, 2});
     CHECK(contexts[0] == config.no_class());
     const auto dropped = std::ranges::count(contexts, config.no_class());
     CHECK(dropped == doctest::Approx(300).epsilon(0.2));
     CHECK(std::ranges::count(contexts, 2) == 2000 - dropped);
-    CHECK(std::ranges::count(draw_contexts(config, labels, samples, 0, 1, 2), 2) == 1999);
+    CHECK(std::ranges::count(draw_contexts(config, labels, samples, {0, 1, 2}), 2) == 1999);
 }

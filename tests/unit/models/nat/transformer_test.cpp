@@ -56,7 +56,7 @@ struct Bench {
         const auto job = [&] {
             const Tensor total = tape.create(1, 1, false, Element::f64);
             zero_tensor(tape, total);
-            model.loss(tape, {tokens, contexts, mask, samples}, {0, 1}, total, pass, chunk, told);
+            model.loss(tape, {tokens, {contexts}, mask, samples}, {0, 1}, total, pass, chunk, told);
             copy_from_tensor(tape, &sum, total, sizeof sum);
         };
         const Plan plan = plan_job(tape, job);
@@ -74,11 +74,10 @@ struct Bench {
         std::vector<float> values(ids.size() * static_cast<std::size_t>(config.codebook_size));
         Tape tape(device);
         const auto job = [&] {
-            const Tensor hidden = tape.create(3, config.tokens(), false, Element::i32),
-                         classes = tape.create(3, 1, false, Element::i32);
+            const Tensor hidden = tape.create(3, config.tokens(), false, Element::i32);
             copy_to_tensor(tape, hidden, ids.data(), ids.size() * 4);
-            copy_to_tensor(tape, classes, contexts.data(), contexts.size() * 4);
-            copy_from_tensor(tape, values.data(), model.forward(tape, hidden, classes, {}),
+            copy_from_tensor(tape, values.data(),
+                             model.forward(tape, hidden, model.embed_contexts(tape, {contexts}, 3), {}),
                              values.size() * 4);
         };
         const Plan plan = plan_job(tape, job);

@@ -1,0 +1,38 @@
+// Captions as the ids that a text encoder takes: of its tokenizer, its length and its padding.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/text/clip_tokenizer.h"
+
+// What a text encoder says of its ids.
+struct CaptionFormat {
+    std::string_view tokenizer;   // of the three of clip_tokenizer.h
+    std::int64_t vocabulary = 0;  // ids
+    std::int64_t length = 77;     // of a text: start, ids, end, padding
+    std::int32_t padding = 0;
+};
+
+class CaptionIds {
+  public:
+    // Throws UsageError, starting with `source`, for a tokenizer that does not exist, and for another vocabulary than
+    // that of the merges.
+    CaptionIds(const CaptionFormat& format, std::string_view source);
+
+    std::int64_t length() const { return length_; }
+    // [length]; of a longer caption the first ids and the end. The ids of "", start and end, are no condition.
+    std::vector<std::int32_t> of(std::string_view caption) const;
+    // Of several captions and then of "": [captions + 1, length], as NatGenerator::use_texts takes them.
+    std::vector<std::int32_t> table(std::span<const std::string> captions) const;
+    // Ids of the whole caption, start and end included.
+    std::int64_t whole_length(std::string_view caption) const;
+
+  private:
+    ClipTokenizer tokenizer_;
+    std::int64_t length_;
+    std::int32_t padding_;
+};
