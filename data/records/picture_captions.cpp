@@ -94,7 +94,7 @@ void PictureCaptions::read_lines(std::string_view text) {
 
 void PictureCaptions::read_coco(const std::string& text) {
     const std::string name = file_.string();
-    const nlohmann::json json = parse_json_or_discard(repaired(text), name);
+    const nlohmann::json json = parse_data_or_discard(repaired(text));
     if (json.is_discarded()) fail("{}: not JSON", name);
     const nlohmann::json &images = list_of(json, "images", name),
                          &annotations = list_of(json, "annotations", name);

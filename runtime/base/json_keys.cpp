@@ -35,6 +35,10 @@ nlohmann::json parse_json_or_discard(std::string_view text, std::string_view sou
     return json;
 }
 
+nlohmann::json parse_data_or_discard(std::string_view text) {
+    return nlohmann::json::parse(text, nullptr, false);
+}
+
 nlohmann::json parse_json(std::string_view text, std::string_view source) {
     RepeatedKey repeated;
     nlohmann::json json;
