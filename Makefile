@@ -334,6 +334,31 @@ $(DATASETS)/fractals.reference.bin: | build
 	@mkdir -p $(DATASETS)
 	$(BUILD)/data fractals --out $@ --size 16 --first 2000000 --count 5000
 
+# Text to image: captioned fractals in any palette, a tokenizer, its tokens, a transformer with its text encoder. Captions say left and right,
+# so nothing is mirrored. The prompts are of combinations of kind and palette that the training pictures lack.
+TEXT := runs/text
+TEXT_DATA := $(DATASETS)/captions.bin
+TEXT_PICTURES = $(BUILD)/data fractals --size 16 --captions --colours any --combinations
+TEXT_TOKENIZER_RECIPE := --preset vqgan_mini_f2 --steps 3000 --no-flip --log-every 50
+TEXT_RECIPE := --preset nat_text_mini --batch 64 --steps 3000 --no-flip --log-every 50
+text: build $(TEXT_DATA) $(TEXT_DATA:.bin=.holdout.bin) ## pictures from words: train a text encoder and a transformer on captioned fractals, draw prompts
+	$(BUILD)/train tokenizer --data $(TEXT_DATA) --validation $(TEXT_DATA:.bin=.holdout.bin) --out $(TEXT)/tokenizer $(TEXT_TOKENIZER_RECIPE)
+	@$(MAKE) --no-print-directory $(TEXT)/train.tokens $(TEXT)/holdout.tokens
+	$(BUILD)/train nat --tokens $(TEXT)/train.tokens --validation $(TEXT)/holdout.tokens --tokenizer $(TEXT)/tokenizer/last.safetensors \
+	    --out $(TEXT)/transformer $(TEXT_RECIPE) $(ARGS)
+	$(BUILD)/sample nat --checkpoint $(TEXT)/transformer/last.safetensors --tokenizer $(TEXT)/tokenizer/last.safetensors --prompts train/text/prompts.txt \
+	    --steps 8 --cfg-max 3 --out $(TEXT)/sheet.png
+$(TEXT)/train.tokens: TOKENIZED = $(TEXT_DATA)
+$(TEXT)/holdout.tokens: TOKENIZED = $(TEXT_DATA:.bin=.holdout.bin)
+$(TEXT)/%.tokens: $(TEXT)/tokenizer/last.safetensors
+	$(BUILD)/data tokens --tokenizer $< --data $(TOKENIZED) --out $@
+$(TEXT_DATA): | build
+	@mkdir -p $(DATASETS)
+	$(TEXT_PICTURES) seen --out $@ --count 20000
+$(TEXT_DATA:.bin=.holdout.bin): | build
+	@mkdir -p $(DATASETS)
+	$(TEXT_PICTURES) seen --out $@ --first 1000000 --count 1000
+
 CIFAR_URL := https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz
 CIFAR_MD5 := c32a1d4ab5d03f1284b67883e8d87530
 CIFAR := $(DATASETS)/cifar-10-batches-bin

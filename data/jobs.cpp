@@ -153,7 +153,7 @@ void add_pack(CommandLine& app) {
 }
 
 struct FractalArguments {
-    std::string out, colours = "own", combinations = "all";
+    std::string out, colours = "own", combinations = "all", labels = "class";
     int size = 32;
     std::int64_t count = 50'000;
     std::uint64_t seed = 0, first = 0;
@@ -185,11 +185,20 @@ void draw(FractalPicture& picture, const FractalArguments& arguments) {
     picture.captions.assign(captions.begin(), captions.end());
 }
 
+std::vector<std::string> label_names(bool by_palette) {
+    if (!by_palette) return {fractal_class_names().begin(), fractal_class_names().end()};
+    std::vector<std::string> names;
+    for (int palette = 0; palette < fractal_palette_count; ++palette)
+        names.emplace_back(fractal_palette_name(palette));
+    return names;
+}
+
 void run_fractals(const FractalArguments& arguments) {
     if (arguments.combinations != "all" && arguments.colours != "any")
         fail_usage("--combinations {} needs --colours any", arguments.combinations);
-    const auto& names = fractal_class_names();
-    PackedWriter writer(arguments.out, arguments.size, 3, {names.begin(), names.end()});
+    const bool by_palette = arguments.labels == "palette";
+    if (by_palette && arguments.colours != "any") fail_usage("--labels palette needs --colours any");
+    PackedWriter writer(arguments.out, arguments.size, 3, label_names(by_palette));
     const PackProgress progress = show_progress("drew");
     const std::int64_t record_bytes = std::int64_t{3} * arguments.size * arguments.size;
     const std::int64_t pictures_at_once =
@@ -210,7 +219,9 @@ void run_fractals(const FractalArguments& arguments) {
         for (std::int64_t i = 0; i < count; ++i) draw(pictures[static_cast<std::size_t>(i)], arguments);
         for (std::int64_t i = 0; i < count; ++i) {
             const FractalPicture& picture = pictures[static_cast<std::size_t>(i)];
-            writer.add(picture.pixels.data(), picture.class_index, picture.captions);
+            const int label = by_palette ? fractal_palette(picture.class_index, arguments.seed, picture.index)
+                                         : picture.class_index;
+            writer.add(picture.pixels.data(), label, picture.captions);
         }
         progress(writer.count(), arguments.count);
     }
@@ -249,6 +260,10 @@ void add_fractals(CommandLine& app) {
                "whatever its class, so that captions decide on colours")
             ->check(one_of({"own", "any"}))
             ->capture_default_str();
+    job->add_option("--labels", arguments->labels,
+                    "Label of an image: its class or, with --colours any, its palette")
+        ->check(one_of({"class", "palette"}))
+        ->capture_default_str();
     job->add_option("--combinations", arguments->combinations,
                     "Of class and palette, with --colours any. seen: without those that are set apart, two "
                     "palettes of each class; unseen: these alone")
@@ -384,9 +399,7 @@ void add_tokenize(CommandLine& app) {
     CommandLine* job =
         app.add_subcommand("tokenize", "Turn captions into the ids that CLIP's text encoders take");
     auto settings = std::make_shared<TokenizeSettings>();
-    job->add_option("--text", settings->text, "One caption, UTF-8")
-        ->type_name("TEXT")
-        ->takes_text();
+    job->add_option("--text", settings->text, "One caption, UTF-8")->type_name("TEXT")->takes_text();
     job->add_option("--file", settings->file, "Captions, UTF-8, one a line")->type_name("FILE");
     job->add_option(
            "--variant", settings->variant,

@@ -122,4 +122,5 @@ void add_evaluate_job(CommandLine& app, const Comm& comm) {
     add_backend_flags(*command, job->backend);
     command->callback([job] { run_nll(*job); });
     add_quality_job(*evaluate, comm);
+    add_labels_job(*evaluate);
 }

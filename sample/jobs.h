@@ -10,6 +10,8 @@ void add_nat_job(CommandLine& app);
 void add_evaluate_job(CommandLine& app, const Comm& comm);
 // Of `evaluate`.
 void add_quality_job(CommandLine& evaluate, const Comm& comm);
+// Of `evaluate`.
+void add_labels_job(CommandLine& evaluate);
 void add_info_job(CommandLine& app);
 void add_cost_job(CommandLine& app);
 void add_levels_job(CommandLine& app);

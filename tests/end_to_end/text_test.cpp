@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -173,4 +174,63 @@ TEST_CASE("text to image: prompts that are empty or too long, and none at all") 
     bench.check_refused(
         bench.draw("run", {"--prompts", work.path("prompts.txt"), "--out", work.path("c.png")}),
         "prompts.txt");
+}
+
+TEST_CASE("text to image: measured on captions, judged by a classifier, its strategy searched") {
+    const TextBench bench;
+    const TestDirectory& work = bench.work;
+    REQUIRE(bench.train("joint.json", "run").exit_code == 0);
+    const std::string pictures = work.path("pictures.bin"), network = work.path("features/last.safetensors");
+    const auto done = [&](const char* program, const Words& words) {
+        const Outcome outcome = work.run(program, words);
+        REQUIRE_MESSAGE(outcome.exit_code == 0, outcome.errors);
+        return outcome.output;
+    };
+    done("data", {"fractals", "--out", pictures, "--size", "16", "--count", "20", "--captions", "--colours",
+                  "any", "--labels", "palette"});
+    done("train", {"features", "--preset", "features_16", "--data", pictures, "--batch", "8", "--steps", "2",
+                   "--out", work.path("features")});
+    const Words model{"--checkpoint", work.path("run/last.safetensors"), "--tokenizer",
+                      work.path("tokenizer.safetensors")};
+
+    const Words labels = Words{"evaluate", "labels"} + model +
+                         Words{"--data", pictures, "--classifier", network, "--steps", "2", "--json"};
+    const auto judged = nlohmann::json::parse(done("sample", labels));
+    CHECK(judged["pictures"] == 20);
+    std::int64_t asked = 0;
+    for (const auto& [name, one] : judged["classes"].items()) asked += one["pictures"].get<std::int64_t>();
+    CHECK(asked == 20);
+    CHECK(nlohmann::json::parse(done("sample", labels + Words{"--batch", "3"})) == judged);
+
+    const Words quality =
+        Words{"evaluate", "quality"} + model +
+        Words{"--features", network, "--reference", pictures, "--count", "8", "--steps", "2"};
+    for (const char* const protocol : {"coco", "cc3m"})
+        CHECK(done("sample", quality + Words{"--captions", pictures, "--caption-protocol", protocol})
+                  .find("FD") != std::string::npos);
+    bench.check_refused(work.run("sample", quality), "expected --captions");
+
+    const Words search = Words{"strategy"} + model +
+                         Words{"--features",
+                               network,
+                               "--reference",
+                               pictures,
+                               "--steps",
+                               "2",
+                               "--images",
+                               "4",
+                               "--updates",
+                               "1",
+                               "--method",
+                               "spsa",
+                               "--repeats",
+                               "1",
+                               "--baselines",
+                               "halton",
+                               "--baseline-guidance",
+                               "0,1",
+                               "--out",
+                               work.path("search")};
+    bench.check_refused(work.run("train", search), "expected --captions");
+    CHECK(done("train", search + Words{"--captions", pictures}).find("found") != std::string::npos);
 }

@@ -155,6 +155,16 @@ void add_strategy_search_job(CommandLine& app, const Comm& comm) {
             "Folder of the search: history.csv, curves.png, best.json (a strategy file), table.json; of the "
             "training search masks.png, candidates, model.safetensors; a search there continues")
         ->type_name("DIR");
+    command
+        ->add_option(
+            "--captions", job->rule.captions,
+            "Of a model of texts: a packed file or a token file, of whose captions an evaluation draws from "
+            "random ones")
+        ->type_name("FILE");
+    command
+        ->add_option("--text-encoder", job->rule.text_encoder,
+                     "Weights of the text encoder of a model that has none of its own")
+        ->type_name("FILE");
     add_measure_flags(*command, job->rule);
     add_generation_flags(*command, job->rule);
     add_training_search_flags(*command, job->rule);

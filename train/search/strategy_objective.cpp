@@ -62,24 +62,30 @@ ObjectiveTerms parse_objective(std::string_view text, const Measure& measure, co
 }
 
 StrategyObjective::StrategyObjective(const NatTransformer& transformer, const SearchModels& models,
-                                     const ObjectiveRule& rule, std::int64_t batch, const Comm& comm)
-    : transformer_(transformer), models_(models), rule_(rule), batch_(batch), comm_(comm) {
+                                     const SearchTexts& texts, const ObjectiveRule& rule, std::int64_t batch,
+                                     const Comm& comm)
+    : transformer_(transformer),
+      models_(models),
+      classes_(texts.count() > 0 ? texts.count() : transformer.config().num_classes - 1),
+      rule_(rule),
+      batch_(batch),
+      comm_(comm) {
     const std::int64_t side = transformer.config().img_size;
     const Tokenizer& tokenizer = *models.tokenizer;
     generator_ = std::make_unique<NatGenerator>(
         transformer, batch_, true,
         rule.rounded ? decode_into(tokenizer, side, bytes_) : decode_into(tokenizer, side, values_));
+    if (texts.count() > 0) generator_->use_texts(texts.table());
 }
 
 std::vector<std::int64_t> StrategyObjective::classes_of(std::int64_t first, std::int64_t n,
                                                         std::uint64_t seed) const {
-    const std::int64_t classes = transformer_.config().num_classes - 1;
     const PhiloxKey key = random_key(seed, "class");
     std::vector<std::int64_t> chosen;
     for (std::int64_t i = first; i < first + n; ++i) {
-        const auto choice = static_cast<std::int64_t>(static_cast<float>(classes) *
+        const auto choice = static_cast<std::int64_t>(static_cast<float>(classes_) *
                                                       random_uniform(key, static_cast<std::uint64_t>(i)));
-        chosen.push_back(classes > 0 ? std::min(choice, classes - 1) : -1);
+        chosen.push_back(classes_ > 0 ? std::min(choice, classes_ - 1) : -1);
     }
     return chosen;
 }

@@ -14,6 +14,7 @@
 #include "models/metrics/picture_features.h"
 #include "models/nat/generate.h"
 #include "train/search/search_models.h"
+#include "train/search/search_texts.h"
 
 // Figures of a strategy's pictures; not a number where one was not measured.
 struct Figures {
@@ -43,14 +44,14 @@ struct ObjectiveRule {
 class StrategyObjective {
   public:
     // Pictures of `batch` at once. All must stay.
-    StrategyObjective(const NatTransformer& transformer, const SearchModels& models,
+    StrategyObjective(const NatTransformer& transformer, const SearchModels& models, const SearchTexts& texts,
                       const ObjectiveRule& rule, std::int64_t batch, const Comm& comm);
 
     const ObjectiveRule& rule() const { return rule_; }
     // Strategies of `steps` steps side by side: a batch has a picture of each, memory their features.
     std::int64_t most_at_once(std::int64_t steps) const;
     // The rule's terms of pictures of strategies of equal length, drawn side by side as far as they fit: classes
-    // uniform and independent, as all noise a function of the seed and the picture's number, so that strategies
+    // or texts uniform and independent, as all noise a function of the seed and the picture's number, so that strategies
     // under one seed see the same random numbers. Ranks share the pictures, and get the same numbers. `progress`
     // as that of features_of, over the pictures of all. Nothing if a stop was requested.
     std::optional<std::vector<double>> evaluate(std::span<const Strategy> strategies, std::uint64_t seed,
@@ -72,6 +73,7 @@ class StrategyObjective {
 
     const NatTransformer& transformer_;
     const SearchModels& models_;
+    const std::int64_t classes_;  // or texts
     ObjectiveRule rule_;
     std::int64_t batch_;
     const Comm& comm_;

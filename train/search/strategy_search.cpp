@@ -47,6 +47,8 @@ std::vector<NamedPath> StrategySearchRule::inputs() const {
             {"--second-features", second_features},
             {"--reference", reference},
             {"--tokens", tokens},
+            {"--captions", captions},
+            {"--text-encoder", text_encoder},
             {"--start", is_strategy_name(start) ? "" : start}};
 }
 
@@ -64,6 +66,7 @@ StrategySearch::StrategySearch(const StrategySearchRule& rule, const Comm& comm)
       backend_(rule.backend.backend(comm.local_rank())),
       start_(rule.start_strategy()),
       config_(config_of(rule.checkpoint, start_)),
+      texts_(config_, rule.captions, rule.text_encoder, backend_),
       models_(rule.tokenizer, rule.features, rule.second_features, rule.convention, rule.reference,
               config_.img_size, backend_, comm),
       objective_{
@@ -148,13 +151,14 @@ MaskSearch StrategySearch::mask_search() const {
 }
 
 std::uint32_t StrategySearch::settings_checksum() const {
-    const std::string text = fmt::format("{} {} {}", models_.checksum(comm_), rule_.images, rule_.rounded);
+    std::string text = fmt::format("{} {} {}", models_.checksum(comm_), rule_.images, rule_.rounded);
+    if (config_.takes_texts()) text += fmt::format(" {}", texts_.checksum());
     return checksum(std::as_bytes(std::span(text)));
 }
 
 std::string StrategySearch::settings_of(const SearchedModel& model, const Strategy& start) const {
     const std::string text = to_json(start);
-    return json_text(nlohmann::ordered_json{
+    nlohmann::ordered_json settings{
         {"checkpoint", fmt::format("{:08x}", model.checksum)},
         {"tokenizer", fmt::format("{:08x}", weights_checksum(models_.tokenizer->parameters()))},
         {"features", models_.measure.features.fingerprint()},
@@ -166,11 +170,15 @@ std::string StrategySearch::settings_of(const SearchedModel& model, const Strate
         {"steps", rule_.steps},
         {"images", rule_.images},
         {"rounded", rule_.rounded},
-        {"seed", rule_.generation.seed}});
+        {"seed", rule_.generation.seed}};
+    if (config_.takes_texts()) settings["captions"] = fmt::format("{:08x}", texts_.checksum());
+    return json_text(settings);
 }
 
 SearchedModel StrategySearch::load(const std::string& checkpoint) const {
-    return load_searched(checkpoint, rule_.tokenizer, *models_.tokenizer, backend_);
+    SearchedModel model = load_searched(checkpoint, rule_.tokenizer, *models_.tokenizer, backend_);
+    texts_.attach(*model.transformer);
+    return model;
 }
 
 double StrategySearch::objective_of(std::span<const Figures> figures) const {
@@ -182,7 +190,7 @@ std::optional<std::vector<std::vector<Figures>>> StrategySearch::figures(const s
                                                                          std::span<const std::uint64_t> seeds,
                                                                          const std::string& what) {
     const SearchedModel model = load(checkpoint);
-    StrategyObjective objective(*model.transformer, models_, objective_, rule_.batch, comm_);
+    StrategyObjective objective(*model.transformer, models_, texts_, objective_, rule_.batch, comm_);
     return measures_.of(objective, model.checksum, strategies, seeds, what);
 }
 
@@ -196,7 +204,7 @@ std::optional<std::vector<Figures>> StrategySearch::choosing_figures(const std::
 std::optional<Strategy> StrategySearch::found_strategy(const std::string& checkpoint, const Strategy& start,
                                                        const std::filesystem::path& folder) {
     const SearchedModel model = load(checkpoint);
-    StrategyObjective objective(*model.transformer, models_, objective_, rule_.batch, comm_);
+    StrategyObjective objective(*model.transformer, models_, texts_, objective_, rule_.batch, comm_);
     GenerationSearch search(rule_.generation, settings_of(model, start), folder, start, objective, comm_);
     if (!search.run()) return std::nullopt;
     const std::vector<Strategy> all = search.finalists(finalists);
@@ -239,7 +247,8 @@ bool StrategySearch::add_row(std::vector<ReportRow>& rows, ReportRow row) {
 
 std::optional<std::vector<ReportRow>> StrategySearch::baseline_rows() {
     std::vector<ReportRow> rows;
-    const std::vector<Baseline> all = baselines(rule_.baselines, rule_.steps, config_.num_classes > 1);
+    const std::vector<Baseline> all =
+        baselines(rule_.baselines, rule_.steps, config_.takes_texts() || config_.num_classes > 1);
     if (all.empty()) return rows;
     std::vector<Strategy> strategies;
     for (const Baseline& each : all) strategies.push_back(each.strategy);

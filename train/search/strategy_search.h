@@ -17,7 +17,8 @@
 
 struct StrategySearchRule {
     std::string checkpoint, tokenizer, features, second_features, reference, convention, tokens, out, start;
-    std::string objective;  // "": the distance of the features
+    std::string captions, text_encoder;  // of a model of texts
+    std::string objective;               // "": the distance of the features
     GenerationSearchRule generation;
     MaskSearchRule masks;
     BaselineGrid baselines;  // without names: none
@@ -84,6 +85,7 @@ class StrategySearch {
     Backend backend_;
     Strategy start_;
     NatConfig config_;
+    SearchTexts texts_;
     SearchModels models_;
     ObjectiveRule objective_;
     StrategyMeasures measures_;

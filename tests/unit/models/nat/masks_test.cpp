@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 
 #include "runtime/tensor/random.h"
@@ -61,9 +62,20 @@ TEST_CASE("nat masks: each hides round(N ratio) places, at least one, and is the
     CHECK(chi_square_of_masks(masks.mask, 16) < chi_square_limit(15));
     CHECK(draw_masks(config, rule, samples, 5, 10).mask != masks.mask);
     CHECK(draw_masks(config, rule, samples, 6, 9).mask != masks.mask);
+    // Of cos(pi / 2 u) the mean is 2 / pi.
+    CHECK(static_cast<double>(count_hidden(config, {.cosine = true}, numbers(0, 4000), 5, 9)) ==
+          doctest::Approx(4000 * 16 * 2 / std::numbers::pi).epsilon(0.03));
     // A ratio of almost nothing still hides one token, a ratio of almost all hides them all.
     CHECK(count_hidden(config, {0.01, 1000}, samples, 5, 9) == 400);
     CHECK(count_hidden(config, {1e6, 0.01}, samples, 5, 9) == 400 * 16);
+}
+
+TEST_CASE("nat contexts: captions are drawn uniformly") {
+    std::vector<int> drawn(5);
+    for (std::int64_t sample = 0; sample < 5000; ++sample)
+        ++drawn[static_cast<std::size_t>(drawn_caption({0, 1, 2}, sample, 5))];
+    for (const int count : drawn) CHECK(count == doctest::Approx(1000).epsilon(0.12));
+    CHECK(drawn_caption({0, 1, 2}, 7, 1) == 0);
 }
 
 TEST_CASE("nat contexts: a share of the classes is dropped, images without one have none") {
