@@ -24,8 +24,8 @@ struct FractalFacts {
     int number = 0;          // of basins
 };
 
-// The class's own colours, or a palette and a background of fractal_palettes.h in their stead. In both cases the same
-// random numbers are drawn, so that the composition is the same.
+// The class's own colours, or a palette and a background of fractal_palettes.h in their stead. In both cases
+// the same random numbers are drawn, so that the composition is the same.
 class FractalScene {
   public:
     FractalScene() = default;
@@ -39,8 +39,8 @@ class FractalScene {
     Stops basins(const Stops& own);
 
     FractalFacts facts;
-    // In words. The palette is empty for a field in its class's own colours, of which the pixels decide what is seen;
-    // the background is empty where there is none.
+    // In words. The palette is empty for a field in its class's own colours, of which the pixels decide what
+    // is seen; the background is empty where there is none.
     std::string palette_name, background_name;
 
   private:

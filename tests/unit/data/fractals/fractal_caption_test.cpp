@@ -68,7 +68,8 @@ TEST_CASE("fractal captions: a palette is called what its colours are called") {
     CHECK(background_words(plain_backgrounds()[1][2]) == "white");
 }
 
-// By the colours of pixels that are neither black nor white; of trees, whose sky is always blue, the leaves alone.
+// By the colours of pixels that are neither black nor white; of trees, whose sky is always blue, the leaves
+// alone.
 TEST_CASE("fractal captions: pictures have the palette that their description says") {
     constexpr int size = 32, count = 200;
     constexpr std::size_t plane = size * size;
