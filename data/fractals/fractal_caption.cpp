@@ -77,7 +77,7 @@ std::string detail_of(int class_index, const FractalFacts& facts) {
         case dragon:
             return place_words(facts.place, 0.045f);
         case mountains:
-            return sun_words(facts.place);
+            return facts.is_hidden ? "" : sun_words(facts.place);
         default:
             return "";
     }

@@ -1,5 +1,5 @@
-// What a picture of the built-in data set shows, in words: captions for text to image, and the kind and palette that
-// an evaluation asks for.
+// What a picture of the built-in data set shows, in words: captions for text to image, and the kind and
+// palette that an evaluation asks for.
 #pragma once
 
 #include <array>
@@ -22,8 +22,8 @@ struct FractalDescription {
 FractalDescription describe_fractal(int class_index, std::uint64_t seed, std::uint64_t index,
                                     FractalColours colours = FractalColours::own);
 
-// Three captions, from kind and palette alone to everything in the description; their wording is a function of the
-// description and (seed, index).
+// Three captions, from kind and palette alone to everything in the description; their wording is a function
+// of the description and (seed, index).
 std::array<std::string, 3> fractal_captions(const FractalDescription& description, std::uint64_t seed,
                                             std::uint64_t index);
 
@@ -32,9 +32,9 @@ constexpr int fractal_palette_count = 10;
 std::string_view fractal_palette_name(int palette);
 int fractal_palette(int class_index, std::uint64_t seed, std::uint64_t index);
 
-// Combinations of class and palette that training leaves out, so that there are prompts of unseen ones: those whose
-// numbers add up to a multiple of five. Of ten classes and ten palettes, every class lacks two palettes and every
-// palette two classes.
+// Combinations of class and palette that training leaves out, so that there are prompts of unseen ones: those
+// whose numbers add up to a multiple of five. Of ten classes and ten palettes, every class lacks two palettes
+// and every palette two classes.
 constexpr bool is_unseen_combination(int class_index, int palette) {
     return (class_index + palette) % 5 == 0;
 }

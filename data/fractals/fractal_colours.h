@@ -3,5 +3,5 @@
 
 enum class FractalColours {
     own,  // the colours of the class
-    any,  // one of the palettes of fractal_palettes.h, chosen for each picture, on a plain background if it has one
+    any,  // one of the palettes of fractal_palettes.h for each picture; where there is a background, a plain one
 };

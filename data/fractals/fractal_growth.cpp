@@ -187,6 +187,14 @@ Ridge draw_ridge(PictureRandom& random, float height, float roughness) {
     return ridge;
 }
 
+// Its height at x in (-1, 1).
+float ridge_top(const Ridge& ridge, float x) {
+    const float along = 0.5f * (x + 1.0f) * (ridge_points - 1);
+    const auto left = static_cast<std::size_t>(along);
+    const float part = along - static_cast<float>(left);
+    return ridge[left] * (1.0f - part) + ridge[left + 1] * part;
+}
+
 }  // namespace
 
 // Ridges by midpoint displacement, one before the other in the haze, under a low sun.
@@ -206,12 +214,10 @@ void paint_mountains(Canvas& canvas, PictureRandom& random, FractalScene& scene)
     for (int i = 0; i < ridges; ++i) {
         const float nearness = static_cast<float>(i) / (ridges - 1);
         const Ridge ridge = draw_ridge(random, 0.15f - 0.75f * nearness, 0.5f);
+        scene.facts.is_hidden |= ridge_top(ridge, sun.x) > sun.y + 0.4f * sun_radius;
         const float haze = 0.45f + 0.5f * nearness;
         for (int column = 0; column < canvas.grid(); ++column) {
-            const float along = 0.5f * (canvas.column_x(column) + 1.0f) * (ridge_points - 1);
-            const auto left = static_cast<std::size_t>(along);
-            const float part = along - static_cast<float>(left);
-            const float top = ridge[left] * (1.0f - part) + ridge[left + 1] * part;
+            const float top = ridge_top(ridge, canvas.column_x(column));
             for (int row = std::max(0, static_cast<int>((1.0f - top) / canvas.sample_width() + 0.5f));
                  row < canvas.grid(); ++row)
                 canvas.row(row)[column] = gradient.at(haze - 0.12f * std::min(1.0f, top - canvas.row_y(row)));

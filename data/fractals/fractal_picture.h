@@ -5,8 +5,8 @@
 #include "data/fractals/fractal_colours.h"
 #include "data/fractals/fractal_scene.h"
 
-// Paints picture `index` of a class, which must be one; returns what its painter noted. The canvas' size changes
-// nothing in that.
+// Paints picture `index` of a class, which must be one; returns what its painter noted. The canvas' size
+// changes nothing in that.
 FractalScene paint_fractal(Canvas& canvas, int class_index, std::uint64_t seed, std::uint64_t index,
                            FractalColours colours);
 

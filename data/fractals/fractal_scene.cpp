@@ -4,7 +4,8 @@
 
 namespace {
 
-// Five shades of a palette, from its darkest (0) to its lightest (4), in the order in which a gradient passes them.
+// Five shades of a palette, from its darkest (0) to its lightest (4), in the order in which a gradient passes
+// them.
 constexpr std::array<std::array<std::size_t, 5>, 6> shades_of_use = {{
     {0, 1, 2, 3, 4},
     {1, 2, 2, 2, 3},

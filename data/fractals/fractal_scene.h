@@ -16,15 +16,16 @@ enum class GradientUse {
 
 // Of the composition, as far as it can be seen; each in the range that its class has.
 struct FractalFacts {
-    float extent = 0.5f;  // size within the range of the class: 0 is the smallest, 1 the largest
-    Point place;          // of the shape's middle, or of the sun, on the canvas
-    float turns = 0;      // how far the picture is turned counterclockwise, in turns
-    float side = 0;       // the side to which a fern curls: -1 is the left, 1 the right
-    int number = 0;       // of basins
+    float extent = 0.5f;     // size within the range of the class: 0 is the smallest, 1 the largest
+    Point place;             // of the shape's middle, or of the sun, on the canvas
+    bool is_hidden = false;  // whether what is at that place is covered for the most part
+    float turns = 0;         // how far the picture is turned counterclockwise, in turns
+    float side = 0;          // the side to which a fern curls: -1 is the left, 1 the right
+    int number = 0;          // of basins
 };
 
-// The class's own colours, or a palette and a background of fractal_palettes.h in their stead. In both cases the same
-// random numbers are drawn, so that the composition is the same.
+// The class's own colours, or a palette and a background of fractal_palettes.h in their stead. In both cases
+// the same random numbers are drawn, so that the composition is the same.
 class FractalScene {
   public:
     FractalScene() = default;
@@ -38,8 +39,8 @@ class FractalScene {
     Stops basins(const Stops& own);
 
     FractalFacts facts;
-    // In words. The palette is empty for a field in its class's own colours, of which the pixels decide what is seen;
-    // the background is empty where there is none.
+    // In words. The palette is empty for a field in its class's own colours, of which the pixels decide what
+    // is seen; the background is empty where there is none.
     std::string palette_name, background_name;
 
   private:

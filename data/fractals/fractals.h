@@ -18,10 +18,10 @@ void require_fractal_class(int class_index);
 
 // Draws picture `index` of a class into pixels [3, size, size]: 8-bit RGB, channel first, rows from the top.
 //
-// A pure function of its arguments, safe to call from any number of threads. The composition (pose, parameters)
-// depends on (seed, class, index) alone, so the same index shows the same picture at every size, drawn finer, and the
-// same shapes in all colours; the palette depends on (seed, class, index) and `colours`. Throws Error unless
-// 1 <= size <= 1024 and 0 <= class_index < fractal_classes.
+// A pure function of its arguments, safe to call from any number of threads. The composition (pose,
+// parameters) depends on (seed, class, index) alone, so the same index shows the same picture at every size,
+// drawn finer, and the same shapes in all colours; the palette depends on (seed, class, index) and `colours`.
+// Throws Error unless 1 <= size <= 1024 and 0 <= class_index < fractal_classes.
 //
 // The arithmetic is +, -, *, / and square roots only, never contracted to fused multiply-adds and never a
 // call of the mathematics library, so every x86-64 machine draws the same bytes.

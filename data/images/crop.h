@@ -23,9 +23,9 @@ inline Image crop_centre(const Image& image, int size) {
 }
 
 // MS-COCO's crop, as the U-ViT code (Bao et al. 2023) makes it: the square of the shorter side is cut out of
-// the middle, offsets rounded down, and brought to `size` by a Lanczos filter in one go, as the Python Imaging
-// Library does it. [size, size, image.channels]. Memory beside the image: the square, and [its side, size].
-// Throws Error if the image is empty or size < 1.
+// the middle, offsets rounded down, and brought to `size` by a Lanczos filter in one go, as the Python
+// Imaging Library does it. [size, size, image.channels]. Memory beside the image: the square, and [its side,
+// size]. Throws Error if the image is empty or size < 1.
 Image crop_square_lanczos(const Image& image, int size);
 
 // Pixels [begin, end) of one side of an image.

@@ -27,8 +27,8 @@ class CaptionTable {
 
     // Captions of all records.
     std::int64_t count() const { return count_; }
-    // Captions of the records before record i, 0 <= i <= records: record i has those from first(i) to first(i +
-    // 1) - 1. 0 in a file without captions.
+    // Captions of the records before record i, 0 <= i <= records: the number of the first one of record i.
+    // 0 in a file without captions.
     std::int64_t first(std::int64_t i) const;
     // 0 <= number < count().
     std::string_view text(std::int64_t number) const;

@@ -15,8 +15,8 @@ struct Degradation {
     std::uint64_t seed = 0;               // of the noise
 };
 
-// Writes the pictures of packed file `from` to `to`, worse: left out first, then repeated, blurred (the border's
-// pixels continue outside), noisy; clamped and rounded. Labels and captions stay with their pictures. Throws Error, also if
-// nothing is left.
+// Writes the pictures of packed file `from` to `to`, worse: left out first, then repeated, blurred (the
+// border's pixels continue outside), noisy; clamped and rounded. Labels and captions stay with their
+// pictures. Throws Error, also if nothing is left.
 void degrade(const std::filesystem::path& from, const std::filesystem::path& to, const Degradation& how,
              const PackProgress& progress);

@@ -24,8 +24,8 @@ struct PackOptions {
     // Whether photographs are turned as viewers show them (EXIF). ADM's release, whose crop this is, takes
     // them as they lie in their files.
     bool exif = false;
-    // Of a folder alone. Captions as PictureCaptions (picture_captions.h) takes them: "" for text files beside the
-    // pictures, else the file of all. Without a value there are none.
+    // Of a folder alone. Captions as PictureCaptions (picture_captions.h) takes them: "" for text files
+    // beside the pictures, else the file of all. Without a value there are none.
     std::optional<std::filesystem::path> captions = std::nullopt;
     CropRule crop = CropRule::adm;
 };
@@ -60,9 +60,9 @@ std::filesystem::path holdout_path(const std::filesystem::path& out);
 // its files in the order of theirs, then those of the folders in it, to any depth. Classes alternate, so that
 // the first records, which validation measures and sheets show, hold each in its share. Without folders, the
 // files have no label. What is not a sound image is skipped; names that start with a dot, and __MACOSX, are
-// ignored. With MS-COCO's captions, images without class folders are in ascending order of their ids. Throws Error
-// if no image remains, of the whole or of a class; if captions are asked for and no image has one; if the folders are train, val and
-// the like above the classes; UsageError if an output is one of the files.
+// ignored. With MS-COCO's captions, images without class folders are in ascending order of their ids. Throws
+// Error if no image remains, of the whole or of a class; if captions are asked for and no image has one; if
+// the folders are train, val and the like above the classes; UsageError if an output is one of the files.
 PackReport pack_folder(const std::filesystem::path& images, int size, bool grey, const PackOptions& options);
 
 // Packs CIFAR-10's binary files: records of one label byte and [3, 32, 32] pixels. split "train" takes

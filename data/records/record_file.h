@@ -41,8 +41,8 @@ struct RecordFormat {
 };
 
 // A read-only map of a file of records. Opening checks magic, version, header checksum, the file's length
-// against the header, the range of every label and the place of every caption; verify() checks the rest. May be read by any number of
-// threads.
+// against the header, the range of every label and the place of every caption; verify() checks the rest. May
+// be read by any number of threads.
 class RecordFile {
   public:
     // Interprets the header's fields: returns the bytes of a record; throws Error for invalid fields.

@@ -15,8 +15,8 @@
 // Discarded for what is no JSON. Throws Error for a key twice in one object: which of two values counts is for
 // every reader to guess.
 nlohmann::json parse_json_or_discard(std::string_view text, std::string_view source);
-// The same for long lists of data, of which the check for keys would take the square of their length: discarded for
-// what is no JSON, and of a key twice in one object the last one counts.
+// The same for long lists of data, of which the check for keys would take the square of their length: discarded
+// for what is no JSON, and of a key twice in one object the last one counts.
 nlohmann::json parse_data_or_discard(std::string_view text);
 // Throws UsageError, with the position for malformed JSON, and for a key twice in one object.
 nlohmann::json parse_json(std::string_view text, std::string_view source);

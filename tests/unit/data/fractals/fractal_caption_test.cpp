@@ -68,7 +68,8 @@ TEST_CASE("fractal captions: a palette is called what its colours are called") {
     CHECK(background_words(plain_backgrounds()[1][2]) == "white");
 }
 
-// By the colours of pixels that are neither black nor white; of trees, whose sky is always blue, the leaves alone.
+// By the colours of pixels that are neither black nor white; of trees, whose sky is always blue, the leaves
+// alone.
 TEST_CASE("fractal captions: pictures have the palette that their description says") {
     constexpr int size = 32, count = 200;
     constexpr std::size_t plane = size * size;
@@ -145,6 +146,25 @@ TEST_CASE("fractal captions: three, of more and more words, that say what the de
     CHECK(captions[2].starts_with("an orange fern"));
     CHECK(captions[2].find(", curling to the left, ") != std::string::npos);
     CHECK(captions[2].ends_with(" a black background"));
+}
+
+// The sun's disc is warmer than anything else that is as bright.
+TEST_CASE("fractal captions: mountains are under a sun where it can be seen") {
+    constexpr int size = 32, mountains = 9;
+    constexpr std::size_t plane = size * size;
+    int right = 0, hidden = 0;
+    for (std::uint64_t index = 0; index < 200; ++index) {
+        const auto pixels = drawn(size, mountains, index, FractalColours::own);
+        int bright = 0;
+        for (std::size_t i = 0; i < plane; ++i)
+            bright += pixels[i] >= 250 && pixels[plane + i] >= 240 && pixels[2 * plane + i] >= 205;
+        const bool is_named = describe_fractal(mountains, 3, index).detail.starts_with("under a ");
+        right += (bright >= 3) == is_named;
+        hidden += !is_named;
+    }
+    CHECK(right >= 190);
+    CHECK(hidden >= 1);
+    CHECK(hidden <= 30);
 }
 
 TEST_CASE("fractal captions: every class lacks two palettes, and every palette two classes") {

@@ -36,6 +36,7 @@ TEST_CASE("json: a key twice in one object is refused by name, at any depth") {
         CHECK(message_of([&] { parse_json(text.json, "f.json"); }) == expected);
         CHECK_THROWS_AS(parse_json(text.json, "f.json"), UsageError);
         CHECK(message_of([&] { parse_json_or_discard(text.json, "f.json"); }) == expected);
+        CHECK_FALSE(parse_data_or_discard(text.json).is_discarded());
         nlohmann::json value;
         CHECK(message_of([&] { parse_value(text.json, value, "f.json"); }) == expected);
     }
