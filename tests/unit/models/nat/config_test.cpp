@@ -44,6 +44,17 @@ TEST_CASE("nat config: JSON there and back, and what is refused") {
     CHECK(refusal(with(R"("dept": 4)")).find("the key dept is not known") != std::string::npos);
     CHECK(refusal(with(R"("skip": 1.5)")).find("model.json: skip is 1.5") != std::string::npos);
     CHECK(refusal(with(R"("codebook_size": 0)")).find("expected 1 to") != std::string::npos);
+    CHECK(refusal(with(R"("clip_dim": 8)")).find("num_classes is 11 beside clip_dim") != std::string::npos);
+    const auto of_texts = [&](const std::string& encoder) {
+        return refusal(R"({"img_size": 16, "codebook_size": 32, "embed_dim": 32, "depth": 4, "num_heads": 4,
+            "clip_dim": 8, "num_clip_token": 10, "text_encoder": )" +
+                       encoder + "}");
+    };
+    CHECK(of_texts(R"({"width": 8, "layers": 1, "heads": 2, "context_length": 10})").empty());
+    CHECK(of_texts(R"({"width": 8, "layers": 1, "heads": 2})").find("expected 10 of 8") != std::string::npos);
+    CHECK(of_texts(R"({"width": 8, "layers": 1, "heads": 3})").find("model.json: text_encoder: heads") !=
+          std::string::npos);
+    CHECK(of_texts("1").find("model.json: text_encoder") != std::string::npos);
     CHECK(refusal("{}").find("the key img_size is missing") != std::string::npos);
     CHECK(refusal("[1]").find("not a JSON object") != std::string::npos);
 }
@@ -56,4 +67,6 @@ TEST_CASE("nat config: the presets have the paper's numbers of parameters") {
     };
     CHECK(millions("autonat_s") == doctest::Approx(46).epsilon(0.01));
     CHECK(millions("autonat_l") == doctest::Approx(194).epsilon(0.01));
+    CHECK(millions("nat_text_s") == doctest::Approx(45.4).epsilon(0.001));
+    CHECK(millions("muse_cc3m") == doctest::Approx(503.6).epsilon(0.0001));
 }
