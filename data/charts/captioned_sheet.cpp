@@ -17,33 +17,12 @@ int factor_of(int size) {
     return std::max(1, (least_side + size - 1) / size);
 }
 
-// Greedily, at spaces; a word that is wider than a line has one to itself.
-std::vector<std::string> wrapped(const std::string& text, double width) {
-    std::vector<std::string> lines;
-    std::string line;
-    for (std::size_t at = 0; at < text.size();) {
-        const std::size_t end = std::min(text.find_first_of(" \n", at), text.size());
-        const std::string word = text.substr(at, end - at);
-        at = end + 1;
-        if (word.empty()) continue;
-        const std::string longer = line.empty() ? word : line + " " + word;
-        if (!line.empty() && text_width(longer) * letter_size > width) {
-            lines.push_back(line);
-            line = word;
-        } else {
-            line = longer;
-        }
-    }
-    if (!line.empty()) lines.push_back(line);
-    return lines;
-}
-
 // All captions, [text_height, width].
 Image text_image(const std::vector<std::string>& captions, int width) {
     std::vector<std::string> lines;
     for (const std::string& caption : captions)
         for (std::size_t first = lines.size();
-             const std::string& line : wrapped(caption, width - 4 - 2 * letter_pitch * letter_size))
+             const std::string& line : wrapped_text(caption, (width - 4) / letter_size - 2 * letter_pitch))
             lines.push_back((lines.size() == first ? "- " : "  ") + line);
     if (lines.size() > most_lines) {
         lines.resize(most_lines - 1);

@@ -129,3 +129,16 @@ std::vector<Stroke> text_strokes(std::string_view text) {
 double text_width(std::string_view text) {
     return std::max(0.0, static_cast<double>(ascii(text).size()) * letter_pitch - 2);
 }
+
+std::vector<std::string> wrapped_text(std::string_view text, double width) {
+    const auto letters = static_cast<std::size_t>(std::max(1.0, width / letter_pitch));
+    std::vector<std::string> lines;
+    while (text.size() > letters) {
+        std::size_t end = text.rfind(' ', letters);
+        if (end == std::string_view::npos || end == 0) end = letters;
+        lines.emplace_back(text.substr(0, end));
+        text.remove_prefix(text[end] == ' ' ? end + 1 : end);
+    }
+    if (!text.empty() || lines.empty()) lines.emplace_back(text);
+    return lines;
+}

@@ -1,6 +1,5 @@
 #include "data/charts/prompt_sheet.h"
 
-#include <algorithm>
 #include <cstddef>
 #include <string_view>
 #include <vector>
@@ -13,21 +12,6 @@ namespace {
 constexpr double font_size = 1.5;  // pixels in a unit: capitals of 9 pixels
 constexpr int line_height = 16, margin = 4;
 
-// Lines that fit into `width` pixels, cut at spaces where there are any.
-std::vector<std::string> wrapped(std::string_view text, int width) {
-    const auto letters = static_cast<std::size_t>(
-        std::max(1.0, (static_cast<double>(width) - 2 * margin) / (font_size * letter_pitch)));
-    std::vector<std::string> lines;
-    while (text.size() > letters) {
-        std::size_t end = text.rfind(' ', letters);
-        if (end == std::string_view::npos || end == 0) end = letters;
-        lines.emplace_back(text.substr(0, end));
-        text.remove_prefix(text[end] == ' ' ? end + 1 : end);
-    }
-    lines.emplace_back(text);
-    return lines;
-}
-
 // The rows of a picture of the same width below the others.
 void append(Image& sheet, const Image& part) {
     for (std::size_t pixel = 0; pixel < static_cast<std::size_t>(part.width * part.height); ++pixel)
@@ -38,7 +22,7 @@ void append(Image& sheet, const Image& part) {
 }
 
 Image written(std::string_view caption, int width) {
-    const std::vector<std::string> lines = wrapped(caption, width);
+    const std::vector<std::string> lines = wrapped_text(caption, (width - 2 * margin) / font_size);
     Drawing drawing(width, static_cast<int>(lines.size()) * line_height + margin);
     double baseline = line_height - margin;
     for (const std::string& line : lines) {
@@ -51,7 +35,7 @@ Image written(std::string_view caption, int width) {
 }  // namespace
 
 Image prompt_sheet(std::span<const std::uint8_t> images, int channels, int size, int columns,
-                      std::span<const std::string> captions) {
+                   std::span<const std::string> captions) {
     const std::size_t each = images.size() / captions.size();
     require_sheet(static_cast<std::int64_t>(images.size()) / (channels * size * size), 3, size, columns);
     Image sheet{0, 0, 3, {}};

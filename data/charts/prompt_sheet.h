@@ -11,4 +11,4 @@
 // as many lines as it takes. RGB. Characters beyond ASCII are question marks. Throws UsageError for a sheet beyond a
 // PNG file's limits.
 Image prompt_sheet(std::span<const std::uint8_t> images, int channels, int size, int columns,
-                      std::span<const std::string> captions);
+                   std::span<const std::string> captions);

@@ -121,7 +121,7 @@ std::span<const NatPreset> nat_presets() {
         {"nat_text_mini",
          "a small model of 8x8 tokens and its text encoder (text_mini), trained together",
          {},
-         {8, 256, 192, 6, 6, 4, false, 1, true, 1, text_preset("text_mini").config.width,
+         {8, 256, 128, 6, 4, 4, false, 1, true, 1, text_preset("text_mini").config.width,
           text_preset("text_mini").config.context_length, text_preset("text_mini").config}},
     };
     return presets;
