@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "data/text/caption_ids.h"
+#include "data/text/utf8.h"
 #include "models/text/text_checkpoint.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
@@ -102,9 +103,10 @@ std::vector<std::int32_t> text_table(const NatTransformer& model, const std::vec
     const CaptionIds ids({config.tokenizer, config.vocab_size, config.context_length,
                           static_cast<std::int32_t>(config.padding_id)},
                          "the text encoder");
-    std::int64_t empty = 0, longer = 0;
+    std::int64_t empty = 0, longer = 0, invalid = 0;
     for (const std::string& text : texts) {
         const std::int64_t length = ids.whole_length(text);
+        if (encode_utf8(decode_utf8(text)) != text) ++invalid;
         if (length == 2) ++empty;
         if (length > ids.length()) ++longer;
     }
@@ -117,5 +119,8 @@ std::vector<std::int32_t> text_table(const NatTransformer& model, const std::vec
     if (longer > 0)
         report_line("sample", fmt::format("{} longer than the {} ids that the text encoder takes: cut there",
                                           of_them(longer), ids.length()));
+    if (invalid > 0)
+        report_line("sample",
+                    fmt::format("{} not valid UTF-8: what is not is read as U+FFFD", of_them(invalid)));
     return ids.table(texts);
 }

@@ -38,6 +38,6 @@ std::unique_ptr<TextEncoder> attach_text_encoder(const TensorFile& checkpoint, c
                                                  NatTransformer& model, const TextFlags& flags,
                                                  Backend backend);
 
-// Ids of texts as NatGenerator::use_texts takes them. Says which of them are empty, no condition, and which are longer
-// than the encoder takes. Throws UsageError for an encoder of another vocabulary.
+// Ids of texts as NatGenerator::use_texts takes them. Says how many of them are empty, no condition, longer than the
+// encoder takes, or not UTF-8. Throws UsageError for an encoder of another vocabulary.
 std::vector<std::int32_t> text_table(const NatTransformer& model, const std::vector<std::string>& texts);

@@ -167,6 +167,10 @@ TEST_CASE("text to image: prompts that are empty or too long, and none at all") 
         "run", {"--prompt", std::string(10'000, 'x'), "--count", "1", "--out", work.path("b.png")});
     CHECK(longer.exit_code == 0);
     CHECK(longer.errors.find("longer than the 10 ids") != std::string::npos);
+    const Outcome invalid =
+        bench.draw("run", {"--prompt", "a \xff", "--count", "1", "--out", work.path("b.png")});
+    CHECK(invalid.exit_code == 0);
+    CHECK(invalid.errors.find("the prompt is not valid UTF-8") != std::string::npos);
     bench.check_refused(bench.draw("run", {"--out", work.path("c.png")}), "expected --prompt or --prompts");
     bench.check_refused(bench.draw("run", {"--prompt", "a", "--classes", "1", "--out", work.path("c.png")}),
                         "--classes");
