@@ -21,6 +21,7 @@
 #include "data/records/pack.h"
 #include "data/records/packed.h"
 #include "data/text/tokenize.h"
+#include "kernels/common/threads.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/base/one_line.h"
@@ -215,8 +216,8 @@ void run_fractals(const FractalArguments& arguments) {
             picture.index = index;
             picture.class_index = class_index;
         }
-#pragma omp parallel for schedule(dynamic)
-        for (std::int64_t i = 0; i < count; ++i) draw(pictures[static_cast<std::size_t>(i)], arguments);
+        cpu::share_each(count, 1,
+                        [&](std::int64_t i) { draw(pictures[static_cast<std::size_t>(i)], arguments); });
         for (std::int64_t i = 0; i < count; ++i) {
             const FractalPicture& picture = pictures[static_cast<std::size_t>(i)];
             const int label = by_palette ? fractal_palette(picture.class_index, arguments.seed, picture.index)

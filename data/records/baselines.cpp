@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
-#include <exception>
 #include <vector>
 
 #include "data/images/image_file.h"
+#include "kernels/common/threads.h"
 #include "runtime/base/error.h"
 
 namespace {
@@ -80,19 +81,11 @@ std::int64_t webp_bytes(const Image& image) {
 Baselines measure_baselines(const PackedFile& file, std::int64_t images) {
     if (images < 1) fail("baselines of {} images, expected at least 1", images);
     images = std::min(images, file.count());
-    std::int64_t png = 0, webp = 0;
-    std::exception_ptr failure;
-#pragma omp parallel for schedule(dynamic, 16) reduction(+ : png, webp)
-    for (std::int64_t i = 0; i < images; ++i) {
-        try {
-            png += static_cast<std::int64_t>(encode_png(interleaved(file, i, file.channels())).size());
-            webp += webp_bytes(interleaved(file, i, 3));
-        } catch (...) {
-#pragma omp critical(baseline_failure)
-            failure = std::current_exception();
-        }
-    }
-    if (failure) std::rethrow_exception(failure);
+    std::atomic<std::int64_t> png = 0, webp = 0;
+    cpu::share_each(images, 16, [&](std::int64_t i) {
+        png += static_cast<std::int64_t>(encode_png(interleaved(file, i, file.channels())).size());
+        webp += webp_bytes(interleaved(file, i, 3));
+    });
     const double dimensions = static_cast<double>(images) * static_cast<double>(file.record_bytes());
     return {images, mean_channel_entropy(file, images), 8.0 * static_cast<double>(png) / dimensions,
             8.0 * static_cast<double>(webp) / dimensions};

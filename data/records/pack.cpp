@@ -18,6 +18,7 @@
 #include "data/records/folder_files.h"
 #include "data/records/packed.h"
 #include "data/records/picture_captions.h"
+#include "kernels/common/threads.h"
 #include "runtime/base/error.h"
 #include "runtime/files/output_file.h"
 #include "runtime/files/text_file.h"
@@ -272,9 +273,10 @@ PackReport pack_folder(const fs::path& images, int size, bool grey, const PackOp
     std::vector<std::int64_t> by_label(listing.classes.size() + 1);
     for (std::size_t first = 0; first < total; first += images_at_once) {
         const std::size_t count = std::min(images_at_once, total - first);
-#pragma omp parallel for schedule(dynamic)
-        for (std::size_t i = 0; i < count; ++i)
+        cpu::share_each(static_cast<std::int64_t>(count), 1, [&](std::int64_t number) {
+            const auto i = static_cast<std::size_t>(number);
             decoded[i] = decode(paths[first + i], size, channels, options);
+        });
         for (std::size_t i = 0; i < count; ++i) {
             if (decoded[i].failure) std::rethrow_exception(decoded[i].failure);
             if (decoded[i].pixels.empty()) {

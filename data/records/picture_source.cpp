@@ -12,6 +12,7 @@
 #include "data/images/image_file.h"
 #include "data/records/folder_files.h"
 #include "data/records/packed.h"
+#include "kernels/common/threads.h"
 #include "runtime/base/error.h"
 #include "runtime/files/file_kind.h"
 #include "runtime/files/npz.h"
@@ -24,14 +25,13 @@ namespace fs = std::filesystem;
 template <class Work>
 void for_each_in_parallel(std::int64_t count, const Work& work) {
     std::vector<std::exception_ptr> failures(static_cast<std::size_t>(count));
-#pragma omp parallel for schedule(dynamic)
-    for (std::int64_t i = 0; i < count; ++i) {
+    cpu::share_each(count, 1, [&](std::int64_t i) {
         try {
             work(i);
         } catch (...) {
             failures[static_cast<std::size_t>(i)] = std::current_exception();
         }
-    }
+    });
     for (const std::exception_ptr& failure : failures)
         if (failure) std::rethrow_exception(failure);
 }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "kernels/common/threads.h"
 #include "runtime/base/error.h"
 
 namespace {
@@ -154,10 +155,11 @@ std::uint32_t RecordFile::fingerprint() const {
 void RecordFile::verify() const {
     check_length();
     const std::int64_t blocks = blocks_in(count_);
-    std::int64_t bad = blocks;
-#pragma omp parallel for schedule(dynamic) reduction(min : bad)
-    for (std::int64_t block = 0; block < blocks; ++block)
-        if (block_checksum(block) != read_u32(checksums_ + block * 4)) bad = std::min(bad, block);
+    std::vector<char> damaged(static_cast<std::size_t>(blocks));
+    cpu::share_each(blocks, 1, [&](std::int64_t block) {
+        damaged[static_cast<std::size_t>(block)] = block_checksum(block) != read_u32(checksums_ + block * 4);
+    });
+    const std::int64_t bad = std::ranges::find(damaged, 1) - damaged.begin();
     if (bad < blocks)
         fail("{}: block {} (records {} to {}) is damaged: it differs from its checksum", path_.string(), bad,
              bad * record_block, std::min(count_, (bad + 1) * record_block) - 1);

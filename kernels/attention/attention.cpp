@@ -1,13 +1,12 @@
 #include "kernels/attention/attention.h"
 
-#include <omp.h>
-
 #include <cmath>
 
 #include "kernels/attention/attention_dropout.h"
 #include "kernels/attention/attention_short.h"
 #include "kernels/attention/attention_tile.h"
 #include "kernels/common/simd.h"
+#include "kernels/common/threads.h"
 
 namespace cpu {
 namespace attention {
@@ -360,9 +359,10 @@ bool worth_threads(const AttentionShape& shape) {
            operations_worth_threads;
 }
 
-// Tasks per dynamic chunk: causal tiles differ in length, so every thread takes several chunks.
-int portion(std::int64_t tasks) {
-    return static_cast<int>(std::clamp<std::int64_t>(tasks / (16 * omp_get_max_threads()), 1, 64));
+// Tasks that a thread takes at a time: causal tiles differ in length, so it takes several times. All of them where
+// threads are not worth while.
+std::int64_t portion(std::int64_t tasks, const AttentionShape& shape) {
+    return worth_threads(shape) ? std::clamp<std::int64_t>(tasks / (16 * thread_count()), 1, 64) : tasks;
 }
 
 // While a head of a one-tile sequence is computed, its share of the next sequence's rows is on its way into
@@ -385,17 +385,16 @@ void attention_forward(float* out, float* log_sum_exp, const float* qkv, const A
     const std::int64_t group_queries = Head(shape, 0).group_queries;
     const std::int64_t groups = (shape.length + group_queries - 1) / group_queries;
     const std::int64_t tasks = shape.sequences * shape.heads * groups;
-#pragma omp parallel if (worth_threads(shape))
-    {
+    auto forward = [&](TaskQueue& queue) {
         ForwardTiles tiles;
-#pragma omp for schedule(dynamic, portion(tasks))
-        for (std::int64_t n = 0; n < tasks; ++n) {
+        for_each_taken(queue, [&](std::int64_t n) {
             prefetch_next<false>(qkv, shape, n / groups, 3);
             prefetch_next<true>(out, shape, n / groups, 1);
             forward_group(tiles, out, log_sum_exp, qkv, shape, dropout, n / groups,
                           n % groups * group_queries);
-        }
-    }
+        });
+    };
+    share_tasks(tasks, portion(tasks, shape), ThreadBody(forward));
 }
 
 void attention_backward(float* d_qkv, const float* d_out, const float* out, const float* log_sum_exp,
@@ -403,13 +402,11 @@ void attention_backward(float* d_qkv, const float* d_out, const float* out, cons
     using namespace attention;
     if (dropout.probability <= 0 && short_attention_backward(d_qkv, d_out, log_sum_exp, qkv, shape)) return;
     const std::int64_t tasks = shape.sequences * shape.heads;
-#pragma omp parallel if (worth_threads(shape))
-    {
+    auto backward = [&](TaskQueue& queue) {
         BackwardTiles tiles;
         std::fill_n(tiles.ones, tile_rows, 1.0f);
         std::fill_n(tiles.scale, tile_rows, 1 / std::sqrt(static_cast<float>(shape.head_dim)));
-#pragma omp for schedule(dynamic, portion(tasks))
-        for (std::int64_t task = 0; task < tasks; ++task) {
+        for_each_taken(queue, [&](std::int64_t task) {
             prefetch_next<false>(qkv, shape, task, 3);
             prefetch_next<false>(d_out, shape, task, 1);
             prefetch_next<false>(out, shape, task, 1);
@@ -417,8 +414,9 @@ void attention_backward(float* d_qkv, const float* d_out, const float* out, cons
             const Head head(shape, task);
             for (std::int64_t first = 0; first < shape.length; first += head.group_queries)
                 backward_group(tiles, d_qkv, d_out, out, log_sum_exp, qkv, shape, dropout, head, first);
-        }
-    }
+        });
+    };
+    share_tasks(tasks, portion(tasks, shape), ThreadBody(backward));
 }
 
 }  // namespace cpu

@@ -4,6 +4,7 @@
 
 #include "kernels/attention/attention_tile.h"
 #include "kernels/common/simd.h"
+#include "kernels/common/threads.h"
 
 namespace cpu {
 namespace attention {
@@ -140,8 +141,8 @@ void attention_decode(float* out, float* key_cache, float* value_cache, const fl
     using namespace attention;
     const std::int64_t tasks = sequences * heads, part = heads * head_dim, cache_stride = capacity * head_dim;
     const std::int64_t cached_floats = tasks * (position + 1) * head_dim;
-#pragma omp parallel for schedule(static) if (cached_floats > cached_floats_worth_threads)
-    for (std::int64_t first = 0; first < tasks; first += heads_at_once) {
+    const auto decode = [&](std::int64_t index) {
+        const std::int64_t first = index * heads_at_once;
         HeadBatch batch{.out = out + first * head_dim,
                         .query = {},
                         .keys = key_cache + first * cache_stride,
@@ -157,7 +158,9 @@ void attention_decode(float* out, float* key_cache, float* value_cache, const fl
             batch.query[h] = query;
         }
         decode_heads(batch, position + 1);
-    }
+    };
+    const std::int64_t batches = (tasks + heads_at_once - 1) / heads_at_once;
+    share_each(batches, cached_floats > cached_floats_worth_threads ? 1 : batches, decode);
 }
 
 }  // namespace cpu

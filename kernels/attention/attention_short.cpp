@@ -4,6 +4,7 @@
 
 #include "kernels/attention/attention_tile.h"
 #include "kernels/common/simd.h"
+#include "kernels/common/threads.h"
 
 namespace cpu::attention {
 namespace {
@@ -143,16 +144,22 @@ void backward_head(float* d_query, const float* d_out, const float* log_sum_exp,
     }
 }
 
+// Sequences that a thread takes at a time: all of them where threads are not worth while.
+std::int64_t portion(const AttentionShape& shape) {
+    if (shape.sequences * shape.heads <= heads_worth_threads) return shape.sequences;
+    return shape.sequences / (8 * thread_count());
+}
+
 template <int Length, bool IsCausal>
 void forward(float* out, float* log_sum_exp, const float* qkv, const AttentionShape& shape) {
     const std::int64_t heads = shape.heads, head_dim = shape.head_dim, part = heads * head_dim;
     const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
-#pragma omp parallel for schedule(static) if (shape.sequences * heads > heads_worth_threads)
-    for (std::int64_t s = 0; s < shape.sequences; ++s)
+    share_each(shape.sequences, portion(shape), [&](std::int64_t s) {
         for (std::int64_t h = 0; h < heads; ++h)
             forward_head<Length, IsCausal>(
                 out + s * Length * part + h * head_dim, log_sum_exp + (s * heads + h) * Length,
                 qkv + s * Length * 3 * part + h * head_dim, part, static_cast<int>(head_dim), scale);
+    });
 }
 
 template <int Length, bool IsCausal>
@@ -160,14 +167,14 @@ void backward(float* d_qkv, const float* d_out, const float* log_sum_exp, const 
               const AttentionShape& shape) {
     const std::int64_t heads = shape.heads, head_dim = shape.head_dim, part = heads * head_dim;
     const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
-#pragma omp parallel for schedule(static) if (shape.sequences * heads > heads_worth_threads)
-    for (std::int64_t s = 0; s < shape.sequences; ++s)
+    share_each(shape.sequences, portion(shape), [&](std::int64_t s) {
         for (std::int64_t h = 0; h < heads; ++h) {
             const std::int64_t start = s * Length * 3 * part + h * head_dim;
             backward_head<Length, IsCausal>(d_qkv + start, d_out + s * Length * part + h * head_dim,
                                             log_sum_exp + (s * heads + h) * Length, qkv + start, part,
                                             static_cast<int>(head_dim), scale);
         }
+    });
 }
 
 bool is_short(const AttentionShape& shape) {

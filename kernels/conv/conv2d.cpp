@@ -18,7 +18,6 @@
 // largest. Compiles against oneDNN 2.6 and 3.
 #include "kernels/conv/conv2d.h"
 
-#include <omp.h>
 #include <dnnl.hpp>
 
 #include <algorithm>
@@ -74,18 +73,6 @@ dnnl::stream& stream() {
     thread_local dnnl::stream own(engine());
     return own;
 }
-
-// Limits oneDNN to one thread during its lifetime.
-class OneThread {
-  public:
-    OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
-    ~OneThread() { omp_set_num_threads(before_); }
-    OneThread(const OneThread&) = delete;
-    OneThread& operator=(const OneThread&) = delete;
-
-  private:
-    int before_;
-};
 
 // This thread's memory for `use`, at least so many bytes.
 enum class Use { scratch, weights };
@@ -159,7 +146,7 @@ dnnl::post_ops relu_behind() {
 Convolution make_convolution(const Piece& piece) {
     using Input = dnnl::convolution_backward_data;
     using Weight = dnnl::convolution_backward_weights;
-    const OneThread one_thread;
+    libraries_on_one_thread();
     dnnl::primitive_attr own_scratch, with_relu;  // of everything, and of the forward pass
     for (dnnl::primitive_attr* attributes : {&own_scratch, &with_relu})
         attributes->set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -212,7 +199,7 @@ Memory at(const Layout& layout, const float* address) {
 
 // Runs `primitive` on this thread alone.
 void run(const dnnl::primitive& primitive, const Layout& scratch, std::unordered_map<int, Memory> arguments) {
-    const OneThread one_thread;
+    libraries_on_one_thread();
     arguments[DNNL_ARG_SCRATCHPAD] = at(scratch, own_memory(Use::scratch, scratch.get_size()));
     primitive.execute(stream(), arguments);
 }

@@ -11,11 +11,11 @@
 #include "kernels/linear/matmul.h"
 
 #include <dnnl.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <stdexcept>
 
+#include "kernels/common/threads.h"
 #include "kernels/common/transpose.h"
 #include "kernels/linear/reduce.h"
 #include "kernels/pointwise/gelu.h"
@@ -28,6 +28,7 @@ constexpr bool sums_depend_on_cut = false;
 #else
 constexpr bool sums_depend_on_cut = true;
 #endif
+constexpr std::int64_t row_granule = 16;   // sgemm's sums are others for fewer rows
 constexpr std::int64_t longest_sum = 768;  // that sgemm computes in one piece for any number of rows
 
 void library_sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, std::int64_t K,
@@ -37,21 +38,27 @@ void library_sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int6
         throw std::runtime_error("dnnl_sgemm refused its arguments");
 }
 
-// C = A B + beta C. Outside of a parallel region threads share the product.
+// C = A B + beta C. Outside of a shared task threads share the product.
 void plain_sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, std::int64_t K,
                  const float* A, std::int64_t lda, const float* B, std::int64_t ldb, float beta, float* C,
                  std::int64_t ldc) {
-    if (!sums_depend_on_cut || omp_get_level() > 0)
+    if (inside_shared_task())
         return library_sgemm(transpose_a, transpose_b, M, N, K, A, lda, B, ldb, beta, C, ldc);
-    constexpr std::int64_t rows = 192, columns = 256;  // of a piece, computed by one thread
-    const std::int64_t across = (N + columns - 1) / columns, pieces = (M + rows - 1) / rows * across;
-#pragma omp parallel for schedule(static)
-    for (std::int64_t piece = 0; piece < pieces; ++piece) {
-        const std::int64_t m = piece / across * rows, n = piece % across * columns;
-        library_sgemm(transpose_a, transpose_b, std::min(rows, M - m), std::min(columns, N - n), K,
-                      A + m * (transpose_a == 'N' ? lda : 1), lda, B + n * (transpose_b == 'N' ? 1 : ldb),
+    // Pieces of so many rows and columns, each computed by one thread; a last one that is small is a part of the one
+    // before it.
+    const auto pieces_of = [](std::int64_t count, std::int64_t size) {
+        const std::int64_t least = sums_depend_on_cut ? 1 : row_granule;
+        return std::max<std::int64_t>(1, (count + size - least) / size);
+    };
+    const bool is_large = M >= 2048 && N >= 2048;  // then operands are packed less often
+    const std::int64_t rows = is_large ? 768 : 192, columns = is_large ? 1024 : 256;
+    const std::int64_t down = pieces_of(M, rows), across = pieces_of(N, columns);
+    share_each(down * across, 1, [&](std::int64_t piece) {
+        const std::int64_t i = piece / across, j = piece % across, m = i * rows, n = j * columns;
+        library_sgemm(transpose_a, transpose_b, i + 1 < down ? rows : M - m, j + 1 < across ? columns : N - n,
+                      K, A + m * (transpose_a == 'N' ? lda : 1), lda, B + n * (transpose_b == 'N' ? 1 : ldb),
                       ldb, beta, C + m * ldc + n, ldc);
-    }
+    });
 }
 
 // The same with the sums over K in pieces of one size.
@@ -67,7 +74,6 @@ void sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, s
 constexpr std::int64_t tile_rows = 512;        // at most
 constexpr std::int64_t bare_tile_rows = 1024;  // at most, of W transposed and no bias: W is packed less often
 constexpr std::int64_t least_tile_rows = 128;
-constexpr std::int64_t row_granule = 16;  // sgemm's sums are others for fewer rows
 
 // Calls body(first row, number of rows) for tiles of one size, as many as threads or a multiple: a small last
 // one, or one more than threads, would leave the others waiting.
@@ -77,16 +83,15 @@ void for_row_tiles(std::int64_t rows, std::int64_t most, Body body) {
         body(std::int64_t{0}, rows);
         return;
     }
-    const std::int64_t threads = sums_depend_on_cut ? 1 : omp_get_max_threads(), at_once = threads * most,
+    const std::int64_t threads = sums_depend_on_cut ? 1 : 4 * thread_count(), at_once = threads * most,
                        tiles = (rows + at_once - 1) / at_once * threads,
                        even = ((rows + tiles - 1) / tiles + row_granule - 1) / row_granule * row_granule,
                        size = std::max(even, least_tile_rows);
-#pragma omp parallel for schedule(static)
-    for (std::int64_t tile = 0; tile < tiles; ++tile) {
+    share_each(tiles, 1, [&](std::int64_t tile) {
         const std::int64_t left = rows - tile * size;
         // Too few for a separate tile: added to the previous one.
         if (left >= row_granule) body(tile * size, left < size + row_granule ? left : size);
-    }
+    });
 }
 
 constexpr std::int64_t row_padding = 16;           // floats behind each copied row
@@ -211,15 +216,15 @@ void linear_backward_weight(float* d_weight, float* d_bias, float* workspace, co
                             std::int64_t dy_stride, const float* x, std::int64_t x_stride, std::int64_t rows,
                             std::int64_t N, std::int64_t K) {
     if (rows == 0) return;
-    const std::int64_t threads = omp_get_max_threads(),
-                       even = (N + threads * share_granule - 1) / (threads * share_granule) * share_granule,
+    const std::int64_t threads = 2 * thread_count(),  // shares, so that a displaced thread leaves some
+        even = (N + threads * share_granule - 1) / (threads * share_granule) * share_granule,
                        share = sums_depend_on_cut ? 4 * share_granule : even;
-#pragma omp parallel for schedule(static)
-    for (std::int64_t n = 0; n < N; n += share) {
+    share_each((N + share - 1) / share, 1, [&](std::int64_t index) {
+        const std::int64_t n = index * share;
         float* buffer = workspace + piece_rows * (n + n / share * row_padding);
         const auto add = K <= narrow ? add_narrow_product : add_product;
         add(d_weight + n * K, buffer, dy + n, dy_stride, x, x_stride, rows, std::min(share, N - n), K);
-    }
+    });
     if (d_bias != nullptr) column_sum_accumulate(d_bias, workspace, dy, dy_stride, rows, N);
 }
 

@@ -3,8 +3,6 @@
 // kernel, which finds its few rows in the first-level cache and starts no threads.
 #include "kernels/sampling/pixel_sampler.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cassert>
 
@@ -173,7 +171,7 @@ void sample_tile(const Job& job, const Layout& layout, std::int64_t first, int d
 
 // As many as the threads can share evenly, with at least half the rows that a tile may have.
 std::int64_t tile_count(std::int64_t draws, std::int64_t most_draws) {
-    const std::int64_t threads = omp_get_max_threads();
+    const std::int64_t threads = thread_count();
     const std::int64_t least = (draws + most_draws - 1) / most_draws;
     const std::int64_t even = (least + threads - 1) / threads * threads;
     return std::min(even, std::max(least, draws / (most_draws / 2)));

@@ -3,7 +3,6 @@
 #include <cblas.h>
 #include <dlfcn.h>
 #include <lapacke.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -20,11 +19,8 @@ constexpr std::int64_t strip = 128;  // rows of a product that a thread computes
 // declares it, and the distribution's alternatives choose the library when the program starts.
 void keep_to_calling_thread() {
     [[maybe_unused]] static const bool done = [] {
-        if (void* set = ::dlsym(RTLD_DEFAULT, "openblas_set_num_threads")) {
-            const int threads = omp_get_max_threads();
+        if (void* set = ::dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))
             reinterpret_cast<void (*)(int)>(set)(1);
-            omp_set_num_threads(threads);  // which an OpenBLAS on OpenMP has set, too
-        }
         return true;
     }();
 }

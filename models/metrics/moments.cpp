@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "kernels/common/threads.h"
 #include "models/metrics/linear_algebra.h"
 #include "runtime/base/error.h"
 
@@ -45,12 +46,11 @@ Moments moments_of(const FeatureMatrix& features, std::span<const std::int32_t> 
     std::vector<double> centred(at(std::min(block_rows, count) * d));
     for (std::int64_t first = 0; first < count; first += block_rows) {
         const std::int64_t held = std::min(block_rows, count - first);
-#pragma omp parallel for
-        for (std::int64_t i = 0; i < held; ++i) {
+        cpu::share_each(held, [&](std::int64_t i) {
             const float* row = features.row(rows[at(first + i)]);
             for (std::int64_t j = 0; j < d; ++j)
                 centred[at(i * d + j)] = static_cast<double>(row[j]) - result.mean[at(j)];
-        }
+        });
         add_products(centred, held, d, result.covariance);
         if (progress) progress(static_cast<double>(first + held) / static_cast<double>(count));
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 #include <stdexcept>
 #include <vector>
 
@@ -84,6 +85,7 @@ std::vector<double> squared_radii(const Points& points, std::int64_t k, const st
                                   const MetricProgress& progress) {
     const std::int64_t rows = points.features.rows();
     SmallestNumbers nearest(rows, k);
+    std::mutex together;
     for_each_product_block(points.features, points.features, pairs, progress,
                            [&](const BlockPair& pair, double* distances) {
                                to_squared_distances(pair, distances, points, points);
@@ -94,8 +96,8 @@ std::vector<double> squared_radii(const Points& points, std::int64_t k, const st
                                        of_a.insert(i, distances[i * pair.rows_b + j]);
                                        if (!pair.on_diagonal) of_b.insert(j, distances[i * pair.rows_b + j]);
                                    }
-#pragma omp critical(metrics_nearest)
                                {
+                                   const std::lock_guard one(together);
                                    for (std::int64_t i = 0; i < pair.rows_a; ++i)
                                        nearest.insert(pair.first_a + i, of_a, i);
                                    for (std::int64_t j = 0; j < pair.rows_b; ++j)
@@ -125,6 +127,7 @@ PrecisionRecall precision_recall(const FeatureMatrix& generated, const FeatureMa
     const auto radii_x = squared_radii(x, k, pairs.xx, pairs.progress_xx),
                radii_y = squared_radii(y, k, pairs.yy, pairs.progress_yy);
     std::vector<char> x_within(at(m)), y_within(at(n));
+    std::mutex together;
     for_each_product_block(generated, reference, pairs.xy, pairs.progress_xy,
                            [&](const BlockPair& pair, double* distances) {
                                to_squared_distances(pair, distances, x, y);
@@ -135,8 +138,8 @@ PrecisionRecall precision_recall(const FeatureMatrix& generated, const FeatureMa
                                        if (distance <= radii_y[at(pair.first_b + j)]) a_within[at(i)] = 1;
                                        if (distance <= radii_x[at(pair.first_a + i)]) b_within[at(j)] = 1;
                                    }
-#pragma omp critical(metrics_within)
                                {
+                                   const std::lock_guard one(together);
                                    for (std::int64_t i = 0; i < pair.rows_a; ++i)
                                        x_within[at(pair.first_a + i)] |= a_within[at(i)];
                                    for (std::int64_t j = 0; j < pair.rows_b; ++j)

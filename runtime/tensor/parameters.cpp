@@ -1,11 +1,13 @@
 #include "runtime/tensor/parameters.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
 
+#include "kernels/common/partition.h"
 #include "kernels/pointwise/convert.h"
 #include "runtime/base/error.h"
 #include "runtime/device/launch.h"
@@ -69,8 +71,9 @@ void Parameters::initialize(std::uint64_t seed) {
 void Parameters::zero_gradients(Stream stream) {
     if (device_ == Device::cpu) {
         const auto count = static_cast<std::int64_t>(slab_floats_);
-#pragma omp parallel for schedule(static)
-        for (std::int64_t i = 0; i < count; ++i) gradients()[i] = 0.0f;
+        cpu::for_each_block(count, [this](std::int64_t begin, std::int64_t end) {
+            std::fill(gradients() + begin, gradients() + end, 0.0f);
+        });
     } else {
         fill_on_device(device_, gradients(), 0, slab_floats_ * sizeof(float), stream);
     }

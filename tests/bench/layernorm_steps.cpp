@@ -2,10 +2,9 @@
 // it first, the CPU kernel on one thread, the CPU kernel on all of them. Once in a chunk that stays in the
 // caches (a level's, as training calls it), once far beyond them.
 #include <fmt/format.h>
-#include <omp.h>
-
 #include <cmath>
 
+#include "kernels/common/threads.h"
 #include "kernels/norm/layernorm.h"
 #include "tests/bench/table.h"
 
@@ -44,10 +43,10 @@ void bench_step(Table& table, std::string_view step, decltype(naive_layernorm)* 
                       const float *x = in.floats(rows * width), *weight = in.floats(width),
                                   *bias = in.floats(width);
                       return [=] {
-                          const int all = omp_get_max_threads();
-                          omp_set_num_threads(threads);
+                          const int all = cpu::thread_count();
+                          cpu::set_thread_count(threads);
                           forward(y, mean, rstd, x, weight, bias, rows, width, epsilon);
-                          omp_set_num_threads(all);
+                          cpu::set_thread_count(all);
                       };
                   }});
 }
@@ -56,7 +55,7 @@ void bench_step(Table& table, std::string_view step, decltype(naive_layernorm)* 
 
 void bench_layernorm_steps(Table& table) {
     if (table.backend().device != Device::cpu) return;
-    const int threads = omp_get_max_threads();
+    const int threads = cpu::thread_count();
     for (const std::int64_t rows : {2048, 524288}) {
         const std::int64_t measured = table.effort().smoke ? 16 : rows, width = 128;
         bench_step(table, "naive", naive_layernorm, 1, measured, width);

@@ -9,10 +9,9 @@
 //
 // Times on the emulated device (tests/emulator) are meaningless: there, --smoke only tests the benchmark.
 #include <fmt/format.h>
-#include <omp.h>
-
 #include <cstdio>
 
+#include "kernels/common/threads.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/device/backend_flags.h"
@@ -49,7 +48,7 @@ void measure_all(const Options& options, std::string_view command) {
     const Effort effort{options.smoke ? 1 : options.quick ? 3 : 7, options.smoke};
     Table table(backend, effort, options.only);
     const bool cpu = backend.device == Device::cpu;
-    const std::string threads = fmt::format("{} threads", omp_get_max_threads());
+    const std::string threads = fmt::format("{} threads", cpu::thread_count());
     fmt::print("{}, {}, best of {}\n", device_name(backend),
                cpu                                    ? threads
                : backend.precision == Precision::bf16 ? "precision bf16"

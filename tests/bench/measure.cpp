@@ -1,8 +1,6 @@
 #include "tests/bench/measure.h"
 
 #include <fmt/format.h>
-#include <omp.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -11,9 +9,10 @@
 #include <numeric>
 #include <vector>
 
+#include "kernels/common/partition.h"
 #include "kernels/linear/matmul.h"
-#include "runtime/device/ceiling.h"
 #include "runtime/device/built_backends.h"
+#include "runtime/device/ceiling.h"
 #include "runtime/device/device_cuda.h"
 #include "runtime/device/device_graph.h"
 #include "tests/bench/kernels.h"
@@ -59,18 +58,20 @@ double measure_cpu_bandwidth(const Effort& effort) {
     const double array_bytes = sizeof(float) * static_cast<double>(count);
     const auto size = static_cast<std::size_t>(count);
     std::vector<float> a(size), b(size, 1.0f), c(size, 2.0f);
+    float *const a_values = a.data(), *const b_values = b.data(), *const c_values = c.data();
     const Timing triad = measure(effort, [&] {
-#pragma omp parallel for simd schedule(static)
-        for (std::size_t i = 0; i < a.size(); ++i) a[i] = b[i] + 3.0f * c[i];
+        cpu::for_each_block(count, [&](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+            for (std::int64_t i = begin; i < end; ++i) a_values[i] = b_values[i] + 3.0f * c_values[i];
+        });
     });
     const Timing copy = measure(effort, [&] {
-#pragma omp parallel for schedule(static)
-        for (std::int64_t part = 0; part < omp_get_num_threads(); ++part) {
-            const std::int64_t begin = part * count / omp_get_num_threads(),
-                               end = (part + 1) * count / omp_get_num_threads();
-            std::memcpy(a.data() + begin, b.data() + begin,
+        const std::int64_t parts = cpu::thread_count();
+        cpu::share_each(parts, 1, [&](std::int64_t part) {
+            const std::int64_t begin = part * count / parts, end = (part + 1) * count / parts;
+            std::memcpy(a_values + begin, b_values + begin,
                         sizeof(float) * static_cast<std::size_t>(end - begin));
-        }
+        });
     });
     return std::max(3 * array_bytes / triad.best, 2 * array_bytes / copy.best);
 }

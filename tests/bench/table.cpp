@@ -2,14 +2,13 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <omp.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <numeric>
 #include <vector>
 
+#include "kernels/common/threads.h"
 #include "runtime/files/atomic_file.h"
 
 namespace {
@@ -104,7 +103,7 @@ void Table::pipeline(std::string_view name, double images, const std::function<v
     pipeline_.push_back({std::string(name), images, timing});
     const double rate = images / timing.best;
     fmt::print("{:<60}{:8.3f} s best, {:.3f} s median  {:8.1f} images/s {:8.1f} a thread\n", name,
-               timing.best, timing.median, rate, rate / omp_get_max_threads());
+               timing.best, timing.median, rate, rate / cpu::thread_count());
     std::fflush(stdout);
 }
 

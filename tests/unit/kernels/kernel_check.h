@@ -9,8 +9,6 @@
 //   }
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -22,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/common/threads.h"
 #include "runtime/device/launch.h"
 #include "tests/test_devices.h"
 
@@ -190,15 +189,15 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
 // GPU, three times).
 template <class Compute>
 bool same_for_any_threads(Compute compute) {
-    const int before = omp_get_max_threads();
-    omp_set_num_threads(1);
+    const int before = cpu::thread_count();
+    cpu::set_thread_count(1);
     const std::vector<float> reference = compute();
     bool same = true;
     for (const int threads : {2, 3, 8}) {
-        omp_set_num_threads(threads);
+        cpu::set_thread_count(threads);
         same = same && same_bits(compute(), reference);
     }
-    omp_set_num_threads(before);
+    cpu::set_thread_count(before);
     return same;
 }
 

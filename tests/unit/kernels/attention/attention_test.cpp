@@ -2,8 +2,6 @@
 #include "kernels/attention/attention.h"
 
 #include <doctest/doctest.h>
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -12,6 +10,7 @@
 #include <vector>
 
 #include "kernels/attention/attention_decode.h"
+#include "kernels/common/threads.h"
 #include "tests/unit/kernels/attention/attention_reference.h"
 #include "tests/unit/kernels/kernel_check.h"
 
@@ -195,7 +194,7 @@ DEVICE_TEST("attention: a token changes nothing before it, to the bit") {
 }
 
 DEVICE_TEST("attention: the same bits for any number of threads and any grouping of the sequences") {
-    const int threads = omp_get_max_threads();
+    const int threads = cpu::thread_count();
     std::vector<std::int64_t> ids(150);
     for (std::size_t s = 0; s < ids.size(); ++s) ids[s] = static_cast<std::int64_t>(s * s);
     for (const AttentionShape& shape :
@@ -205,11 +204,11 @@ DEVICE_TEST("attention: the same bits for any number of threads and any grouping
             const auto qkv = random_floats(3 * tokens_of(shape) * width_of(shape), 7);
             const auto d_out = random_floats(tokens_of(shape) * width_of(shape), 8);
             const AttentionDropout dropout{probability, {3, 4}, 5, ids.data()};
-            omp_set_num_threads(1);
+            cpu::set_thread_count(1);
             const Result one = run_kernels(device, qkv, d_out, shape, dropout);
-            omp_set_num_threads(2);
+            cpu::set_thread_count(2);
             CHECK(one == run_kernels(device, qkv, d_out, shape, dropout));
-            omp_set_num_threads(threads);
+            cpu::set_thread_count(threads);
 
             AttentionShape last = shape;
             last.sequences = 1;
@@ -267,14 +266,14 @@ DEVICE_TEST("attention: decoding token by token gives the rows of causal attenti
 }
 
 DEVICE_TEST("attention: decoding gives the same bits for any number of threads") {
-    const int threads = omp_get_max_threads();
+    const int threads = cpu::thread_count();
     const AttentionShape shape{16, 40, 8, 64, true};
     const auto qkv = random_floats(3 * tokens_of(shape) * width_of(shape), 11);
-    omp_set_num_threads(1);
+    cpu::set_thread_count(1);
     const auto one = decode_all(device, qkv, shape, 40);
-    omp_set_num_threads(2);
+    cpu::set_thread_count(2);
     CHECK(one == decode_all(device, qkv, shape, 40));
-    omp_set_num_threads(threads);
+    cpu::set_thread_count(threads);
 }
 
 }  // namespace

@@ -1,13 +1,12 @@
 #include "models/metrics/kernel_distance.h"
 
 #include <doctest/doctest.h>
-#include <omp.h>
-
 #include <cmath>
 #include <numeric>
 #include <stdexcept>
 #include <vector>
 
+#include "kernels/common/threads.h"
 #include "runtime/base/error.h"
 #include "tests/unit/models/metrics/random_features.h"
 
@@ -83,12 +82,12 @@ TEST_CASE("kernel distance: about 0 of equal distributions, positive of others")
 
 TEST_CASE("kernel distance is the same bits for any number of threads") {
     const FeatureMatrix x = normal_features(150, 20, "x"), y = normal_features(130, 20, "y");
-    const int threads = omp_get_max_threads();
-    omp_set_num_threads(1);
+    const int threads = cpu::thread_count();
+    cpu::set_thread_count(1);
     const auto one = kernel_distance(x, y, 1, {}, 32);
-    omp_set_num_threads(3);
+    cpu::set_thread_count(3);
     const auto three = kernel_distance(x, y, 1, {}, 32);
-    omp_set_num_threads(threads);
+    cpu::set_thread_count(threads);
     CHECK(one.value == three.value);
     CHECK(one.standard_error == three.standard_error);
 }

@@ -1,13 +1,12 @@
 #include "models/metrics/linear_algebra.h"
 
 #include <doctest/doctest.h>
-#include <omp.h>
-
 #include <cmath>
 #include <limits>
 #include <random>
 #include <stdexcept>
 
+#include "kernels/common/threads.h"
 #include "runtime/base/error.h"
 
 namespace {
@@ -93,11 +92,11 @@ TEST_CASE("symmetric square roots: their square is the matrix, also a singular o
 TEST_CASE("square roots are the same bits for any number of threads") {
     constexpr std::int64_t n = 150;
     const Matrix matrix = semidefinite(n, n, 5);
-    const int threads = omp_get_max_threads();
-    omp_set_num_threads(1);
+    const int threads = cpu::thread_count();
+    cpu::set_thread_count(1);
     const Matrix one = symmetric_square_root(matrix, n);
-    omp_set_num_threads(3);
+    cpu::set_thread_count(3);
     const Matrix three = symmetric_square_root(matrix, n);
-    omp_set_num_threads(threads);
+    cpu::set_thread_count(threads);
     CHECK(one == three);
 }

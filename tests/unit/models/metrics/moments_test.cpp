@@ -1,8 +1,6 @@
 #include "models/metrics/moments.h"
 
 #include <doctest/doctest.h>
-#include <omp.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -10,6 +8,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "kernels/common/threads.h"
 #include "runtime/base/error.h"
 #include "tests/unit/models/metrics/random_features.h"
 
@@ -82,12 +81,12 @@ TEST_CASE("covariances lose no digits to a large mean") {
 
 TEST_CASE("moments are the same bits for any number of threads") {
     const FeatureMatrix features = normal_features(300, 260, "moments");
-    const int threads = omp_get_max_threads();
-    omp_set_num_threads(1);
+    const int threads = cpu::thread_count();
+    cpu::set_thread_count(1);
     const Moments one = moments(features);
-    omp_set_num_threads(3);
+    cpu::set_thread_count(3);
     const Moments three = moments(features);
-    omp_set_num_threads(threads);
+    cpu::set_thread_count(threads);
     CHECK(one.covariance == three.covariance);
 }
 
