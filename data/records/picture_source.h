@@ -26,8 +26,8 @@ class PictureSource {
     std::int64_t picture_bytes() const { return std::int64_t{channels()} * height_ * width_; }
 
     // Pictures `first` to `first` + `count` - 1 into `planar` [count, 3, height, width]; throws Error if there
-    // are fewer, or one cannot be read. Any number of threads may read; each call decodes with all OpenMP
-    // threads of its caller. Parts of a packed .npz should be read in their order.
+    // are fewer, or one cannot be read. Any number of threads may read; calls share their pictures among
+    // the threads. Parts of a packed .npz should be read in their order.
     void read(std::int64_t first, std::int64_t count, std::span<std::uint8_t> planar) const;
     std::vector<std::uint8_t> read(std::int64_t first, std::int64_t count) const;
 

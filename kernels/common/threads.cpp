@@ -1,7 +1,9 @@
 #include "kernels/common/threads.h"
 
 #include <immintrin.h>
+#ifdef _OPENMP
 #include <omp.h>
+#endif
 #include <pthread.h>
 #include <sched.h>
 
@@ -50,7 +52,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::microseconds longest_spin{20};
+constexpr std::chrono::microseconds longest_spin{100};
 
 thread_local bool at_work = false;
 
@@ -230,7 +232,9 @@ bool inside_shared_task() {
 }
 
 void libraries_on_one_thread() {
+#ifdef _OPENMP
     if (omp_get_max_threads() > 1) omp_set_num_threads(1);
+#endif
 }
 
 void share_tasks(std::int64_t tasks, std::int64_t portion, ThreadBody body) {

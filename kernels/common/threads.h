@@ -1,10 +1,10 @@
 // The threads that share the tasks of a kernel on the CPU.
 //
-// Every thread begins with a share of its own, the same one in each call of so many tasks, so that what it has written
-// is in its caches for the next kernel; then it takes what is left of the others' shares. A thread that another program
-// has displaced thus holds up one portion of tasks and not its share. Whoever waits, a worker for tasks or the caller for the last ones, spins for some microseconds,
-// which is as long as waking a thread takes, and then sleeps: its core is free for others. Which thread does a task
-// is left open: no result may depend on it.
+// Every thread begins with a share of its own, the same one in each call of so many tasks, so that what it has
+// written is in its caches for the next kernel; then it takes what is left of the others' shares. A thread that
+// another program has displaced thus holds up one portion of tasks and not its share. Whoever waits, a worker for
+// tasks or the caller for the last ones, spins for a tenth of a millisecond, a few times what waking a thread takes,
+// and then sleeps: its core is free for others. Which thread does a task is left open: no result may depend on it.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // Why so: oneDNN's sgemm runs at the machine's ceiling for these shapes from a few dozen rows on. Many rows
 // are divided into tiles, each computed by one thread with single-threaded sgemm, so that the tile is still
-// in that thread's cache for bias and activation; few rows use sgemm's own threading. Traded away: packing
+// in that thread's cache for bias and activation; few rows
+// are divided into pieces of the product. Traded away: packing
 // the weights once for all tiles. Besides conv2d.cpp the only file that includes oneDNN; version 2.6
 // suffices.
 //

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/common/bf16.h"
+#include "kernels/common/threads.h"
 #include "kernels/common/vector.h"
 #include "tests/emulator/cublaslt.h"
 #include "tests/emulator/emulated_device.h"
@@ -166,7 +167,7 @@ std::vector<float> packed(const void* matrix, cudaDataType type, std::int64_t co
                           std::int64_t along, std::int64_t across, std::int64_t width) {
     const std::int64_t panels = (count + width - 1) / width;
     std::vector<float> values(static_cast<std::size_t>(panels * k * width));
-#pragma omp parallel for if (count * k > 65536)
+#pragma omp parallel for num_threads(cpu::thread_count()) if (count * k > 65536)
     for (std::int64_t panel = 0; panel < panels; ++panel)
         for (std::int64_t l = 0; l < k; ++l) {
             float* to = values.data() + (panel * k + l) * width;
@@ -252,7 +253,7 @@ void multiply(const Call& call) {
     const std::vector<float> b =
         packed(call.b, p.b.type, n, k, plain_b ? 1 : p.b.ld, plain_b ? p.b.ld : 1, panel_columns);
     const std::uint32_t first_part = call.algorithm.in_place ? calls++ % call.algorithm.parts : 0;
-#pragma omp parallel for if (m * n * k > 262144)
+#pragma omp parallel for num_threads(cpu::thread_count()) if (m * n * k > 262144)
     for (std::int64_t column = 0; column < n; column += panel_columns)
         multiply_columns(call, a.data(), b.data(), column, first_part);
 }

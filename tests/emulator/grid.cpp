@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "kernels/common/threads.h"
 #include "tests/emulator/worker.h"
 
 namespace emulator {
@@ -51,9 +52,10 @@ Failure run(const Grid& grid) {
     Failure first;
     const FaultHandler handler;
     // Chosen orders are kept by running on one thread of the host.
-    const bool alone = order.order != Order::forward || thread_sanitizer() || omp_in_parallel();
+    const bool alone =
+        order.order != Order::forward || thread_sanitizer() || omp_in_parallel() || cpu::inside_shared_task();
     const int workers =
-        alone ? 1 : static_cast<int>(std::min<std::uint64_t>(omp_get_max_threads(), block.count()));
+        alone ? 1 : static_cast<int>(std::min<std::uint64_t>(cpu::thread_count(), block.count()));
     const auto work = [&] {
         if (the_worker == nullptr) the_worker = std::make_unique<Worker>();
         for (std::uint64_t i; !failed && (i = next++) < block.count();)
