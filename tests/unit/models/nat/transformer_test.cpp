@@ -19,6 +19,17 @@ NatConfig tiny(std::int64_t patch, bool skip = true) {
     return {4, 12, 16, 2, 2, 4, false, 4, skip, patch};
 }
 
+// Of texts of five ids, with an encoder of its own.
+NatConfig tiny_of_texts() {
+    NatConfig config = tiny(1);
+    config.num_classes = 1;
+    config.clip_dim = 8;
+    config.num_clip_token = 5;
+    config.text_encoder = TextConfig{20, 8, 1, 2};
+    config.text_encoder->context_length = 5;
+    return config;
+}
+
 // A model with weights large enough for the logits to differ, and a batch of three images.
 struct Bench {
     Bench(const NatConfig& config, Device where)
@@ -33,6 +44,7 @@ struct Bench {
                 values[parameter.offset + static_cast<std::size_t>(i)] *= 8;
         write(values);
         mask = draw_masks(config, {3, 2}, samples, 4, 0).mask;
+        if (config.takes_texts()) contexts = integers(3 * config.num_clip_token, 6, 20);
     }
 
     std::vector<float> read(const float* slab) const {
@@ -130,7 +142,7 @@ DEVICE_TEST(
 
 // Along its gradient g a loss rises by |g|^2 a unit.
 DEVICE_TEST("nat: the gradient is the loss's slope, with patches and without skips") {
-    for (const NatConfig& config : {tiny(2), tiny(1, false), tiny(4)}) {
+    for (const NatConfig& config : {tiny(2), tiny(1, false), tiny(4), tiny_of_texts()}) {
         Bench bench(config, device);
         bench.loss(true);
         const std::vector<float> gradient = bench.read(bench.model.parameters().gradients()),
@@ -140,6 +152,12 @@ DEVICE_TEST("nat: the gradient is the loss's slope, with patches and without ski
         const Parameter& words = bench.model.parameters().find("token_emb.word_embeddings.weight");
         const auto first = static_cast<std::size_t>(words.offset),
                    end = first + static_cast<std::size_t>(words.count);
+        for (const Parameter& parameter : bench.model.parameters().all())
+            if (parameter.name.starts_with("text_encoder.") && parameter.name.ends_with(".weight"))
+                CHECK(std::any_of(
+                    gradient.begin() + static_cast<std::ptrdiff_t>(parameter.offset),
+                    gradient.begin() + static_cast<std::ptrdiff_t>(parameter.offset) + parameter.count,
+                    [](float value) { return value != 0; }));
         double square = 0;
         for (std::size_t i = 0; i < gradient.size(); ++i)
             if (i < first || i >= end)
@@ -174,12 +192,14 @@ DEVICE_TEST(
 }
 
 DEVICE_TEST("nat: gradients said to be complete change no more") {
-    Bench bench(tiny(2), device);
-    Snapshots listener(bench);
-    bench.loss(true, {}, 2, &listener);
-    CHECK(listener.kept.size() == 4);  // one before each block, one before the last norm
-    const std::vector<float> last = bench.read(bench.model.parameters().gradients());
-    for (const auto& [offset, gradients] : listener.kept)
-        CHECK(std::equal(gradients.begin(), gradients.end(),
-                         last.begin() + static_cast<std::ptrdiff_t>(offset)));
+    for (const NatConfig& config : {tiny(2), tiny_of_texts()}) {
+        Bench bench(config, device);
+        Snapshots listener(bench);
+        bench.loss(true, {}, 2, &listener);
+        CHECK(listener.kept.size() == 4);  // one before each block, one before the last norm
+        const std::vector<float> last = bench.read(bench.model.parameters().gradients());
+        for (const auto& [offset, gradients] : listener.kept)
+            CHECK(std::equal(gradients.begin(), gradients.end(),
+                             last.begin() + static_cast<std::ptrdiff_t>(offset)));
+    }
 }
