@@ -15,7 +15,9 @@ RunState::RunState(Parameters& parameters, Backend backend, const OptimizerRule&
 
 std::size_t RunState::bytes() const {
     const std::size_t slab = parameters_.slab_floats() * sizeof(float), state = rule_.ema_decay > 0 ? 3 : 2,
-                      rounded = backend_.precision == Precision::bf16 ? slab / 2 : 0;
+                      rounded = backend_.precision == Precision::fp32 ? 0
+                                : backend_.device == Device::cpu ? slab / 2 + slab  // packed in two orders
+                                                                 : slab / 2;
     if (!sharded()) return (2 + state) * slab + rounded;
     const std::size_t kept = rule_.ema_decay > 0 ? 1 : 0;  // weights, during an evaluation
     return 2 * slab + rounded + (state + kept) * slab / static_cast<std::size_t>(ranks_.comm.ranks());

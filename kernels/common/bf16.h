@@ -11,6 +11,11 @@ struct bf16 {
     std::uint16_t bits;
 };
 
+// The place of a sum of products whose factors are given in fp32 and rounded to bf16 as they are read.
+struct Bf16ProductSum {
+    float* value;
+};
+
 constexpr float to_float(float x) {
     return x;
 }

@@ -25,10 +25,13 @@
 #include <map>
 #include <mutex>
 #include <tuple>
+#include <type_traits>
 #include <unordered_map>
 #include <vector>
 
+#include "kernels/common/bf16.h"
 #include "kernels/common/partition.h"
+#include "kernels/pointwise/convert.h"
 
 namespace cpu {
 namespace {
@@ -37,7 +40,8 @@ using Memory = dnnl::memory;
 using Layout = dnnl::memory::desc;
 using Tag = dnnl::memory::format_tag;
 using Forward = dnnl::convolution_forward;
-constexpr auto f32 = dnnl::memory::data_type::f32;
+using Type = dnnl::memory::data_type;
+constexpr auto f32 = Type::f32;
 constexpr auto direct = dnnl::algorithm::convolution_direct;
 
 enum class Pass { forward, backward_input, backward_weight };
@@ -49,13 +53,15 @@ struct Piece {
     Conv2dShape shape;
     std::int64_t first, last, above, below;
     bool biased, relu;
+    bool rounded;  // operands are bf16; a result and a bias are float
     auto operator<=>(const Piece&) const = default;
 };
 
-Piece whole_images(Pass pass, const Conv2dShape& shape, std::int64_t images, bool biased, bool relu = false) {
+Piece whole_images(Pass pass, const Conv2dShape& shape, std::int64_t images, bool rounded, bool biased,
+                   bool relu = false) {
     Conv2dShape part = shape;
     part.batch = images;
-    return {pass, part, 0, shape.height, shape.padding_height, shape.padding_height, biased, relu};
+    return {pass, part, 0, shape.height, shape.padding_height, shape.padding_height, biased, relu, rounded};
 }
 
 // A primitive, the layouts of its arguments, and the reordering between the weights' layout and a
@@ -75,12 +81,25 @@ dnnl::stream& stream() {
 }
 
 // This thread's memory for `use`, at least so many bytes.
-enum class Use { scratch, weights };
+enum class Use { scratch, weights, x, y };
 float* own_memory(Use use, std::size_t bytes) {
-    thread_local std::array<std::vector<float>, 2> memory;
+    thread_local std::array<std::vector<float>, 4> memory;
     std::vector<float>& floats = memory[static_cast<std::size_t>(use)];
     if (floats.size() * sizeof(float) < bytes) floats.resize((bytes + sizeof(float) - 1) / sizeof(float));
     return floats.data();
+}
+
+// Numbers as a pass reads them: themselves or, for T = bf16, a rounded copy in this thread's memory.
+template <class T>
+const void* operand(Use use, const float* values, std::int64_t count) {
+    if constexpr (std::is_same_v<T, float>) {
+        return values;
+    } else {
+        auto* const rounded =
+            reinterpret_cast<bf16*>(own_memory(use, static_cast<std::size_t>(count) * sizeof(bf16)));
+        round_to_bf16(rounded, values, count);
+        return rounded;
+    }
 }
 
 struct Layouts {
@@ -92,8 +111,9 @@ Layouts layouts(const Piece& piece, const Layout& weight) {
     const Conv2dShape& s = piece.shape;
     const std::int64_t height = piece.last - piece.first,
                        out_height = (height + piece.above + piece.below - s.kernel_height) / s.stride + 1;
-    return {Layout({s.batch, s.C, height, s.width}, f32, Tag::nhwc),
-            Layout({s.batch, s.N, out_height, s.out_width()}, f32, Tag::nhwc),
+    const auto type = [&](Pass result) { return piece.rounded && piece.pass != result ? Type::bf16 : f32; };
+    return {Layout({s.batch, s.C, height, s.width}, type(Pass::backward_input), Tag::nhwc),
+            Layout({s.batch, s.N, out_height, s.out_width()}, type(Pass::forward), Tag::nhwc),
             weight,
             piece.biased ? Layout({s.N}, f32, Tag::x) : Layout(),
             {s.stride, s.stride},
@@ -101,8 +121,10 @@ Layouts layouts(const Piece& piece, const Layout& weight) {
             {piece.below, s.padding_width}};
 }
 
-Layout weight_layout(const Conv2dShape& s, Tag tag) {
-    return Layout({s.N, s.C, s.kernel_height, s.kernel_width}, f32, tag);
+Layout weight_layout(const Piece& piece, Tag tag) {
+    const Conv2dShape& s = piece.shape;
+    return Layout({s.N, s.C, s.kernel_height, s.kernel_width},
+                  piece.rounded && piece.pass != Pass::backward_weight ? Type::bf16 : f32, tag);
 }
 
 // An operation's description. oneDNN 3 makes it at once, 2 from a description without engine.
@@ -151,10 +173,13 @@ Convolution make_convolution(const Piece& piece) {
     for (dnnl::primitive_attr* attributes : {&own_scratch, &with_relu})
         attributes->set_scratchpad_mode(dnnl::scratchpad_mode::user);
     if (piece.relu) with_relu.set_post_ops(relu_behind());
-    const Conv2dShape& s = piece.shape;
-    const Layouts any =
-        layouts(whole_images(piece.pass, s, s.batch, piece.biased, piece.relu), weight_layout(s, Tag::any));
-    const Forward::primitive_desc forward = describe_forward(with_relu, any);
+    const Piece whole =
+        whole_images(piece.pass, piece.shape, piece.shape.batch, piece.rounded, piece.biased, piece.relu);
+    const Layouts any = layouts(whole, weight_layout(piece, Tag::any));
+    Piece as_forward = whole;  // whose types a backward pass is the counterpart of
+    as_forward.pass = Pass::forward;
+    const Forward::primitive_desc forward =
+        describe_forward(with_relu, layouts(as_forward, weight_layout(as_forward, Tag::any)));
     const std::tuple<const Forward::primitive_desc&> hint(forward);
 
     Convolution made;
@@ -172,7 +197,7 @@ Convolution make_convolution(const Piece& piece) {
                                                   l.strides, l.above, l.below);
         take<Weight>(made, description, description.diff_weights_desc());
     }
-    made.x = l.x, made.y = l.y, made.bias = l.bias, made.stored_weight = weight_layout(s, Tag::oihw);
+    made.x = l.x, made.y = l.y, made.bias = l.bias, made.stored_weight = weight_layout(piece, Tag::oihw);
 
     const bool gradient = piece.pass == Pass::backward_weight;
     const dnnl::reorder::primitive_desc reorder(engine(), gradient ? made.weight : made.stored_weight,
@@ -193,8 +218,8 @@ const Convolution& convolution_for(const Piece& piece) {
     return made.emplace(piece, make_convolution(piece)).first->second;
 }
 
-Memory at(const Layout& layout, const float* address) {
-    return Memory(layout, engine(), const_cast<float*>(address));
+Memory at(const Layout& layout, const void* address) {
+    return Memory(layout, engine(), const_cast<void*>(address));
 }
 
 // Runs `primitive` on this thread alone.
@@ -205,7 +230,7 @@ void run(const dnnl::primitive& primitive, const Layout& scratch, std::unordered
 }
 
 // Into the primitive's layout.
-void reorder_weight(const Convolution& c, float* ordered, const float* weight) {
+void reorder_weight(const Convolution& c, float* ordered, const void* weight) {
     run(c.reorder, c.reorder_scratch,
         {{DNNL_ARG_FROM, at(c.stored_weight, weight)}, {DNNL_ARG_TO, at(c.weight, ordered)}});
 }
@@ -234,17 +259,17 @@ std::int64_t bands_of(const Conv2dShape& shape) {
 // Rows of an image's output from `begin` on, and the rows of its input, from `first` on, that they need.
 struct Band {
     const Convolution* convolution;
-    std::int64_t begin, first;
+    std::int64_t begin, first, rows;
 };
 
-Band band_of(const Conv2dShape& shape, std::int64_t index, bool biased, bool relu) {
+Band band_of(const Conv2dShape& shape, std::int64_t index, bool rounded, bool biased, bool relu) {
     const auto [begin, end] = row_slice(shape.out_height(), bands_of(shape), index);
     const std::int64_t top = begin * shape.stride - shape.padding_height,
                        bottom = (end - 1) * shape.stride - shape.padding_height + shape.kernel_height,
                        first = std::max(top, std::int64_t{0}), last = std::min(bottom, shape.height);
-    Piece piece = whole_images(Pass::forward, shape, 1, biased, relu);
+    Piece piece = whole_images(Pass::forward, shape, 1, rounded, biased, relu);
     piece.first = first, piece.last = last, piece.above = first - top, piece.below = bottom - last;
-    return {&convolution_for(piece), begin, first};
+    return {&convolution_for(piece), begin, first, last - first};
 }
 
 // ---- backward, weight -------------------------------------------------------------------------------------
@@ -255,58 +280,69 @@ std::int64_t slices_of(const Conv2dShape& shape) {
     return std::clamp(std::min(shape.out_rows() / least_rows, shape.batch), std::int64_t{1}, max_row_slices);
 }
 
-}  // namespace
+// ---- the three passes -------------------------------------------------------------------------------------
+//
+// T: the type of the weight, in which operands are read. A weight in bf16 is put into the primitive's layout
+// in this thread's memory: its layout may be larger than that in float, whose size the caller's workspace
+// has.
 
-void conv2d_forward(float* y, float* workspace, const float* x, const float* weight, const float* bias,
-                    bool relu, const Conv2dShape& shape) {
+template <class T>
+constexpr bool rounds = std::is_same_v<T, bf16>;
+
+template <class T>
+float* ordered_weight(const Convolution& c, float* workspace, const T* weight) {
+    float* const ordered = rounds<T> ? own_memory(Use::weights, c.weight.get_size()) : workspace;
+    reorder_weight(c, ordered, weight);
+    return ordered;
+}
+
+template <class T>
+void forward(float* y, float* workspace, const float* x, const T* weight, const float* bias, bool relu,
+             const Conv2dShape& shape) {
     if (shape.batch == 0) return;
     const std::int64_t bands = bands_of(shape), x_row = shape.width * shape.C,
                        y_row = shape.out_width() * shape.N;
     std::array<Band, wanted_pieces> band;
     for (std::int64_t i = 0; i < bands; ++i)
-        band[static_cast<std::size_t>(i)] = band_of(shape, i, bias != nullptr, relu);
-    reorder_weight(*band[0].convolution, workspace, weight);
+        band[static_cast<std::size_t>(i)] = band_of(shape, i, rounds<T>, bias != nullptr, relu);
+    const float* const ordered = ordered_weight(*band[0].convolution, workspace, weight);
     for_each_task(shape.batch * bands, elements_of_work(shape), [=, &band](std::int64_t task) {
-        const auto [convolution, begin, first] = band[static_cast<std::size_t>(task % bands)];
+        const auto [convolution, begin, first, rows] = band[static_cast<std::size_t>(task % bands)];
         const std::int64_t image = task / bands;
         const Convolution& c = *convolution;
+        const float* const source = x + (image * shape.height + first) * x_row;
         run(c.primitive, c.scratch,
-            {{DNNL_ARG_SRC, at(c.x, x + (image * shape.height + first) * x_row)},
-             {DNNL_ARG_WEIGHTS, at(c.weight, workspace)},
+            {{DNNL_ARG_SRC, at(c.x, operand<T>(Use::x, source, rows * x_row))},
+             {DNNL_ARG_WEIGHTS, at(c.weight, ordered)},
              {DNNL_ARG_BIAS, at(c.bias, bias)},
              {DNNL_ARG_DST, at(c.y, y + (image * shape.out_height() + begin) * y_row)}});
     });
 }
-std::int64_t conv2d_forward_workspace(const Conv2dShape& shape) {
-    return floats(band_of(shape, 0, false, false).convolution->weight);
-}
 
-void conv2d_backward_input(float* dx, float* workspace, const float* dy, const float* weight,
-                           const Conv2dShape& shape) {
+template <class T>
+void backward_input(float* dx, float* workspace, const float* dy, const T* weight, const Conv2dShape& shape) {
     const std::int64_t x_image = shape.height * shape.width * shape.C,
                        y_image = shape.out_height() * shape.out_width() * shape.N;
-    const Convolution& c = convolution_for(whole_images(Pass::backward_input, shape, 1, false));
-    reorder_weight(c, workspace, weight);
+    const Convolution& c = convolution_for(whole_images(Pass::backward_input, shape, 1, rounds<T>, false));
+    const float* const ordered = ordered_weight(c, workspace, weight);
     for_each_task(shape.batch, elements_of_work(shape), [=, &c](std::int64_t image) {
         run(c.primitive, c.scratch,
-            {{DNNL_ARG_DIFF_DST, at(c.y, dy + image * y_image)},
-             {DNNL_ARG_WEIGHTS, at(c.weight, workspace)},
+            {{DNNL_ARG_DIFF_DST, at(c.y, operand<T>(Use::y, dy + image * y_image, y_image))},
+             {DNNL_ARG_WEIGHTS, at(c.weight, ordered)},
              {DNNL_ARG_DIFF_SRC, at(c.x, dx + image * x_image)}});
     });
 }
-std::int64_t conv2d_backward_input_workspace(const Conv2dShape& shape) {
-    return floats(convolution_for(whole_images(Pass::backward_input, shape, 1, false)).weight);
-}
 
-void conv2d_backward_weight(float* d_weight, float* d_bias, float* workspace, const float* dy, const float* x,
-                            const Conv2dShape& shape) {
+template <class T>
+void backward_weight(float* d_weight, float* d_bias, float* workspace, const float* dy, const float* x,
+                     const Conv2dShape& shape) {
     if (shape.batch == 0) return;
     const std::int64_t slices = slices_of(shape), x_image = shape.height * shape.width * shape.C,
                        y_image = shape.out_height() * shape.out_width() * shape.N,
                        stride = shape.weights() + shape.N;
     const bool biased = d_bias != nullptr;
     const auto slice_of = [=](std::int64_t images) {
-        return &convolution_for(whole_images(Pass::backward_weight, shape, images, biased));
+        return &convolution_for(whole_images(Pass::backward_weight, shape, images, rounds<T>, biased));
     };
     const std::int64_t images = shape.batch / slices;  // of a slice, or one more
     const Convolution* const sizes[] = {slice_of(images),
@@ -317,8 +353,8 @@ void conv2d_backward_weight(float* d_weight, float* d_bias, float* workspace, co
         float* const part = workspace + slice * stride;
         float* const ordered = own_memory(Use::weights, c.weight.get_size());
         run(c.primitive, c.scratch,
-            {{DNNL_ARG_SRC, at(c.x, x + begin * x_image)},
-             {DNNL_ARG_DIFF_DST, at(c.y, dy + begin * y_image)},
+            {{DNNL_ARG_SRC, at(c.x, operand<T>(Use::x, x + begin * x_image, (end - begin) * x_image))},
+             {DNNL_ARG_DIFF_DST, at(c.y, operand<T>(Use::y, dy + begin * y_image, (end - begin) * y_image))},
              {DNNL_ARG_DIFF_WEIGHTS, at(c.weight, ordered)},
              {DNNL_ARG_DIFF_BIAS, at(c.bias, part + shape.weights())}});
         run(c.reorder, c.reorder_scratch,
@@ -326,6 +362,41 @@ void conv2d_backward_weight(float* d_weight, float* d_bias, float* workspace, co
     });
     add_slices(d_weight, workspace, stride, slices, shape.weights());
     if (biased) add_slices(d_bias, workspace + shape.weights(), stride, slices, shape.N);
+}
+
+}  // namespace
+
+void conv2d_forward(float* y, float* workspace, const float* x, const float* weight, const float* bias,
+                    bool relu, const Conv2dShape& shape) {
+    forward(y, workspace, x, weight, bias, relu, shape);
+}
+void conv2d_forward(float* y, float* workspace, const float* x, const bf16* weight, const float* bias,
+                    bool relu, const Conv2dShape& shape) {
+    forward(y, workspace, x, weight, bias, relu, shape);
+}
+std::int64_t conv2d_forward_workspace(const Conv2dShape& shape) {
+    return floats(band_of(shape, 0, false, false, false).convolution->weight);
+}
+
+void conv2d_backward_input(float* dx, float* workspace, const float* dy, const float* weight,
+                           const Conv2dShape& shape) {
+    backward_input(dx, workspace, dy, weight, shape);
+}
+void conv2d_backward_input(float* dx, float* workspace, const float* dy, const bf16* weight,
+                           const Conv2dShape& shape) {
+    backward_input(dx, workspace, dy, weight, shape);
+}
+std::int64_t conv2d_backward_input_workspace(const Conv2dShape& shape) {
+    return floats(convolution_for(whole_images(Pass::backward_input, shape, 1, false, false)).weight);
+}
+
+void conv2d_backward_weight(float* d_weight, float* d_bias, float* workspace, const float* dy, const float* x,
+                            const Conv2dShape& shape) {
+    backward_weight<float>(d_weight, d_bias, workspace, dy, x, shape);
+}
+void conv2d_backward_weight(Bf16ProductSum d_weight, float* d_bias, float* workspace, const float* dy,
+                            const float* x, const Conv2dShape& shape) {
+    backward_weight<bf16>(d_weight.value, d_bias, workspace, dy, x, shape);
 }
 std::int64_t conv2d_backward_weight_workspace(const Conv2dShape& shape) {
     return slices_of(shape) * (shape.weights() + shape.N);

@@ -13,15 +13,16 @@
 //                     dbias_n         += sum_{b, i, j} dy[b, i, j, n]
 //
 // with x [B * height * width, C] in raster order and w [N, C, kernel_height, kernel_width] as checkpoints
-// store it. Each is 2 B out_height out_width N C kernel_height kernel_width operations on 4 (elements of x, y and w) bytes: 3 x 3 on 64
-// channels are 288 operations for each 4 bytes of x and y, so a convolution of a model's width is bound by
-// arithmetic. A 1 x 1 convolution is a product of matrices: matmul.h.
+// store it. Each is 2 B out_height out_width N C kernel_height kernel_width operations on 4 (elements of x, y
+// and w) bytes: 3 x 3 on 64 channels are 288 operations for each 4 bytes of x and y, so a convolution of a
+// model's width is bound by arithmetic. A 1 x 1 convolution is a product of matrices: matmul.h.
 //
 // Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016, arXiv 1603.07285).
 #pragma once
 
 #include <cstdint>
 
+#include "kernels/common/bf16.h"
 #include "kernels/common/stream.h"
 
 struct Conv2dShape {
@@ -57,6 +58,15 @@ std::int64_t conv2d_backward_input_workspace(const Conv2dShape& shape);
 void conv2d_backward_weight(float* d_weight, float* d_bias, float* workspace, const float* dy, const float* x,
                             const Conv2dShape& shape);
 std::int64_t conv2d_backward_weight_workspace(const Conv2dShape& shape);
+
+// The same with operands in bf16 and sums in fp32, on a CPU that multiplies bf16
+// (kernels/linear/matmul_bf16.h): the weight rounded beforehand, x and dy as they are read.
+void conv2d_forward(float* y, float* workspace, const float* x, const bf16* weight, const float* bias,
+                    bool relu, const Conv2dShape& shape);
+void conv2d_backward_input(float* dx, float* workspace, const float* dy, const bf16* weight,
+                           const Conv2dShape& shape);
+void conv2d_backward_weight(Bf16ProductSum d_weight, float* d_bias, float* workspace, const float* dy,
+                            const float* x, const Conv2dShape& shape);
 
 }  // namespace cpu
 

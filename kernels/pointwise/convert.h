@@ -1,5 +1,5 @@
 // Conversions between float and bf16. Moves 6 bytes per element. Only devices store activations in bf16; the
-// CPU's versions round weights for them, and serve as reference in tests.
+// CPU's versions round weights, and the operands of convolutions.
 #pragma once
 
 #include <cstdint>

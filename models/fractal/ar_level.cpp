@@ -97,9 +97,9 @@ ArLevel::Cache ArLevel::create_cache(Tape& tape, std::int64_t rows) const {
 }
 
 ArLevel::Packed ArLevel::pack_for_sampling(Tape& tape) const {
-    Packed packed;
-    packed.patch = pack_linear(tape, *patch_weight_, patch_bias_, width_);
-    packed.condition = pack_linear(tape, *condition_weight_, condition_bias_, width_);
+    Packed packed{pack_linear(tape, *patch_weight_, patch_bias_, width_),
+                  pack_linear(tape, *condition_weight_, condition_bias_, width_),
+                  {}};
     for (const Block& block : blocks_)
         packed.blocks.push_back({pack_linear(tape, *block.wqkv, nullptr, 3 * width_),
                                  pack_linear(tape, *block.wo, nullptr, width_),
@@ -111,23 +111,23 @@ ArLevel::Packed ArLevel::pack_for_sampling(Tape& tape) const {
 Tensor ArLevel::step(Tape& tape, std::int64_t t, const Tensor& condition, const Tensor& previous_patch,
                      const Packed& packed, const Cache& cache) const {
     const Tensor previous = as_activation(tape, previous_patch);  // at every step, as planned
-    Tensor x = t == 0 ? packed_linear(tape, condition, packed.condition, width_)
-                      : packed_linear(tape, previous, packed.patch, width_);
+    Tensor x = t == 0 ? packed_linear(tape, condition, packed.condition)
+                      : packed_linear(tape, previous, packed.patch);
     x = add_position(tape, x, *positions_, t);
     x = layernorm_f32(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
         const ProfileRange range("block", static_cast<int>(i));
         const Block& block = blocks_[i];
         const PackedBlock& weights = packed.blocks[i];
-        const Tensor qkv = packed_linear(tape, rmsnorm(tape, x, *block.attention_norm, rmsnorm_epsilon),
-                                         weights.wqkv, 3 * width_);
+        const Tensor qkv =
+            packed_linear(tape, rmsnorm(tape, x, *block.attention_norm, rmsnorm_epsilon), weights.wqkv);
         rotary(tape, qkv, rotary_, 1, heads_, t);
         const Tensor attended =
             attention_decode(tape, qkv, cache.keys[i], cache.values[i], heads_, t, length_);
-        const auto [h, normed] = residual_rmsnorm(tape, x, packed_linear(tape, attended, weights.wo, width_),
-                                                  {}, *block.ffn_norm, rmsnorm_epsilon);
-        const Tensor gate_up = packed_linear(tape, normed, weights.w13, 2 * hidden_);
-        x = residual(tape, h, packed_linear(tape, gated_silu(tape, gate_up), weights.w2, width_), {});
+        const auto [h, normed] = residual_rmsnorm(tape, x, packed_linear(tape, attended, weights.wo), {},
+                                                  *block.ffn_norm, rmsnorm_epsilon);
+        const Tensor gate_up = packed_linear(tape, normed, weights.w13);
+        x = residual(tape, h, packed_linear(tape, gated_silu(tape, gate_up), weights.w2), {});
     }
     return layernorm(tape, x, *norm_weight_, *norm_bias_, layernorm_epsilon);
 }

@@ -14,6 +14,7 @@
 #include "models/fractal/config.h"
 #include "models/fractal/pass_rule.h"
 #include "runtime/ops/ops.h"
+#include "runtime/ops/sampling_ops.h"
 #include "runtime/tensor/gradient_listener.h"
 #include "runtime/tensor/parameters.h"
 #include "runtime/tensor/random.h"
@@ -32,10 +33,10 @@ class ArLevel {
 
     // The weights laid out for step(), for one sampling job.
     struct PackedBlock {
-        Tensor wqkv, wo, w13, w2;
+        PackedLinear wqkv, wo, w13, w2;
     };
     struct Packed {
-        Tensor patch, condition;
+        PackedLinear patch, condition;
         std::vector<PackedBlock> blocks;
     };
     Packed pack_for_sampling(Tape& tape) const;

@@ -1,5 +1,10 @@
 #include "runtime/device/backend.h"
 
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "kernels/linear/matmul_bf16.h"
 #include "runtime/base/error.h"
 
 std::int64_t tokens_at_once(const Backend& backend) {
@@ -9,9 +14,12 @@ std::int64_t tokens_at_once(const Backend& backend) {
 Backend select_backend(std::string_view device, std::string_view precision, int gpu) {
     if (!precision.empty() && precision != "fp32" && precision != "bf16")
         fail_usage("--precision {}: expected fp32 or bf16", precision);
-    if (device == "cpu" && precision == "bf16")
-        fail_usage("--precision bf16: the CPU computes in fp32 only; --device cuda takes bf16");
     const Device where = select_device(device, gpu);
-    const bool rounds = where == Device::cuda && precision != "fp32";
+    bool rounds = where == Device::cuda ? precision != "fp32" : precision == "bf16";
+    if (rounds && where == Device::cpu && cpu::bf16_unit() == cpu::Bf16Unit::none) {
+        fmt::print(stderr,
+                   "--precision bf16: this CPU has neither AVX512-BF16 nor AMX; it computes in fp32\n");
+        rounds = false;
+    }
     return {where, rounds ? Precision::bf16 : Precision::fp32};
 }

@@ -8,8 +8,9 @@ void add_backend_flags(CommandLine& app, BackendFlags& flags) {
                    cuda_backend_built ? "cpu or cuda" : "cpu; this build has no CUDA backend")
         ->type_name("NAME")
         ->capture_default_str();
-    app.add_option("--precision", flags.precision,
-                   "fp32 or bf16: precision of activations and matrix products; weights and sums are fp32 in "
-                   "either (default: fp32 on the CPU, bf16 on a GPU)")
+    app.add_option(
+           "--precision", flags.precision,
+           "fp32 or bf16: precision of matrix products, on a GPU of activations as well; weights and sums "
+           "are fp32 in either (default: fp32 on the CPU, bf16 on a GPU)")
         ->type_name("NAME");
 }

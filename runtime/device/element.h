@@ -26,8 +26,8 @@ inline constexpr Element element_of<std::int64_t> = Element::i64;
 template <>
 inline constexpr Element element_of<std::uint8_t> = Element::u8;
 
-// Type of activations and of the weights of matrix products. Sums, norms, losses, the residual stream,
-// parameters and their gradients are fp32 in either case.
+// Type of the operands of matrix products, and on a GPU of activations. Sums, norms, losses, the residual
+// stream, parameters and their gradients are fp32 in either case.
 enum class Precision { fp32, bf16 };
 
 // Activations or weights whose type is known when a job runs: in float or bf16, as the job's precision says.
@@ -55,4 +55,18 @@ struct ConstElementPointer {
             static_cast<const std::byte*>(address) + count * static_cast<std::int64_t>(element_size(element)),
             element};
     }
+};
+
+// The weight of a product. On a GPU it has the type of the activations; the CPU's activations stay fp32, and
+// its products in bf16 take a weight rounded beforehand.
+struct WeightPointer {
+    const void* address = nullptr;
+    Element element = Element::f32;
+};
+
+// The place, in fp32, of a sum of products of activations. `operands`: what a CPU rounds them to; those of a
+// GPU are their own type.
+struct ProductSum {
+    float* address = nullptr;
+    Element operands = Element::f32;
 };

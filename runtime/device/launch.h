@@ -3,9 +3,11 @@
 //   LAUNCH_ON(device, stream, kernel, arguments...)  on a device's stream
 //   SIZE_ON(device, size, arguments...)              a size that each backend chooses for itself
 //
-// An ElementPointer becomes a float* or, on the GPU, a bf16*, a ConstElementPointer the same of const: all of a
-// call have one type, which selects the kernel's T. Launches are timed while profiling. A build without the
-// CUDA backend compiles these calls but discards them, and so needs none of the backend's symbols.
+// An ElementPointer becomes a float* or, on the GPU, a bf16*, a ConstElementPointer the same of const: all of
+// a call have one type, which selects the kernel's T. A WeightPointer becomes the same as they; on the CPU it
+// may be a const bf16* beside their float*, as a ProductSum may be a Bf16ProductSum, which select an
+// overload. Launches are timed while profiling. A build without the CUDA backend compiles these calls but
+// discards them, and so needs none of the backend's symbols.
 #pragma once
 
 #include <chrono>
@@ -21,14 +23,23 @@ namespace launch_detail {
 
 template <class Argument>
 inline constexpr bool is_element_pointer =
-    std::is_same_v<Argument, ElementPointer> || std::is_same_v<Argument, ConstElementPointer>;
+    std::is_same_v<Argument, ElementPointer> || std::is_same_v<Argument, ConstElementPointer> ||
+    std::is_same_v<Argument, WeightPointer>;
+
+// Arguments that on the CPU may be in bf16 while activations are in float.
+template <class Argument>
+inline constexpr bool is_operand =
+    std::is_same_v<Argument, WeightPointer> || std::is_same_v<Argument, ProductSum>;
 
 template <class T, class Argument>
 auto resolve(Argument argument) {
     if constexpr (std::is_same_v<Argument, ElementPointer>)
         return static_cast<T*>(argument.address);
-    else if constexpr (std::is_same_v<Argument, ConstElementPointer>)
+    else if constexpr (std::is_same_v<Argument, ConstElementPointer> ||
+                       std::is_same_v<Argument, WeightPointer>)
         return static_cast<const T*>(argument.address);
+    else if constexpr (std::is_same_v<Argument, ProductSum>)
+        return argument.address;
     else
         return argument;
 }
@@ -58,6 +69,34 @@ auto call(Kernel kernel, Arguments... arguments) {
     return call_as<float>(kernel, arguments...);
 }
 
+template <class Argument>
+auto resolve_rounded(Argument argument) {
+    if constexpr (std::is_same_v<Argument, WeightPointer>)
+        return static_cast<const bf16*>(argument.address);
+    else if constexpr (std::is_same_v<Argument, ProductSum>)
+        return Bf16ProductSum{argument.address};
+    else
+        return resolve<float>(argument);
+}
+
+template <class Argument>
+bool is_rounded(const Argument& argument) {
+    if constexpr (std::is_same_v<Argument, WeightPointer>)
+        return argument.element == Element::bf16;
+    else if constexpr (std::is_same_v<Argument, ProductSum>)
+        return argument.operands == Element::bf16;
+    else
+        return false;
+}
+
+// In float, with rounded operands if there are any.
+template <class Kernel, class... Arguments>
+auto call_on_cpu(Kernel kernel, Arguments... arguments) {
+    if constexpr ((is_operand<Arguments> || ...))
+        if ((is_rounded(arguments) || ...)) return kernel(resolve_rounded(arguments)...);
+    return call_as<float>(kernel, arguments...);
+}
+
 // Synchronises with the GPU before and after, to time the execution rather than the queueing.
 template <class Call>
 void timed(Device device, const char* kernel, Call call) {
@@ -72,14 +111,14 @@ void timed(Device device, const char* kernel, Call call) {
 
 }  // namespace launch_detail
 
-#define LAUNCH_ON(device, stream, kernel, ...)                                                         \
-    launch_detail::timed(device, #kernel, [&] {                                                        \
-        if constexpr (cuda_backend_built) {                                                            \
-            if ((device) == Device::cuda)                                                              \
-                return launch_detail::call([&](auto... each) { cuda::kernel(stream, each...); },       \
-                                           __VA_ARGS__);                                               \
-        }                                                                                              \
-        return launch_detail::call_as<float>([](auto... each) { cpu::kernel(each...); }, __VA_ARGS__); \
+#define LAUNCH_ON(device, stream, kernel, ...)                                                      \
+    launch_detail::timed(device, #kernel, [&] {                                                     \
+        if constexpr (cuda_backend_built) {                                                         \
+            if ((device) == Device::cuda)                                                           \
+                return launch_detail::call([&](auto... each) { cuda::kernel(stream, each...); },    \
+                                           __VA_ARGS__);                                            \
+        }                                                                                           \
+        return launch_detail::call_on_cpu([](auto... each) { cpu::kernel(each...); }, __VA_ARGS__); \
     })
 
 #define SIZE_ON(device, size, ...)                                        \

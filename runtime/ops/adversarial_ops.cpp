@@ -28,8 +28,9 @@ void add_squared_norm(Tape& tape, NodeId y, const Tensor& input, const Conv2dSha
     {
         const Tensor workspace =
             scratch(tape, SIZE_ON(tape.device(), conv2d_backward_weight_workspace, shape));
-        LAUNCH(tape, conv2d_backward_weight, tape.mutable_value(d_weight), static_cast<float*>(nullptr),
-               tape.mutable_value(workspace), tape.gradient_data(y), tape.data(input), shape);
+        LAUNCH(tape, conv2d_backward_weight, tape.product_sum(tape.mutable_value(d_weight)),
+               static_cast<float*>(nullptr), tape.mutable_value(workspace), tape.gradient_data(y),
+               tape.data(input), shape);
     }
     const Tensor workspace = double_scratch(tape, SIZE_ON(tape.device(), squared_norm_workspace));
     LAUNCH(tape, squared_norm_accumulate, squared_norm(), tape.mutable_value<double>(workspace),

@@ -15,7 +15,7 @@ void backward_input(Tape& tape, NodeId x, NodeId y, const Parameter* weight, con
         const Tensor workspace =
             scratch(tape, SIZE_ON(tape.device(), conv2d_backward_input_workspace, shape));
         LAUNCH(tape, conv2d_backward_input, target(), tape.mutable_value(workspace), tape.gradient_data(y),
-               tape.weight(weight), shape);
+               tape.kernel_weight(*weight), shape);
     });
 }
 
@@ -23,7 +23,7 @@ void backward_weight(Tape& tape, NodeId x, NodeId y, const Parameter* weight, co
                      const Conv2dShape& shape) {
     if (!tape.has_gradient(y)) return;
     const Tensor workspace = scratch(tape, SIZE_ON(tape.device(), conv2d_backward_weight_workspace, shape));
-    LAUNCH(tape, conv2d_backward_weight, weight->gradient, bias ? bias->gradient : nullptr,
+    LAUNCH(tape, conv2d_backward_weight, tape.product_sum(weight->gradient), bias ? bias->gradient : nullptr,
            tape.mutable_value(workspace), tape.gradient_data(y), tape.data(x), shape);
 }
 
@@ -51,7 +51,7 @@ Tensor convolve(Tape& tape, const Tensor& x, const Parameter& weight, const Para
     const Tensor y = activation(tape, shape.out_rows(), shape.N),
                  workspace = scratch(tape, SIZE_ON(tape.device(), conv2d_forward_workspace, shape));
     LAUNCH(tape, conv2d_forward, tape.mutable_data(y), tape.mutable_value(workspace), tape.data(x),
-           tape.weight(weight), tape.weight(bias), relu, shape);
+           tape.kernel_weight(weight), tape.constant(bias), relu, shape);
     return y;
 }
 

@@ -11,6 +11,7 @@
 #include "kernels/layout/gather.h"
 #include "kernels/layout/sequence.h"
 #include "kernels/linear/matmul.h"
+#include "kernels/linear/matmul_bf16.h"
 #include "kernels/linear/reduce.h"
 #include "kernels/loss/cross_entropy.h"
 #include "kernels/pointwise/gated_silu.h"
@@ -22,36 +23,32 @@
 
 namespace {
 
-// Products in a sum: K of a weight [N, K], or of a 1 x 1 convolution's [N, K, 1, 1].
-std::int64_t inner_size(const Parameter& weight) {
-    return weight.count / weight.shape[0];
-}
-
 // Backward of a product whose weight's rows start at `weight` and number N.
 void linear_backward(Tape& tape, NodeId x, NodeId y, const Parameter* weight, const Parameter* bias) {
-    const std::int64_t K = inner_size(*weight), rows = tape.elements(x) / K, N = tape.elements(y) / rows;
+    const std::int64_t K = weight->inner(), rows = tape.elements(x) / K, N = tape.elements(y) / rows;
     {
         const Tensor workspace = scratch(tape, SIZE_ON(tape.device(), linear_backward_weight_workspace, N));
-        LAUNCH(tape, linear_backward_weight, weight->gradient, bias ? bias->gradient : nullptr,
-               tape.mutable_value(workspace), tape.gradient_data(y), N, tape.data(x), K, rows, N, K);
+        LAUNCH(tape, linear_backward_weight, tape.product_sum(weight->gradient),
+               bias ? bias->gradient : nullptr, tape.mutable_value(workspace), tape.gradient_data(y), N,
+               tape.data(x), K, rows, N, K);
     }
     if (!tape.differentiable(x)) return;
     if (tape.begin_gradient(x) == GradientWrite::accumulate)
         LAUNCH(tape, linear_backward_input_accumulate, tape.mutable_gradient_data(x), K,
-               tape.gradient_data(y), N, tape.weight(weight), rows, N, K);
+               tape.gradient_data(y), N, tape.weight(*weight, N, PackedFor::backward), rows, N, K);
     else
         LAUNCH(tape, linear_backward_input, tape.mutable_gradient_data(x), K, tape.gradient_data(y), N,
-               tape.weight(weight), rows, N, K);
+               tape.weight(*weight, N, PackedFor::backward), rows, N, K);
 }
 
 Tensor linear_rows(Tape& tape, const Tensor& input, const Parameter& weight, const Parameter* bias,
                    std::int64_t N) {
     const Tensor x = as_activation(tape, input);
-    const std::int64_t K = inner_size(weight), groups = x.width() / K;
+    const std::int64_t K = weight.inner(), groups = x.width() / K;
     require(x.width() == groups * K, "linear: x is not as wide as the weight");
     const Tensor y = activation(tape, x.rows(), groups * N);
-    LAUNCH(tape, linear_forward, tape.mutable_data(y), N, tape.data(x), K, tape.weight(weight),
-           tape.weight(bias), x.rows() * groups, N, K);
+    LAUNCH(tape, linear_forward, tape.mutable_data(y), N, tape.data(x), K, tape.weight(weight, N),
+           tape.constant(bias), x.rows() * groups, N, K);
     tape.on_backward(y, {x.node()}, {x.node()}, [&tape, x = x.node(), y = y.node(), weight = &weight, bias] {
         linear_backward(tape, x, y, weight, bias);
     });
@@ -61,7 +58,7 @@ Tensor linear_rows(Tape& tape, const Tensor& input, const Parameter& weight, con
 }  // namespace
 
 Tensor linear(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter* bias) {
-    require(x.width() == inner_size(weight), "linear: x is not as wide as the weight");
+    require(x.width() == weight.inner(), "linear: x is not as wide as the weight");
     return linear_rows(tape, x, weight, bias, weight.shape[0]);
 }
 
@@ -72,7 +69,7 @@ Tensor linear_tokens(Tape& tape, const Tensor& x, const Parameter& weight, const
 Tensor linear_pair(Tape& tape, const Tensor& x, const Parameter& first, const Parameter& second) {
     require(second.offset == first.offset + static_cast<std::size_t>(first.count),
             "linear_pair: weights lie apart");
-    require(x.width() == inner_size(first), "linear_pair: x is not as wide as the weights");
+    require(x.width() == first.inner(), "linear_pair: x is not as wide as the weights");
     return linear_rows(tape, x, first, nullptr, first.shape[0] + second.shape[0]);
 }
 
@@ -80,7 +77,7 @@ Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const P
     const std::int64_t N = weight.shape[0], K = x.width();
     const Tensor before = activation(tape, x.rows(), N), y = activation(tape, x.rows(), N);
     LAUNCH(tape, linear_gelu_forward, tape.mutable_data(y), tape.mutable_data(before), tape.data(x),
-           tape.weight(weight), tape.weight(bias), x.rows(), N, K);
+           tape.weight(weight, N), tape.constant(bias), x.rows(), N, K);
     tape.on_backward(
         y, {x.node(), before.node()}, {x.node(), before.node()},
         [&tape, x = x.node(), y = y.node(), before = before.node(), weight = &weight, bias = &bias] {
@@ -240,7 +237,7 @@ Tensor channel_logits(Tape& tape, const Tensor& x, std::int64_t channels, std::i
     const std::int64_t W = x.width(), N = x.rows() / channels, V = codebook.shape[0];
     const Tensor logits = tape.create(N, V, false, tape.activation());
     LAUNCH(tape, linear_forward, tape.mutable_data(logits), V, tape.data(x) + channel * W, channels * W,
-           tape.weight(codebook), tape.weight(bias), N, V, W);
+           tape.weight(codebook, V), tape.constant(bias), N, V, W);
     return logits;
 }
 
@@ -263,10 +260,10 @@ void pixel_cross_entropy(Tape& tape, const Tensor& x, const Tensor& values,
             LAUNCH(tape, cross_entropy_forward_backward, tape.mutable_value(losses),
                    tape.mutable_data(logits), tape.value<std::int32_t>(values) + c, C, N, V,
                    scales[static_cast<std::size_t>(c)]);
-            LAUNCH(tape, linear_backward_weight, codebook.gradient, bias.gradient,
+            LAUNCH(tape, linear_backward_weight, tape.product_sum(codebook.gradient), bias.gradient,
                    tape.mutable_value(workspace), tape.data(logits), V, tape.data(x) + c * W, C * W, N, V, W);
             LAUNCH(tape, linear_backward_input, tape.mutable_gradient_data(x.node()) + c * W, C * W,
-                   tape.data(logits), V, tape.weight(codebook), N, V, W);
+                   tape.data(logits), V, tape.weight(codebook, V, PackedFor::backward), N, V, W);
         } else {
             LAUNCH(tape, cross_entropy_forward, tape.mutable_value(losses), tape.data(logits),
                    tape.value<std::int32_t>(values) + c, C, N, V);

@@ -1,29 +1,37 @@
 #include "runtime/ops/sampling_ops.h"
 
-#include <stdexcept>
-
 #include "kernels/attention/attention_decode.h"
 #include "kernels/layout/sequence.h"
+#include "kernels/linear/matmul.h"
+#include "kernels/linear/matmul_bf16.h"
 #include "kernels/linear/packed_linear.h"
 #include "kernels/sampling/uniform.h"
+#include "runtime/ops/gradients.h"
 #include "runtime/ops/ops.h"
 #include "runtime/ops/tape_launch.h"
 
-Tensor pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N) {
-    const std::int64_t K = weight.shape.back();
-    const Tensor packed =
+PackedLinear pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N) {
+    PackedLinear layer{&weight, bias, N, {}};
+    if (tape.operands() != tape.activation()) return layer;
+    const std::int64_t K = weight.inner();
+    layer.packed =
         tape.create(1, SIZE_ON(tape.device(), packed_linear_elements, N, K), false, tape.activation());
-    LAUNCH(tape, pack_linear, tape.mutable_data(packed), weight.value, bias ? bias->value : nullptr, N, K);
-    return packed;
+    LAUNCH(tape, pack_linear, tape.mutable_data(layer.packed), weight.value, bias ? bias->value : nullptr, N,
+           K);
+    return layer;
 }
 
-Tensor packed_linear(Tape& tape, const Tensor& input, const Tensor& packed, std::int64_t N) {
+Tensor packed_linear(Tape& tape, const Tensor& input, const PackedLinear& layer) {
     const Tensor x = as_activation(tape, input);
-    if (packed.width() != SIZE_ON(tape.device(), packed_linear_elements, N, x.width()))
-        throw std::logic_error("packed_linear: x does not fit the packed weights");
+    const std::int64_t N = layer.N, K = layer.weight->inner();
+    require(x.width() == K, "packed_linear: x does not fit the packed weights");
     const Tensor y = tape.create(x.rows(), N, false, tape.activation());
-    LAUNCH(tape, packed_linear_forward, tape.mutable_data(y), tape.data(x), tape.data(packed), x.rows(), N,
-           x.width());
+    if (layer.packed)
+        LAUNCH(tape, packed_linear_forward, tape.mutable_data(y), tape.data(x), tape.data(layer.packed),
+               x.rows(), N, K);
+    else
+        LAUNCH(tape, linear_forward, tape.mutable_data(y), N, tape.data(x), K, tape.weight(*layer.weight, N),
+               tape.constant(layer.bias), x.rows(), N, K);
     return y;
 }
 

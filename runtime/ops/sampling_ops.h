@@ -10,10 +10,17 @@
 #include "runtime/tensor/parameters.h"
 #include "runtime/tensor/tape.h"
 
-// A linear layer's weights packed for repeated products with few rows (kernels/linear/packed_linear.h), N
-// outputs starting at `weight` (and continuing in adjacent parameters), and the layer with packed weights.
-Tensor pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N);
-Tensor packed_linear(Tape& tape, const Tensor& x, const Tensor& packed, std::int64_t N);
+// A linear layer with weights for repeated products with few rows, N outputs starting at `weight` (and
+// continuing in adjacent parameters): packed for the job (kernels/linear/packed_linear.h) or, on the CPU in
+// bf16, as all its products read them (Tape::weight), without `packed`.
+struct PackedLinear {
+    const Parameter* weight;
+    const Parameter* bias;  // may be null
+    std::int64_t N;
+    Tensor packed;
+};
+PackedLinear pack_linear(Tape& tape, const Parameter& weight, const Parameter* bias, std::int64_t N);
+Tensor packed_linear(Tape& tape, const Tensor& x, const PackedLinear& layer);
 
 // Causal attention for one new token per sequence (qkv [sequences, 3 D]) at `position`, whose k and v join
 // the caches [sequences, capacity * D] first.

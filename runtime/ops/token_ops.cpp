@@ -6,6 +6,7 @@
 #include "kernels/layout/sequence.h"
 #include "kernels/layout/token_patches.h"
 #include "kernels/linear/matmul.h"
+#include "kernels/linear/matmul_bf16.h"
 #include "kernels/linear/reduce.h"
 #include "kernels/loss/cross_entropy.h"
 #include "runtime/ops/gradients.h"
@@ -14,10 +15,19 @@
 
 namespace {
 
-// The parameter in the precision of `x`: fp32 inputs have fp32 weights in either precision.
-ConstElementPointer weight_for(const Tape& tape, const Tensor& x, const Parameter& parameter) {
-    if (tape.element(x.node()) == Element::f32) return {parameter.value, Element::f32};
-    return tape.weight(parameter);
+// The table and its bias in the precision of `x`: on a GPU, fp32 inputs have fp32 weights in either
+// precision.
+bool wider(const Tape& tape, const Tensor& x) {
+    return tape.element(x.node()) != tape.activation();
+}
+WeightPointer table_for(const Tape& tape, const Tensor& x, const Parameter& table, std::int64_t N,
+                        PackedFor product) {
+    if (wider(tape, x)) return {table.value, Element::f32};
+    return tape.weight(table, N, product);
+}
+ConstElementPointer bias_for(const Tape& tape, const Tensor& x, const Parameter& bias) {
+    if (wider(tape, x)) return {bias.value, Element::f32};
+    return tape.constant(bias);
 }
 
 }  // namespace
@@ -48,7 +58,8 @@ Tensor tied_logits(Tape& tape, const Tensor& x, const Parameter& table, const Pa
             "tied_logits: x is not as wide as the table");
     const Tensor logits = tape.create(n, vocabulary, false, tape.element(x.node()));
     LAUNCH(tape, linear_forward, tape.mutable_data(logits), vocabulary, tape.data(x), D,
-           weight_for(tape, x, table), weight_for(tape, x, bias), n, vocabulary, D);
+           table_for(tape, x, table, vocabulary, PackedFor::forward), bias_for(tape, x, bias), n, vocabulary,
+           D);
     return logits;
 }
 
@@ -65,7 +76,7 @@ void tied_cross_entropy(Tape& tape, const Tensor& x, const Tensor& targets, cons
         LAUNCH(tape, column_sum_accumulate, bias.gradient, tape.mutable_value(workspace), tape.data(logits),
                vocabulary, n, vocabulary);
         LAUNCH(tape, linear_backward_input, tape.mutable_gradient_data(x.node()), D, tape.data(logits),
-               vocabulary, weight_for(tape, x, table), n, vocabulary, D);
+               vocabulary, table_for(tape, x, table, vocabulary, PackedFor::backward), n, vocabulary, D);
     } else {
         LAUNCH(tape, cross_entropy_forward, tape.mutable_value(losses), tape.data(logits),
                tape.value<std::int32_t>(targets), 1, n, vocabulary, rule.smoothing);

@@ -57,6 +57,7 @@ double Optimizer::update(std::int64_t step, float learning_rate) {
                   first_moment() + segment.place, second_moment() + segment.place,
                   parameter.gradient + segment.begin, segment.count, adamw);
     }
+    parameters_.expire_packed();
     if (rule_.ema_decay > 0)
         for (const Piece& piece : shard_.pieces)
             LAUNCH_ON(device_, stream_, ema_update, average() + piece.place,

@@ -44,6 +44,24 @@ void Parameters::allocate(Backend backend, bool with_gradients) {
         if (rounded_.size() > 0)
             parameter.rounded = reinterpret_cast<bf16*>(rounded_.data()) + parameter.offset;
     }
+    if (device_ == Device::cpu && rounded_.size() > 0) reserve_packed();
+}
+
+// Weights lie side by side in each order, as in the slab: two adjacent ones can be packed as one.
+void Parameters::reserve_packed() {
+    const auto elements = [](const Parameter& weight) {
+        return weight.shape.size() > 1 ? PackedWeight::elements(weight.shape[0], weight.inner()) : 0;
+    };
+    std::int64_t total = 0;
+    for (const Parameter& parameter : parameters_) total += elements(parameter);
+    packed_ = Memory(device_, static_cast<std::size_t>(2 * total) * sizeof(bf16));
+    auto* next = reinterpret_cast<bf16*>(packed_.data());
+    packed_weights_.clear();
+    for (Parameter& parameter : parameters_) {
+        if (elements(parameter) == 0) continue;
+        parameter.packed = &packed_weights_.emplace_back(next, next + total);
+        next += elements(parameter);
+    }
 }
 
 void Parameters::initialize(std::uint64_t seed) {
@@ -84,7 +102,12 @@ void Parameters::use_values(float* slab) {
     round_values();
 }
 
+void Parameters::expire_packed() {
+    for (PackedWeight& weight : packed_weights_) weight.expire();
+}
+
 void Parameters::round_values() {
+    expire_packed();
     if (rounded_.size() == 0) return;
     synchronize(device_);  // other streams may have written the values and will read the rounded ones
     for (const Parameter& parameter : parameters_)

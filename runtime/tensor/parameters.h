@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/device/backend.h"
+#include "runtime/tensor/packed_weight.h"
 
 // normal(0, 0.02); Xavier-uniform over [rows, columns]; uniform within 1 / sqrt(inputs of an output), for
 // convolutions; uniform within 1 / rows, for the codebook of a tokenizer.
@@ -19,11 +20,14 @@ struct Parameter {
     std::vector<std::int64_t> shape;
     Init init = Init::zeros;
     std::int64_t count = 0;
-    std::size_t offset = 0;     // in floats, in every slab of this layout
-    float* value = nullptr;     // null until allocate(); all three in the device's memory
-    float* gradient = nullptr;  // null unless allocated with gradients
-    bf16* rounded = nullptr;    // the value in bf16, for matrix products; null in precision fp32
+    std::size_t offset = 0;          // in floats, in every slab of this layout
+    float* value = nullptr;          // null until allocate(); all three in the device's memory
+    float* gradient = nullptr;       // null unless allocated with gradients
+    bf16* rounded = nullptr;         // the value in bf16; null in precision fp32
+    PackedWeight* packed = nullptr;  // of a weight of products; null unless on the CPU in precision bf16
 
+    // Products in a sum: K of a weight [N, K], or of a 1 x 1 convolution's [N, K, 1, 1].
+    std::int64_t inner() const { return count / shape[0]; }
     // Weight decay applies to tensors of rank > 1 whose name does not end in ".bias".
     bool decays() const { return shape.size() > 1 && !name.ends_with(".bias"); }
 };
@@ -47,6 +51,8 @@ class Parameters {
     void use_values(float* slab);
     // Brings `rounded` up to date after the values have changed, unless the optimizer changed them.
     void round_values();
+    // The values have changed, and `rounded` with them: they are packed anew when they are next read.
+    void expire_packed();
 
     // Throws Error if there is none.
     Parameter& find(std::string_view name);
@@ -63,5 +69,7 @@ class Parameters {
     std::deque<Parameter> parameters_;
     std::size_t slab_floats_ = 0;
     Device device_ = Device::cpu;
-    Memory values_, gradients_, rounded_;
+    std::deque<PackedWeight> packed_weights_;
+    Memory values_, gradients_, rounded_, packed_;
+    void reserve_packed();
 };

@@ -59,7 +59,7 @@ class Tensor {
 
 class Tape {
   public:
-    // bf16 is for the GPU, where kernels are queued on the device's main stream.
+    // On the GPU kernels are queued on the device's main stream.
     explicit Tape(Backend backend)
         : precision_(backend.precision), arena_(backend.device, main_stream(backend.device)) {}
     Tape(const Tape&) = delete;
@@ -69,8 +69,9 @@ class Tape {
     const Arena& arena() const { return arena_; }
     Device device() const { return arena_.device(); }
     Stream stream() const { return arena_.stream(); }
-    // Element type of activations.
-    Element activation() const { return precision_ == Precision::bf16 ? Element::bf16 : Element::f32; }
+    // Element type of the operands of products, and of activations.
+    Element operands() const { return precision_ == Precision::bf16 ? Element::bf16 : Element::f32; }
+    Element activation() const { return device() == Device::cpu ? Element::f32 : operands(); }
     bool planning() const { return arena_.planning(); }
     bool recording() const { return recording_; }
     void set_recording(bool on) { recording_ = on; }
@@ -110,14 +111,28 @@ class Tape {
     ElementPointer mutable_gradient_data(NodeId node) const {
         return {address(at(node).gradient), at(node).element};
     }
-    // A parameter as matrix products read it.
-    ConstElementPointer weight(const Parameter& parameter) const {
-        if (precision_ == Precision::bf16) return {parameter.rounded, Element::bf16};
+    // A parameter in the type of activations: what is added to them.
+    ConstElementPointer constant(const Parameter* parameter) const {
+        if (parameter == nullptr) return {};
+        if (activation() == Element::bf16) return {parameter->rounded, Element::bf16};
+        return {parameter->value, Element::f32};
+    }
+    ConstElementPointer constant(const Parameter& parameter) const { return constant(&parameter); }
+    // As convolutions read it.
+    WeightPointer kernel_weight(const Parameter& parameter) const {
+        if (operands() == Element::bf16) return {parameter.rounded, Element::bf16};
         return {parameter.value, Element::f32};
     }
-    ConstElementPointer weight(const Parameter* parameter) const {
-        return parameter == nullptr ? ConstElementPointer() : weight(*parameter);
+    // As matrix products read the first N rows: on the CPU in bf16 packed for the forward or the backward
+    // product.
+    WeightPointer weight(const Parameter& parameter, std::int64_t N,
+                         PackedFor product = PackedFor::forward) const {
+        if (operands() == Element::bf16 && device() == Device::cpu)
+            return {parameter.packed->get(product, parameter.value, N, parameter.inner()), Element::bf16};
+        return kernel_weight(parameter);
     }
+    // Where a product of activations is added.
+    ProductSum product_sum(float* address) const { return {address, operands()}; }
 
     std::int64_t rows(NodeId node) const { return at(node).rows; }
     std::int64_t width(NodeId node) const { return at(node).width; }
@@ -126,8 +141,8 @@ class Tape {
     bool differentiable(NodeId node) const { return at(node).differentiable; }
     bool has_gradient(NodeId node) const { return at(node).gradient_written; }
 
-    // Makes `node`'s gradient writable and marks it written. Returns whether the caller overwrites it or adds to
-    // the sum that it holds. A gradient that other nodes share is copied first.
+    // Makes `node`'s gradient writable and marks it written. Returns whether the caller overwrites it or adds
+    // to the sum that it holds. A gradient that other nodes share is copied first.
     GradientWrite begin_gradient(NodeId node);
     // Makes the gradient of `source` that of `target`, without a copy; false if `target` already has one.
     bool share_gradient(NodeId target, NodeId source);

@@ -21,11 +21,12 @@ void add_conv2d(KernelList& list, const Conv2dShape& shape) {
                        weights = shape.weights();
     const double a = list.activation_bytes(), maps = static_cast<double>(x_count + y_count),
                  operations = 2 * elements(shape.out_rows() * shape.N, shape.inner());
-    const Cost cost{a * (maps + static_cast<double>(weights)), operations};
+    const Cost cost{a * maps + list.weight_bytes() * static_cast<double>(weights), operations};
     list.add("conv2d_forward", text_of(shape), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
         const ElementPointer y = in.activations(y_count), x = in.activations(x_count),
-                             weight = in.activations(weights), bias = in.activations(shape.N);
+                             bias = in.activations(shape.N);
+        const WeightPointer weight = in.kernel_weight(weights);
         float* workspace = in.floats(SIZE_ON(on.device, conv2d_forward_workspace, shape));
         return [=] {
             LAUNCH_ON(on.device, on.stream, conv2d_forward, y, workspace, x, weight, bias, false, shape);
@@ -33,8 +34,8 @@ void add_conv2d(KernelList& list, const Conv2dShape& shape) {
     });
     list.add("conv2d_backward_input", text_of(shape), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const ElementPointer dx = in.activations(x_count), dy = in.activations(y_count),
-                             weight = in.activations(weights);
+        const ElementPointer dx = in.activations(x_count), dy = in.activations(y_count);
+        const WeightPointer weight = in.kernel_weight(weights);
         float* workspace = in.floats(SIZE_ON(on.device, conv2d_backward_input_workspace, shape));
         return
             [=] { LAUNCH_ON(on.device, on.stream, conv2d_backward_input, dx, workspace, dy, weight, shape); };
@@ -42,7 +43,8 @@ void add_conv2d(KernelList& list, const Conv2dShape& shape) {
     const Cost weight_cost{a * maps + 4 * static_cast<double>(weights), operations};
     list.add("conv2d_backward_weight", text_of(shape), Bound::arithmetic, weight_cost, [=](Operands& in) {
         const LaunchSite on = in.site();
-        float *d_weight = in.floats(weights), *d_bias = in.floats(shape.N),
+        const ProductSum d_weight = in.product_sum(weights);
+        float *d_bias = in.floats(shape.N),
               *workspace = in.floats(SIZE_ON(on.device, conv2d_backward_weight_workspace, shape));
         const ElementPointer dy = in.activations(y_count), x = in.activations(x_count);
         return [=] {

@@ -10,6 +10,7 @@
 
 #include "runtime/device/backend.h"
 #include "runtime/device/launch.h"
+#include "runtime/tensor/packed_weight.h"
 #include "tests/bench/shapes.h"
 
 // Device and stream of a kernel's call: arguments of LAUNCH_ON.
@@ -27,7 +28,11 @@ class Operands {
     LaunchSite site() const { return {backend_.device, main_stream(backend_.device)}; }
     Precision precision() const { return backend_.precision; }
 
-    ElementPointer activations(std::int64_t count);  // of the precision's type
+    ElementPointer activations(std::int64_t count);  // of the precision's type, on the CPU float
+    // Of products, as the precision has them: a matrix [N, K], a convolution's weights, a weight's gradient.
+    WeightPointer matrix(std::int64_t N, std::int64_t K, PackedFor product = PackedFor::forward);
+    WeightPointer kernel_weight(std::int64_t count);
+    ProductSum product_sum(std::int64_t count);
     float* floats(std::int64_t count);
     float* uniforms(std::int64_t count);  // in [0, 1)
     bf16* rounded(std::int64_t count);
@@ -69,13 +74,14 @@ struct Kernel {
 
 class KernelList {
   public:
-    // At these shapes, with activations of this precision.
-    KernelList(const Shapes& shapes, Precision precision) : shapes_(shapes), precision_(precision) {}
+    // At these shapes, as this backend computes them.
+    KernelList(const Shapes& shapes, Backend backend) : shapes_(shapes), backend_(backend) {}
 
     const Shapes& shapes() const { return shapes_; }
-    // Bytes of an activation, or of a weight of a matrix product.
-    double activation_bytes() const { return precision_ == Precision::bf16 ? 2 : 4; }
-    Precision precision() const { return precision_; }
+    // Bytes of an activation, and of a weight of a product.
+    double activation_bytes() const { return backend_.device == Device::cpu ? 4 : weight_bytes(); }
+    double weight_bytes() const { return precision() == Precision::bf16 ? 2 : 4; }
+    Precision precision() const { return backend_.precision; }
 
     // prepare(operands) returns the call.
     template <class Prepare>
@@ -86,7 +92,7 @@ class KernelList {
 
   private:
     const Shapes& shapes_;
-    Precision precision_;
+    Backend backend_;
     std::vector<Kernel> kernels_;
 };
 
@@ -100,8 +106,8 @@ void add_feature_maps(KernelList& list);  // convolutions, group norms, pooling
 void add_tokens(KernelList& list);        // codebooks, patches of tokens, parallel decoding
 void add_tokenizer_losses(KernelList& list);
 
-inline KernelList all_kernels(const Shapes& shapes, Precision precision) {
-    KernelList list(shapes, precision);
+inline KernelList all_kernels(const Shapes& shapes, Backend backend) {
+    KernelList list(shapes, backend);
     for (const auto add : {add_products, add_attention, add_norms, add_elementwise, add_rows, add_values,
                            add_feature_maps, add_tokens, add_tokenizer_losses})
         add(list);

@@ -48,19 +48,16 @@ void measure_all(const Options& options, std::string_view command) {
     const Effort effort{options.smoke ? 1 : options.quick ? 3 : 7, options.smoke};
     Table table(backend, effort, options.only);
     const bool cpu = backend.device == Device::cpu;
-    const std::string threads = fmt::format("{} threads", cpu::thread_count());
-    fmt::print("{}, {}, best of {}\n", device_name(backend),
-               cpu                                    ? threads
-               : backend.precision == Precision::bf16 ? "precision bf16"
-                                                      : "precision fp32",
-               effort.repeats);
+    const std::string threads = cpu ? fmt::format("{} threads, ", cpu::thread_count()) : "";
+    fmt::print("{}, {}precision {}, best of {}\n", device_name(backend), threads,
+               backend.precision == Precision::bf16 ? "bf16" : "fp32", effort.repeats);
     const Ceiling ceiling{measure_product(backend, effort), measure_bandwidth(backend, effort)};
     fmt::print("ceiling {:.1f} GFLOP/s ({}), memory {:.1f} GB/s ({})\n\n", ceiling.operations / 1e9,
                product_text(backend, effort), ceiling.bytes / 1e9, bandwidth_text(backend, effort));
     std::fflush(stdout);
 
     table.begin(ceiling);
-    measure_kernels(table, all_kernels(shapes_for(options, backend.device), backend.precision));
+    measure_kernels(table, all_kernels(shapes_for(options, backend.device), backend));
     bench_layernorm_steps(table);
     fmt::print("\n");
     bench_training_step(table, options.jobs);
@@ -74,7 +71,8 @@ void measure_all(const Options& options, std::string_view command) {
 // By formula at the GPU's shapes; needs no device.
 void print_formulas(const Options& options) {
     const Precision precision = options.backend.precision == "fp32" ? Precision::fp32 : Precision::bf16;
-    fmt::print("{}", formula_table(all_kernels(gpu_shapes(), precision), data_sheet(precision)));
+    fmt::print("{}",
+               formula_table(all_kernels(gpu_shapes(), {Device::cuda, precision}), data_sheet(precision)));
 }
 
 }  // namespace

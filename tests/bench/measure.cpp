@@ -11,6 +11,7 @@
 
 #include "kernels/common/partition.h"
 #include "kernels/linear/matmul.h"
+#include "kernels/linear/matmul_bf16.h"
 #include "runtime/device/built_backends.h"
 #include "runtime/device/ceiling.h"
 #include "runtime/device/device_cuda.h"
@@ -21,6 +22,7 @@ namespace {
 
 constexpr double shortest_sample = 4e-3;
 constexpr double most_calls_in_a_graph = 500;
+constexpr std::int64_t cpu_product_size = 2048;
 
 double seconds_of(const std::function<void()>& call, std::int64_t times) {
     const auto start = std::chrono::steady_clock::now();
@@ -76,6 +78,17 @@ double measure_cpu_bandwidth(const Effort& effort) {
     return std::max(3 * array_bytes / triad.best, 2 * array_bytes / copy.best);
 }
 
+double measure_bf16_product(const Backend& backend, const Effort& effort) {
+    const std::int64_t size = cpu_product_size;
+    Operands in(backend);
+    float *C = in.floats(size * size), *A = in.floats(size * size);
+    const WeightPointer B = in.matrix(size, size);
+    const Timing timing = measure(effort, [=] {
+        cpu::linear_forward(C, size, A, size, static_cast<const bf16*>(B.address), nullptr, size, size, size);
+    });
+    return 2 * elements(size * size, size) / timing.best;
+}
+
 }  // namespace
 
 Timing measure(const Effort& effort, const std::function<void()>& call,
@@ -112,7 +125,9 @@ Timing measure_queued(const Effort& effort, const std::function<void()>& call) {
 }
 
 double measure_product(const Backend& backend, const Effort& effort) {
-    if (backend.device == Device::cpu) return measure_product(effort.repeats);
+    if (backend.device == Device::cpu)
+        return backend.precision == Precision::bf16 ? measure_bf16_product(backend, effort)
+                                                    : measure_product(effort.repeats);
     const std::int64_t size = product_size(effort);
     Operands in(backend);
     const LaunchSite on = in.site();
@@ -135,7 +150,7 @@ double measure_bandwidth(const Backend& backend, const Effort& effort) {
 }
 
 std::string product_text(const Backend& backend, const Effort& effort) {
-    const std::int64_t size = backend.device == Device::cpu ? 2048 : product_size(effort);
+    const std::int64_t size = backend.device == Device::cpu ? cpu_product_size : product_size(effort);
     return fmt::format("product of {0} x {0} matrices", size);
 }
 

@@ -59,8 +59,24 @@ bf16* Operands::rounded(std::int64_t count) {
 }
 
 ElementPointer Operands::activations(std::int64_t count) {
+    if (backend_.precision == Precision::bf16 && backend_.device == Device::cuda)
+        return {rounded(count), Element::bf16};
+    return {floats(count), Element::f32};
+}
+
+WeightPointer Operands::matrix(std::int64_t N, std::int64_t K, PackedFor product) {
+    if (backend_.precision != Precision::bf16 || backend_.device == Device::cuda) return kernel_weight(N * K);
+    bf16* const memory = rounded(PackedWeight::elements(N, K));
+    return {PackedWeight(memory, memory).get(product, floats(N * K), N, K), Element::bf16};
+}
+
+WeightPointer Operands::kernel_weight(std::int64_t count) {
     if (backend_.precision == Precision::bf16) return {rounded(count), Element::bf16};
     return {floats(count), Element::f32};
+}
+
+ProductSum Operands::product_sum(std::int64_t count) {
+    return {floats(count), backend_.precision == Precision::bf16 ? Element::bf16 : Element::f32};
 }
 
 std::int32_t* Operands::integers(std::int64_t count, std::int32_t bound) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/linear/matmul.h"
+#include "kernels/linear/matmul_bf16.h"
 #include "kernels/linear/packed_linear.h"
 #include "kernels/sampling/pixel_sampler.h"
 #include "tests/bench/kernels.h"
@@ -18,24 +19,25 @@ double activations_of(const LinearShape& shape) {
 void add_linear(KernelList& list, const LinearShape& shape) {
     const auto [rows, N, K] = shape;
     const double a = list.activation_bytes();
-    const Cost cost{a * (activations_of(shape) + elements(N, K)), shape.operations()};
+    const Cost cost{a * activations_of(shape) + list.weight_bytes() * elements(N, K), shape.operations()};
     list.add("linear_forward", shape.text(), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
         const ElementPointer y = in.activations(rows * N), x = in.activations(rows * K),
-                             weight = in.activations(N * K), bias = in.activations(N);
+                             bias = in.activations(N);
+        const WeightPointer weight = in.matrix(N, K);
         return [=] { LAUNCH_ON(on.device, on.stream, linear_forward, y, N, x, K, weight, bias, rows, N, K); };
     });
     list.add("linear_backward_input", shape.text(), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const ElementPointer dx = in.activations(rows * K), dy = in.activations(rows * N),
-                             weight = in.activations(N * K);
+        const ElementPointer dx = in.activations(rows * K), dy = in.activations(rows * N);
+        const WeightPointer weight = in.matrix(N, K, PackedFor::backward);
         return
             [=] { LAUNCH_ON(on.device, on.stream, linear_backward_input, dx, K, dy, N, weight, rows, N, K); };
     });
     list.add("linear_backward_input_accumulate", shape.text(), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
-        const ElementPointer dx = in.activations(rows * K), dy = in.activations(rows * N),
-                             weight = in.activations(N * K);
+        const ElementPointer dx = in.activations(rows * K), dy = in.activations(rows * N);
+        const WeightPointer weight = in.matrix(N, K, PackedFor::backward);
         return [=] {
             LAUNCH_ON(on.device, on.stream, linear_backward_input_accumulate, dx, K, dy, N, weight, rows, N,
                       K);
@@ -44,7 +46,8 @@ void add_linear(KernelList& list, const LinearShape& shape) {
     const Cost weight_cost{a * activations_of(shape) + 4 * elements(N, K), shape.operations()};
     list.add("linear_backward_weight", shape.text(), Bound::arithmetic, weight_cost, [=](Operands& in) {
         const LaunchSite on = in.site();
-        float *d_weight = in.floats(N * K), *d_bias = in.floats(N),
+        const ProductSum d_weight = in.product_sum(N * K);
+        float *d_bias = in.floats(N),
               *workspace = in.floats(SIZE_ON(on.device, linear_backward_weight_workspace, N));
         const ElementPointer dy = in.activations(rows * N), x = in.activations(rows * K);
         return [=] {
@@ -57,12 +60,13 @@ void add_linear(KernelList& list, const LinearShape& shape) {
 void add_linear_gelu(KernelList& list, const LinearShape& shape) {
     const auto [rows, N, K] = shape;
     const double a = list.activation_bytes();
-    const Cost cost{a * (activations_of(shape) + elements(rows, N) + elements(N, K)), shape.operations()};
+    const Cost cost{a * (activations_of(shape) + elements(rows, N)) + list.weight_bytes() * elements(N, K),
+                    shape.operations()};
     list.add("linear_gelu_forward", shape.text(), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
         const ElementPointer y = in.activations(rows * N), activated = in.activations(rows * N),
-                             x = in.activations(rows * K), weight = in.activations(N * K),
-                             bias = in.activations(N);
+                             x = in.activations(rows * K), bias = in.activations(N);
+        const WeightPointer weight = in.matrix(N, K);
         return [=] {
             LAUNCH_ON(on.device, on.stream, linear_gelu_forward, activated, y, x, weight, bias, rows, N, K);
         };

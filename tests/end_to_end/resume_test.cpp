@@ -5,13 +5,16 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 
+#include "kernels/linear/matmul_bf16.h"
 #include "runtime/files/safetensors.h"
 #include "tests/end_to_end/refusal.h"
+#include "tests/skip.h"
 
 namespace {
 
@@ -148,6 +151,23 @@ TEST_CASE_FIXTURE(Bench, "end to end: everything that carries state continues bi
     CHECK(differences(work.at("run/best.safetensors"), work.at("reference/best.safetensors")) == "");
     CHECK(read_file(work.at("run/samples-00000009.png")) ==
           read_file(work.at("reference/samples-00000009.png")));
+}
+
+TEST_CASE_FIXTURE(Bench, "end to end: bf16 on the CPU has the same bits when continued and on more threads") {
+    if (cpu::bf16_unit() == cpu::Bf16Unit::none) return skip_test("no products in bf16 on this CPU");
+    const Words exact{"--ema", "0.9", "--dropout", "0.2", "--save-every", "1", "--keep", "100"},
+        more = exact + Words{"--precision", "bf16"};
+    train("reference", 4, more);
+    train("run", 2, more);
+    train("run", 4, more);
+    check_same("run", "reference", 4);
+    const std::string threads = std::getenv("OMP_NUM_THREADS");
+    ::setenv("OMP_NUM_THREADS", "3", 1);
+    train("threads", 4, more);
+    ::setenv("OMP_NUM_THREADS", threads.c_str(), 1);
+    check_same("threads", "reference", 4);
+    train("fp32", 4, exact);
+    CHECK(differences(checkpoint("fp32", 4), checkpoint("reference", 4)) != "");
 }
 
 TEST_CASE_FIXTURE(Bench, "end to end: a best checkpoint that is damaged is replaced at the next evaluation") {

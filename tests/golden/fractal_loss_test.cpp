@@ -2,6 +2,7 @@
 #include "runtime/ops/image_ops.h"
 #include "runtime/ops/masking_ops.h"
 #include "runtime/ops/row_ops.h"
+#include "tests/bf16_devices.h"
 #include "tests/golden/fractal_golden.h"
 #include "tests/skip.h"
 
@@ -197,10 +198,10 @@ DEVICE_TEST("golden fractalmar_guided_tiny: training loss, guiding losses and ev
 }
 
 // Losses to 1 %, and gradients that point the same way.
-CUDA_TEST("golden losses in bf16") {
+BF16_TEST("golden losses in bf16") {
     for (const std::string& name : all_goldens) {
         CAPTURE(name);
-        FractalGolden golden(name, {Device::cuda, Precision::bf16});
+        FractalGolden golden(name, backend);
         check_losses(golden, "eval", run_loss(golden, "eval", golden.model.default_chunks(), false), 0.01);
         check_losses(golden, "train", run_loss(golden, "train", golden.model.default_chunks(), false), 0.01);
         double product = 0, ours = 0, theirs = 0;

@@ -3,6 +3,7 @@
 
 #include "runtime/files/open_tensor_file.h"
 #include "runtime/ops/ops.h"
+#include "tests/bf16_devices.h"
 #include "tests/golden/nat_golden.h"
 #include "tests/skip.h"
 
@@ -119,8 +120,8 @@ DEVICE_TEST("nat golden: the word embeddings get no gradient through the head") 
                   0.0f);
 }
 
-CUDA_TEST("nat golden: the loss in bf16") {
-    NatGolden golden("train", {Device::cuda, Precision::bf16});
+BF16_TEST("nat golden: the loss in bf16") {
+    NatGolden golden("train", backend);
     CHECK(run_loss(golden, false, 4) == doctest::Approx(golden.arrays.floats("train.loss")[0]).epsilon(0.01));
     CHECK(largest_difference(run_forward(golden, false), golden.arrays.floats("train.logits")) < 0.05);
 }

@@ -11,6 +11,7 @@
 #include "models/nat/tokenizer_checkpoint.h"
 #include "runtime/files/pth/pth.h"
 #include "runtime/ops/ops.h"
+#include "tests/bf16_devices.h"
 #include "tests/golden/relative_difference.h"
 #include "tests/skip.h"
 #include "tests/test_devices.h"
@@ -178,8 +179,7 @@ DEVICE_TEST("golden tokenizer: given codes are decoded") {
           gradient_tolerance);
 }
 
-CUDA_TEST("golden tokenizer: losses in bf16") {
-    const Backend backend{Device::cuda, Precision::bf16};
+BF16_TEST("golden tokenizer: losses in bf16") {
     Golden golden(backend);
     const Pass pass = run_pass(golden, backend);
     CHECK(pass.codebook_loss == doctest::Approx(golden.arrays.floats("codebook_loss")[0]).epsilon(0.01));

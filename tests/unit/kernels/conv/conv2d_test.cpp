@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernels/linear/matmul_bf16.h"
 #include "tests/unit/kernels/bf16_check.h"
 
 using namespace kernel_check;
@@ -201,4 +202,42 @@ CUDA_TEST("conv2d of a large map in bf16 differs from float by its rounding") {
     c.reserve(SIZE_ON(Device::cuda, conv2d_forward_workspace, large));
     RUN_CUDA(conv2d_forward, y, c.workspace, x, weight, &bias, false, large);
     CHECK(excess_error(to_floats(y), c.expected_y(), bf16_rounding) < 1e-5);
+}
+
+TEST_CASE(
+    "conv2d on the CPU in bf16: products of rounded operands, sums in fp32, for any number of threads") {
+    if (cpu::bf16_unit() == cpu::Bf16Unit::none) return skip_test("no products in bf16 on this CPU");
+    for (const Conv2dShape& shape : shapes) {
+        CAPTURE(shape.height);
+        CAPTURE(shape.C);
+        CAPTURE(shape.kernel_width);
+        Case seen(Device::cpu, shape);
+        const std::vector<bf16> weight = to_bf16(seen.weight);
+        const auto compute = [&] {
+            Case c(Device::cpu, shape);
+            c.reserve(cpu::conv2d_forward_workspace(shape));
+            cpu::conv2d_forward(c.y.data(), c.workspace.data(), c.x.data(), weight.data(), c.bias.data(),
+                                false, shape);
+            c.reserve(cpu::conv2d_backward_input_workspace(shape));
+            cpu::conv2d_backward_input(c.dx.data(), c.workspace.data(), c.dy.data(), weight.data(), shape);
+            c.reserve(cpu::conv2d_backward_weight_workspace(shape));
+            cpu::conv2d_backward_weight(Bf16ProductSum{c.dweight.data()}, c.dbias.data(), c.workspace.data(),
+                                        c.dy.data(), c.x.data(), shape);
+            return c;
+        };
+        const Case c = compute();
+        for (std::vector<float>* values : {&seen.x, &seen.weight, &seen.dy})
+            *values = rounded_to_bf16(*values);
+        CHECK(relative_error(c.y, seen.expected_y()) < 5e-6);
+        CHECK(relative_error(c.dx, seen.expected_dx()) < 5e-6);
+        CHECK(relative_error(c.dweight, seen.expected_dweight()) < 5e-6);
+        CHECK(relative_error(c.dbias, seen.expected_dbias()) < 5e-6);
+        CHECK(same_for_any_threads([&] {
+            const Case again = compute();
+            std::vector<float> all = again.y;
+            for (const auto* part : {&again.dx, &again.dweight, &again.dbias})
+                all.insert(all.end(), part->begin(), part->end());
+            return all;
+        }));
+    }
 }

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "kernels/linear/matmul_bf16.h"
 #include "runtime/base/error.h"
 #include "runtime/device/built_backends.h"
 
@@ -24,11 +25,14 @@ std::string refusal(const char* device, const char* precision) {
 
 }  // namespace
 
-TEST_CASE("backend: names, and what the CPU does not do") {
+TEST_CASE("backend: names, and a CPU without products in bf16") {
     CHECK(select_backend("cpu", "").precision == Precision::fp32);
     CHECK(select_backend("cpu", "fp32").device == Device::cpu);
-    CHECK(refusal("cpu", "bf16") ==
-          "--precision bf16: the CPU computes in fp32 only; --device cuda takes bf16");
+    const bool multiplies = cpu::bf16_unit() != cpu::Bf16Unit::none;
+    CHECK((select_backend("cpu", "bf16").precision == Precision::bf16) == multiplies);
+    cpu::limit_bf16_unit(cpu::Bf16Unit::none);
+    CHECK(select_backend("cpu", "bf16").precision == Precision::fp32);
+    cpu::limit_bf16_unit(cpu::Bf16Unit::amx);
     CHECK(refusal("cpu", "fp16") == "--precision fp16: expected fp32 or bf16");
     CHECK(refusal("gpu", "") == "--device gpu: expected cpu or cuda");
     CHECK(refusal("", "") == "--device : expected cpu or cuda");
