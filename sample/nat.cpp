@@ -104,7 +104,9 @@ void add_nat_job(CommandLine& app) {
     add_nat_draw_flags(*command, job->nat)->required();
     add_prompt_flags(*command, job->nat.text);
     add_choice_flags(*command, job->images);
-    command->add_option("--seed", job->seed, "An image depends on the seed and its number, not on the batch")
+    command
+        ->add_option("--seed", job->seed,
+                     "An image depends on the seed, its number and its class or text, not on the batch")
         ->capture_default_str()
         ->check(any_seed());
     add_output_flags(*command, job->images, "the picture after each step, masked tokens grey");

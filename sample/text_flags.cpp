@@ -100,9 +100,7 @@ std::unique_ptr<TextEncoder> attach_text_encoder(const TensorFile& checkpoint, c
 
 std::vector<std::int32_t> text_table(const NatTransformer& model, const std::vector<std::string>& texts) {
     const TextConfig& config = model.encoder()->config();
-    const CaptionIds ids({config.tokenizer, config.vocab_size, config.context_length,
-                          static_cast<std::int32_t>(config.padding_id)},
-                         "the text encoder");
+    const CaptionIds ids(caption_format(config), "the text encoder");
     std::int64_t empty = 0, longer = 0, invalid = 0;
     for (const std::string& text : texts) {
         const std::int64_t length = ids.whole_length(text);

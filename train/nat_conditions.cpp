@@ -138,8 +138,3 @@ std::unique_ptr<NatConditions> own_conditions(const NatConfig& config, const Tok
     if (!config.text_encoder) fail_usage("{}: takes the features of another text encoder", source);
     return caption_conditions(tokens, *config.text_encoder, source);
 }
-
-CaptionFormat caption_format(const TextConfig& encoder) {
-    return {encoder.tokenizer, encoder.vocab_size, encoder.context_length,
-            static_cast<std::int32_t>(encoder.padding_id)};
-}

@@ -44,5 +44,3 @@ std::unique_ptr<NatConditions> feature_conditions(const TokenFile& tokens, const
 // Of a model that takes classes, or captions by its own encoder. Throws UsageError for one of another's features.
 std::unique_ptr<NatConditions> own_conditions(const NatConfig& config, const TokenFile& tokens,
                                               std::string_view source);
-
-CaptionFormat caption_format(const TextConfig& encoder);

@@ -17,6 +17,13 @@ struct CaptionFormat {
     std::int32_t padding = 0;
 };
 
+// What the configuration of a text encoder (models/text/text_config.h) says of them; it must stay.
+template <class TextConfig>
+CaptionFormat caption_format(const TextConfig& encoder) {
+    return {encoder.tokenizer, encoder.vocab_size, encoder.context_length,
+            static_cast<std::int32_t>(encoder.padding_id)};
+}
+
 class CaptionIds {
   public:
     // Throws UsageError, starting with `source`, for a tokenizer that does not exist, and for another vocabulary than

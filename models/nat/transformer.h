@@ -74,7 +74,8 @@ class NatTransformer {
     // Adds the cross-entropy at the hidden tokens of the batch to `total` (double [1, 1]), `chunk` images at
     // a time. While the tape records, the gradient of loss.scale * (that sum) is added to the parameters'
     // gradients, and nothing stays on the tape. While planning, only the length of `samples` is read, and
-    // whether there are features; the plan holds for all masks. `listener`, null while planning, is called when gradients are final.
+    // whether there are features; the plan holds for all masks. `listener`, null while planning, is called when
+    // gradients are final.
     // `progress`, not called while planning, receives the share of the batch that is done.
     void loss(Tape& tape, const NatBatch& batch, const SmoothedLoss& rule, const Tensor& total,
               const NatPass& pass, std::int64_t chunk, GradientReadyListener* listener = nullptr,

@@ -31,7 +31,7 @@ struct TextJob {
 class EncodedTexts {
   public:
     EncodedTexts(const TextEncoder& encoder, std::int64_t batch)
-        : encoder_(encoder), batch_(batch), tape_(encoder.backend()) {
+        : encoder_(encoder), tape_(encoder.backend()) {
         const std::vector<std::int32_t> ids(
             static_cast<std::size_t>(batch * encoder.config().context_length));
         plan_ = plan_job(tape_, [&] { run(ids, nullptr); });
@@ -54,7 +54,6 @@ class EncodedTexts {
     }
 
     const TextEncoder& encoder_;
-    std::int64_t batch_;
     Tape tape_;
     Plan plan_;
     std::vector<float> features_;
@@ -86,9 +85,7 @@ void run_job(const TextJob& job) {
     const std::optional<TextConfig> given =
         job.preset.empty() ? std::nullopt : std::optional(text_preset(job.preset).config);
     const TextConfig config = read_text_metadata(*file, given).config;
-    const CaptionIds ids({config.tokenizer, config.vocab_size, config.context_length,
-                          static_cast<std::int32_t>(config.padding_id)},
-                         job.encoder);
+    const CaptionIds ids(caption_format(config), job.encoder);
     const auto encoder = load_text_encoder(*file, config, job.backend.backend());
     report_origin("data", *file, "");
     const TextFeatureFormat format{config.context_length, config.width,

@@ -8,7 +8,6 @@
 #include "runtime/base/error.h"
 #include "runtime/files/open_tensor_file.h"
 #include "runtime/files/safetensors.h"
-#include "train/nat_conditions.h"
 
 SearchTexts::SearchTexts(const NatConfig& config, const std::string& captions, const std::string& encoder,
                          Backend backend) {
