@@ -75,20 +75,18 @@ void transpose_rows(float* target, const RowView& source, int rows, const Head& 
 // Entries of keys that come after the query become `value`, in the 16 x 16 triangle of these lanes (queries);
 // queries and keys count from the same token.
 void mask_later_keys(Tile& tile, int first_lane, int keys, float value) {
-    constexpr LaneIndex lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const Vector masked = Vector{} + value;
     for (int j = first_lane; j < std::min(keys, first_lane + lanes); ++j) {
-        Vector entry;
-        load(entry, &tile[j][first_lane]);
-        entry = lane + first_lane < LaneIndex{} + j ? masked : entry;
-        store(&tile[j][first_lane], entry);
+        float* entry = &tile[j][first_lane];
+#pragma omp simd
+        for (int lane = 0; lane < lanes; ++lane) entry[lane] = first_lane + lane < j ? value : entry[lane];
     }
 }
 
 // All entries of keys that come after the query become zero, from the triangle on.
 void zero_later_keys(Tile& tile, int first_lane, int keys) {
     mask_later_keys(tile, first_lane, keys, 0);
-    for (int j = first_lane + lanes; j < keys; ++j) std::memset(&tile[j][first_lane], 0, sizeof(Vector));
+    for (int j = first_lane + lanes; j < keys; ++j)
+        std::memset(&tile[j][first_lane], 0, lanes * sizeof(float));
 }
 
 struct ForwardTiles {
@@ -106,13 +104,12 @@ void store_maximum(float* target, const float* so_far, const Tile& scores, int f
     odd = even;
     for (int j = 0; j + 1 < keys; j += 2) {
         load(score, &scores[j][first_lane]);
-        even = score > even ? score : even;
+        even = maximum(score, even);
         load(score, &scores[j + 1][first_lane]);
-        odd = score > odd ? score : odd;
+        odd = maximum(score, odd);
     }
     load(score, &scores[keys - 1][first_lane]);
-    odd = score > odd ? score : odd;
-    store(target, even > odd ? even : odd);
+    store(target, maximum(even, maximum(score, odd)));
 }
 
 // scores -> weights; updates maximum and sum of these queries, which start at `offset` in their group, and

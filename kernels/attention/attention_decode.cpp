@@ -18,17 +18,15 @@ constexpr std::int64_t cached_floats_worth_threads = 1 << 12;
 // scores -> exp(scale (score - maximum)); `maximum`, in every lane, is updated with the new scores. Returns
 // the sum. Entries beyond `count` up to a multiple of 16 are overwritten.
 float exponentials(float* scores, int count, float scale, Vector& maximum) {
-    constexpr LaneIndex lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const int padded = round_up_to_lanes(count);
+    std::fill(scores + count, scores + padded, no_score);
+    Vector score;
     for (int j = 0; j < count; j += lanes) {
-        Vector score;
         load(score, scores + j);
-        score = lane < LaneIndex{} + (count - j) ? score : Vector{} + no_score;
-        store(scores + j, score);
-        maximum = score > maximum ? score : maximum;
+        maximum = cpu::maximum(score, maximum);
     }
     maximum_in_every_lane(maximum);
-    const float subtrahend = maximum[0] * scale;
-    const int padded = round_up_to_lanes(count);
+    const float subtrahend = maximum.part[0][0] * scale;
 #pragma omp simd
     for (int j = 0; j < padded; ++j) scores[j] = fast_exp(scores[j] * scale - subtrahend);
     Vector sum = {}, weight;
@@ -37,7 +35,7 @@ float exponentials(float* scores, int count, float scale, Vector& maximum) {
         sum += weight;
     }
     sum_in_every_lane(sum);
-    return sum[0];
+    return sum.part[0][0];
 }
 
 // Cached values [positions, head_dim] from some position on, and the weights of `count` of them.
@@ -46,42 +44,35 @@ struct WeightedValues {
     int head_dim, count;
 };
 
-// out[c] = keep out[c] + add sum_j weights[j] values[j][c] for 16 Vectors columns. Even and odd positions
-// have separate sums, so that additions are independent. With keep = 0, `out` is not read.
-template <int Vectors>
+// out[c] = keep out[c] + add sum_j weights[j] values[j][c] for so many registers of columns. Even and odd
+// positions have separate sums, so that additions are independent. With keep = 0, `out` is not read.
+template <int Registers>
 void add_weighted(float* out, float keep, float add, const WeightedValues& p, int column) {
-    Vector even[Vectors] = {}, odd[Vectors] = {};
+    Register even[Registers] = {}, odd[Registers] = {};
     const float* values = p.values + column;
     int j = 0;
     for (; j + 2 <= p.count; j += 2, values += 2 * p.head_dim) {
-        for (int v = 0; v < Vectors; ++v) {
-            Vector first, second;
-            load(first, values + v * lanes);
-            load(second, values + p.head_dim + v * lanes);
-            even[v] += p.weights[j] * first;
-            odd[v] += p.weights[j + 1] * second;
+        for (int v = 0; v < Registers; ++v) {
+            even[v] += p.weights[j] * load_register(values + v * register_lanes);
+            odd[v] += p.weights[j + 1] * load_register(values + p.head_dim + v * register_lanes);
         }
     }
-    for (int v = 0; v < Vectors; ++v) {
-        Vector last, sum = even[v] + odd[v];
-        if (j < p.count) {
-            load(last, values + v * lanes);
-            sum += p.weights[j] * last;
-        }
+    for (int v = 0; v < Registers; ++v) {
+        float* target = out + column + v * register_lanes;
+        Register sum = even[v] + odd[v];
+        if (j < p.count) sum += p.weights[j] * load_register(values + v * register_lanes);
         sum *= add;
-        if (keep != 0) {
-            load(last, out + column + v * lanes);
-            sum += keep * last;
-        }
-        store(out + column + v * lanes, sum);
+        if (keep != 0) sum += keep * load_register(target);
+        store_register(target, sum);
     }
 }
 
 void add_weighted_values(float* out, float keep, float add, const WeightedValues& p) {
+    constexpr int R = register_lanes;
     int c = 0;
-    for (; c + 4 * lanes <= p.head_dim; c += 4 * lanes) add_weighted<4>(out, keep, add, p, c);
-    for (; c + 2 * lanes <= p.head_dim; c += 2 * lanes) add_weighted<2>(out, keep, add, p, c);
-    for (; c + lanes <= p.head_dim; c += lanes) add_weighted<1>(out, keep, add, p, c);
+    for (; c + 4 * R <= p.head_dim; c += 4 * R) add_weighted<4>(out, keep, add, p, c);
+    for (; c + 2 * R <= p.head_dim; c += 2 * R) add_weighted<2>(out, keep, add, p, c);
+    for (; c + R <= p.head_dim; c += R) add_weighted<1>(out, keep, add, p, c);
     for (; c < p.head_dim; ++c) {
         float sum = 0;
         for (int j = 0; j < p.count; ++j) sum += p.weights[j] * p.values[j * p.head_dim + c];
@@ -109,7 +100,7 @@ void decode_heads(const HeadBatch& batch, std::int64_t positions) {
     alignas(64) TileRow weights[heads_at_once];
     Vector maximum[heads_at_once];
     float sum[heads_at_once] = {}, keep[heads_at_once];
-    for (Vector& m : maximum) m = Vector{} + no_score;
+    for (Vector& m : maximum) m = filled(no_score);
     for (std::int64_t first = 0; first < positions; first += tile_rows) {
         const int count = static_cast<int>(std::min<std::int64_t>(tile_rows, positions - first));
         for (int h = 0; h < batch.heads; ++h) {
@@ -119,9 +110,10 @@ void decode_heads(const HeadBatch& batch, std::int64_t positions) {
                          std::min(count - j, lanes), head_dim);
         }
         for (int h = 0; h < batch.heads; ++h) {
-            const float old_maximum = maximum[h][0];
+            const float old_maximum = maximum[h].part[0][0];
             const float new_sum = exponentials(weights[h], count, scale, maximum[h]);
-            const float old_sum = first == 0 ? 0 : sum[h] * fast_exp((old_maximum - maximum[h][0]) * scale);
+            const float old_sum =
+                first == 0 ? 0 : sum[h] * fast_exp((old_maximum - maximum[h].part[0][0]) * scale);
             sum[h] = old_sum + new_sum;
             keep[h] = old_sum / sum[h];
         }

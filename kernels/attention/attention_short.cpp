@@ -37,14 +37,16 @@ void pair_products(Vector& result, const float* a, std::int64_t a_stride, const 
 
 // Every lane becomes the sum, or the maximum, of its quarter.
 void sum_quarters(Vector& v) {
-    v += __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
-    v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    for (Register& part : v.part) {
+        part += swapped<1>(part);
+        part += swapped<2>(part);
+    }
 }
 void maximum_of_quarters(Vector& v) {
-    Vector other = __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
-    v = v > other ? v : other;
-    other = __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-    v = v > other ? v : other;
+    for (Register& part : v.part) {
+        part = cpu::maximum(part, swapped<1>(part));
+        part = cpu::maximum(part, swapped<2>(part));
+    }
 }
 
 // weights = exp(scores - subtrahend) where a pair attends, exactly 0 elsewhere.

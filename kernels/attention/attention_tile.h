@@ -1,7 +1,7 @@
 // The pieces that the attention kernels are made of: a register-blocked product of small tiles and the sum
 // over the lanes of 16 vectors. All data lie in L1 or L2 when they are called, so they are bound by
-// arithmetic: one multiply-add of `product` handles 16 columns, and each value loaded is used by up to 12
-// rows.
+// arithmetic: one multiply-add of `product` handles a register of columns, and each value loaded is used by up
+// to 12 rows.
 #pragma once
 
 #include <algorithm>
@@ -24,49 +24,48 @@ constexpr int round_up_to_lanes(int n) {
     return (n + lanes - 1) / lanes * lanes;
 }
 
-// Lane r of `sum` becomes the sum of all lanes of rows[r]: 30 shuffles and 15 additions for 16 sums.
+// The first half of `rows` becomes sums of pairs (2 i, 2 i + 1), which differ in one bit of the lane; and so on,
+// until each lane is the sum of one row.
+template <int Bit = 1>
+void add_lanes(Register (&rows)[lanes]) {
+#pragma GCC unroll 16
+    for (int i = 0; i < lanes / (2 * Bit); ++i) {
+        Register a = rows[2 * i], b = rows[2 * i + 1];
+        exchange<Bit>(a, b);
+        rows[i] = a + b;
+    }
+    if constexpr (2 * Bit < register_lanes) add_lanes<2 * Bit>(rows);
+}
+
+// Lane r of `sum` becomes the sum of all lanes of rows[r]: 30 shuffles and 15 additions with AVX-512.
 inline void sum_lanes(Vector& sum, const Vector (&rows)[lanes]) {
-    Vector quad[4];  // lane 4 k + r of quad[g]: a partial sum of rows[4 g + r]
-    for (int g = 0; g < 4; ++g) {
-        Vector pair[2];
-        for (int p = 0; p < 2; ++p) {
-            const Vector &a = rows[4 * g + 2 * p], &b = rows[4 * g + 2 * p + 1];
-            pair[p] =
-                __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
-                __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
-        }
-        quad[g] = __builtin_shufflevector(pair[0], pair[1], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13,
-                                          28, 29) +
-                  __builtin_shufflevector(pair[0], pair[1], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14,
-                                          15, 30, 31);
+    Register partial[lanes];
+    for (int r = 0; r < lanes; ++r) {
+        partial[r] = rows[r].part[0];
+        for (int i = 1; i < vector_registers; ++i) partial[r] += rows[r].part[i];
     }
-    Vector half[2];  // quarter 2 q + k of half[h]: half k of the sums of rows 8 h + 4 q .. 8 h + 4 q + 3
-    for (int h = 0; h < 2; ++h) {
-        const Vector &a = quad[2 * h], &b = quad[2 * h + 1];
-        half[h] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
-                  __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-    }
-    sum =
-        __builtin_shufflevector(half[0], half[1], 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
-        __builtin_shufflevector(half[0], half[1], 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    add_lanes(partial);
+    for (int i = 0; i < vector_registers; ++i) sum.part[i] = partial[i];
 }
 
 // Every lane becomes the sum, or the maximum, of all lanes.
+template <int Bit = register_lanes / 2, class Combine>
+void combine_lanes(Register& v, const Combine& combine) {
+    v = combine(v, swapped<Bit>(v));
+    if constexpr (Bit > 1) combine_lanes<Bit / 2>(v, combine);
+}
+template <class Combine>
+void combine_all_lanes(Vector& v, const Combine& combine) {
+    Register all = v.part[0];
+    for (int i = 1; i < vector_registers; ++i) all = combine(all, v.part[i]);
+    combine_lanes(all, combine);
+    for (Register& part : v.part) part = all;
+}
 inline void sum_in_every_lane(Vector& v) {
-    v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-    v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
-    v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-    v += __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    combine_all_lanes(v, [](Register a, Register b) { return a + b; });
 }
 inline void maximum_in_every_lane(Vector& v) {
-    Vector other = __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-    v = v > other ? v : other;
-    other = __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
-    v = v > other ? v : other;
-    other = __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-    v = v > other ? v : other;
-    other = __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
-    v = v > other ? v : other;
+    combine_all_lanes(v, [](Register a, Register b) { return maximum(a, b); });
 }
 
 // result[r] = sum_c a[r * a_stride + c] b[r * b_stride + c] for r < rows <= 16; all 16 entries are written,
@@ -136,59 +135,56 @@ struct Product {
     const float* add = nullptr;
 };
 
-// One register block: Rows x (16 Vectors) sums over inner_begin <= k < inner_end.
-template <int Rows, int Vectors>
+// One block of accumulators: Rows x Registers of them, sums over inner_begin <= k < inner_end.
+template <int Rows, int Registers>
 void product_block(const Product& p, int row, int column, int inner_begin, int inner_end) {
-    Vector sum[Rows][Vectors] = {};
+    Register sum[Rows][Registers] = {};
     const std::int64_t row_stride = p.A.row_stride;
     const float* A = p.A.start + row * row_stride + inner_begin * p.A.inner_stride;
     const float* B = p.B.start + inner_begin * p.B.stride + column;
     for (int k = inner_begin; k < inner_end; ++k, A += p.A.inner_stride, B += p.B.stride) {
-        Vector b[Vectors];
-        for (int v = 0; v < Vectors; ++v) load(b[v], B + v * lanes);
+        Register b[Registers];
+        for (int v = 0; v < Registers; ++v) b[v] = load_register(B + v * register_lanes);
         for (int r = 0; r < Rows; ++r) {
             const float a = A[r * row_stride];
-            for (int v = 0; v < Vectors; ++v) sum[r][v] += a * b[v];
+            for (int v = 0; v < Registers; ++v) sum[r][v] += a * b[v];
         }
     }
     float* C = p.C.start + row * p.C.stride + column;
     const float* keep = p.keep == nullptr ? nullptr : p.keep + row;
     const float* add = p.add == nullptr ? nullptr : p.add + row;
-    if (p.columns - column >= Vectors * lanes) {
+    if (p.columns - column >= Registers * register_lanes) {
 #pragma GCC unroll 12
         for (int r = 0; r < Rows; ++r, C += p.C.stride) {
-            for (int v = 0; v < Vectors; ++v) {
+            for (int v = 0; v < Registers; ++v) {
                 if (add != nullptr) sum[r][v] *= add[r];
-                if (keep != nullptr) {
-                    Vector old;
-                    load(old, C + v * lanes);
-                    sum[r][v] += keep[r] * old;
-                }
-                store(C + v * lanes, sum[r][v]);
+                if (keep != nullptr) sum[r][v] += keep[r] * load_register(C + v * register_lanes);
+                store_register(C + v * register_lanes, sum[r][v]);
             }
         }
     } else {
-        float values[Rows][Vectors * lanes];
+        float values[Rows][Registers * register_lanes];
         for (int r = 0; r < Rows; ++r)
-            for (int v = 0; v < Vectors; ++v) store(&values[r][v * lanes], sum[r][v]);
+            for (int v = 0; v < Registers; ++v) store_register(&values[r][v * register_lanes], sum[r][v]);
         for (int r = 0; r < Rows; ++r, C += p.C.stride)
             for (int n = 0; n < p.columns - column; ++n)
                 C[n] = (keep == nullptr ? 0 : keep[r] * C[n]) + (add == nullptr ? 1 : add[r]) * values[r][n];
     }
 }
 
-constexpr int max_block_rows = 12;  // 12 x 2 sums leave registers for two vectors of B and the broadcast of A
+// 12 x 2 sums, or 6 x 2, leave registers for two of B and the broadcast of A.
+constexpr int max_block_rows = register_count * 3 / 8;
 
 using BlockFunction = void (*)(const Product&, int, int, int, int);
-template <int Vectors, int... Index>
+template <int Registers, int... Index>
 constexpr std::array<BlockFunction, sizeof...(Index)> block_functions(std::integer_sequence<int, Index...>) {
-    return {product_block<Index + 1, Vectors>...};
+    return {product_block<Index + 1, Registers>...};
 }
-template <int Vectors>
+template <int Registers>
 inline constexpr auto product_blocks =
-    block_functions<Vectors>(std::make_integer_sequence<int, max_block_rows>{});
+    block_functions<Registers>(std::make_integer_sequence<int, max_block_rows>{});
 
-// Rows are split evenly: 17 rows run as 9 + 8, since a block of one row would cost as much time as one of
+// Rows are split evenly: with AVX-512 17 rows run as 9 + 8, since a block of one row would cost as much time as one of
 // eight.
 inline void product(const Product& p) {
     const int blocks = (p.rows + max_block_rows - 1) / max_block_rows;
@@ -197,8 +193,8 @@ inline void product(const Product& p) {
         const int begin = p.causal == Causal::inner_from_row ? row : 0;
         const int end = p.causal == Causal::inner_up_to_row ? std::min(p.inner, row + rows) : p.inner;
         for (int column = 0; column < p.columns;) {
-            const bool two = p.columns - column > lanes;
-            const int next = column + (two ? 2 : 1) * lanes;
+            const bool two = p.columns - column > register_lanes;
+            const int next = column + (two ? 2 : 1) * register_lanes;
             if (p.causal != Causal::columns_from_row || next > row) {
                 (two ? product_blocks<2> : product_blocks<1>)[rows - 1](p, row, column, begin, end);
             }

@@ -1,5 +1,5 @@
 // Transposing 16 x 16 floats in registers. Attention and products of layers turn small matrices with it that
-// lie in L1 or L2: about 0.2 ns a float.
+// lie in L1 or L2.
 #pragma once
 
 #include <cstdint>
@@ -8,46 +8,26 @@
 
 namespace cpu {
 
-// target[c * target_stride + r] = row_start[r][c] for 16 rows and 16 columns: 64 shuffles for 256 floats.
+// The square of register_lanes rows in registers: bit by bit, rows and lanes that differ in it are exchanged.
+template <int Bit = register_lanes / 2>
+void transpose_registers(Register (&rows)[register_lanes]) {
+#pragma GCC unroll 16
+    for (int r = 0; r < register_lanes; ++r)
+        if ((r & Bit) == 0) exchange<Bit>(rows[r], rows[r | Bit]);
+    if constexpr (Bit > 1) transpose_registers<Bit / 2>(rows);
+}
+
+// target[c * target_stride + r] = row_start[r][c] for 16 rows and 16 columns: with AVX-512 64 shuffles for 256
+// floats.
 inline void transpose_16x16(float* target, std::int64_t target_stride, const float* const* row_start) {
-    Vector a[lanes], b[lanes];
-    for (int r = 0; r < lanes; ++r) load(a[r], row_start[r]);
-    for (int r = 0; r < lanes; r += 2) {
-        b[r] =
-            __builtin_shufflevector(a[r], a[r + 1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
-        b[r + 1] = __builtin_shufflevector(a[r], a[r + 1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30,
-                                           15, 31);
-    }
-    for (int r = 0; r < lanes; r += 4) {
-        for (int k = 0; k < 2; ++k) {
-            const Vector &x = b[r + k], &y = b[r + k + 2];
-            a[r + 2 * k] =
-                __builtin_shufflevector(x, y, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
-            a[r + 2 * k + 1] =
-                __builtin_shufflevector(x, y, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+    for (int row = 0; row < lanes; row += register_lanes)
+        for (int column = 0; column < lanes; column += register_lanes) {
+            Register square[register_lanes];
+            for (int r = 0; r < register_lanes; ++r) square[r] = load_register(row_start[row + r] + column);
+            transpose_registers(square);
+            for (int c = 0; c < register_lanes; ++c)
+                store_register(target + (column + c) * target_stride + row, square[c]);
         }
-    }
-    // Now quarter q of a[4 g + c] holds rows 4 g .. 4 g + 3 of column 4 q + c: transpose the 4 x 4 quarters.
-    for (int g = 0; g < 4; g += 2) {
-        for (int c = 0; c < 4; ++c) {
-            const Vector &x = a[4 * g + c], &y = a[4 * g + 4 + c];
-            b[4 * g + c] =
-                __builtin_shufflevector(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
-            b[4 * g + 4 + c] =
-                __builtin_shufflevector(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
-        }
-    }
-    for (int odd = 0; odd < 2; ++odd) {
-        for (int c = 0; c < 4; ++c) {
-            const Vector &x = b[4 * odd + c], &y = b[4 * odd + 8 + c];
-            const Vector even_quarters =
-                __builtin_shufflevector(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
-            const Vector odd_quarters =
-                __builtin_shufflevector(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
-            store(target + (4 * odd + c) * target_stride, even_quarters);
-            store(target + (4 * odd + 8 + c) * target_stride, odd_quarters);
-        }
-    }
 }
 
 }  // namespace cpu

@@ -28,40 +28,44 @@ struct PanelProduct {
     bool accumulate;
 };
 
+// A block of accumulators: up to 8 x 2 registers, or 4 x 2 where there are only 16 of them.
+constexpr int block_rows = register_count / 4, block_columns = 2 * register_lanes;
+static_assert(panel % block_columns == 0 && packed_rows % block_rows == 0);
+
 template <int Rows>
-void store_sums(const PanelProduct& p, const Vector (&sum)[Rows][2]) {
+void store_sums(const PanelProduct& p, const Register (&sum)[Rows][2]) {
     float* y = p.y;
-    if (p.columns == panel) {
+    if (p.columns >= block_columns) {
         for (int r = 0; r < Rows; ++r, y += p.y_stride) {
             for (int v = 0; v < 2; ++v) {
-                Vector old = {};
-                if (p.accumulate) load(old, y + v * lanes);
-                store(y + v * lanes, old + sum[r][v]);
+                Register old = {};
+                if (p.accumulate) old = load_register(y + v * register_lanes);
+                store_register(y + v * register_lanes, old + sum[r][v]);
             }
         }
         return;
     }
-    float values[Rows][panel];
+    float values[Rows][block_columns];
     for (int r = 0; r < Rows; ++r)
-        for (int v = 0; v < 2; ++v) store(&values[r][v * lanes], sum[r][v]);
+        for (int v = 0; v < 2; ++v) store_register(&values[r][v * register_lanes], sum[r][v]);
     for (int r = 0; r < Rows; ++r, y += p.y_stride)
         for (int n = 0; n < p.columns; ++n) y[n] = (p.accumulate ? y[n] : 0.0f) + values[r][n];
 }
 
-// The sum over k runs in one order for every number of rows.
+// The first columns of what is left of a panel. The sum over k runs in one order for every number of rows.
 template <int Rows>
-void multiply_panel(const PanelProduct& p) {
+void multiply_block(const PanelProduct& p) {
     const float* weight = p.weights;
-    Vector sum[Rows][2], b[2];
+    Register sum[Rows][2], b[2];
     for (int v = 0; v < 2; ++v) {
-        load(b[v], weight + v * lanes);
+        b[v] = load_register(weight + v * register_lanes);
         for (int r = 0; r < Rows; ++r) sum[r][v] = b[v];
     }
     weight += panel;
     for (std::int64_t k = 0; k < p.K; ++k, weight += panel) {
         for (int v = 0; v < 2; ++v) {
-            load(b[v], weight + v * lanes);
-            __builtin_prefetch(weight + steps_ahead * panel + v * lanes);
+            b[v] = load_register(weight + v * register_lanes);
+            __builtin_prefetch(weight + steps_ahead * panel + v * register_lanes);
         }
         for (int r = 0; r < Rows; ++r) {
             const float a = p.x[r * p.K + k];
@@ -73,9 +77,24 @@ void multiply_panel(const PanelProduct& p) {
 
 template <int... Index>
 constexpr auto functions_by_rows(std::integer_sequence<int, Index...>) {
-    return std::array{multiply_panel<Index + 1>...};
+    return std::array{multiply_block<Index + 1>...};
 }
-constexpr auto multiply_rows = functions_by_rows(std::make_integer_sequence<int, packed_rows>{});
+constexpr auto multiply_rows = functions_by_rows(std::make_integer_sequence<int, block_rows>{});
+
+// `rows` <= packed_rows
+void multiply_panel(const PanelProduct& panel_product, int rows) {
+    for (int row = 0; row < rows; row += block_rows) {
+        PanelProduct block = panel_product;
+        block.y += row * block.y_stride;
+        block.x += row * block.K;
+        const auto multiply = multiply_rows[static_cast<std::size_t>(std::min(block_rows, rows - row) - 1)];
+        for (; block.columns > 0; block.columns -= block_columns) {
+            multiply(block);
+            block.y += block_columns;
+            block.weights += block_columns;
+        }
+    }
+}
 
 }  // namespace
 
@@ -100,22 +119,20 @@ void pack_linear(float* packed, const float* weight, const float* bias, std::int
 void packed_linear_tile(float* y, const float* x, const float* packed, int rows, std::int64_t N,
                         std::int64_t K, bool accumulate) {
     for (std::int64_t column = 0; column < N; column += panel)
-        multiply_rows[static_cast<std::size_t>(rows - 1)]({y + column, N, x, packed + column * (K + 1), K,
-                                                           std::min<std::int64_t>(panel, N - column),
-                                                           accumulate});
+        multiply_panel({y + column, N, x, packed + column * (K + 1), K,
+                        std::min<std::int64_t>(panel, N - column), accumulate},
+                       rows);
 }
 
 void packed_linear_forward(float* y, const float* x, const float* packed, std::int64_t rows, std::int64_t N,
                            std::int64_t K) {
-    constexpr std::int64_t operations_per_element =
-        8;  // multiply-adds in the time of moving an element
+    constexpr std::int64_t operations_per_element = 8;  // multiply-adds in the time of moving an element
     for_each_task((N + panel - 1) / panel, rows * N * K / operations_per_element, [=](std::int64_t index) {
         const std::int64_t column = index * panel;
         for (std::int64_t row = 0; row < rows; row += packed_rows) {
-            const auto count = std::min<std::int64_t>(packed_rows, rows - row);
-            multiply_rows[static_cast<std::size_t>(count - 1)](
-                {y + row * N + column, N, x + row * K, packed + column * (K + 1), K,
-                 std::min<std::int64_t>(panel, N - column), false});
+            multiply_panel({y + row * N + column, N, x + row * K, packed + column * (K + 1), K,
+                            std::min<std::int64_t>(panel, N - column), false},
+                           static_cast<int>(std::min<std::int64_t>(packed_rows, rows - row)));
         }
     });
 }
