@@ -56,6 +56,17 @@ constexpr std::chrono::microseconds longest_spin{100};
 
 thread_local bool at_work = false;
 
+class WorkMark {
+  public:
+    explicit WorkMark(bool mark) { at_work = mark; }
+    ~WorkMark() { at_work = outer_; }
+    WorkMark(const WorkMark&) = delete;
+    WorkMark& operator=(const WorkMark&) = delete;
+
+  private:
+    bool outer_ = at_work;
+};
+
 // Spins while `waiting()` for at most longest_spin. True if the wait is over.
 template <class Waiting>
 bool spun(Waiting waiting) {
@@ -138,14 +149,13 @@ class Pool {
 
     void work(int thread) {
         TaskQueue queue = TaskTeam::queue(division_, thread);
-        at_work = true;
+        const WorkMark mark(true);
         try {
             (*body_)(queue);
         } catch (...) {
             const std::lock_guard one(failures_);
             if (!failure_) failure_ = std::current_exception();
         }
-        at_work = false;
     }
 
     void wait_for_workers() {
@@ -241,10 +251,12 @@ void share_tasks(std::int64_t tasks, std::int64_t portion, ThreadBody body) {
     if (tasks <= 0) return;
     portion = std::max<std::int64_t>(portion, 1);
     libraries_on_one_thread();
-    if (!at_work && tasks > portion && thread_count() > 1 && pool().run(tasks, portion, body)) return;
+    const bool is_shared = tasks > portion;
+    if (!at_work && is_shared && thread_count() > 1 && pool().run(tasks, portion, body)) return;
     TaskTeam::Shares::Share all{0, tasks};
     TaskTeam::Shares alone{tasks, 1, &all};
     TaskQueue queue = TaskTeam::queue(alone, 0);
+    const WorkMark mark(at_work || is_shared);  // one thread cuts its products as several do
     body(queue);
 }
 
