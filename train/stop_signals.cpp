@@ -18,6 +18,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds same_request{100};
 
 std::atomic<bool> finishes_step{false}, stop_requested{false};
+pthread_t waiting_thread;
 
 bool is_ignored(int number) {
     struct sigaction action {};
@@ -67,7 +68,15 @@ void stop_signals::receive() {
     std::signal(SIGPIPE, SIG_IGN);
     const sigset_t set = stop_set();
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
-    std::thread(wait_for_signals).detach();
+    std::thread waiting(wait_for_signals);
+    waiting_thread = waiting.native_handle();
+    waiting.detach();
+    struct sigaction pass_on {};
+    pass_on.sa_handler = [](int number) { pthread_kill(waiting_thread, number); };
+    pass_on.sa_mask = set;
+    pass_on.sa_flags = SA_RESTART;
+    for (const int number : {SIGINT, SIGTERM, SIGUSR1, SIGHUP})
+        if (sigismember(&set, number) == 1) sigaction(number, &pass_on, nullptr);
 }
 
 void stop_signals::finish_step_first() {
