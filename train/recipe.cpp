@@ -199,7 +199,7 @@ void add_training_flags(CommandLine& app, TrainingFlags& flags, const RecipeWord
     app.add_option("--beta2", flags.beta2,
                    fmt::format("Decay of AdamW's mean of their squares (default {})", defaults.beta2));
     add("--dropout", flags.dropout, "Probability in the model's blocks", defaults.dropout);
-    add("--label-drop", flags.label_drop, "Probability that an image is trained without its class",
+    add("--label-drop", flags.label_drop, "Probability that an image is trained without its class or text",
         defaults.label_drop);
     add("--ema", flags.ema_decay, "Decay of a moving average of the weights, 0 for none", defaults.ema);
     if (!defaults.flip.empty())

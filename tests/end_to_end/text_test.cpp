@@ -214,27 +214,50 @@ TEST_CASE("text to image: measured on captions, judged by a classifier, its stra
                   .find("FD") != std::string::npos);
     bench.check_refused(work.run("sample", quality), "expected --captions");
 
-    const Words search = Words{"strategy"} + model +
-                         Words{"--features",
-                               network,
-                               "--reference",
-                               pictures,
-                               "--steps",
-                               "2",
-                               "--images",
-                               "4",
-                               "--updates",
-                               "1",
-                               "--method",
-                               "spsa",
-                               "--repeats",
-                               "1",
-                               "--baselines",
-                               "halton",
-                               "--baseline-guidance",
-                               "0,1",
-                               "--out",
-                               work.path("search")};
-    bench.check_refused(work.run("train", search), "expected --captions");
-    CHECK(done("train", search + Words{"--captions", pictures}).find("found") != std::string::npos);
+    const auto search = [&](const char* run, const Words& more) {
+        return Words{"strategy",
+                     "--checkpoint",
+                     work.path(std::string(run) + "/last.safetensors"),
+                     "--tokenizer",
+                     work.path("tokenizer.safetensors"),
+                     "--features",
+                     network,
+                     "--reference",
+                     pictures,
+                     "--steps",
+                     "2",
+                     "--images",
+                     "4",
+                     "--updates",
+                     "1",
+                     "--method",
+                     "spsa",
+                     "--repeats",
+                     "1",
+                     "--baselines",
+                     "halton",
+                     "--baseline-guidance",
+                     "0,1",
+                     "--out",
+                     work.path(std::string(run) + "-search")} +
+               more;
+    };
+    bench.check_refused(work.run("train", search("run", {})), "expected --captions");
+    CHECK(done("train", search("run", {"--captions", pictures})).find("found") != std::string::npos);
+
+    // The same of a model that takes the features of an encoder in another file.
+    const std::string encoder = work.path("encoder.safetensors"), another = work.path("another.safetensors");
+    REQUIRE(bench.train("text.json", "outside", {"--text", encoder}).exit_code == 0);
+    CHECK(
+        done("train", search("outside", {"--captions", pictures, "--text-encoder", encoder})).find("found") !=
+        std::string::npos);
+    bench.check_refused(work.run("train", search("outside", {"--captions", pictures, "--text-encoder",
+                                                             another, "--out", work.path("other-search")})),
+                        "another.safetensors");
+    CHECK_FALSE(std::filesystem::exists(work.at("other-search/history.csv")));
+    CHECK(done("sample",
+               {"evaluate", "quality", "--checkpoint", work.path("outside/last.safetensors"), "--tokenizer",
+                work.path("tokenizer.safetensors"), "--features", network, "--reference", pictures, "--count",
+                "8", "--steps", "2", "--captions", pictures, "--text-encoder", encoder})
+              .find("FD") != std::string::npos);
 }

@@ -4,13 +4,17 @@
 
 #include "data/records/caption_source.h"
 #include "data/text/caption_ids.h"
+#include "models/nat/checkpoint.h"
 #include "models/text/text_checkpoint.h"
 #include "runtime/base/error.h"
 #include "runtime/files/open_tensor_file.h"
 #include "runtime/files/safetensors.h"
 
-SearchTexts::SearchTexts(const NatConfig& config, const std::string& captions, const std::string& encoder,
-                         Backend backend) {
+SearchTexts::SearchTexts(const std::string& checkpoint, const std::string& captions,
+                         const std::string& encoder, Backend backend) {
+    const auto model = open_tensor_file(checkpoint);
+    const NatMetadata metadata = read_nat_metadata(*model);
+    const NatConfig& config = metadata.config;
     if (!config.takes_texts()) {
         if (!captions.empty() || !encoder.empty())
             fail_usage("--captions, --text-encoder: the model draws from classes");
@@ -26,6 +30,7 @@ SearchTexts::SearchTexts(const NatConfig& config, const std::string& captions, c
         const auto file = open_tensor_file(encoder);
         text = read_text_metadata(*file).config;
         encoder_ = load_text_encoder(*file, text, backend);
+        require_text_encoder(*model, metadata, weights_checksum(encoder_->parameters()), encoder);
     }
     const CaptionIds ids(caption_format(text), encoder.empty() ? "the model" : encoder);
     const auto source = open_captions(captions);

@@ -12,9 +12,10 @@
 
 class SearchTexts {
   public:
-    // Captions of a packed file or a token file; `encoder`: of a model without one of its own, else "". Of a model of
-    // classes, nothing. Throws UsageError for files that do not fit the model, Error for those that cannot be read.
-    SearchTexts(const NatConfig& config, const std::string& captions, const std::string& encoder,
+    // Captions of a packed file or a token file for the transformer in `checkpoint`; `encoder`: of a model without one
+    // of its own, else "". Of a model of classes, nothing. Throws UsageError for files that do not fit the model, Error
+    // for those that cannot be read and for another encoder than the model's.
+    SearchTexts(const std::string& checkpoint, const std::string& captions, const std::string& encoder,
                 Backend backend);
 
     // Gives a model of this configuration the encoder.

@@ -66,7 +66,7 @@ StrategySearch::StrategySearch(const StrategySearchRule& rule, const Comm& comm)
       backend_(rule.backend.backend(comm.local_rank())),
       start_(rule.start_strategy()),
       config_(config_of(rule.checkpoint, start_)),
-      texts_(config_, rule.captions, rule.text_encoder, backend_),
+      texts_(rule.checkpoint, rule.captions, rule.text_encoder, backend_),
       models_(rule.tokenizer, rule.features, rule.second_features, rule.convention, rule.reference,
               config_.img_size, backend_, comm),
       objective_{
