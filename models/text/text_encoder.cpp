@@ -21,7 +21,9 @@ TextEncoder::TextEncoder(const TextConfig& config, Backend backend, Parameters& 
     const auto add = [&](const char* name, std::vector<std::int64_t> shape, Init init) {
         return &parameters.add(prefix + name, std::move(shape), init);
     };
-    tokens_ = add("token_embedding.weight", {config.vocab_size, W}, Init::normal);
+    // CLIP starts its embeddings at 0.02, below what the first blocks add: every feature is then nearly the average of
+    // the words so far, and one word of a caption is learned late or never by a small encoder.
+    tokens_ = add("token_embedding.weight", {config.vocab_size, W}, Init::unit_normal);
     positions_ = add("positional_embedding", {config.context_length, W}, Init::normal);
     for (std::int64_t i = 0; i < config.layers; ++i)
         blocks_.emplace_back(parameters, prefix + "blocks." + std::to_string(i), W, config.heads, form);

@@ -70,6 +70,7 @@ void Parameters::initialize(std::uint64_t seed) {
         const PhiloxKey key = random_key(seed, "init/" + parameter.name);
         values.assign(static_cast<std::size_t>(parameter.count), parameter.init == Init::ones ? 1.0f : 0.0f);
         if (parameter.init == Init::normal) random_normal(values.data(), parameter.count, key, 0.02f);
+        if (parameter.init == Init::unit_normal) random_normal(values.data(), parameter.count, key, 1.0f);
         if (parameter.init == Init::xavier) {
             const auto fans = static_cast<float>(parameter.shape[0] + parameter.shape[1]);
             random_symmetric(values.data(), parameter.count, key, std::sqrt(6.0f / fans));

@@ -11,9 +11,9 @@
 #include "runtime/device/backend.h"
 #include "runtime/tensor/packed_weight.h"
 
-// normal(0, 0.02); Xavier-uniform over [rows, columns]; uniform within 1 / sqrt(inputs of an output), for
+// normal(0, 0.02); normal(0, 1); Xavier-uniform over [rows, columns]; uniform within 1 / sqrt(inputs of an output), for
 // convolutions; uniform within 1 / rows, for the codebook of a tokenizer.
-enum class Init { zeros, ones, normal, xavier, fan_in, codebook };
+enum class Init { zeros, ones, normal, unit_normal, xavier, fan_in, codebook };
 
 struct Parameter {
     std::string name;

@@ -69,6 +69,7 @@ TEST_CASE("parameters: initial values by rule") {
     const Parameter& zeros = parameters.add("zeros", {100}, Init::zeros);
     const Parameter& ones = parameters.add("ones", {100}, Init::ones);
     const Parameter& normal = parameters.add("normal", {1, 300, 100}, Init::normal);
+    const Parameter& unit_normal = parameters.add("unit_normal", {300, 100}, Init::unit_normal);
     const Parameter& xavier = parameters.add("xavier", {300, 100}, Init::xavier);
     parameters.allocate(Device::cpu, false);
     std::fill_n(parameters.values(), parameters.slab_floats(), 9.0f);
@@ -88,6 +89,7 @@ TEST_CASE("parameters: initial values by rule") {
     };
     // Within four deviations of the estimate over 30,000 draws.
     CHECK(std::abs(deviation(normal) / 0.02 - 1) < 0.017);
+    CHECK(std::abs(deviation(unit_normal) - 1) < 0.017);
     CHECK(largest(normal) > 0.06f);
     const float limit = std::sqrt(6.0f / 400);
     CHECK(std::abs(deviation(xavier) * std::sqrt(3.0) / static_cast<double>(limit) - 1) < 0.011);
