@@ -67,7 +67,7 @@ Report make_report(const CostJob& job) {
     return report;
 }
 
-std::string network_name(const NetworkCost& network) {
+std::string network_name(const NetworkCost& network, const FractalConfig& config) {
     switch (network.kind) {
         case NetworkCost::Kind::ar:
             return fmt::format("level {}, ar", network.level);
@@ -78,7 +78,7 @@ std::string network_name(const NetworkCost& network) {
         case NetworkCost::Kind::pixel:
             break;
     }
-    return "pixels";
+    return config.of_codes() ? "codes" : "pixels";
 }
 
 // A whole number with commas between thousands.
@@ -101,10 +101,10 @@ void print_networks(const Report& report) {
     fmt::print("{:<24}{:>7}{:>7}{:>8}{:>7}{:>14}{:>12}{:>13}{:>12}{:>18}\n", "", "tokens", "width", "blocks",
                "heads", "parameters", "sequences", "in training", "attention", "of full");
     for (const NetworkCost& network : report.cost.networks)
-        fmt::print("{:<24}{:>7}{:>7}{:>8}{:>7}{:>14}{:>12}{:>13.1f}{:>12}{:>18}\n", network_name(network),
-                   network.tokens, network.width, network.blocks, network.heads,
-                   grouped(static_cast<double>(network.parameters)), grouped(network.sequences),
-                   network.training_sequences, grouped(network.attention_entries),
+        fmt::print("{:<24}{:>7}{:>7}{:>8}{:>7}{:>14}{:>12}{:>13.1f}{:>12}{:>18}\n",
+                   network_name(network, report.config), network.tokens, network.width, network.blocks,
+                   network.heads, grouped(static_cast<double>(network.parameters)),
+                   grouped(network.sequences), network.training_sequences, grouped(network.attention_entries),
                    fmt::format("1 / {}", grouped(full / network.attention_entries)));
     fmt::print("{:<24}{:>43}\n\n", "class embeddings",
                grouped(static_cast<double>(report.cost.class_parameters)));
@@ -124,8 +124,8 @@ void print_operations(const Report& report) {
     fmt::print("{:<24}{:>16}{:>16}{:>16}{:>16}\n", "GFLOP of one image", "forward, paper", "forward, here",
                "training", "sampling");
     for (const NetworkCost& network : report.cost.networks)
-        row(network_name(network), network.published_forward, network.forward, network.training,
-            network.sampling);
+        row(network_name(network, report.config), network.published_forward, network.forward,
+            network.training, network.sampling);
     const FractalCost& cost = report.cost;
     row("together", cost.sum(&NetworkCost::published_forward), cost.sum(&NetworkCost::forward),
         cost.sum(&NetworkCost::training), cost.sum(&NetworkCost::sampling));
@@ -143,8 +143,8 @@ void print_operations(const Report& report) {
 void print_memory(const Report& report, std::int64_t batch) {
     fmt::print("{:<24}{:>16}{:>16}\n", "MiB of one sequence", "training", "sampling");
     for (const NetworkCost& network : report.cost.networks)
-        fmt::print("{:<24}{:>16.3f}{:>16.3f}\n", network_name(network), mebibytes(network.activation_bytes),
-                   mebibytes(network.cache_bytes));
+        fmt::print("{:<24}{:>16.3f}{:>16.3f}\n", network_name(network, report.config),
+                   mebibytes(network.activation_bytes), mebibytes(network.cache_bytes));
     fmt::print(
         "\ntraining: activations kept for the backward pass, without --recompute; sampling: keys and values "
         "of ar levels\n\n");
@@ -193,9 +193,7 @@ void print_measured(const Report& report, std::int64_t batch) {
 
 void print_tables(const Report& report, const CostJob& job) {
     const FractalConfig& config = report.config;
-    fmt::print("{}: {}x{} images, {} channel{}, {} parameters\n\n",
-               job.preset.empty() ? job.config : job.preset, config.image_size(), config.image_size(),
-               config.channels, config.channels == 1 ? "" : "s",
+    fmt::print("{}: {}, {} parameters\n\n", job.preset.empty() ? job.config : job.preset, images_of(config),
                grouped(static_cast<double>(report.cost.parameters())));
     print_networks(report);
     print_operations(report);
@@ -204,8 +202,8 @@ void print_tables(const Report& report, const CostJob& job) {
     if (report.measured) print_measured(report, job.batch);
 }
 
-nlohmann::ordered_json network_json(const NetworkCost& network) {
-    return {{"name", network_name(network)},
+nlohmann::ordered_json network_json(const NetworkCost& network, const FractalConfig& config) {
+    return {{"name", network_name(network, config)},
             {"tokens", network.tokens},
             {"width", network.width},
             {"blocks", network.blocks},
@@ -239,7 +237,8 @@ void print_json(const Report& report, const CostJob& job) {
         {"moment_bytes", report.memory.moments},
         {"activation_bytes", report.memory.activations},
         {"cache_bytes", report.memory.caches}};
-    for (const NetworkCost& network : report.cost.networks) json["networks"].push_back(network_json(network));
+    for (const NetworkCost& network : report.cost.networks)
+        json["networks"].push_back(network_json(network, report.config));
     for (const CostClaim& claim : report.claims)
         json["paper"].push_back(
             {{"figure", claim.what}, {"here", claim.ours}, {"published", claim.published}});

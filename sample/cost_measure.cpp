@@ -8,7 +8,7 @@
 #include "models/fractal/sample.h"
 #include "runtime/base/error.h"
 #include "runtime/device/ceiling.h"
-#include "runtime/ops/image_ops.h"
+#include "runtime/ops/ops.h"
 
 namespace {
 
@@ -28,7 +28,8 @@ double seconds_of(Job&& job) {
     return first > long_enough ? first : std::min(first, once());
 }
 
-// Forward and backward pass of one batch, of a constant colour: the time does not depend on the pixels.
+// Forward and backward pass of one batch, of the mean colour or the first code: the time does not depend on the
+// pixels.
 class TrainingPass {
   public:
     TrainingPass(const FractalModel& model, std::int64_t images)
@@ -51,12 +52,11 @@ class TrainingPass {
     void run_loss() {
         const FractalConfig& config = model_.config();
         const std::int64_t dims = config.channels * config.image_size() * config.image_size();
-        const Tensor bytes = tape_.create(static_cast<std::int64_t>(ids_.size()), dims, false, Element::u8),
+        const Tensor images = tape_.create(static_cast<std::int64_t>(ids_.size()), dims, false),
                      totals = tape_.create(static_cast<std::int64_t>(config.generators()) + 1,
                                            config.channels, false, Element::f64);
-        for (const Tensor& tensor : {bytes, totals}) zero_tensor(tape_, tensor);
-        model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()),
-                    ids_, masks_, scales_, totals, {}, model_.default_chunks());
+        for (const Tensor& tensor : {images, totals}) zero_tensor(tape_, tensor);
+        model_.loss(tape_, images, ids_, masks_, scales_, totals, {}, model_.default_chunks());
     }
 
     const FractalModel& model_;
@@ -103,7 +103,12 @@ CostMeasurement measure_cost(const FractalConfig& config, const std::vector<std:
     std::vector<std::int64_t> classes(static_cast<std::size_t>(images), -1);
     for (std::size_t i = 0; i < classes.size() && config.class_num > 0; ++i)
         classes[i] = static_cast<std::int64_t>(i) % config.class_num;
-    measured.sampling_seconds = seconds_of([&] { sampler.sample(classes, rule); });
+    measured.sampling_seconds = seconds_of([&] {
+        if (config.of_codes())
+            sampler.sample_codes(classes, rule);
+        else
+            sampler.sample(classes, rule);
+    });
     measured.ceiling = std::max(measured.ceiling, measure_product(ceiling_repeats));
     return measured;
 }

@@ -12,9 +12,7 @@
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/base/live_line.h"
-#include "sample/checkpoint_flags.h"
-#include "sample/draw_flags.h"
-#include "sample/drawn_images.h"
+#include "sample/fractal_drawing.h"
 #include "sample/jobs.h"
 #include "sample/picture_outputs.h"
 #include "sample/trace.h"
@@ -22,8 +20,7 @@
 namespace {
 
 struct EditJob {
-    CheckpointFlags checkpoint;
-    DrawFlags drawing;
+    FractalDrawFlags drawing;
     PictureOutputs outputs;
     std::string picture, mask, label;
     std::vector<int> box, outpaint, uncrop;
@@ -33,52 +30,45 @@ struct EditJob {
 // The requested class; -1: none.
 std::int64_t chosen_class(const EditJob& job, const FractalMetadata& model) {
     if (!job.label.empty()) return class_number("--class", job.label, model.config.class_num, model.classes);
-    if (job.drawing.guidance != 1)
-        fail_usage("--cfg {}: guides towards a class, and no --class is given", job.drawing.guidance);
+    const double guidance = job.drawing.drawing.guidance;
+    if (guidance != 1) fail_usage("--cfg {}: guides towards a class, and no --class is given", guidance);
     return -1;
 }
 
 void run_job(const EditJob& job) {
-    const Backend backend = job.drawing.backend.backend();
-    const OpenedCheckpoint checkpoint(job.checkpoint);
-    const FractalConfig& config = checkpoint.metadata.config;
-    job.drawing.check(config);
-    const std::int64_t label = chosen_class(job, checkpoint.metadata);
+    FractalDrawing model(job.drawing);
+    const std::int64_t label = chosen_class(job, model.metadata());
+    const int size = static_cast<int>(model.image_size()), channels = static_cast<int>(model.channels());
     const EditCanvas canvas =
-        make_edit_canvas({job.picture, job.mask, job.box, job.outpaint, job.uncrop},
-                         static_cast<int>(config.image_size()), static_cast<int>(config.channels));
-    require_editable(config, canvas.mask);
-    require_sheet(2 + job.count, config.channels, config.image_size(), job.columns);
-    std::vector<NamedPath> inputs = job.checkpoint.inputs();
+        make_edit_canvas({job.picture, job.mask, job.box, job.outpaint, job.uncrop}, size, channels);
+    const std::vector<std::uint8_t> mask = mask_of_model(model.config(), canvas.mask);
+    require_editable(model.config(), mask);
+    require_sheet(2 + job.count, channels, size, job.columns);
+    std::vector<NamedPath> inputs = job.drawing.inputs();
     inputs.insert(inputs.end(), {{"--image", job.picture}, {"--mask", job.mask}});
     const PictureWriter writer(job.outputs, inputs, 0, job.count);
-    const auto model = checkpoint.load(backend);
-    const SampleRule rule = job.drawing.rule();
-    FractalSampler sampler(*model, job.count, rule.guidance != 1, job.drawing.iterations);
+    const auto sampler = model.load(job.count);
     std::optional<TraceFolder> trace;
     if (!job.outputs.trace.empty()) {
-        trace.emplace(job.outputs.trace, static_cast<int>(config.channels),
-                      static_cast<int>(config.image_size()),
-                      static_cast<int>(std::min(job.count, job.columns)));
-        sampler.trace(trace->recorder());
+        trace.emplace(job.outputs.trace, channels, size, static_cast<int>(std::min(job.count, job.columns)));
+        sampler->trace(trace->recorder());
     }
     const std::vector<std::uint8_t> picture = planar_pixels(canvas.picture);
     const std::vector<std::int64_t> classes(static_cast<std::size_t>(job.count), label);
     const auto start = std::chrono::steady_clock::now();
     LiveLine line;
-    sampler.watch([&](std::int64_t done, std::int64_t steps) {
+    sampler->watch([&](std::int64_t done, std::int64_t steps) {
         line.show(fmt::format("drawing {} results, step {} of {}", job.count, done, steps));
     });
-    const auto images = sampler.edit({picture, canvas.mask}, classes, rule);
+    const auto images = sampler->edit(picture, canvas.mask, classes, job.drawing.drawing.rule());
     line.clear();
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    writer.write_each(0, images, static_cast<int>(config.channels), static_cast<int>(config.image_size()),
-                      std::vector<std::string>(classes.size()));
+    writer.write_each(0, images, channels, size, std::vector<std::string>(classes.size()));
     write_png(job.outputs.out, edit_sheet(canvas, images, static_cast<int>(job.columns)));
     if (trace) trace->write_animation();
-    fmt::print("{} of {} pixels redrawn {} times in {:.2f} s{}\n",
-               std::count(canvas.mask.begin(), canvas.mask.end(), 1), canvas.mask.size(), job.count,
-               spent.count(), job.outputs.where_written());
+    fmt::print("{} of {} {} redrawn {} times in {:.2f} s{}\n", std::count(mask.begin(), mask.end(), 1),
+               mask.size(), model.config().of_codes() ? "tokens" : "pixels", job.count, spent.count(),
+               job.outputs.where_written());
 }
 
 void add_region_flags(CommandLine& command, EditJob& job) {
@@ -109,7 +99,7 @@ void add_edit_job(CommandLine& app) {
     CommandLine* command =
         app.add_subcommand("edit", "Redraw a part of a picture: inpaint, outpaint, uncrop, change its class");
     const auto job = std::make_shared<EditJob>();
-    add_checkpoint_flags(*command, job->checkpoint);
+    add_fractal_model_flags(*command, job->drawing);
     command
         ->add_option("--image", job->picture,
                      "JPEG or PNG file, turned as its EXIF orientation says; brought to the model's size if "
@@ -130,6 +120,6 @@ void add_edit_job(CommandLine& app) {
     command->add_option("--columns", job->columns, "Pictures in a row of the sheet")
         ->capture_default_str()
         ->check(at_least(1));
-    add_draw_flags(*command, job->drawing);
+    add_draw_flags(*command, job->drawing.drawing);
     command->callback([job] { run_job(*job); });
 }

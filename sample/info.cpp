@@ -22,13 +22,14 @@ namespace {
 
 void print_levels(const FractalConfig& config) {
     for (std::size_t level = 0; level < config.generators(); ++level)
-        fmt::print("  level {}: {}, {} tokens of {}x{} pixels, width {}, {} blocks, {} heads\n", level,
-                   config.generator_type_list[level], config.tokens(level), config.patch_size(level),
-                   config.patch_size(level), config.embed_dim_list[level], config.num_blocks_list[level],
-                   config.num_heads_list[level]);
+        fmt::print("  level {}: {}, {} {} of {}x{} {}, width {}, {} blocks, {} heads\n", level,
+                   config.generator_type_list[level], config.tokens(level),
+                   config.of_codes() ? "patches" : "tokens", config.patch_size(level),
+                   config.patch_size(level), config.of_codes() ? "codes" : "pixels",
+                   config.embed_dim_list[level], config.num_blocks_list[level], config.num_heads_list[level]);
     const std::size_t last = config.generators();
-    fmt::print("  pixels: width {}, {} blocks, {} heads\n", config.embed_dim_list[last],
-               config.num_blocks_list[last], config.num_heads_list[last]);
+    fmt::print("  {}: width {}, {} blocks, {} heads\n", config.of_codes() ? "codes" : "pixels",
+               config.embed_dim_list[last], config.num_blocks_list[last], config.num_heads_list[last]);
 }
 
 // Which parts of the file were read.
@@ -185,9 +186,9 @@ void run_info(const CheckpointFlags& flags) {
     const FractalConfig& config = metadata.config;
     const FractalModel model(config, Device::cpu);
     require_fitting(file, model.parameters(), "");
-    fmt::print("{}: fractal model of {}x{} images, {} channel{}, {} parameters{}\n", path,
-               config.image_size(), config.image_size(), config.channels, config.channels == 1 ? "" : "s",
+    fmt::print("{}: fractal model of {}, {} parameters{}\n", path, images_of(config),
                model.parameters().count(), updates_done(file, metadata.step));
+    if (metadata.tokenizer) fmt::print("  of the tokenizer {:08x}\n", *metadata.tokenizer);
     print_levels(config);
     if (config.class_num == 0) fmt::print("  unlabelled\n");
     if (config.class_num > 0) print_classes(config.class_num, metadata.classes);

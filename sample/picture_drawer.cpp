@@ -9,23 +9,22 @@
 #include "runtime/base/error.h"
 #include "runtime/checkpoint/model_kind.h"
 #include "runtime/files/open_tensor_file.h"
+#include "sample/fractal_drawing.h"
 
 namespace {
 
 class FractalDrawer : public PictureDrawer {
   public:
     FractalDrawer(const DrawerFlags& flags, std::int64_t batch)
-        : checkpoint_(flags.checkpoint), rule_(flags.fractal.rule()) {
-        flags.fractal.check(checkpoint_.metadata.config);
-        model_ = checkpoint_.load(flags.fractal.backend.backend());
-        sampler_ =
-            std::make_unique<FractalSampler>(*model_, batch, rule_.guidance != 1, flags.fractal.iterations);
-    }
+        : flags_{flags.checkpoint, flags.fractal, flags.nat.tokenizer},
+          model_(flags_),
+          rule_(flags.fractal.rule()),
+          sampler_(model_.load(batch)) {}
 
-    std::int64_t class_num() const override { return checkpoint_.metadata.config.class_num; }
-    const std::vector<std::string>& class_names() const override { return checkpoint_.metadata.classes; }
-    std::int64_t channels() const override { return checkpoint_.metadata.config.channels; }
-    std::int64_t image_size() const override { return checkpoint_.metadata.config.image_size(); }
+    std::int64_t class_num() const override { return model_.config().class_num; }
+    const std::vector<std::string>& class_names() const override { return model_.metadata().classes; }
+    std::int64_t channels() const override { return model_.channels(); }
+    std::int64_t image_size() const override { return model_.image_size(); }
     std::vector<std::uint8_t> draw(std::span<const std::int64_t> classes, std::int64_t first,
                                    std::uint64_t seed) override {
         rule_.first_image = first;
@@ -34,10 +33,10 @@ class FractalDrawer : public PictureDrawer {
     }
 
   private:
-    OpenedCheckpoint checkpoint_;
+    FractalDrawFlags flags_;
+    FractalDrawing model_;
     SampleRule rule_;
-    std::unique_ptr<FractalModel> model_;
-    std::unique_ptr<FractalSampler> sampler_;
+    std::unique_ptr<PictureSampler> sampler_;
 };
 
 class NatDrawer : public PictureDrawer {
@@ -93,8 +92,5 @@ std::unique_ptr<PictureDrawer> open_drawer(const DrawerFlags& flags, std::int64_
         return std::make_unique<NatDrawer>(flags, batch);
     }
     if (flags.nat.text.given()) fail_usage("{}: draws from no texts", flags.checkpoint.checkpoint);
-    if (!flags.nat.tokenizer.empty())
-        fail_usage("--tokenizer {}: {} is no masked-token transformer", flags.nat.tokenizer,
-                   flags.checkpoint.checkpoint);
     return std::make_unique<FractalDrawer>(flags, batch);
 }

@@ -35,7 +35,7 @@ std::filesystem::path TraceFolder::frame_path(std::size_t number) const {
     return folder_ / fmt::format("{:04}.png", number);
 }
 
-Trace TraceFolder::recorder() {
+PictureSampler::PictureTrace TraceFolder::recorder() {
     return [this](std::span<const std::uint8_t> images, std::span<const std::uint8_t> known) {
         add(images, known);
     };

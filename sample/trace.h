@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "data/images/image_file.h"
-#include "models/fractal/sample.h"
+#include "models/fractal/picture_sampler.h"
 
 class TraceFolder {
   public:
@@ -17,8 +17,8 @@ class TraceFolder {
     // Writes the next numbered PNG: images [n, C, s, s] and whether each pixel is there yet, [n, s, s]; those
     // that are not are grey.
     void add(std::span<const std::uint8_t> images, std::span<const std::uint8_t> known);
-    // A callback for FractalSampler::trace that calls add(). The folder must outlive the sampler's use.
-    Trace recorder();
+    // A callback for PictureSampler::trace that calls add(). The folder must outlive the sampler's use.
+    PictureSampler::PictureTrace recorder();
     // Writes trace.webp from all of them; about five seconds long, at most ten pictures a second.
     void write_animation() const;
 

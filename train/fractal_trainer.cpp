@@ -7,9 +7,10 @@
 #include <numeric>
 
 #include "data/records/class_names.h"
+#include "models/fractal/image_values.h"
 #include "runtime/base/error.h"
 #include "runtime/checkpoint/reordered_rows.h"
-#include "runtime/ops/image_ops.h"
+#include "runtime/ops/ops.h"
 #include "runtime/tensor/random.h"
 
 namespace {
@@ -19,13 +20,13 @@ constexpr std::string_view class_embeddings = "class_emb.weight";
 }  // namespace
 
 FractalTrainer::FractalTrainer(const FractalConfig& config, const TrainingSettings& settings, Backend backend,
-                               bool recompute, ChunkSizes chunks, const PackedFile* data,
+                               bool recompute, ChunkSizes chunks, const ImageRecords* data,
                                const RankRule& ranks)
     : FractalTrainer(std::make_unique<FractalModel>(config, backend), settings, backend, recompute,
                      std::move(chunks), data, ranks) {}
 
 FractalTrainer::FractalTrainer(std::unique_ptr<FractalModel> model, const TrainingSettings& settings,
-                               Backend backend, bool recompute, ChunkSizes chunks, const PackedFile* data,
+                               Backend backend, bool recompute, ChunkSizes chunks, const ImageRecords* data,
                                const RankRule& ranks)
     : Trainer(settings, backend, model->parameters(), ranks),
       recompute_(recompute),
@@ -37,8 +38,8 @@ FractalTrainer::FractalTrainer(std::unique_ptr<FractalModel> model, const Traini
         fail_usage("--chunks: {} sizes given, expected one per level, {}", chunks_.size(),
                    config.img_size_list.size());
     tape_.set_recording(true);
-    Batch batch;
-    batch.labels.assign(static_cast<std::size_t>(settings.batch), -1);
+    const std::vector<std::int32_t> labels(static_cast<std::size_t>(settings.batch), -1);
+    const ImageBatch batch{{}, labels, 0};
     std::vector<double> totals((config.generators() + 1) * static_cast<std::size_t>(config.channels));
     const std::vector<float> scales(totals.size());
     plan_ = plan_job(tape_, [&] { run_batch(batch, {}, scales, totals, nullptr, {}); });
@@ -71,19 +72,25 @@ std::int64_t FractalTrainer::check_checkpoint(const SafetensorsFile& file) const
     if (metadata.config != model_->config())
         fail_usage("{} is of another model: give its --preset or --config, or another --out",
                    file.path().string());
+    if (data_->tokens() != nullptr && metadata.tokenizer != data_->tokens()->format().fingerprint)
+        fail_usage(
+            "{} was trained on the tokens of another tokenizer than {}: give its tokens, or another --out",
+            file.path().string(), data_->path().string());
     return metadata.step;
 }
 
 void FractalTrainer::write_model(CheckpointWriter& writer) const {
-    write_metadata(writer, FractalMetadata{{data_->classes(), steps_done(), settings_.optimizer.ema_decay},
-                                           model_->config()});
+    FractalMetadata metadata{{data_->classes(), steps_done(), settings_.optimizer.ema_decay},
+                             model_->config()};
+    if (data_->tokens() != nullptr) metadata.tokenizer = data_->tokens()->format().fingerprint;
+    write_metadata(writer, metadata);
     writer.set("data_position", std::to_string(position()));
 }
 
-std::unique_ptr<Loader> FractalTrainer::make_loader() const {
-    return std::make_unique<Loader>(*data_, settings_.batch, settings_.seed, settings_.flip,
-                                    position() + comm_.rank() * settings_.batch,
-                                    comm_.ranks() * settings_.batch);
+std::unique_ptr<ImageLoader> FractalTrainer::make_loader() const {
+    return std::make_unique<ImageLoader>(*data_, settings_.batch, settings_.seed, settings_.flip,
+                                         position() + comm_.rank() * settings_.batch,
+                                         comm_.ranks() * settings_.batch);
 }
 
 StepResult FractalTrainer::step(const StepProgress& progress) {
@@ -107,7 +114,7 @@ StepResult FractalTrainer::step(const StepProgress& progress) {
     const std::vector<float> scales = loss_scales(config, settings_.of("red-weight"), terms);
     std::vector<double> totals(scales.size());
     for (std::size_t i = 0; i < masks.size(); ++i) {
-        const Batch& batch = loader_->next();
+        const ImageBatch batch = loader_->next();
         GradientReadyListener* const listener = i + 1 == masks.size() ? state_.exchange() : nullptr;
         if (listener != nullptr) state_.exchange()->begin(model_->parameters().gradients());
         const StepProgress batch_progress =
@@ -131,26 +138,23 @@ StepResult FractalTrainer::update(std::span<const double> totals, std::span<cons
     return result;
 }
 
-void FractalTrainer::run_batch(const Batch& batch, const FractalMasks& masks, std::span<const float> scales,
-                               std::vector<double>& totals, GradientReadyListener* listener,
-                               const StepProgress& progress) {
+void FractalTrainer::run_batch(const ImageBatch& batch, const FractalMasks& masks,
+                               std::span<const float> scales, std::vector<double>& totals,
+                               GradientReadyListener* listener, const StepProgress& progress) {
     const FractalConfig& config = model_->config();
     const auto count = static_cast<std::int64_t>(batch.labels.size());
-    const std::int64_t dims = config.channels * config.image_size() * config.image_size();
     const std::vector<std::int32_t> ids = condition_ids(batch);
-    const Tensor bytes = tape_.create(count, dims, false, Element::u8),
-                 sums = tape_.create(static_cast<std::int64_t>(config.generators()) + 1, config.channels,
+    const Tensor sums = tape_.create(static_cast<std::int64_t>(config.generators()) + 1, config.channels,
                                      false, Element::f64);
-    copy_to_tensor(tape_, bytes, batch.pixels.data(), batch.pixels.size());
     copy_to_tensor(tape_, sums, totals.data(), totals.size() * sizeof(double));
     constexpr float jitter = 0.01f;
     const PassRule rule{settings_.dropout, recompute_, jitter, settings_.seed, step_number()};
-    model_->loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), ids,
-                 masks, scales, sums, rule, chunks_, listener, progress);
+    model_->loss(tape_, device_images(tape_, config, batch.images, count), ids, masks, scales, sums, rule,
+                 chunks_, listener, progress);
     copy_from_tensor(tape_, totals.data(), sums, totals.size() * sizeof(double));
 }
 
-std::vector<std::int32_t> FractalTrainer::condition_ids(const Batch& batch) const {
+std::vector<std::int32_t> FractalTrainer::condition_ids(const ImageBatch& batch) const {
     const PhiloxKey key = random_key(settings_.seed, "label drop");
     std::vector<std::int32_t> ids;
     for (std::size_t i = 0; i < batch.labels.size(); ++i) {

@@ -9,17 +9,17 @@
 #include <string>
 #include <vector>
 
-#include "data/records/loader.h"
+#include "data/records/image_records.h"
 #include "models/fractal/checkpoint.h"
 #include "models/fractal/fractal.h"
 #include "train/trainer.h"
 
 class FractalTrainer : public Trainer {
   public:
-    // Plans a step; takes no memory yet. `settings` has the model's own --red-weight. Empty `chunks`: the
+    // Plans a step; takes no memory yet. `data` fits the model. `settings` has the model's own --red-weight. Empty `chunks`: the
     // model's defaults. `data` may be null for a plan alone.
     FractalTrainer(const FractalConfig& config, const TrainingSettings& settings, Backend backend,
-                   bool recompute, ChunkSizes chunks, const PackedFile* data, const RankRule& ranks);
+                   bool recompute, ChunkSizes chunks, const ImageRecords* data, const RankRule& ranks);
 
     const ChunkSizes& chunks() const { return chunks_; }
     FractalModel& model() { return *model_; }
@@ -31,29 +31,32 @@ class FractalTrainer : public Trainer {
     // Whether the file has embeddings of as many classes.
     bool has_fitting_classes(const TensorFile& file) const;
 
-    std::vector<Figure> figures() const override { return {{"bits_per_dim", "{:.3f} bits/dim"}}; }
-    // One update over `accumulation` batches, the same in every step; figures: bits/dim of the pixels that the
-    // step predicted, the plain mean over channels (the loss has the red weight).
+    // A dimension of a model of codes is a token.
+    std::vector<Figure> figures() const override {
+        return {{"bits_per_dim", model_->config().of_codes() ? "{:.3f} bits/token" : "{:.3f} bits/dim"}};
+    }
+    // One update over `accumulation` batches, the same in every step; figures: bits/dim of the pixels or tokens
+    // that the step predicted, the plain mean over channels (the loss has the red weight).
     StepResult step(const StepProgress& progress) override;
 
   private:
     FractalTrainer(std::unique_ptr<FractalModel> model, const TrainingSettings& settings, Backend backend,
-                   bool recompute, ChunkSizes chunks, const PackedFile* data, const RankRule& ranks);
+                   bool recompute, ChunkSizes chunks, const ImageRecords* data, const RankRule& ranks);
     std::vector<std::string> own_columns() const override { return {"validation_bits_per_dim"}; }
     std::int64_t check_checkpoint(const SafetensorsFile& file) const override;
     void write_model(CheckpointWriter& writer) const override;
 
     // The batches of this rank, from where the run stands.
-    std::unique_ptr<Loader> make_loader() const;
-    void run_batch(const Batch& batch, const FractalMasks& masks, std::span<const float> scales,
+    std::unique_ptr<ImageLoader> make_loader() const;
+    void run_batch(const ImageBatch& batch, const FractalMasks& masks, std::span<const float> scales,
                    std::vector<double>& totals, GradientReadyListener* listener,
                    const StepProgress& progress);
     StepResult update(std::span<const double> totals, std::span<const float> scales, double pixels);
-    std::vector<std::int32_t> condition_ids(const Batch& batch) const;
+    std::vector<std::int32_t> condition_ids(const ImageBatch& batch) const;
 
     bool recompute_;
-    const PackedFile* data_;
+    const ImageRecords* data_;
     std::unique_ptr<FractalModel> model_;
     ChunkSizes chunks_;
-    std::unique_ptr<Loader> loader_;
+    std::unique_ptr<ImageLoader> loader_;
 };

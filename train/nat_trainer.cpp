@@ -29,16 +29,11 @@ std::unique_ptr<NatTransformer> make_model(const NatConfig& config, Backend back
 }  // namespace
 
 void require_fitting_tokens(const NatConfig& config, const TokenFile& tokens) {
-    const std::string path = tokens.path().string();
-    const TokenFormat& format = tokens.format();
+    tokens.require_grid(config.img_size, config.codebook_size);
     const auto classes = static_cast<std::int64_t>(tokens.classes().size());
-    if (format.side != config.img_size)
-        fail_usage("{}: {}x{} tokens, the model takes {}x{}", path, format.side, format.side, config.img_size,
-                   config.img_size);
-    if (format.codebook_size != config.codebook_size)
-        fail_usage("{}: {} codes, the model has {}", path, format.codebook_size, config.codebook_size);
     if (!config.takes_texts() && classes != config.num_classes - 1)
-        fail_usage("{}: {} classes, the model has {}", path, classes, config.num_classes - 1);
+        fail_usage("{}: {} classes, the model has {}", tokens.path().string(), classes,
+                   config.num_classes - 1);
 }
 
 NatTrainer::NatTrainer(const NatConfig& config, const TrainingSettings& settings, Backend backend,
@@ -85,11 +80,8 @@ void NatTrainer::start_from(const TensorFile& file, std::span<const std::int64_t
 }
 
 RunDescription NatTrainer::description(const std::string& initial) const {
-    const TokenFormat& format = data_.format();
     return {.model = to_json(model_->config()),
-            .data = fmt::format(
-                R"({{"images": {}, "downsampling": {}, "tokenizer": "{:08x}", "checksum": "{:08x}"}})",
-                data_.count(), format.downsampling, format.fingerprint, data_.fingerprint()),
+            .data = described_tokens(data_),
             .data_key = "tokens",
             .initial = initial,
             .parameters = model_->parameters().count(),

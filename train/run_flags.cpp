@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "data/records/tokens.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json_keys.h"
@@ -131,6 +132,12 @@ void add_rank_flags(CommandLine& app, RunFlags& flags) {
         "Of several ranks (mpirun -np N build/train ...), each keeps a part of the optimizer's state");
     app.add_option("--bucket", flags.bucket, "Gradients that ranks sum at once, in MiB")
         ->capture_default_str();
+}
+
+std::string described_tokens(const TokenFile& tokens) {
+    const TokenFormat& format = tokens.format();
+    return fmt::format(R"({{"images": {}, "downsampling": {}, "tokenizer": "{:08x}", "checksum": "{:08x}"}})",
+                       tokens.count(), format.downsampling, format.fingerprint, tokens.fingerprint());
 }
 
 void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSettings& settings,

@@ -16,6 +16,8 @@
 
 class CommandLine;
 
+class TokenFile;
+
 struct RunFlags {
     BackendFlags backend;
     std::string out;
@@ -48,6 +50,8 @@ struct RunDescription {
     std::int64_t parameters = 0, images = 0;
     std::size_t planned_bytes = 0;
 };
+// For `data`, under "tokens", of a run on a token file.
+std::string described_tokens(const TokenFile& tokens);
 // Continues the run in its folder, or starts it there after `initialise`, and trains to its end. Its memory
 // is reserved.
 void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSettings& settings,

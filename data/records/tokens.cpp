@@ -95,6 +95,14 @@ void TokenFile::verify() const {
         for (const bool mirrored : {false, true}) read(i, mirrored, tokens.data());
 }
 
+void TokenFile::require_grid(std::int64_t side, std::int64_t codebook_size) const {
+    if (format_.side != side)
+        fail_usage("{}: {}x{} tokens, the model takes {}x{}", path().string(), format_.side, format_.side,
+                   side, side);
+    if (format_.codebook_size != codebook_size)
+        fail_usage("{}: {} codes, the model has {}", path().string(), format_.codebook_size, codebook_size);
+}
+
 void TokenFile::require_tokenizer(std::uint32_t fingerprint, std::string_view whose) const {
     if (format_.fingerprint != fingerprint)
         fail("{}: its tokens were made by the tokenizer {:08x}, expected {:08x}, the one of {}",

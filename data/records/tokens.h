@@ -65,6 +65,8 @@ class TokenFile {
     // Throws Error if the file's length has changed.
     void check_length() const { file_.check_length(); }
     std::uint32_t fingerprint() const { return file_.fingerprint(); }
+    // Throws UsageError unless these are grids of side x side tokens of so many codes, as a model takes them.
+    void require_grid(std::int64_t side, std::int64_t codebook_size) const;
     // Throws Error unless the tokens were made by the tokenizer with this fingerprint, which `whose` names.
     void require_tokenizer(std::uint32_t fingerprint, std::string_view whose) const;
 

@@ -16,15 +16,14 @@ ArLevel::ArLevel(Parameters& parameters, const std::string& prefix, const Fracta
       width_(config.embed_dim_list[level]),
       hidden_(config.gated_width(level)),
       heads_(config.num_heads_list[level]),
-      rotary_(device, config.img_size_list[level] / config.patch_size(level), width_ / heads_) {
-    const std::int64_t D = width_, hidden = hidden_, p = config.patch_size(level);
+      rotary_(device, config.img_size_list[level] / config.patch_size(level), width_ / heads_),
+      positions_(&parameters.add(prefix + ".pos_embed_learned", {1, length_ + 1, width_}, Init::normal)),
+      patch_embedding_(parameters, prefix, config, level) {
+    const std::int64_t D = width_, hidden = hidden_;
     const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, Init init,
                          bool adjacent = false) {
         return &parameters.add(prefix + "." + name, std::move(shape), init, adjacent);
     };
-    positions_ = add("pos_embed_learned", {1, length_ + 1, D}, Init::normal);
-    patch_weight_ = add("patch_emb.weight", {D, config.channels * p * p}, Init::xavier);
-    patch_bias_ = add("patch_emb.bias", {D}, Init::zeros);
     patch_norm_weight_ = add("patch_emb_ln.weight", {D}, Init::ones);
     patch_norm_bias_ = add("patch_emb_ln.bias", {D}, Init::zeros);
     condition_weight_ = add("cond_emb.weight", {D, config.condition_width(level)}, Init::xavier);
@@ -50,7 +49,7 @@ ArLevel::ArLevel(Parameters& parameters, const std::string& prefix, const Fracta
 Tensor ArLevel::forward(Tape& tape, const Tensor& patches, const Tensor& condition,
                         const Tensor& sequence_ids, const PassRule& rule,
                         GradientReadyListener* listener) const {
-    const Tensor tokens = linear(tape, drop_last_token(tape, patches, length_), *patch_weight_, patch_bias_);
+    const Tensor tokens = patch_embedding_.forward(tape, drop_last_token(tape, patches, length_));
     const Tensor first = linear(tape, condition, *condition_weight_, condition_bias_);
     Tensor x = level_sequence(tape, first, tokens, *positions_, length_);
     x = layernorm_f32(tape, x, *patch_norm_weight_, *patch_norm_bias_, layernorm_epsilon);
@@ -97,7 +96,7 @@ ArLevel::Cache ArLevel::create_cache(Tape& tape, std::int64_t rows) const {
 }
 
 ArLevel::Packed ArLevel::pack_for_sampling(Tape& tape) const {
-    Packed packed{pack_linear(tape, *patch_weight_, patch_bias_, width_),
+    Packed packed{patch_embedding_.pack_for_sampling(tape),
                   pack_linear(tape, *condition_weight_, condition_bias_, width_),
                   {}};
     for (const Block& block : blocks_)
@@ -110,7 +109,7 @@ ArLevel::Packed ArLevel::pack_for_sampling(Tape& tape) const {
 
 Tensor ArLevel::step(Tape& tape, std::int64_t t, const Tensor& condition, const Tensor& previous_patch,
                      const Packed& packed, const Cache& cache) const {
-    const Tensor previous = as_activation(tape, previous_patch);  // at every step, as planned
+    const Tensor previous = patch_embedding_.inputs(tape, previous_patch);  // at every step, as planned
     Tensor x = t == 0 ? packed_linear(tape, condition, packed.condition)
                       : packed_linear(tape, previous, packed.patch);
     x = add_position(tape, x, *positions_, t);

@@ -13,6 +13,7 @@
 
 #include "models/fractal/config.h"
 #include "models/fractal/pass_rule.h"
+#include "models/fractal/patch_embedding.h"
 #include "runtime/ops/ops.h"
 #include "runtime/ops/sampling_ops.h"
 #include "runtime/tensor/gradient_listener.h"
@@ -64,7 +65,9 @@ class ArLevel {
 
     std::int64_t length_, width_, hidden_, heads_;
     RotaryTable rotary_;
-    const Parameter *positions_, *patch_weight_, *patch_bias_, *patch_norm_weight_, *patch_norm_bias_,
-        *condition_weight_, *condition_bias_, *norm_weight_, *norm_bias_;
+    const Parameter* positions_;
+    PatchEmbedding patch_embedding_;
+    const Parameter *patch_norm_weight_, *patch_norm_bias_, *condition_weight_, *condition_bias_,
+        *norm_weight_, *norm_bias_;
     std::vector<Block> blocks_;
 };

@@ -10,6 +10,7 @@ constexpr std::string_view class_embeddings = "class_emb.weight";
 
 void write_metadata(CheckpointWriter& writer, const FractalMetadata& metadata) {
     write_metadata(writer, fractal_kind, to_json(metadata.config), metadata);
+    write_fingerprint(writer, tokenizer_key, metadata.tokenizer);
 }
 
 FractalMetadata read_metadata(const TensorFile& file, const std::optional<FractalConfig>& config) {
@@ -28,6 +29,7 @@ FractalMetadata read_metadata(const TensorFile& file, const std::optional<Fracta
     read_metadata(file, metadata, [&](const std::string& json, const std::string& source) {
         metadata.config = parse_fractal_config(json, source);
     });
+    metadata.tokenizer = read_fingerprint(file, tokenizer_key, "tokenizer");
     if (config && *config != metadata.config)
         fail_usage(
             "{}: is of another model than --preset or --config says; without them it says itself which",

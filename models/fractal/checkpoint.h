@@ -1,6 +1,7 @@
 // Fractal models in checkpoint files: metadata, and loading of models.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -11,6 +12,8 @@
 // The metadata of a checkpoint, beside its tensors.
 struct FractalMetadata : CheckpointMetadata {
     FractalConfig config;
+    // Of a model of codes: fingerprint (data/records/tokens.h) of the tokenizer whose codes it draws.
+    std::optional<std::uint32_t> tokenizer = std::nullopt;
 };
 
 void write_metadata(CheckpointWriter& writer, const FractalMetadata& metadata);

@@ -80,14 +80,19 @@ void FractalConfig::validate(std::string_view source) const {
     if (num_conds < 1 || num_conds > 5) fail_usage("{}: num_conds is {}, expected 1 to 5", source, num_conds);
     if (class_num < 0 || class_num > 1'000'000)
         fail_usage("{}: class_num is {}, expected 0 to 1000000", source, class_num);
+    if (vocabulary < 0 || vocabulary > largest_vocabulary)
+        fail_usage("{}: vocabulary is {}, expected 1 to {}", source, vocabulary, largest_vocabulary);
+    if (of_codes() && guiding_pixel)
+        fail_usage("{}: guiding_pixel is true, but codes have no mean, expected false with vocabulary",
+                   source);
     if (channels != 1 && channels != 3) fail_usage("{}: channels is {}, expected 1 or 3", source, channels);
 }
 
 FractalConfig parse_fractal_config(std::string_view text, std::string_view source) {
-    const nlohmann::json json =
-        parse_json_object(text, source,
-                          {"img_size_list", "embed_dim_list", "num_blocks_list", "num_heads_list",
-                           "generator_type_list", "num_conds", "guiding_pixel", "class_num", "channels"});
+    const nlohmann::json json = parse_json_object(
+        text, source,
+        {"img_size_list", "embed_dim_list", "num_blocks_list", "num_heads_list", "generator_type_list",
+         "num_conds", "guiding_pixel", "class_num", "channels", "vocabulary"});
     FractalConfig config;
     read_key(json, "img_size_list", config.img_size_list, true, source);
     read_key(json, "embed_dim_list", config.embed_dim_list, true, source);
@@ -98,6 +103,16 @@ FractalConfig parse_fractal_config(std::string_view text, std::string_view sourc
     read_key(json, "guiding_pixel", config.guiding_pixel, false, source);
     read_key(json, "class_num", config.class_num, false, source);
     read_key(json, "channels", config.channels, false, source);
+    read_key(json, "vocabulary", config.vocabulary, false, source);
+    if (json.contains("vocabulary")) {
+        if (json.contains("channels"))
+            fail_usage(
+                "{}: channels and vocabulary are given, expected channels of pixels or vocabulary of codes",
+                source);
+        if (config.vocabulary == 0)
+            fail_usage("{}: vocabulary is 0, expected 1 to {}", source, FractalConfig::largest_vocabulary);
+        config.channels = 1;
+    }
     config.validate(source);
     return config;
 }
@@ -107,16 +122,25 @@ FractalConfig read_fractal_config(const std::filesystem::path& path) {
 }
 
 std::string to_json(const FractalConfig& config) {
-    const nlohmann::ordered_json json{{"img_size_list", config.img_size_list},
-                                      {"embed_dim_list", config.embed_dim_list},
-                                      {"num_blocks_list", config.num_blocks_list},
-                                      {"num_heads_list", config.num_heads_list},
-                                      {"generator_type_list", config.generator_type_list},
-                                      {"num_conds", config.num_conds},
-                                      {"guiding_pixel", config.guiding_pixel},
-                                      {"class_num", config.class_num},
-                                      {"channels", config.channels}};
+    nlohmann::ordered_json json{{"img_size_list", config.img_size_list},
+                                {"embed_dim_list", config.embed_dim_list},
+                                {"num_blocks_list", config.num_blocks_list},
+                                {"num_heads_list", config.num_heads_list},
+                                {"generator_type_list", config.generator_type_list},
+                                {"num_conds", config.num_conds},
+                                {"guiding_pixel", config.guiding_pixel},
+                                {"class_num", config.class_num}};
+    if (config.of_codes())
+        json["vocabulary"] = config.vocabulary;
+    else
+        json["channels"] = config.channels;
     return json_text(json);
+}
+
+std::string images_of(const FractalConfig& config) {
+    const std::int64_t s = config.image_size();
+    if (config.of_codes()) return fmt::format("{}x{} tokens, {} codes", s, s, config.vocabulary);
+    return fmt::format("{}x{} images, {} channel{}", s, s, config.channels, config.channels == 1 ? "" : "s");
 }
 
 std::vector<std::int64_t> recommended_iterations(const FractalConfig& config) {
@@ -187,6 +211,14 @@ std::span<const FractalPreset> fractal_presets() {
          "a small MAR model of 32x32 images that learns on two cores and edits",
          false,
          {{32, 4, 1}, {192, 96, 64}, {4, 3, 2}, {6, 3, 2}, {"mar", "mar", "ar"}, 5, false, 10, 3}},
+        {"fractalar_codes_8",
+         "a small AR model of 8x8 codes, as vqgan_mini_f2 makes them of 16x16 images",
+         false,
+         {{8, 2, 1}, {160, 96, 64}, {4, 2, 1}, {5, 3, 2}, {"ar", "ar", "ar"}, 1, false, 10, 1, 256}},
+        {"fractalmar_codes_8",
+         "a small MAR model of 8x8 codes that edits",
+         false,
+         {{8, 2, 1}, {160, 96, 64}, {4, 2, 1}, {5, 3, 2}, {"mar", "mar", "ar"}, 5, false, 10, 1, 256}},
     };
     return presets;
 }

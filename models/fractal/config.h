@@ -15,7 +15,10 @@ struct FractalConfig {
     std::int64_t num_conds = 1;     // conditions of a MAR level: the patch's own and its neighbours', 1 to 5
     bool guiding_pixel = false;     // every level but the outermost first draws its patch's mean colour
     std::int64_t class_num = 1000;  // 0: unlabelled
-    std::int64_t channels = 3;      // 3: RGB, 1: grey
+    std::int64_t channels = 3;      // 3: RGB, 1: grey and codes
+    // 0: images of pixels. K: images of a tokenizer's codes 0 to K-1, sizes counting tokens; what is the pixel
+    // level otherwise draws a code.
+    std::int64_t vocabulary = 0;
 
     std::size_t generators() const { return img_size_list.size() - 1; }  // levels above the pixel level
     std::int64_t image_size() const { return img_size_list.front(); }
@@ -30,6 +33,11 @@ struct FractalConfig {
     // Conditions that a level receives per sequence. AR levels and the pixel level use one, and an AR level
     // passes one to the next level.
     std::int64_t conditions(std::size_t level) const;
+    bool of_codes() const { return vocabulary > 0; }
+    // Values that a channel of a pixel, or a token, can have.
+    std::int64_t values() const { return of_codes() ? vocabulary : values_per_channel; }
+    // Width of the embeddings by which levels read codes.
+    std::int64_t code_width() const { return embed_dim_list.back(); }
     // Normalisation of pixel values after division by 255, per channel.
     std::span<const float> pixel_mean() const;
     std::span<const float> pixel_deviation() const;
@@ -39,8 +47,8 @@ struct FractalConfig {
 
     bool operator==(const FractalConfig&) const = default;
 
-    // Facts of every fractal model. Values that a channel of a pixel can have:
-    static constexpr std::int64_t values_per_channel = 256;
+    // Facts of every fractal model. Values that a channel of a pixel can have; the most codes there can be:
+    static constexpr std::int64_t values_per_channel = 256, largest_vocabulary = 4096;
     // Size of the pixel level that draws a guiding pixel.
     static constexpr std::int64_t guiding_width = 128, guiding_blocks = 3, guiding_heads = 4;
     // Hidden width of an AR level's gated feed-forward: two thirds of 4 D, rounded up to a multiple of 256.
@@ -49,11 +57,14 @@ struct FractalConfig {
     }
 };
 
-// JSON with the keys named as the members. Throws UsageError for unknown, missing or malformed keys.
+// JSON with the keys named as the members, either channels or vocabulary. Throws UsageError for unknown, missing
+// or malformed keys.
 FractalConfig parse_fractal_config(std::string_view json, std::string_view source);
 // The same from a file. Throws UsageError if it cannot be opened.
 FractalConfig read_fractal_config(const std::filesystem::path& path);
 std::string to_json(const FractalConfig& config);
+// "32x32 images, 3 channels" or "8x8 tokens, 256 codes".
+std::string images_of(const FractalConfig& config);
 
 // Sampling steps of the paper, per level above the pixels: 64 for the outermost, 16 below.
 std::vector<std::int64_t> recommended_iterations(const FractalConfig& config);

@@ -9,15 +9,17 @@
 namespace {
 
 using Kind = NetworkCost::Kind;
-constexpr auto values_per_channel = static_cast<double>(FractalConfig::values_per_channel);
 
 // The sizes of one network as the formulas need them.
 struct Shape {
     Kind kind;
     double L, D, n, H, F = 0;
-    double P = 0;         // values in a patch, for generators
+    double P = 0;         // inputs of a patch's embedding, for generators
+    double values = 0;    // in a patch
+    double table = 0;     // elements of the codes' embeddings
     double E = 0, K = 1;  // width and number of conditions
-    double C = 0, G = 0;  // channels; 1 if the guiding pixel is a token
+    double C = 0, V = 0;  // channels and the values of each
+    double G = 0;         // 1 if the guiding pixel is a token
     double handed = 0;    // conditions per patch for the next level
 
     bool is_pixel_model() const { return kind == Kind::pixel || kind == Kind::guiding_pixel; }
@@ -43,7 +45,7 @@ Count published_count(const Shape& s) {
     return {T, T * T, s.L, false};
 }
 
-// Multiply-adds of the products that read pixels: nothing needs their input's gradient.
+// Multiply-adds of the products that read patches.
 double input_multiply_adds(const Shape& s, const Count& count) {
     return s.is_pixel_model() ? 0 : (count.patches * s.P + s.G * s.C) * s.D;
 }
@@ -52,14 +54,14 @@ double multiply_adds(const Shape& s, const Count& count) {
     const double D = s.D, feed_forward = s.kind == Kind::ar ? 3 * D * s.F : 8 * D * D;
     double sum = s.n * (count.tokens * (4 * D * D + feed_forward) + 2 * D * count.pairs);
     sum += input_multiply_adds(s, count);
-    if (s.is_pixel_model()) sum += values_per_channel * s.C * D;
+    if (s.is_pixel_model()) sum += s.V * s.C * D;
     if (count.conditions) sum += s.K * s.E * D;
     return sum;
 }
 
 std::int64_t count_parameters(const Shape& s) {
     const double D = s.D, norm = 2 * D, condition = s.E * D + D;
-    double sum = condition + norm + norm;  // the norms before the first and behind the last block
+    double sum = condition + norm + norm + s.table;  // the norms before the first and behind the last block
     if (s.kind == Kind::ar) {
         sum += s.n * (4 * D * D + 3 * D * s.F + 2 * D);
         sum += (s.L + 1) * D + s.P * D + D;
@@ -68,7 +70,7 @@ std::int64_t count_parameters(const Shape& s) {
         if (s.kind == Kind::mar)
             sum += (s.L + s.K + s.G) * D + s.P * D + D + D + s.G * (s.C * D + D);
         else
-            sum += s.C * values_per_channel * (D + 1);
+            sum += s.C * s.V * (D + 1);
     }
     return static_cast<std::int64_t>(sum);
 }
@@ -86,9 +88,12 @@ double activation_floats(const Shape& s) {
     const double statistics = s.kind == Kind::ar ? 1 : 2;  // RMSNorm, LayerNorm
     const double feed_forward = s.kind == Kind::ar ? 3 * s.F : 8 * D;
     const double sum = s.n * T * (8 * D + s.H + 2 * statistics + feed_forward) + 2 * T * (D + 2);
-    if (s.is_pixel_model()) return sum + 2 * T * D + values_per_channel + 1 + s.C;
-    const double copies = s.kind == Kind::ar ? (s.L - 1) * s.P : s.G * s.C;
-    return sum + s.L * s.P + copies + 2 * s.handed * s.L * D;
+    if (s.is_pixel_model()) return sum + 2 * T * D + s.V + 1 + s.C;
+    const double read = s.kind == Kind::ar ? s.L - 1 : s.L;  // patches that the embedding reads
+    const double copies = s.kind == Kind::ar ? read * s.values : s.G * s.C;
+    // The codes of a patch as they are looked up, and their embeddings with their gradients.
+    const double embedded = s.table > 0 ? read * (s.values + 2 * s.P) : 0;
+    return sum + s.L * s.values + copies + embedded + 2 * s.handed * s.L * D;
 }
 
 Shape generator_shape(const FractalConfig& config, std::size_t level) {
@@ -99,7 +104,12 @@ Shape generator_shape(const FractalConfig& config, std::size_t level) {
             static_cast<double>(config.num_heads_list[level])};
     s.F = static_cast<double>(config.gated_width(level));
     s.C = static_cast<double>(config.channels);
-    s.P = s.C * static_cast<double>(p * p);
+    s.V = static_cast<double>(config.values());
+    s.values = s.P = s.C * static_cast<double>(p * p);
+    if (config.of_codes()) {
+        s.P *= static_cast<double>(config.code_width());
+        s.table = s.V * static_cast<double>(config.code_width());
+    }
     s.E = static_cast<double>(config.condition_width(level));
     s.K = static_cast<double>(config.conditions(level));
     s.G = config.guides(level) ? 1 : 0;
@@ -113,6 +123,7 @@ Shape pixel_shape(Kind kind, const FractalConfig& config, std::size_t level, std
             static_cast<double>(blocks), static_cast<double>(heads)};
     s.E = static_cast<double>(config.condition_width(level));
     s.C = static_cast<double>(config.channels);
+    s.V = static_cast<double>(config.values());
     return s;
 }
 
@@ -137,7 +148,9 @@ NetworkCost network_cost(const Shape& s, std::size_t level, const Sequences& seq
     cost.training_sequences = sequences.training;
     cost.published_forward = sequences.all * 2 * multiply_adds(s, published_count(s));
     cost.forward = sequences.all * forward;
-    cost.training = sequences.training * (3 * forward - 2 * input_multiply_adds(s, engine));
+    // Nothing needs the gradient of pixels.
+    const double no_gradient = s.table > 0 ? 0 : 2 * input_multiply_adds(s, engine);
+    cost.training = sequences.training * (3 * forward - no_gradient);
     cost.sampling = sequences.all * passes * forward;
     cost.attention_entries = sequences.all * s.L * s.L;
     cost.activation_bytes = sizeof(float) * activation_floats(s);

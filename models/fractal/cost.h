@@ -2,13 +2,13 @@
 // networks. An operation is a multiplication or an addition, so a multiply-add counts 2; norms, activations,
 // softmax and the optimizer are not counted.
 //
-// Per sequence, multiply-adds, with L tokens to predict, width D, n blocks, P values in a patch, conditions
-// of width E, K of them, T tokens in the sequence and A pairs of tokens that attend (scores and values: 2 D
-// each):
+// Per sequence, multiply-adds, with L tokens to predict, width D, n blocks, P values in a patch (of a model of
+// codes: elements of their embeddings), V values of a channel, conditions of width E, K of them, T tokens in the
+// sequence and A pairs of tokens that attend (scores and values: 2 D each):
 //
 //   AR level     n (T (4 D^2 + 3 D F) + 2 D A) + patches P D + E D          F: gated_width
 //   MAR level    n (T 12 D^2 + 2 D A) + L P D + K E D (+ C D guiding pixel)
-//   pixel level  n (T 12 D^2 + 2 D A) + 256 C D + E D
+//   pixel level  n (T 12 D^2 + 2 D A) + V C D + E D
 //
 //                      this engine                             the paper's count
 //   AR level           T = L, A = L (L + 1) / 2, patches L-1   T = L + 1, A = T^2, patches L

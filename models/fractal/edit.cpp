@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/fractal/pixels.h"
 #include "runtime/base/error.h"
 
 namespace {
@@ -88,6 +87,7 @@ std::vector<float> known_patches(const FractalConfig& config, std::size_t level,
 std::vector<std::uint8_t> guiding_limits(const FractalConfig& config, std::size_t level, const EditTask& task,
                                          std::span<const PatchOrigin> origins) {
     const std::int64_t size = config.img_size_list[level], s = config.image_size();
+    const auto bytes = std::get<std::span<const std::uint8_t>>(task.picture);  // codes have no guiding pixels
     std::vector<std::uint8_t> limits;
     for (std::int64_t c = 0; c < config.channels; ++c)
         for (const PatchOrigin& origin : origins) {
@@ -97,7 +97,7 @@ std::vector<std::uint8_t> guiding_limits(const FractalConfig& config, std::size_
                 if (task.mask[static_cast<std::size_t>(pixel)] != 0)
                     ++hidden;
                 else
-                    known_sum += task.picture[static_cast<std::size_t>(c * s * s + pixel)];
+                    known_sum += bytes[static_cast<std::size_t>(c * s * s + pixel)];
             }
             const auto count = static_cast<double>(size * size);
             limits.push_back(static_cast<std::uint8_t>(std::lround(static_cast<double>(known_sum) / count)));
@@ -111,8 +111,7 @@ TraceFrame trace_frame(const FractalConfig& config, const EditTask* task, std::s
                        std::span<const float> patches, std::span<const std::uint8_t> hidden, std::int64_t n) {
     const std::int64_t L = config.tokens(0), p = config.patch_size(0), s = config.image_size(),
                        C = config.channels;
-    std::vector<float> images(static_cast<std::size_t>(n * C * s * s));
-    TraceFrame frame{std::vector<std::uint8_t>(images.size()),
+    TraceFrame frame{std::vector<float>(static_cast<std::size_t>(n * C * s * s)),
                      std::vector<std::uint8_t>(static_cast<std::size_t>(n * s * s))};
     for (std::int64_t m = 0; m < n; ++m)
         for (std::int64_t pixel = 0; pixel < s * s; ++pixel) {
@@ -122,11 +121,10 @@ TraceFrame trace_frame(const FractalConfig& config, const EditTask* task, std::s
             if (!given && hidden[static_cast<std::size_t>(token)] != 0) continue;
             frame.known[static_cast<std::size_t>(m * s * s + pixel)] = 1;
             for (std::int64_t c = 0; c < C; ++c)
-                images[static_cast<std::size_t>((m * C + c) * s * s + pixel)] =
+                frame.images[static_cast<std::size_t>((m * C + c) * s * s + pixel)] =
                     given ? picture[static_cast<std::size_t>(c * s * s + pixel)]
                           : patches[static_cast<std::size_t>((token * C + c) * p * p + row % p * p +
                                                              column % p)];
         }
-    to_bytes(config, images, frame.images.data());
     return frame;
 }

@@ -7,10 +7,12 @@
 #include <vector>
 
 #include "models/fractal/config.h"
+#include "models/fractal/image_values.h"
 
-// A picture to redraw in part: bytes [C, s, s], mask [s, s] with 1 for every pixel to redo.
+// An image to redraw in part: its values [C, s, s], mask [s, s] with 1 for every pixel or token to redo.
 struct EditTask {
-    std::span<const std::uint8_t> picture, mask;
+    ImageValues picture;
+    std::span<const std::uint8_t> mask;
 };
 
 // Upper left pixel of a level's image in the whole picture.
@@ -30,16 +32,18 @@ PatchOrigin patch_origin(const FractalConfig& config, std::size_t level, PatchOr
 // Per patch 1 if the mask touches it, [M, L].
 std::vector<std::uint8_t> hidden_patches(const FractalConfig& config, std::size_t level, const EditTask& task,
                                          std::span<const PatchOrigin> origins);
-// The picture's patches [M * L, C * p^2], from its normalised values [C, s, s]; hidden pixels are 0.
+// The picture's patches [M * L, C * p^2], from its moved values (image_values.h) [C, s, s]; hidden ones are 0.
 std::vector<float> known_patches(const FractalConfig& config, std::size_t level, const EditTask& task,
                                  std::span<const float> picture, std::span<const PatchOrigin> origins);
 // Smallest and largest mean value, rounded, that the known pixels of each image leave open: [C, M, 2].
 std::vector<std::uint8_t> guiding_limits(const FractalConfig& config, std::size_t level, const EditTask& task,
                                          std::span<const PatchOrigin> origins);
 
-// Partially sampled images: bytes [n, C, s, s] and a mask of the pixels present [n, s, s].
+// Partially sampled images: moved values [n, C, s, s], unspecified where nothing is known, and a mask of the pixels
+// or tokens present [n, s, s].
 struct TraceFrame {
-    std::vector<std::uint8_t> images, known;
+    std::vector<float> images;
+    std::vector<std::uint8_t> known;
 };
 // From the patches of level 0, [n * L, C * p^2], and which of them are hidden, [n, L]; a null task: nothing
 // is known. Known pixels of partly known, still hidden patches are present.

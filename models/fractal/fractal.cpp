@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "models/fractal/image_values.h"
 #include "runtime/device/profile.h"
 #include "runtime/ops/image_ops.h"
 #include "runtime/ops/row_ops.h"
@@ -61,9 +62,9 @@ FractalModel::FractalModel(FractalConfig config, Backend backend)
     prefix.pop_back();
     level_begins_.push_back(parameters_.slab_floats());
     const std::size_t last = config_.generators();
-    pixel_level_ = std::make_unique<PixelLevel>(parameters_, prefix, config_.channels,
-                                                config_.condition_width(last), config_.embed_dim_list[last],
-                                                config_.num_blocks_list[last], config_.num_heads_list[last]);
+    pixel_level_ = std::make_unique<PixelLevel>(parameters_, prefix, config_, config_.condition_width(last),
+                                                config_.embed_dim_list[last], config_.num_blocks_list[last],
+                                                config_.num_heads_list[last]);
 }
 
 ChunkSizes FractalModel::chunks_of(std::int64_t tokens) const {
@@ -227,9 +228,8 @@ Tensor FractalModel::jittered(Pass& pass, std::size_t level, const Tensor& guidi
 void FractalModel::pixel_loss(Pass& pass, const PixelLevel& model, std::size_t row, const Tensor& normalized,
                               const Tensor& condition) const {
     const auto C = static_cast<std::size_t>(config_.channels);
-    const Tensor values =
-        pixel_values(pass.tape, normalized, config_.pixel_mean(), config_.pixel_deviation());
-    model.loss(pass.tape, condition, values, pass.scales.subspan(row * C, C),
+    model.loss(pass.tape, condition, image_values(pass.tape, config_, normalized),
+               pass.scales.subspan(row * C, C),
                pass.tape.slice(pass.totals, static_cast<std::int64_t>(row), 1));
 }
 

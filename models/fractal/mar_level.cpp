@@ -10,20 +10,19 @@ constexpr float epsilon = 1e-6f;
 
 MarLevel::MarLevel(Parameters& parameters, const std::string& prefix, const FractalConfig& config,
                    std::size_t level)
-    : width_(config.embed_dim_list[level]) {
-    const std::int64_t D = width_, L = config.tokens(level), p = config.patch_size(level),
-                       C = config.channels, n = config.conditions(level);
+    : prefix_tokens_(config.conditions(level) + (config.guides(level) ? 1 : 0)),
+      length_(prefix_tokens_ + config.tokens(level)),
+      width_(config.embed_dim_list[level]),
+      neighbours_{config.img_size_list[level] / config.patch_size(level), prefix_tokens_,
+                  config.conditions(level + 1), width_},
+      mask_token_(&parameters.add(prefix + ".mask_token", {1, 1, width_}, Init::normal)),
+      positions_(&parameters.add(prefix + ".pos_embed_learned", {1, length_, width_}, Init::normal)),
+      patch_embedding_(parameters, prefix, config, level) {
+    const std::int64_t D = width_, C = config.channels;
     const bool guided = config.guides(level);
-    const std::int64_t prefix_tokens = n + (guided ? 1 : 0);
-    length_ = prefix_tokens + L;
-    neighbours_ = {config.img_size_list[level] / p, prefix_tokens, config.conditions(level + 1), D};
     const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, Init init) {
         return &parameters.add(prefix + "." + name, std::move(shape), init);
     };
-    mask_token_ = add("mask_token", {1, 1, D}, Init::normal);
-    positions_ = add("pos_embed_learned", {1, length_, D}, Init::normal);
-    patch_weight_ = add("patch_emb.weight", {D, C * p * p}, Init::xavier);
-    patch_bias_ = add("patch_emb.bias", {D}, Init::zeros);
     patch_norm_weight_ = add("patch_emb_ln.weight", {D}, Init::ones);
     patch_norm_bias_ = add("patch_emb_ln.bias", {D}, Init::zeros);
     condition_weight_ = add("cond_emb.weight", {D, config.condition_width(level)}, Init::xavier);
@@ -39,14 +38,14 @@ MarLevel::MarLevel(Parameters& parameters, const std::string& prefix, const Frac
     norm_bias_ = add("norm.bias", {D}, Init::zeros);
     if (guided)
         guiding_level_ = std::make_unique<PixelLevel>(
-            parameters, prefix + ".guiding_pixel_loss", C, config.condition_width(level),
+            parameters, prefix + ".guiding_pixel_loss", config, config.condition_width(level),
             FractalConfig::guiding_width, FractalConfig::guiding_blocks, FractalConfig::guiding_heads);
 }
 
 Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& conditions,
                          const Tensor& guiding_pixel, const Tensor& mask, const Tensor& sequence_ids,
                          const PassRule& rule, GradientReadyListener* listener) const {
-    const Tensor tokens = linear(tape, patches, *patch_weight_, patch_bias_);
+    const Tensor tokens = patch_embedding_.forward(tape, patches);
     const Tensor condition_tokens = linear_tokens(tape, conditions, *condition_weight_, condition_bias_);
     const Tensor guide = guiding_level_ ? linear(tape, guiding_pixel, *pixel_weight_, pixel_bias_) : Tensor();
     Tensor x = masked_sequence(tape, guide, condition_tokens, tokens, mask, *mask_token_, *positions_);

@@ -10,6 +10,7 @@
 
 #include "models/fractal/config.h"
 #include "models/fractal/pass_rule.h"
+#include "models/fractal/patch_embedding.h"
 #include "models/fractal/pixel_level.h"
 #include "models/transformer/vit_block.h"
 #include "runtime/ops/masking_ops.h"
@@ -39,10 +40,11 @@ class MarLevel {
     const PixelLevel* guiding_level() const { return guiding_level_.get(); }
 
   private:
-    std::int64_t length_, width_;
+    std::int64_t prefix_tokens_, length_, width_;  // in front of the patches, of a sequence, of a token
     NeighbourShape neighbours_;
-    const Parameter *mask_token_, *positions_, *patch_weight_, *patch_bias_, *patch_norm_weight_,
-        *patch_norm_bias_, *condition_weight_, *condition_bias_,
+    const Parameter *mask_token_, *positions_;
+    PatchEmbedding patch_embedding_;
+    const Parameter *patch_norm_weight_, *patch_norm_bias_, *condition_weight_, *condition_bias_,
         *pixel_weight_ = nullptr, *pixel_bias_ = nullptr, *norm_weight_, *norm_bias_;
     std::vector<VitBlock> blocks_;
     std::unique_ptr<PixelLevel> guiding_level_;

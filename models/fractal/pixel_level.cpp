@@ -6,21 +6,25 @@ constexpr float epsilon = 1e-6f;
 
 }  // namespace
 
-PixelLevel::PixelLevel(Parameters& parameters, const std::string& prefix, std::int64_t channels,
+PixelLevel::PixelLevel(Parameters& parameters, const std::string& prefix, const FractalConfig& config,
                        std::int64_t condition_width, std::int64_t width, std::int64_t blocks,
                        std::int64_t heads)
-    : channels_(channels), condition_width_(condition_width), width_(width), heads_(heads) {
+    : of_codes_(config.of_codes()),
+      channels_(config.channels),
+      condition_width_(condition_width),
+      width_(width),
+      heads_(heads) {
     const std::int64_t W = width;
     const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, Init init) {
         return &parameters.add(prefix + "." + name, std::move(shape), init);
     };
-    const std::vector<std::string> names =
-        channels == 1 ? std::vector<std::string>{"y"} : std::vector<std::string>{"r", "g", "b"};
+    const std::vector<std::string> names = of_codes_        ? std::vector<std::string>{"code"}
+                                           : channels_ == 1 ? std::vector<std::string>{"y"}
+                                                            : std::vector<std::string>{"r", "g", "b"};
     condition_weight_ = add("cond_proj.weight", {W, condition_width}, Init::xavier);
     condition_bias_ = add("cond_proj.bias", {W}, Init::zeros);
     for (const std::string& name : names)
-        codebooks_.push_back(
-            add(name + "_codebook.weight", {FractalConfig::values_per_channel, W}, Init::normal));
+        codebooks_.push_back(add(name + "_codebook.weight", {config.values(), W}, Init::normal));
     ln_weight_ = add("ln.weight", {W}, Init::ones);
     ln_bias_ = add("ln.bias", {W}, Init::zeros);
     for (std::int64_t i = 0; i < blocks; ++i)
@@ -28,7 +32,7 @@ PixelLevel::PixelLevel(Parameters& parameters, const std::string& prefix, std::i
     norm_weight_ = add("norm.weight", {W}, Init::ones);
     norm_bias_ = add("norm.bias", {W}, Init::zeros);
     for (const std::string& name : names)
-        biases_.push_back(add(name + "_mlm.bias", {1, FractalConfig::values_per_channel}, Init::zeros));
+        biases_.push_back(add(name + "_mlm.bias", {1, config.values()}, Init::zeros));
 }
 
 Tensor PixelLevel::forward(Tape& tape, const Tensor& condition, const Tensor& values) const {
@@ -55,7 +59,24 @@ PixelSamplerShape PixelLevel::sampler_shape() const {
     return {channels_, width_, condition_width_, static_cast<std::int64_t>(blocks_.size()), heads_};
 }
 
+bool PixelLevel::can_sample(Device device) const {
+    return of_codes_ || pixel_sampler_fits(device, sampler_shape());
+}
+
+// The kernel that draws pixels draws 256 values of each channel; one code takes the same steps once, in which there is
+// nothing to keep between them.
+Tensor PixelLevel::sample(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
+                          const Guidance& guidance, const Tensor& scale, const Tensor& margins,
+                          const Tensor& limits) const {
+    if (!of_codes_)
+        return sample_pixels(tape, condition, uniforms, packed, sampler_shape(), guidance, scale, margins,
+                             limits);
+    const Tensor predicted = to_f32(tape, logits(tape, condition, Tensor(), 0));
+    return sample_values(tape, predicted, uniforms, guidance, scale, margins);
+}
+
 Tensor PixelLevel::pack_for_sampling(Tape& tape) const {
+    if (of_codes_) return {};
     std::vector<PixelSamplerBlock> blocks;
     for (const VitBlock& block : blocks_) blocks.push_back(block.weights());
     PixelSamplerWeights weights{

@@ -7,8 +7,8 @@
 #include <stdexcept>
 
 #include "models/fractal/edit.h"
+#include "models/fractal/image_values.h"
 #include "models/fractal/patch_order.h"
-#include "models/fractal/pixels.h"
 #include "runtime/base/error.h"
 #include "runtime/device/profile.h"
 #include "runtime/ops/image_ops.h"
@@ -18,7 +18,7 @@
 struct FractalSampler::Job {
     const SampleRule& rule;
     const EditTask* task;                                    // null: nothing is known
-    std::vector<float> picture;                              // the task's, normalised
+    std::vector<float> picture;                              // the task's, moved
     std::vector<std::optional<ArLevel::Packed>> generators;  // weights laid out for sampling
     Tensor scale;                                            // of the guidance, at this step: fp32 [1, 1]
     std::vector<Tensor> guiding;  // of guiding pixels by level, last the pixel level's
@@ -38,29 +38,40 @@ FractalSampler::FractalSampler(const FractalModel& model, std::int64_t batch, bo
     if (iterations_.size() != config.generators())
         fail_usage("{} numbers of steps given, expected one per level above the pixels, {}",
                    iterations_.size(), config.generators());
-    const PixelSamplerShape pixels = model.pixel_level().sampler_shape();
-    if (!pixel_sampler_fits(model.backend().device, pixels))
-        fail("the pixel level, width {} with {} blocks, is too large for its sampler", pixels.width,
-             pixels.blocks);
+    if (!model.pixel_level().can_sample(model.backend().device))
+        fail("the pixel level, width {} with {} blocks, is too large for its sampler",
+             config.embed_dim_list.back(), config.num_blocks_list.back());
     const std::vector<std::int64_t> classes(static_cast<std::size_t>(batch), -1);
     SampleRule rule;
     rule.guidance = guided ? 2.0f : 1.0f;
-    plan_ = plan_job(tape_, [&] { run(nullptr, classes, rule, nullptr); });
+    std::vector<float> none;
+    plan_ = plan_job(tape_, [&] { run(nullptr, classes, rule, none); });
 }
 
 std::vector<std::uint8_t> FractalSampler::sample(std::span<const std::int64_t> classes,
                                                  const SampleRule& rule) {
-    return draw(nullptr, classes, rule);
+    return to_bytes(model_.config(), draw(nullptr, classes, rule));
+}
+
+std::vector<std::int32_t> FractalSampler::sample_codes(std::span<const std::int64_t> classes,
+                                                       const SampleRule& rule) {
+    return to_codes(model_.config(), draw(nullptr, classes, rule));
 }
 
 std::vector<std::uint8_t> FractalSampler::edit(const EditTask& task, std::span<const std::int64_t> classes,
                                                const SampleRule& rule) {
-    require_editable(model_.config(), task.mask);
-    return draw(&task, classes, rule);
+    return to_bytes(model_.config(), draw(&task, classes, rule));
 }
 
-std::vector<std::uint8_t> FractalSampler::draw(const EditTask* task, std::span<const std::int64_t> classes,
-                                               const SampleRule& rule) {
+std::vector<std::int32_t> FractalSampler::edit_codes(const EditTask& task,
+                                                     std::span<const std::int64_t> classes,
+                                                     const SampleRule& rule) {
+    return to_codes(model_.config(), draw(&task, classes, rule));
+}
+
+std::vector<float> FractalSampler::draw(const EditTask* task, std::span<const std::int64_t> classes,
+                                        const SampleRule& rule) {
+    if (task != nullptr) require_editable(model_.config(), task->mask);
     if (static_cast<std::int64_t>(classes.size()) > batch_ || classes.empty() ||
         guided_ != (rule.guidance != 1))
         throw std::logic_error("sampler: a batch size or guidance other than planned");
@@ -71,24 +82,22 @@ std::vector<std::uint8_t> FractalSampler::draw(const EditTask* task, std::span<c
                        config.class_num - 1);
     require_memory(tape_, plan_, fmt::format("sampling {} images at once", batch_),
                    "draw fewer at once (--batch, of an edit --count, while training --sheet-rows)");
-    std::vector<std::uint8_t> bytes(
-        classes.size() *
-        static_cast<std::size_t>(config.channels * config.image_size() * config.image_size()));
+    std::vector<float> images;
     draws_.clear();
     replayed_ = replayed_orders_ = 0;
-    run_job(tape_, plan_, [&] { run(task, classes, rule, bytes.data()); });
-    return bytes;
+    run_job(tape_, plan_, [&] { run(task, classes, rule, images); });
+    return images;
 }
 
 void FractalSampler::run(const EditTask* task, std::span<const std::int64_t> classes, const SampleRule& rule,
-                         std::uint8_t* bytes) {
+                         std::vector<float>& moved) {
     const FractalConfig& config = model_.config();
     const auto count = static_cast<std::int64_t>(classes.size());
     std::vector<std::int32_t> ids;
     for (const std::int64_t label : classes) ids.push_back(static_cast<std::int32_t>(label + 1));
     if (guided_) ids.resize(2 * ids.size(), 0);
     Job job{rule, task, {}, {}, device_copy(tape_, std::vector<float>{rule.guidance}, 1), {}};
-    if (task != nullptr) job.picture = normalized_picture(config, task->picture);
+    if (task != nullptr) job.picture = to_moved(config, task->picture);
     for (std::size_t level = 0; level < config.generators(); ++level) {
         job.generators.emplace_back();
         if (!config.is_mar(level)) job.generators.back() = model_.ar_level(level).pack_for_sampling(tape_);
@@ -106,9 +115,8 @@ void FractalSampler::run(const EditTask* task, std::span<const std::int64_t> cla
     }
     const Tensor drawn = sample_level(job, 0, images, model_.class_condition(tape_, ids));
     if (tape_.planning()) return;
-    std::vector<float> normalized(classes.size() * static_cast<std::size_t>(drawn.width()));
-    copy_from_tensor(tape_, normalized.data(), drawn, normalized.size() * sizeof(float));
-    to_bytes(config, normalized, bytes);
+    moved.resize(classes.size() * static_cast<std::size_t>(drawn.width()));
+    copy_from_tensor(tape_, moved.data(), drawn, moved.size() * sizeof(float));
 }
 
 Tensor FractalSampler::sample_level(Job& job, std::size_t level, const SampledImages& images,
@@ -260,10 +268,10 @@ Tensor FractalSampler::sample_pixel(Job& job, std::size_t level, const SampledIm
     const Tensor margins = tape_.create(config.channels, images.count, false);
     const Tensor numbers = uniforms(job, level, images);
     const Guidance how{job.rule.temperature, job.rule.guidance, job.rule.filter_threshold, job.rule.greedy};
-    const Tensor values = sample_pixels(tape_, condition, numbers, job.guiding[level], model.sampler_shape(),
-                                        how, job.scale, margins, limits);
+    const Tensor values =
+        model.sample(tape_, condition, numbers, job.guiding[level], how, job.scale, margins, limits);
     if (record_draws_ && !tape_.planning()) record_draws(level, images, values, numbers, margins);
-    return normalize_values(tape_, values, config.pixel_mean(), config.pixel_deviation());
+    return moved_values(tape_, config, values);
 }
 
 Tensor FractalSampler::uniforms(const Job& job, std::size_t level, const SampledImages& images) {
@@ -311,5 +319,8 @@ void FractalSampler::report_step(const Job& job, std::size_t level, const Tensor
     std::vector<float> values(hidden.size() * static_cast<std::size_t>(patches.width()));
     copy_from_tensor(tape_, values.data(), patches, values.size() * sizeof(float));
     const TraceFrame frame = trace_frame(config, job.task, job.picture, values, hidden, count);
-    trace_(frame.images, frame.known);
+    if (config.of_codes())
+        trace_(to_codes(config, frame.images), frame.known);
+    else
+        trace_(to_bytes(config, frame.images), frame.known);
 }

@@ -39,9 +39,9 @@ struct DrawRecord {
     float uniform, margin;  // margin: distance of the uniform to the nearer edge of the value's interval
 };
 
-// The images before the first and after every step of level 0: bytes [images, C, s, s], and 1 for every pixel
-// that is there [images, s, s].
-using Trace = std::function<void(std::span<const std::uint8_t> images, std::span<const std::uint8_t> known)>;
+// The images before the first and after every step of level 0, [images, C, s, s], and 1 for every pixel or token that
+// is there [images, s, s].
+using Trace = std::function<void(const ImageValues& images, std::span<const std::uint8_t> known)>;
 
 class FractalSampler {
   public:
@@ -51,11 +51,15 @@ class FractalSampler {
     FractalSampler(const FractalModel& model, std::int64_t batch, bool guided,
                    std::vector<std::int64_t> iterations = {}, ChunkSizes chunks = {});
 
-    // One image per class (-1: unconditional), bytes [classes, C, s, s]. At most `batch` classes.
+    // One image per class (-1: unconditional), bytes [classes, C, s, s]. At most `batch` classes. Of a model of
+    // codes: sample_codes and edit_codes. Throws std::logic_error for the other kind of model.
     std::vector<std::uint8_t> sample(std::span<const std::int64_t> classes, const SampleRule& rule);
-    // The same for edits of one picture's hidden part; its known pixels are returned unchanged.
+    std::vector<std::int32_t> sample_codes(std::span<const std::int64_t> classes, const SampleRule& rule);
+    // The same for edits of one picture's hidden part; its known pixels or tokens are returned unchanged.
     std::vector<std::uint8_t> edit(const EditTask& task, std::span<const std::int64_t> classes,
                                    const SampleRule& rule);
+    std::vector<std::int32_t> edit_codes(const EditTask& task, std::span<const std::int64_t> classes,
+                                         const SampleRule& rule);
 
     // Called after the steps of the outermost level: `trace` with the pixels so far, which synchronises with
     // the device each time; `watch` with the number of steps done, of `steps`.
@@ -79,11 +83,12 @@ class FractalSampler {
 
   private:
     struct Job;  // state of one call of sample()
-    std::vector<std::uint8_t> draw(const EditTask* task, std::span<const std::int64_t> classes,
-                                   const SampleRule& rule);
+    // The images' moved values (image_values.h).
+    std::vector<float> draw(const EditTask* task, std::span<const std::int64_t> classes,
+                            const SampleRule& rule);
     void run(const EditTask* task, std::span<const std::int64_t> classes, const SampleRule& rule,
-             std::uint8_t* bytes);
-    // Images [rows, C * size^2], normalised, of level `level` for its conditions; with guidance the rows of
+             std::vector<float>& moved);
+    // Images [rows, C * size^2], moved, of level `level` for its conditions; with guidance the rows of
     // the unconditional half follow.
     Tensor sample_level(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition);
     void ar_steps(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,

@@ -7,7 +7,6 @@
 #include <stdexcept>
 
 #include "runtime/base/error.h"
-#include "runtime/ops/image_ops.h"
 #include "runtime/tensor/require_memory.h"
 
 Likelihood::Likelihood(const FractalModel& model, std::int64_t batch, std::uint64_t seed)
@@ -19,24 +18,20 @@ Likelihood::Likelihood(const FractalModel& model, std::int64_t batch, std::uint6
     plan_ = plan_job(tape_, [&] { run({}, ids, {}, totals); });
 }
 
-void Likelihood::run(std::span<const std::uint8_t> images, std::span<const std::int32_t> ids,
-                     const FractalMasks& masks, std::vector<double>& totals) {
+void Likelihood::run(const ImageValues& images, std::span<const std::int32_t> ids, const FractalMasks& masks,
+                     std::vector<double>& totals) {
     const FractalConfig& config = model_.config();
-    const std::int64_t C = config.channels, dims = C * config.image_size() * config.image_size(),
-                       rows = static_cast<std::int64_t>(config.generators()) + 1;
-    const Tensor bytes = tape_.create(static_cast<std::int64_t>(ids.size()), dims, false, Element::u8),
-                 sums = tape_.create(rows, C, false, Element::f64);
-    copy_to_tensor(tape_, bytes, images.data(), images.size());
+    const std::int64_t C = config.channels, rows = static_cast<std::int64_t>(config.generators()) + 1;
+    const Tensor sums = tape_.create(rows, C, false, Element::f64);
     zero_tensor(tape_, sums);
     const std::vector<float> scales(static_cast<std::size_t>(rows * C));
-    model_.loss(tape_, normalize_pixels(tape_, bytes, config.pixel_mean(), config.pixel_deviation()), ids,
+    model_.loss(tape_, device_images(tape_, config, images, static_cast<std::int64_t>(ids.size())), ids,
                 masks, scales, sums, {}, model_.default_chunks());
     totals.resize(scales.size());
     copy_from_tensor(tape_, totals.data(), sums, totals.size() * sizeof(double));
 }
 
-void Likelihood::add(std::span<const std::uint8_t> images, std::span<const std::int64_t> classes,
-                     std::uint32_t pass) {
+void Likelihood::add(const ImageValues& images, std::span<const std::int64_t> classes, std::uint32_t pass) {
     if (static_cast<std::int64_t>(classes.size()) > batch_)
         throw std::logic_error("likelihood: batch larger than planned");
     std::vector<std::int32_t> ids;

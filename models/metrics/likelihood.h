@@ -1,4 +1,5 @@
-// Bits per dimension of images under a fractal model: the mean over channels and pixels of -log2 p. Exact for
+// Bits per dimension of images under a fractal model: the mean over channels and pixels, or over tokens, of -log2
+// p. Exact for
 // AR levels. A MAR level defines no single likelihood: its estimate is that of the order-agnostic bound, the
 // mean over random orders and places in them, from one random mask per level and pass; several passes narrow
 // it.
@@ -9,16 +10,16 @@
 #include <vector>
 
 #include "models/fractal/fractal.h"
+#include "models/fractal/image_values.h"
 
 class Likelihood {
   public:
     // Batches of up to `batch` images. The model must stay.
     Likelihood(const FractalModel& model, std::int64_t batch, std::uint64_t seed = 0);
 
-    // Adds a batch: bytes [n, C, s, s] and for each image the class (-1: unconditional). Masks are drawn for
+    // Adds a batch: images [n, C, s, s] and for each image the class (-1: unconditional). Masks are drawn for
     // (seed, pass, number of the batch).
-    void add(std::span<const std::uint8_t> images, std::span<const std::int64_t> classes,
-             std::uint32_t pass = 0);
+    void add(const ImageValues& images, std::span<const std::int64_t> classes, std::uint32_t pass = 0);
 
     const Plan& plan() const { return plan_; }
 
@@ -43,8 +44,8 @@ class Likelihood {
         std::vector<double> bits;  // [generators + 1, C], like the totals of FractalModel::loss, per term
     };
 
-    void run(std::span<const std::uint8_t> images, std::span<const std::int32_t> ids,
-             const FractalMasks& masks, std::vector<double>& totals);
+    void run(const ImageValues& images, std::span<const std::int32_t> ids, const FractalMasks& masks,
+             std::vector<double>& totals);
     double mean(const Part& part, bool guiding) const;
     double average(bool guiding) const;
 

@@ -1,6 +1,5 @@
 #include "models/nat/checkpoint.h"
 
-#include <charconv>
 #include <cmath>
 
 #include "runtime/base/error.h"
@@ -13,19 +12,7 @@ constexpr std::string_view words = "token_emb.word_embeddings.weight",
                            hidden_layer = "mid_block.mlp.fc1.weight", merge = "patch_merge.weight",
                            text_positions = "text_encoder.positional_embedding",
                            position_ids = "token_emb.position_ids";
-
-// The value of a key of the metadata, of `whose`; nothing if it is not there.
-std::optional<std::uint32_t> read_fingerprint(const TensorFile& file, const std::string& key,
-                                              std::string_view whose) {
-    if (!file.metadata().contains(key)) return std::nullopt;
-    const std::string text = file.metadata(key);
-    std::uint32_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
-    if (error != std::errc() || end != text.data() + text.size())
-        fail("{}: its {} is given as \"{}\", expected a hexadecimal number", file.path().string(), whose,
-             text);
-    return value;
-}
+constexpr char text_encoder_key[] = "text_encoder";
 
 // [rows, columns] of a tensor of a published file.
 std::pair<std::int64_t, std::int64_t> matrix(const TensorFile& file, std::string_view name) {
@@ -88,8 +75,8 @@ NatConfig infer_config(const TensorFile& file) {
 
 void write_metadata(CheckpointWriter& writer, const NatMetadata& metadata) {
     write_metadata(writer, nat_kind, to_json(metadata.config), metadata);
-    if (metadata.tokenizer) writer.set("tokenizer", fmt::format("{:08x}", *metadata.tokenizer));
-    if (metadata.text_encoder) writer.set("text_encoder", fmt::format("{:08x}", *metadata.text_encoder));
+    write_fingerprint(writer, tokenizer_key, metadata.tokenizer);
+    write_fingerprint(writer, text_encoder_key, metadata.text_encoder);
 }
 
 bool holds_nat(const TensorFile& file) {
@@ -108,8 +95,8 @@ NatMetadata read_nat_metadata(const TensorFile& file, const std::optional<NatCon
     read_metadata(file, metadata, [&](const std::string& json, const std::string& source) {
         metadata.config = parse_nat_config(json, source);
     });
-    metadata.tokenizer = read_fingerprint(file, "tokenizer", "tokenizer");
-    metadata.text_encoder = read_fingerprint(file, "text_encoder", "text encoder");
+    metadata.tokenizer = read_fingerprint(file, tokenizer_key, "tokenizer");
+    metadata.text_encoder = read_fingerprint(file, text_encoder_key, "text encoder");
     if (config && *config != metadata.config)
         fail_usage(
             "{}: is of another model than --preset or --config says; without them it says itself which",
@@ -126,13 +113,6 @@ NatConfig nat_preset_for(const TensorFile& file, std::string_view name) {
 
 void require_fitting(const TensorFile& file, const NatTransformer& model) {
     require_fitting(file, model.parameters(), "", position_ids);
-}
-
-void require_tokenizer(const TensorFile& file, const NatMetadata& metadata, std::uint32_t fingerprint,
-                       std::string_view whose) {
-    if (metadata.tokenizer && *metadata.tokenizer != fingerprint)
-        fail("{}: predicts the codes of the tokenizer {:08x}, expected {:08x}, the one of {}",
-             file.path().string(), *metadata.tokenizer, fingerprint, whose);
 }
 
 void require_text_encoder(const TensorFile& file, const NatMetadata& metadata, std::uint32_t checksum,

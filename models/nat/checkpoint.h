@@ -33,10 +33,6 @@ NatConfig nat_preset_for(const TensorFile& file, std::string_view name);
 // As require_fitting() of runtime/checkpoint, of the newest weights. A published file of Muse also holds the tokens'
 // positions, which are no weights.
 void require_fitting(const TensorFile& file, const NatTransformer& model);
-// Throws Error if the model in `file` predicts the codes of a tokenizer with another fingerprint; `whose`
-// names the given tokenizer in the message. Passes if the file has no fingerprint.
-void require_tokenizer(const TensorFile& file, const NatMetadata& metadata, std::uint32_t fingerprint,
-                       std::string_view whose);
 
 // Throws Error if the model in `file` takes the features of a text encoder with another checksum; `whose` names the
 // given encoder in the message. Passes if the file has none.

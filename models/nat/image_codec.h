@@ -14,6 +14,7 @@ class ImageCodec {
     // with `source`, if the size is not divisible by f.
     ImageCodec(const Tokenizer& tokenizer, std::int64_t size, std::int64_t batch, std::string_view source);
 
+    std::int64_t size() const { return size_; }         // of the pictures
     std::int64_t side() const { return grid_.height; }  // of the token grid
     std::int64_t tokens() const { return grid_.height * grid_.width; }
 

@@ -124,3 +124,10 @@ std::vector<float> codebook_values(const Tokenizer& tokenizer) {
                      values.size() * sizeof(float));
     return values;
 }
+
+void require_tokenizer(const std::string& path, std::optional<std::uint32_t> of_model,
+                       std::uint32_t fingerprint, std::string_view whose) {
+    if (of_model && *of_model != fingerprint)
+        fail("{}: predicts the codes of the tokenizer {:08x}, expected {:08x}, the one of {}", path,
+             *of_model, fingerprint, whose);
+}

@@ -38,3 +38,7 @@ void load_tokenizer_weights(const TensorFile& file, const Parameters& parameters
 // Which tokenizer tokens belong to: see tokenizer_fingerprint (data/records/tokens.h), which takes this
 // codebook.
 std::vector<float> codebook_values(const Tokenizer& tokenizer);
+// Throws Error if a model, in the file `path`, draws the codes of a tokenizer with another fingerprint; `whose` names the
+// given tokenizer in the message. Passes if the model's is unknown.
+void require_tokenizer(const std::string& path, std::optional<std::uint32_t> of_model,
+                       std::uint32_t fingerprint, std::string_view whose);

@@ -1,5 +1,8 @@
 #include "runtime/checkpoint/checkpoint_metadata.h"
 
+#include <charconv>
+
+#include "runtime/base/error.h"
 #include "runtime/base/json_keys.h"
 #include "runtime/base/number_text.h"
 
@@ -28,6 +31,23 @@ void read_metadata(
     } catch (const UsageError& error) {
         throw Error(error.what());
     }
+}
+
+void write_fingerprint(CheckpointWriter& writer, const std::string& key,
+                       std::optional<std::uint32_t> fingerprint) {
+    if (fingerprint) writer.set(key, fmt::format("{:08x}", *fingerprint));
+}
+
+std::optional<std::uint32_t> read_fingerprint(const TensorFile& file, const std::string& key,
+                                              std::string_view whose) {
+    if (!file.metadata().contains(key)) return std::nullopt;
+    const std::string text = file.metadata(key);
+    std::uint32_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+    if (error != std::errc() || end != text.data() + text.size())
+        fail("{}: its {} is given as \"{}\", expected a hexadecimal number", file.path().string(), whose,
+             text);
+    return value;
 }
 
 std::vector<std::string> class_names_of(const TensorFile& file) {

@@ -1,5 +1,6 @@
 #include "runtime/ops/image_ops.h"
 
+#include "kernels/layout/codes.h"
 #include "kernels/layout/patchify.h"
 #include "kernels/layout/pixels.h"
 #include "runtime/ops/gradients.h"
@@ -27,6 +28,19 @@ Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float>
     const Tensor y = tape.create(values.rows(), values.width(), false);
     LAUNCH(tape, normalize_values, tape.mutable_value(y), tape.value<std::int32_t>(values), mean.data(),
            deviation.data(), values.rows(), values.width());
+    return y;
+}
+
+Tensor codes_to_float(Tape& tape, const Tensor& codes) {
+    const Tensor y = tape.create(codes.rows(), codes.width(), false);
+    LAUNCH(tape, codes_to_float, tape.mutable_value(y), tape.value<std::int32_t>(codes),
+           codes.rows() * codes.width());
+    return y;
+}
+
+Tensor float_to_codes(Tape& tape, const Tensor& x) {
+    const Tensor y = tape.create(x.rows(), x.width(), false, Element::i32);
+    LAUNCH(tape, float_to_codes, tape.mutable_value<std::int32_t>(y), tape.value(x), x.rows() * x.width());
     return y;
 }
 

@@ -1,5 +1,5 @@
-// Between images and inputs of the models: bytes and normalised values, patches, and sequence ids. Not
-// differentiable.
+// Between images and inputs of the models: bytes and normalised values, codes of tokens, patches, and sequence
+// ids. Not differentiable.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,9 @@ Tensor pixel_values(Tape& tape, const Tensor& normalized, std::span<const float>
 // The inverse.
 Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float> mean,
                         std::span<const float> deviation);
+// Codes of tokens int32 [rows, width] as whole numbers in fp32, which is what patches are moved as, and back.
+Tensor codes_to_float(Tape& tape, const Tensor& codes);
+Tensor float_to_codes(Tape& tape, const Tensor& x);
 // Pictures [B, C * size.height * size.width], planes of bytes (uint8) or values of the same range (float),
 // resized: [B * out.height * out.width, C] in the activation type, factor * x + offset (kernels/conv/bilinear.h).
 Tensor bilinear_resize(Tape& tape, const Tensor& pictures, MapSize size, MapSize out, PixelCentres centres,

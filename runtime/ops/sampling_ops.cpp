@@ -61,6 +61,25 @@ Tensor uniforms_by_sequence(Tape& tape, const Tensor& sequence_ids, std::int64_t
     return y;
 }
 
+Tensor sample_values(Tape& tape, const Tensor& logits, const Tensor& uniforms, Guidance guidance,
+                     const Tensor& scale, const Tensor& margins) {
+    const std::int64_t draws = uniforms.width(), V = logits.width(), halves = guidance.scale == 1.0f ? 1 : 2;
+    require(logits.rows() == halves * draws && V <= cpu::categorical_max_vocabulary,
+            "sample_values: the logits do not fit the uniforms, or have too many values");
+    const Tensor values = tape.create(halves * draws, 1, false, Element::i32);
+    if (tape.planning()) return values;
+    guidance.current_scale = tape.value(scale);
+    const float* conditional = tape.value(logits);
+    std::int32_t* drawn = tape.mutable_value<std::int32_t>(values);
+    LAUNCH(tape, categorical_sample, drawn, tape.mutable_value(margins), conditional,
+           halves == 1 ? nullptr : conditional + draws * V, tape.value(uniforms), draws, V, guidance,
+           nullptr);
+    if (halves == 2)
+        copy_within_device(tape.device(), drawn + draws, drawn,
+                           static_cast<std::size_t>(draws) * sizeof(std::int32_t), tape.stream());
+    return values;
+}
+
 bool pixel_sampler_fits(Device device, const PixelSamplerShape& shape) {
     return SIZE_ON(device, pixel_sampler_fits, shape);
 }

@@ -32,6 +32,11 @@ Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std
 // Uniform numbers [C, rows] for the first `rows` of `sequence_ids`.
 Tensor uniforms_by_sequence(Tape& tape, const Tensor& sequence_ids, std::int64_t rows, std::int64_t channels,
                             PhiloxKey key);
+// Draws a value of each row of logits (fp32 [R, V], V <= categorical_max_vocabulary): int32 [R, 1]. R is the number
+// of `uniforms`' columns, or twice that with guidance: the unconditional rows follow and receive the values of
+// their partners. `scale` and `margins` [1, R] as for sample_pixels.
+Tensor sample_values(Tape& tape, const Tensor& logits, const Tensor& uniforms, Guidance guidance,
+                     const Tensor& scale, const Tensor& margins);
 // Whether a pixel level of this shape can be sampled: see kernels/sampling/pixel_sampler.h.
 bool pixel_sampler_fits(Device device, const PixelSamplerShape& shape);
 // The pixel level's weights in its sampler's layout, for one sampling job: kernels/sampling/pixel_sampler.h.

@@ -1,6 +1,7 @@
 // Losses, draws, pixels, sums and the optimizer: bound by memory.
 #include <fmt/format.h>
 
+#include "kernels/layout/codes.h"
 #include "kernels/layout/pixels.h"
 #include "kernels/linear/reduce.h"
 #include "kernels/loss/cross_entropy.h"
@@ -149,6 +150,19 @@ void add_pixels(KernelList& list) {
         return [=] {
             LAUNCH_ON(on.device, on.stream, normalize_values, normalized, values, mean, deviation, pixels, C);
         };
+    });
+    const double moved = 8 * static_cast<double>(pixels);
+    list.add("codes_to_float", fmt::format("{}", pixels), Bound::memory, {moved, 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        float* y = in.floats(pixels);
+        std::int32_t* codes = in.integers(pixels, vocabulary);
+        return [=] { LAUNCH_ON(on.device, on.stream, codes_to_float, y, codes, pixels); };
+    });
+    list.add("float_to_codes", fmt::format("{}", pixels), Bound::memory, {moved, 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        std::int32_t* codes = in.integers(pixels, vocabulary);
+        float* x = in.floats(pixels);
+        return [=] { LAUNCH_ON(on.device, on.stream, float_to_codes, codes, x, pixels); };
     });
 }
 

@@ -66,7 +66,7 @@ SearchedModel load_searched(const std::string& checkpoint, const std::string& to
     const auto file = open_tensor_file(checkpoint);
     require_kind(*file, nat_kind);
     SearchedModel model{read_nat_metadata(*file), nullptr};
-    require_tokenizer(*file, model.metadata,
+    require_tokenizer(checkpoint, model.metadata.tokenizer,
                       tokenizer_fingerprint(codebook_values(tokenizer), model.metadata.config.codebook_size),
                       tokenizer_file);
     model.transformer = load_nat(*file, model.metadata.config, backend);

@@ -27,14 +27,17 @@ namespace device_model {
 
 inline constexpr std::int64_t labels[] = {0, 4, 2};
 
-// Sixteen pixels, of the AR and the MAR kind, with guiding pixels, and with two levels.
+// Sixteen pixels, of the AR and the MAR kind, with guiding pixels, and with two levels; sixteen codes.
 inline const FractalConfig ar = random_fractal::make_config({4, 2, 1}, 3, 5),
                            mar = random_fractal::with_types(ar, {"mar", "mar", "ar"}, 5),
                            guided = random_fractal::with_types(random_fractal::make_config({4, 2, 1}, 1, 5),
                                                                {"mar", "mar", "ar"}, 2, true),
                            mixed = random_fractal::with_types(ar, {"ar", "mar", "ar"}, 5),
                            two_levels = random_fractal::make_config({4, 1}, 3, 5);
-inline const std::vector<FractalConfig> small_models{ar, mar, guided, mixed, two_levels};
+inline const FractalConfig ar_codes =
+                               random_fractal::of_codes(random_fractal::make_config({4, 2, 1}, 1, 5), 37),
+                           mar_codes = random_fractal::with_types(ar_codes, {"mar", "mar", "ar"}, 5);
+inline const std::vector<FractalConfig> small_models{ar, mar, guided, mixed, two_levels, ar_codes, mar_codes};
 
 inline std::unique_ptr<FractalModel> on_gpu(const FractalModel& model, Precision precision) {
     const Backend backend(Device::cuda, precision);
@@ -53,7 +56,7 @@ inline std::vector<std::int64_t> iterations(const FractalConfig& config) {
 }
 
 struct Drawn {
-    std::vector<std::uint8_t> images;
+    std::vector<std::int32_t> images;
     std::vector<DrawRecord> draws;
 };
 
@@ -68,8 +71,7 @@ inline Drawn draw(const FractalModel& model, const SampleRule& rule, std::size_t
                            iterations(model.config()));
     sampler.keep_draws(true);
     Drawn drawn;
-    drawn.images = task == nullptr ? sampler.sample(first_labels(count), rule)
-                                   : sampler.edit(*task, first_labels(count), rule);
+    drawn.images = random_fractal::drawn_values(model.config(), sampler, first_labels(count), rule, task);
     drawn.draws = sampler.draws();
     return drawn;
 }

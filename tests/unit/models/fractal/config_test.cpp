@@ -14,6 +14,13 @@ FractalConfig small() {
     return {{8, 4, 1}, {16, 12, 8}, {2, 1, 1}, {2, 3, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3};
 }
 
+FractalConfig codes() {
+    FractalConfig config = small();
+    config.channels = 1;
+    config.vocabulary = 300;
+    return config;
+}
+
 // The message with which the configuration is refused after `change`.
 std::string refusal(const std::function<void(FractalConfig&)>& change) {
     FractalConfig config = small();
@@ -57,9 +64,27 @@ TEST_CASE("fractal config: JSON and back") {
     FractalConfig grey = small();
     grey.channels = 1;
     grey.class_num = 0;
-    for (const FractalConfig& config : {small(), grey, fractal_preset("fractalar_in64").config})
+    for (const FractalConfig& config : {small(), grey, codes(), fractal_preset("fractalar_in64").config})
         CHECK(parse_fractal_config(to_json(config), "test") == config);
     CHECK_FALSE(grey == small());
+}
+
+TEST_CASE("fractal config: codes in place of channels") {
+    CHECK(to_json(codes()).find("channels") == std::string::npos);
+    CHECK(to_json(small()).find("vocabulary") == std::string::npos);
+    CHECK(codes().values() == 300);
+    CHECK(small().values() == 256);
+    says(parse_refusal(with_key("vocabulary", 300)), "channels and vocabulary are given");
+    nlohmann::json json = nlohmann::json::parse(to_json(codes()));
+    for (const std::int64_t wrong : {-1, 0, 4097}) {
+        json["vocabulary"] = wrong;
+        says(parse_refusal(json.dump()), "vocabulary is " + std::to_string(wrong) + ", expected 1 to 4096");
+    }
+    json["vocabulary"] = 4096;
+    CHECK(parse_refusal(json.dump()) == "accepted");
+    json["guiding_pixel"] = true;
+    json["generator_type_list"] = {"mar", "mar", "ar"};
+    says(parse_refusal(json.dump()), "codes have no mean");
 }
 
 TEST_CASE("fractal config: what may be left out, and what may not") {

@@ -17,6 +17,15 @@ FractalConfig tiny() {
     return {{8, 4, 1}, {32, 16, 8}, {2, 3, 1}, {2, 2, 2}, {"ar", "ar", "ar"}, 1, false, 10, 3};
 }
 
+// Of 300 codes, both levels of one type.
+FractalConfig tiny_codes(const std::string& type) {
+    FractalConfig config = tiny();
+    config.generator_type_list = {type, type, "ar"};
+    config.channels = 1;
+    config.vocabulary = 300;
+    return config;
+}
+
 FractalCost cost_of(const FractalConfig& config, bool guided = false) {
     return fractal_cost(config, {recommended_iterations(config), guided});
 }
@@ -78,8 +87,9 @@ TEST_CASE("fractal cost: parameters are the model's") {
     mixed.generator_type_list = {"mar", "ar", "ar"};
     mixed.num_conds = 3;
     for (const FractalConfig& config :
-         {tiny(), grey, two_levels, wide, mixed, fractal_preset("fractalar_16").config,
-          fractal_preset("fractalmar_32").config, fractal_preset("fractalmar_base_in256").config})
+         {tiny(), tiny_codes("ar"), tiny_codes("mar"), grey, two_levels, wide, mixed,
+          fractal_preset("fractalar_16").config, fractal_preset("fractalmar_32").config,
+          fractal_preset("fractalmar_base_in256").config})
         CHECK(cost_of(config).parameters() == FractalModel(config, Device::cpu).parameters().count());
 }
 
@@ -141,6 +151,31 @@ TEST_CASE("fractal cost: operations of a tiny AR model, counted one by one") {
     // Backward costs twice the forward, but for pixels, which need no gradient.
     CHECK(cost.networks[0].training == 3 * 2 * expected[0] - 2 * 3 * products(32, 48));
     CHECK(cost.networks[2].training == 3 * 2 * expected[2]);
+}
+
+TEST_CASE("fractal cost: operations of a tiny model of codes, counted one by one") {
+    const FractalConfig config = tiny_codes("ar");  // embeddings of width 8
+    double expected[3] = {};
+    for (int patch = 0; patch < 4; ++patch) {
+        expected[0] += patch == 0 ? products(32, 32) : products(32, 4 * 4 * 8);
+        for (int block = 0; block < 2; ++block)
+            expected[0] += products(3 * 32, 32) + attention_products(2, 16, patch + 1) + products(32, 32) +
+                           products(2 * 256, 32) + products(32, 256);
+        for (int code = 0; code < 16; ++code) {
+            expected[1] += code == 0 ? products(16, 32) : products(16, 8);
+            for (int block = 0; block < 3; ++block)
+                expected[1] += products(3 * 16, 16) + attention_products(2, 8, code + 1) + products(16, 16) +
+                               products(2 * 256, 16) + products(16, 256);
+            expected[2] += products(8, 16) + products(3 * 8, 8) + attention_products(2, 4, 1) +
+                           products(8, 8) + products(4 * 8, 8) + products(8, 4 * 8) + products(300, 8);
+        }
+    }
+    const FractalCost cost = cost_of(config);
+    for (std::size_t i = 0; i < 3; ++i) {
+        CAPTURE(i);
+        CHECK(cost.networks[i].forward == 2 * expected[i]);
+        CHECK(cost.networks[i].training == 3 * 2 * expected[i]);  // the codes' embeddings are learned
+    }
 }
 
 TEST_CASE("fractal cost: operations of a MAR level with conditions and a guiding pixel, counted one by one") {
@@ -213,12 +248,18 @@ TEST_CASE("fractal cost: a further block keeps the bytes on the tape that the fo
 }
 
 TEST_CASE("fractal cost: memory of a training step is close to the plan's") {
+    for (const char* preset : {"fractalar_16", "fractalar_codes_8", "fractalmar_codes_8"}) {
+        CAPTURE(preset);
+        const FractalConfig config = fractal_preset(preset).config;
+        const ChunkSizes chunks = FractalModel(config, Device::cpu).default_chunks();
+        const MemoryCost memory = memory_cost(cost_of(config), 32, 32, chunks);
+        const double planned = planned_bytes(config, 32, chunks);
+        CHECK(memory.activations < planned);
+        CHECK(memory.activations > 0.8 * planned);
+    }
     const FractalConfig config = fractal_preset("fractalar_16").config;
-    const ChunkSizes chunks = FractalModel(config, Device::cpu).default_chunks();
-    const MemoryCost memory = memory_cost(cost_of(config), 32, 32, chunks);
-    const double planned = planned_bytes(config, 32, chunks);
-    CHECK(memory.activations < planned);
-    CHECK(memory.activations > 0.8 * planned);
+    const MemoryCost memory =
+        memory_cost(cost_of(config), 32, 32, FractalModel(config, Device::cpu).default_chunks());
     CHECK(memory.moments == 2 * memory.weights);
     CHECK(memory.weights == 4.0 * static_cast<double>(cost_of(config).parameters()));
     // Keys and values: 4 blocks of width 160 with 64 tokens, 2 of 64 with 4.

@@ -14,15 +14,7 @@ using namespace random_fractal;
 
 namespace {
 
-std::vector<std::uint8_t> random_picture(const FractalConfig& config, std::int64_t count, unsigned seed) {
-    std::vector<std::uint8_t> bytes;
-    for (const std::int32_t value : kernel_check::integers(
-             count * config.channels * config.image_size() * config.image_size(), seed, 256))
-        bytes.push_back(static_cast<std::uint8_t>(value));
-    return bytes;
-}
-
-double bits_per_dim(const FractalModel& model, std::span<const std::uint8_t> images, std::int64_t count) {
+double bits_per_dim(const FractalModel& model, const ImageValues& images, std::int64_t count) {
     Likelihood likelihood(model, count);
     likelihood.add(images, std::vector<std::int64_t>(static_cast<std::size_t>(count), 1));
     return likelihood.bits_per_dim();
@@ -49,20 +41,21 @@ CUDA_TEST("device: images are the CPU's but where a number falls within rounding
 }
 
 CUDA_TEST("device: edits are the CPU's and keep what is known") {
-    for (const FractalConfig& config : {mar, guided, mixed}) {
+    for (const FractalConfig& config : {mar, guided, mixed, mar_codes}) {
         CAPTURE(config.generator_type_list);
         const auto cpu = random_model(config), gpu = on_gpu(*cpu, Precision::fp32);
-        const std::vector<std::uint8_t> picture = random_picture(config, 1, 3);
+        const HostImages picture = random_images(config, 1, 3);
         std::vector<std::uint8_t> mask(16);  // the lower half and, of a MAR level, two pixels above
         std::fill_n(mask.begin() + 8, 8, std::uint8_t{1});
         if (config.is_mar(0)) mask[2] = mask[5] = 1;
-        const EditTask task{picture, mask};
+        const EditTask task{picture.view(), mask};
         SampleRule rule;
         rule.guidance = 2;
         const Drawn expected = draw(*cpu, rule, 2, &task), drawn = draw(*gpu, rule, 2, &task);
         CHECK(real_difference(drawn, expected) == "");
         for (std::size_t i = 0; i < drawn.images.size(); ++i)
-            if (mask[i % mask.size()] == 0) CHECK(drawn.images[i] == picture[i % picture.size()]);
+            if (mask[i % mask.size()] == 0)
+                CHECK(drawn.images[i] == picture.values()[i % picture.values().size()]);
     }
 }
 
@@ -77,11 +70,15 @@ struct Replaying {
         const ChunkSizes several{3, 2, 8};  // a part of them smaller than the others
         return std::make_unique<FractalSampler>(*model, 3, true, iterations(model->config()), several);
     }
-    std::vector<std::uint8_t> check(const SampleRule& rule, std::size_t count = 3) const {
+    std::vector<std::int32_t> drawn_by(FractalSampler& which, const SampleRule& rule,
+                                       std::size_t count = 3) const {
+        return drawn_values(model->config(), which, first_labels(count), rule);
+    }
+    std::vector<std::int32_t> check(const SampleRule& rule, std::size_t count = 3) const {
         const auto plain = make();
         plain->keep_draws(true);
-        const auto expected = plain->sample(first_labels(count), rule);
-        CHECK(sampler->sample(first_labels(count), rule) == expected);
+        const auto expected = drawn_by(*plain, rule, count);
+        CHECK(drawn_by(*sampler, rule, count) == expected);
         return expected;
     }
 
@@ -94,13 +91,13 @@ struct Replaying {
 
 CUDA_TEST("device: replayed graphs draw what kernels queued one by one draw") {
     for (const Precision precision : {Precision::fp32, Precision::bf16})
-        for (const FractalConfig& config : {ar, guided, mixed}) {
+        for (const FractalConfig& config : {ar, guided, mixed, ar_codes}) {
             CAPTURE(config.generator_type_list);
             const Replaying replaying(config, precision);
             SampleRule rule;
             rule.guidance = 2.5f;
             const auto first = replaying.check(rule);
-            CHECK(replaying.sampler->sample(first_labels(3), rule) == first);
+            CHECK(replaying.drawn_by(*replaying.sampler, rule) == first);
             CHECK(replaying.check(rule, 2).size() < first.size());
             rule.seed = 1;
             CHECK(replaying.check(rule) != first);
@@ -123,7 +120,7 @@ CUDA_TEST("device: what differs from what was recorded is not replayed") {
     differs([](SampleRule& other) { other.filter_threshold = 0.02f; });
     differs([](SampleRule& other) { other.greedy = true; });
     differs([](SampleRule& other) { other.first_image = 3; });
-    CHECK(replaying.sampler->sample(first_labels(3), rule) == first);
+    CHECK(replaying.drawn_by(*replaying.sampler, rule) == first);
 }
 
 CUDA_TEST("device: graphs follow the weights that the parameters are told to use") {
@@ -140,7 +137,8 @@ CUDA_TEST("device: graphs follow the weights that the parameters are told to use
         CHECK(sampler.sample(first_labels(2), {}) == newest);
         parameters.use_values(reinterpret_cast<float*>(average.data()));
         const auto averaged = sampler.sample(first_labels(2), {});
-        CHECK(averaged == draw(*on_gpu(*halved, precision), {}).images);
+        const std::vector<std::int32_t> expected = draw(*on_gpu(*halved, precision), {}).images;
+        CHECK(std::ranges::equal(averaged, expected));
         CHECK(averaged != newest);
         parameters.use_values(parameters.values());
         CHECK(sampler.sample(first_labels(2), {}) == newest);
@@ -151,7 +149,8 @@ CUDA_TEST("device: likelihoods are the CPU's, in bf16 within 1 %") {
     for (const FractalConfig& config : small_models) {
         CAPTURE(config.generator_type_list);
         const auto cpu = random_model(config);
-        const auto images = random_picture(config, 3, 5);
+        const HostImages random = random_images(config, 3, 5);
+        const ImageValues images = random.view();
         const double expected = bits_per_dim(*cpu, images, 3);
         CHECK(bits_per_dim(*on_gpu(*cpu, Precision::fp32), images, 3) ==
               doctest::Approx(expected).epsilon(1e-5));
@@ -167,7 +166,7 @@ CUDA_TEST("device: what is drawn in bf16 is as likely as what is drawn in fp32")
         FractalSampler plain(*cpu, 16, false), rounded(*rounding, 16, false);
         const std::vector<std::int64_t> classes(16, 1);
         const double expected = bits_per_dim(*cpu, plain.sample(classes, {}), 16),
-                     noise = bits_per_dim(*cpu, random_picture(config, 16, 1), 16),
+                     noise = bits_per_dim(*cpu, random_images(config, 16, 1).view(), 16),
                      bits = bits_per_dim(*cpu, rounded.sample(classes, {}), 16);
         CHECK(std::abs(bits - expected) < (noise - expected) / 4);
     }
@@ -218,7 +217,8 @@ TEST_CASE("device: what does not fit into its memory says what it needs and what
     const auto cpu = random_model(ar), gpu = on_gpu(*cpu, Precision::fp32);
     FractalSampler sampler(*gpu, 2, false);
     Likelihood likelihood(*gpu, 2);
-    const auto images = random_picture(ar, 2, 1);
+    const HostImages random = random_images(ar, 2, 1);
+    const ImageValues images = random.view();
     const std::vector<std::int64_t> classes(2, 1);
     const std::size_t before = emulator::emulated_device().memory;
     emulator::emulated_device().memory = emulator::device_bytes_used() + 1024;
@@ -226,7 +226,7 @@ TEST_CASE("device: what does not fit into its memory says what it needs and what
                          Error);
     CHECK_THROWS_WITH_AS(likelihood.add(images, classes), doctest::Contains("(--batch)"), Error);
     emulator::emulated_device().memory = before;
-    CHECK(sampler.sample(classes, {}).size() == images.size());
+    CHECK(sampler.sample(classes, {}).size() == random.values().size());
     likelihood.add(images, classes);
     CHECK(likelihood.bits_per_dim() == doctest::Approx(bits_per_dim(*cpu, images, 2)).epsilon(1e-5));
 }

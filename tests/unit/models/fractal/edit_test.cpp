@@ -1,6 +1,6 @@
 // Redrawing a part of a picture.
 #include "models/fractal/edit.h"
-#include "models/fractal/pixels.h"
+#include "models/fractal/image_values.h"
 
 #include <doctest/doctest.h>
 
@@ -15,7 +15,7 @@
 #include "tests/unit/kernels/kernel_check.h"
 #include "tests/unit/models/fractal/random_fractal.h"
 
-using random_fractal::make_config, random_fractal::random_model, random_fractal::with_types;
+using namespace random_fractal;
 
 namespace {
 
@@ -27,9 +27,9 @@ FractalConfig mar_model(std::vector<std::int64_t> sizes, std::int64_t channels, 
     return with_types(make_config(std::move(sizes), channels, class_num), types, 5, guiding_pixel);
 }
 
-const std::vector<FractalConfig> editable = {mar_model({8, 4, 1}, 3, false),
-                                             mar_model({16, 8, 4, 1}, 3, true), mar_model({8, 2, 1}, 1, true),
-                                             mar_model({8, 1}, 3, false, 0)};
+const std::vector<FractalConfig> editable = {
+    mar_model({8, 4, 1}, 3, false), mar_model({16, 8, 4, 1}, 3, true), mar_model({8, 2, 1}, 1, true),
+    mar_model({8, 1}, 3, false, 0), of_codes(mar_model({8, 4, 1}, 1, false), 37)};
 
 std::vector<std::uint8_t> random_bytes(std::int64_t count, unsigned seed, int bound = 256) {
     std::vector<std::uint8_t> bytes;
@@ -71,7 +71,7 @@ TEST_CASE("edit: known pixels come out byte for byte, and hidden ones are redraw
     std::mt19937 engine(5);
     for (const FractalConfig& config : editable) {
         const auto model = random_model(config);
-        const std::int64_t s = config.image_size(), C = config.channels;
+        const std::int64_t s = config.image_size();
         for (const bool guided : {false, true}) {
             if (guided && config.class_num == 0) continue;
             SampleRule rule;
@@ -80,13 +80,14 @@ TEST_CASE("edit: known pixels come out byte for byte, and hidden ones are redraw
             const std::vector<std::int64_t> classes(2, config.class_num > 0 ? 1 : -1);
             std::int64_t hidden = 0, redrawn = 0;
             for (unsigned trial = 0; trial < 12; ++trial) {
-                const std::vector<std::uint8_t> picture = random_bytes(C * s * s, trial),
-                                                mask = random_mask(s, engine);
+                const HostImages picture = random_images(config, 1, trial);
+                const std::vector<std::uint8_t> mask = random_mask(s, engine);
                 rule.seed = trial;
-                const std::vector<std::uint8_t> images = sampler.edit({picture, mask}, classes, rule);
+                const EditTask task{picture.view(), mask};
+                const std::vector<std::int32_t> images = drawn_values(config, sampler, classes, rule, &task);
                 std::int64_t touched = 0;
                 for (std::size_t i = 0; i < images.size(); ++i) {
-                    const bool changed = images[i] != picture[i % picture.size()];
+                    const bool changed = images[i] != picture.values()[i % picture.values().size()];
                     if (mask[i % mask.size()] == 0) touched += changed;
                     hidden += mask[i % mask.size()];
                     redrawn += mask[i % mask.size()] != 0 && changed;
@@ -102,13 +103,15 @@ TEST_CASE("edit: with everything hidden it is sampling") {
     for (const FractalConfig& config : editable) {
         const auto model = random_model(config);
         const std::int64_t s = config.image_size();
-        const std::vector<std::uint8_t> picture = random_bytes(config.channels * s * s, 1),
-                                        mask(static_cast<std::size_t>(s * s), 1);
+        const HostImages picture = random_images(config, 1, 1);
+        const std::vector<std::uint8_t> mask(static_cast<std::size_t>(s * s), 1);
+        const EditTask task{picture.view(), mask};
         const std::vector<std::int64_t> classes(3, config.class_num > 0 ? 2 : -1);
         FractalSampler sampler(*model, 3, false);
         SampleRule rule;
         rule.seed = 9;
-        CHECK(sampler.edit({picture, mask}, classes, rule) == sampler.sample(classes, rule));
+        CHECK(drawn_values(config, sampler, classes, rule, &task) ==
+              drawn_values(config, sampler, classes, rule));
     }
 }
 
@@ -208,7 +211,8 @@ TEST_CASE("edit: a trace shows known pixels from the start and every drawn patch
     FractalSampler sampler(*model, 2, false, {3, 4});
     std::vector<std::int64_t> known_counts;
     std::vector<std::uint8_t> last;
-    sampler.trace([&](std::span<const std::uint8_t> images, std::span<const std::uint8_t> known) {
+    sampler.trace([&](const ImageValues& values, std::span<const std::uint8_t> known) {
+        const auto images = std::get<std::span<const std::uint8_t>>(values);
         REQUIRE(images.size() == 2 * 3 * 64);
         REQUIRE(known.size() == 2 * 64);
         CHECK(known[5] == 1);
@@ -257,8 +261,8 @@ TEST_CASE("edit: a trained model fills a hole with something likelier than noise
         run_job(tape, plan, job);
         optimizer.update(step, 5e-3f);
     }
-    std::vector<std::uint8_t> picture(64), mask(64);
-    to_bytes(config, std::span<const float>(values).first(64), picture.data());
+    const std::vector<std::uint8_t> picture = to_bytes(config, std::span<const float>(values).first(64));
+    std::vector<std::uint8_t> mask(64);
     for (std::size_t i = 0; i < 64; ++i) mask[i] = i % 8 >= 2 && i % 8 < 7 && i / 8 >= 3 ? 1 : 0;
     FractalSampler sampler(model, 1, false);
     const std::vector<std::int64_t> unconditional = {-1};

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "models/fractal/masks.h"
-#include "runtime/ops/image_ops.h"
 #include "tests/unit/models/fractal/random_fractal.h"
 
 using namespace random_fractal;
@@ -12,7 +11,8 @@ using namespace random_fractal;
 TEST_CASE("fractal progress: the share that is done grows from 0 with the chunks of every level") {
     for (const FractalConfig& config : configs) {
         const auto model = random_model(config);
-        const std::int64_t B = 3, size = config.image_size(), dims = config.channels * size * size;
+        const std::int64_t B = 3;
+        const HostImages images = random_images(config, B, 1);
         const std::vector<std::int64_t> samples{0, 1, 2};
         const FractalMasks masks = training_masks(config, samples, 1, 0);
         const std::vector<std::int32_t> ids(static_cast<std::size_t>(B));
@@ -23,16 +23,12 @@ TEST_CASE("fractal progress: the share that is done grows from 0 with the chunks
         Tape tape(Device::cpu);
         tape.set_recording(true);
         const auto job = [&] {
-            const std::vector<std::uint8_t> pixels(static_cast<std::size_t>(B * dims), 100);
-            const Tensor bytes = tape.create(B, dims, false, Element::u8),
-                         totals = tape.create(static_cast<std::int64_t>(config.generators()) + 1,
+            const Tensor totals = tape.create(static_cast<std::int64_t>(config.generators()) + 1,
                                               config.channels, false, Element::f64);
-            copy_to_tensor(tape, bytes, pixels.data(), pixels.size());
             const std::vector<double> zeros(scales.size());
             copy_to_tensor(tape, totals, zeros.data(), zeros.size() * sizeof(double));
-            model->loss(tape, normalize_pixels(tape, bytes, config.pixel_mean(), config.pixel_deviation()),
-                        ids, masks, scales, totals, {}, chunks, nullptr,
-                        [&](double share) { shares.push_back(share); });
+            model->loss(tape, device_images(tape, config, images.view(), B), ids, masks, scales, totals, {},
+                        chunks, nullptr, [&](double share) { shares.push_back(share); });
         };
         const Plan plan = plan_job(tape, job);
         CHECK(shares.empty());

@@ -5,10 +5,12 @@
 #include <cmath>
 #include <fstream>
 #include <functional>
+#include <numbers>
 #include <numeric>
 
 #include "models/fractal/fractal.h"
 #include "models/fractal/sample.h"
+#include "models/metrics/likelihood.h"
 #include "runtime/base/error.h"
 #include "runtime/ops/image_ops.h"
 #include "runtime/tensor/optimizer.h"
@@ -22,14 +24,13 @@ namespace {
 
 // Samples with consecutive numbers.
 struct Samples {
-    std::vector<std::uint8_t> pixels;
-    std::vector<std::int32_t> ids;
+    std::vector<std::int32_t> values, ids;
     std::int64_t first = 0;
 
     std::int64_t count() const { return static_cast<std::int64_t>(ids.size()); }
     Samples part(std::int64_t begin, std::int64_t length) const {
-        const std::int64_t dims = static_cast<std::int64_t>(pixels.size()) / count();
-        return {{pixels.begin() + begin * dims, pixels.begin() + (begin + length) * dims},
+        const std::int64_t dims = static_cast<std::int64_t>(values.size()) / count();
+        return {{values.begin() + begin * dims, values.begin() + (begin + length) * dims},
                 {ids.begin() + begin, ids.begin() + begin + length},
                 first + begin};
     }
@@ -37,9 +38,7 @@ struct Samples {
 
 Samples random_samples(const FractalConfig& config, std::int64_t count) {
     Samples samples;
-    const std::int64_t dims = config.channels * config.image_size() * config.image_size();
-    for (const std::int32_t value : integers(count * dims, 3, 256))
-        samples.pixels.push_back(static_cast<std::uint8_t>(value));
+    samples.values = random_images(config, count, 3).values();
     for (const std::int32_t id : integers(count, 4, static_cast<std::int32_t>(config.class_num) + 1))
         samples.ids.push_back(id);
     samples.first = 40;
@@ -47,11 +46,8 @@ Samples random_samples(const FractalConfig& config, std::int64_t count) {
 }
 
 // The samples' images as the model takes them.
-Tensor normalized_images(Tape& tape, const FractalConfig& config, const Samples& samples) {
-    const Tensor bytes = tape.create(
-        samples.count(), config.channels * config.image_size() * config.image_size(), false, Element::u8);
-    copy_to_tensor(tape, bytes, samples.pixels.data(), samples.pixels.size());
-    return normalize_pixels(tape, bytes, config.pixel_mean(), config.pixel_deviation());
+Tensor images_of(Tape& tape, const FractalConfig& config, const Samples& samples) {
+    return device_images(tape, config, HostImages(config, samples.values).view(), samples.count());
 }
 
 std::vector<std::int64_t> sample_numbers(const Samples& samples) {
@@ -109,7 +105,7 @@ PassResult run_pass(FractalModel& model, const std::vector<Samples>& parts, cons
         tape.arena().poison_released(true);
         tape.set_recording(true);
         const auto job = [&] {
-            const Tensor images = normalized_images(tape, config, parts[i]);
+            const Tensor images = images_of(tape, config, parts[i]);
             const Tensor totals = tape.create(static_cast<std::int64_t>(result.terms.size()), config.channels,
                                               false, Element::f64);
             copy_to_tensor(tape, totals, result.totals.data(), result.totals.size() * 8);
@@ -157,31 +153,36 @@ PassRule dropping(std::uint64_t seed, std::uint32_t step) {
 }
 
 // Logits of every pixel and channel, given all pixels before: [pixels of all samples in the order of patches,
-// C, 256].
+// C, values].
 std::vector<float> all_logits(const FractalModel& model, const Samples& samples) {
     const FractalConfig& config = model.config();
     Tape tape(Device::cpu);
     std::vector<float> logits;
     const auto job = [&] {
-        Tensor condition = model.class_condition(tape, samples.ids),
-               image = normalized_images(tape, config, samples);
+        Tensor condition = model.class_condition(tape, samples.ids), image = images_of(tape, config, samples);
         for (std::size_t level = 0; level < config.generators(); ++level) {
             image =
                 patchify(tape, image, config.channels, config.img_size_list[level], config.patch_size(level));
             condition = model.ar_level(level).forward(tape, image, condition, Tensor(), {});
         }
-        const Tensor values = pixel_values(tape, image, config.pixel_mean(), config.pixel_deviation());
-        const std::int64_t C = config.channels;
-        logits.resize(static_cast<std::size_t>(image.rows() * C * 256));
+        const Tensor values = image_values(tape, config, image);
+        const std::int64_t C = config.channels, V = config.values();
+        logits.resize(static_cast<std::size_t>(image.rows() * C * V));
         for (std::int64_t c = 0; c < C; ++c) {
             const Tensor row = model.pixel_level().logits(tape, condition, values, c);
             if (tape.planning()) continue;
             for (std::int64_t n = 0; n < image.rows(); ++n)
-                std::copy_n(tape.value(row) + n * 256, 256, logits.begin() + (n * C + c) * 256);
+                std::copy_n(tape.value(row) + n * V, V, logits.begin() + (n * C + c) * V);
         }
     };
     run_job(tape, plan_job(tape, job), job);
     return logits;
+}
+
+std::vector<FractalConfig> all_ar_configs() {
+    std::vector<FractalConfig> all = ar_configs;
+    all.insert(all.end(), code_ar_configs.begin(), code_ar_configs.end());
+    return all;
 }
 
 // Where pixel n in the order of patches lies in an image: row * size + column.
@@ -206,21 +207,22 @@ std::size_t resident_bytes() {
 }  // namespace
 
 TEST_CASE("fractal: a value influences only what follows it") {
-    for (const FractalConfig& config : ar_configs) {
+    for (const FractalConfig& config : all_ar_configs()) {
         const auto model = random_model(config);
         const Samples samples = random_samples(config, 1);
         const std::vector<float> before = all_logits(*model, samples);
-        const std::int64_t C = config.channels, pixels = config.image_size() * config.image_size();
+        const std::int64_t C = config.channels, V = config.values(),
+                           pixels = config.image_size() * config.image_size();
         std::int64_t early = 0, late = 0;
         for (std::int64_t n = 0; n < pixels; n += 5)
             for (std::int64_t c = 0; c < C; ++c) {
                 Samples changed = samples;
-                auto& value = changed.pixels[static_cast<std::size_t>(c * pixels + place_of(config, n))];
-                value = static_cast<std::uint8_t>(value ^ 0x80);
+                auto& value = changed.values[static_cast<std::size_t>(c * pixels + place_of(config, n))];
+                value = static_cast<std::int32_t>((value + V / 2) % V);
                 const std::vector<float> after = all_logits(*model, changed);
                 const auto mismatch = std::ranges::mismatch(before, after).in1 - before.begin();
-                if (mismatch < (n * C + c + 1) * 256) ++early;
-                if (mismatch == (n * C + c + 1) * 256) ++late;
+                if (mismatch < (n * C + c + 1) * V) ++early;
+                if (mismatch == (n * C + c + 1) * V) ++late;
             }
         CAPTURE(config.img_size_list.size());
         CHECK(early == 0);
@@ -313,8 +315,8 @@ TEST_CASE("fractal: jitter decides the halves of guiding pixels, and nothing els
     const auto model = random_model(config);
     Samples samples = random_samples(config, 2);
     // Patches of two neighbouring brightnesses in equal parts: their mean lies between two values.
-    for (std::size_t i = 0; i < samples.pixels.size(); ++i)
-        samples.pixels[i] = static_cast<std::uint8_t>(100 + i % 2);
+    for (std::size_t i = 0; i < samples.values.size(); ++i)
+        samples.values[i] = static_cast<std::int32_t>(100 + i % 2);
     PassRule rule;
     const PassResult plain = run_pass(*model, samples, rule, model->default_chunks());
     rule.jitter = 0.01f;
@@ -322,7 +324,7 @@ TEST_CASE("fractal: jitter decides the halves of guiding pixels, and nothing els
     CHECK(jittered.totals != plain.totals);
     CHECK(std::equal(jittered.totals.end() - 3, jittered.totals.end(), plain.totals.end() - 3));
     CHECK(run_pass(*model, samples, rule, whole(config, 2)).terms == jittered.terms);
-    for (std::uint8_t& pixel : samples.pixels) pixel = 100;
+    std::ranges::fill(samples.values, 100);
     const PassResult whole_values = run_pass(*model, samples, rule, model->default_chunks());
     rule.jitter = 0;
     CHECK(run_pass(*model, samples, rule, model->default_chunks()).totals == whole_values.totals);
@@ -391,19 +393,21 @@ TEST_CASE("fractal: every parameter has a gradient") {
 }
 
 TEST_CASE("fractal: one batch can be learned by heart") {
-    for (const FractalConfig& config : {ar_configs[0], ar_configs[1], mar_configs[0], mar_configs[2]}) {
+    for (const FractalConfig& config : {ar_configs[0], ar_configs[1], mar_configs[0], mar_configs[2],
+                                        code_ar_configs[0], code_mar_configs[1]}) {
         FractalModel model(config, Device::cpu);
         model.parameters().allocate(Device::cpu, true);
         model.parameters().initialize(1);
         Optimizer optimizer(model.parameters(), Device::cpu, {});
         Samples samples = random_samples(config, 3);
-        for (std::uint8_t& value : samples.pixels) value = static_cast<std::uint8_t>(value / 64 * 70);
+        const auto V = static_cast<std::int32_t>(config.values());
+        for (std::int32_t& value : samples.values) value = value % 4 * (V / 4);
         const auto loss = [&](const PassResult& result) {
             return std::accumulate(result.totals.end() - config.channels, result.totals.end(), 0.0) /
                    (result.terms.back() * static_cast<double>(config.channels));
         };
         const double first = loss(run_pass(model, samples, {}, model.default_chunks()));
-        CHECK(first == doctest::Approx(std::log(256.0)).epsilon(0.05));
+        CHECK(first == doctest::Approx(std::log(V)).epsilon(0.05));
         for (std::int64_t step = 0; step < 150; ++step) {
             run_pass(model, samples, {}, model.default_chunks());
             optimizer.update(step, 1e-2f);
@@ -412,29 +416,95 @@ TEST_CASE("fractal: one batch can be learned by heart") {
     }
 }
 
+// Along each parameter's gradient the loss grows by that gradient's length.
+TEST_CASE("fractal: gradients of models of codes agree with differences of the loss") {
+    for (const auto* part : {&code_ar_configs, &code_mar_configs})
+        for (const FractalConfig& config : *part) {
+            const auto model = random_model(config);
+            const Samples samples = random_samples(config, 4);
+            const auto pass = [&] { return run_pass(*model, samples, {}, model->default_chunks()); };
+            const PassResult result = pass();
+            const std::vector<float> scales = loss_scales(config, 5, result.terms);
+            const auto loss = [&] {
+                const std::vector<double> totals = pass().totals;
+                double sum = 0;
+                for (std::size_t i = 0; i < totals.size(); ++i)
+                    sum += static_cast<double>(scales[i]) * totals[i];
+                return sum;
+            };
+            for (const Parameter& parameter : model->parameters().all()) {
+                CAPTURE(parameter.name);
+                const float* const gradient = result.gradients.data() + parameter.offset;
+                const auto count = static_cast<std::size_t>(parameter.count);
+                double square = 0;
+                for (std::size_t i = 0; i < count; ++i)
+                    square += static_cast<double>(gradient[i]) * static_cast<double>(gradient[i]);
+                const double length = std::sqrt(square), step = 4e-3;
+                const std::vector<float> before(parameter.value, parameter.value + count);
+                const auto loss_at = [&](double distance) {
+                    for (std::size_t i = 0; i < count; ++i)
+                        parameter.value[i] = before[i] + static_cast<float>(distance / length) * gradient[i];
+                    return loss();
+                };
+                const double slope =
+                    (8 * (loss_at(step) - loss_at(-step)) - (loss_at(2 * step) - loss_at(-2 * step))) /
+                    (12 * step);
+                std::ranges::copy(before, parameter.value);
+                CHECK(slope == doctest::Approx(length).epsilon(0.01).scale(0.01));
+            }
+        }
+}
+
+TEST_CASE("fractal: the likelihood of codes is their mean -log2 probability") {
+    for (const FractalConfig& config : code_ar_configs) {
+        const auto model = random_model(config);
+        Samples samples = random_samples(config, 2);
+        std::ranges::fill(samples.ids, 0);
+        const std::vector<float> logits = all_logits(*model, samples);
+        const std::int64_t V = config.values(), tokens = config.image_size() * config.image_size();
+        double bits = 0;
+        for (std::int64_t i = 0; i < 2 * tokens; ++i) {
+            const float* const row = logits.data() + i * V;
+            double sum = 0;
+            for (std::int64_t v = 0; v < V; ++v) sum += std::exp(static_cast<double>(row[v]));
+            const std::int64_t place = i / tokens * tokens + place_of(config, i % tokens);
+            bits +=
+                std::log2(sum) -
+                static_cast<double>(row[samples.values[static_cast<std::size_t>(place)]]) / std::numbers::ln2;
+        }
+        Likelihood likelihood(*model, 2);
+        likelihood.add(samples.values, std::vector<std::int64_t>{-1, -1});
+        CHECK(likelihood.exact());
+        CHECK(likelihood.bits_per_dim() ==
+              doctest::Approx(bits / static_cast<double>(2 * tokens)).epsilon(1e-5));
+    }
+}
+
 TEST_CASE("sampler: a greedy image is the most likely continuation at every value") {
-    for (const FractalConfig& config : ar_configs) {
+    for (const FractalConfig& config : all_ar_configs()) {
         const auto model = random_model(config);
         const std::vector<std::int64_t> classes =
             config.class_num > 0 ? std::vector<std::int64_t>{3, -1} : std::vector<std::int64_t>{-1, -1};
         SampleRule rule;
         rule.greedy = true;
         Samples samples;
-        samples.pixels = FractalSampler(*model, 2, false).sample(classes, rule);
+        FractalSampler sampler(*model, 2, false);
+        samples.values = drawn_values(config, sampler, classes, rule);
         for (const std::int64_t label : classes) samples.ids.push_back(static_cast<std::int32_t>(label + 1));
         const std::vector<float> logits = all_logits(*model, samples);
-        const std::int64_t C = config.channels, pixels = config.image_size() * config.image_size();
+        const std::int64_t C = config.channels, V = config.values(),
+                           pixels = config.image_size() * config.image_size();
         std::int64_t different = 0;
         for (std::int64_t i = 0; i < 2 * pixels; ++i)
             for (std::int64_t c = 0; c < C; ++c) {
-                const float* row = logits.data() + (i * C + c) * 256;
+                const float* row = logits.data() + (i * C + c) * V;
                 const std::int64_t place = (i / pixels * C + c) * pixels + place_of(config, i % pixels);
-                if (std::max_element(row, row + 256) - row != samples.pixels[static_cast<std::size_t>(place)])
+                if (std::max_element(row, row + V) - row != samples.values[static_cast<std::size_t>(place)])
                     ++different;
             }
         CHECK(different == 0);
-        CHECK(std::ranges::count(samples.pixels, samples.pixels[0]) <
-              static_cast<std::int64_t>(samples.pixels.size()));
+        CHECK(std::ranges::count(samples.values, samples.values[0]) <
+              static_cast<std::int64_t>(samples.values.size()));
     }
 }
 
@@ -446,12 +516,13 @@ TEST_CASE("fractal: planning the paper's models takes no memory") {
         const FractalModel model(config, Device::cpu);
         Tape tape(Device::cpu);
         tape.set_recording(true);
-        const std::vector<float> scales((config.generators() + 1) * 3);
+        const std::int64_t C = config.channels;
+        const std::vector<float> scales((config.generators() + 1) * static_cast<std::size_t>(C));
         const std::vector<std::int32_t> ids(32);
         const auto plan_with = [&](const ChunkSizes& chunks) {
             return plan_job(tape, [&] {
-                const Tensor images = tape.create(32, 3 * config.image_size() * config.image_size(), false),
-                             totals = tape.create(static_cast<std::int64_t>(config.generators()) + 1, 3,
+                const Tensor images = tape.create(32, C * config.image_size() * config.image_size(), false),
+                             totals = tape.create(static_cast<std::int64_t>(config.generators()) + 1, C,
                                                   false, Element::f64);
                 model.loss(tape, images, ids, {}, scales, totals, {0.1f, false, 0.01f, 1, 1}, chunks);
             });

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "models/fractal/fractal.h"
+#include "models/fractal/sample.h"
 #include "runtime/tensor/random.h"
+#include "tests/unit/kernels/kernel_check.h"
 
 namespace random_fractal {
 
@@ -47,12 +49,61 @@ inline const std::vector<FractalConfig> mar_configs = {
     with_types(make_config({8, 4, 1}, 3, 0), {"mar", "ar", "ar"}, 3),
     with_types(make_config({8, 1}, 3, 5), {"mar", "ar"}, 4)};
 
-inline std::vector<FractalConfig> all_configs() {
-    std::vector<FractalConfig> all = ar_configs;
-    all.insert(all.end(), mar_configs.begin(), mar_configs.end());
-    return all;
+// In place of pixels, codes.
+inline FractalConfig of_codes(FractalConfig config, std::int64_t vocabulary) {
+    config.channels = 1;
+    config.vocabulary = vocabulary;
+    config.validate("test");
+    return config;
 }
-inline const std::vector<FractalConfig> configs = all_configs();
+inline const std::vector<FractalConfig> code_ar_configs = {of_codes(make_config({8, 4, 1}, 1, 5), 37),
+                                                           of_codes(make_config({8, 1}, 1, 0), 300)};
+inline const std::vector<FractalConfig> code_mar_configs = {
+    of_codes(with_types(make_config({8, 4, 1}, 1, 5), {"mar", "mar", "ar"}, 5), 37),
+    of_codes(with_types(make_config({8, 2, 1}, 1, 5), {"ar", "mar", "ar"}, 5), 300)};
+
+inline const std::vector<FractalConfig> configs = [] {
+    std::vector<FractalConfig> all;
+    for (const auto* part : {&ar_configs, &mar_configs, &code_ar_configs, &code_mar_configs})
+        all.insert(all.end(), part->begin(), part->end());
+    return all;
+}();
+
+// Values of images [n, C, s, s] as integers, and as samplers and likelihoods take them.
+class HostImages {
+  public:
+    HostImages(const FractalConfig& config, std::vector<std::int32_t> values)
+        : codes_(config.of_codes()), values_(std::move(values)), bytes_(values_.begin(), values_.end()) {}
+
+    const std::vector<std::int32_t>& values() const { return values_; }
+    ImageValues view() const {
+        if (codes_) return std::span<const std::int32_t>(values_);
+        return std::span<const std::uint8_t>(bytes_);
+    }
+
+  private:
+    bool codes_;
+    std::vector<std::int32_t> values_;
+    std::vector<std::uint8_t> bytes_;
+};
+
+inline HostImages random_images(const FractalConfig& config, std::int64_t count, unsigned seed) {
+    return {config,
+            kernel_check::integers(count * config.channels * config.image_size() * config.image_size(), seed,
+                                   static_cast<std::int32_t>(config.values()))};
+}
+
+// What a sampler draws, as integers.
+inline std::vector<std::int32_t> drawn_values(const FractalConfig& config, FractalSampler& sampler,
+                                              std::span<const std::int64_t> classes, const SampleRule& rule,
+                                              const EditTask* task = nullptr) {
+    if (config.of_codes())
+        return task == nullptr ? sampler.sample_codes(classes, rule)
+                               : sampler.edit_codes(*task, classes, rule);
+    const std::vector<std::uint8_t> bytes =
+        task == nullptr ? sampler.sample(classes, rule) : sampler.edit(*task, classes, rule);
+    return {bytes.begin(), bytes.end()};
+}
 
 inline bool has_mar(const FractalConfig& config) {
     return std::ranges::count(config.generator_type_list, "mar") > 0;

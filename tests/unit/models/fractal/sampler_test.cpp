@@ -22,38 +22,43 @@ TEST_CASE("sampler: an image depends on its number, class and seed alone") {
             const std::vector<std::int64_t> classes = config.class_num > 0
                                                           ? std::vector<std::int64_t>{0, 4, 2, -1}
                                                           : std::vector<std::int64_t>(4, -1);
-            const std::vector<std::uint8_t> images = four.sample(classes, rule);
-            CHECK(four.sample(classes, rule) == images);
+            const std::vector<std::int32_t> images = drawn_values(config, four, classes, rule);
+            CHECK(drawn_values(config, four, classes, rule) == images);
             const std::size_t dims = images.size() / 4;
             for (std::size_t i = 0; i < 4; ++i) {
                 SampleRule alone = rule;
                 alone.first_image += static_cast<std::int64_t>(i);
-                const std::vector<std::uint8_t> image = one.sample(std::span(classes).subspan(i, 1), alone);
+                const std::vector<std::int32_t> image =
+                    drawn_values(config, one, std::span(classes).subspan(i, 1), alone);
                 CHECK(std::equal(image.begin(), image.end(),
                                  images.begin() + static_cast<std::ptrdiff_t>(i * dims)));
             }
             rule.seed = 1;
-            CHECK(four.sample(classes, rule) != images);
+            CHECK(drawn_values(config, four, classes, rule) != images);
         }
 }
 
 TEST_CASE("sampler: guidance") {
-    const auto model = random_model(configs[0]);
-    const std::vector<std::int64_t> classes = {1, 2};
-    SampleRule rule;
-    const std::vector<std::uint8_t> plain = FractalSampler(*model, 2, false).sample(classes, rule);
-    FractalSampler guided(*model, 2, true);
-    rule.guidance = std::nextafter(1.0f, 2.0f);
-    CHECK(guided.sample(classes, rule) == plain);
-    rule.guidance = 4;
-    const std::vector<std::uint8_t> linear = guided.sample(classes, rule);
-    CHECK(linear != plain);
-    rule.linear_schedule = false;
-    CHECK(guided.sample(classes, rule) != linear);
-    const std::vector<std::int64_t> unconditional = {-1, -1};
-    const std::vector<std::uint8_t> strong = guided.sample(unconditional, rule);
-    rule.guidance = 1;
-    CHECK(FractalSampler(*model, 2, false).sample(unconditional, rule) == strong);
+    for (const FractalConfig& config : {configs[0], code_ar_configs[0]}) {
+        const auto model = random_model(config);
+        const std::vector<std::int64_t> classes = {1, 2}, unconditional = {-1, -1};
+        SampleRule rule;
+        FractalSampler unguided(*model, 2, false), guided(*model, 2, true);
+        const auto with = [&](FractalSampler& sampler, const std::vector<std::int64_t>& drawn) {
+            return drawn_values(config, sampler, drawn, rule);
+        };
+        const std::vector<std::int32_t> plain = with(unguided, classes);
+        rule.guidance = std::nextafter(1.0f, 2.0f);
+        CHECK(with(guided, classes) == plain);
+        rule.guidance = 4;
+        const std::vector<std::int32_t> linear = with(guided, classes);
+        CHECK(linear != plain);
+        rule.linear_schedule = false;
+        CHECK(with(guided, classes) != linear);
+        const std::vector<std::int32_t> strong = with(guided, unconditional);
+        rule.guidance = 1;
+        CHECK(with(unguided, unconditional) == strong);
+    }
 }
 
 TEST_CASE("sampler: what it refuses") {
@@ -75,4 +80,8 @@ TEST_CASE("sampler: what it refuses") {
     CHECK_THROWS_AS(FractalSampler(*unlabelled, 1, true), UsageError);
     CHECK_THROWS_AS(FractalSampler(*unlabelled, 1, false).sample(std::vector<std::int64_t>{0}, {}),
                     UsageError);
+    CHECK_THROWS_AS(sampler.sample_codes(std::vector<std::int64_t>{0}, {}), std::logic_error);
+    const auto codes = random_model(code_ar_configs[0]);
+    CHECK_THROWS_AS(FractalSampler(*codes, 1, false).sample(std::vector<std::int64_t>{0}, {}),
+                    std::logic_error);
 }

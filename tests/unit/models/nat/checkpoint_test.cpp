@@ -94,8 +94,9 @@ TEST_CASE("nat checkpoint: what is written is read; another tokenizer is refused
     CHECK(metadata.tokenizer == 0xABCDu);
     CHECK(metadata.step == 12);
     CHECK(metadata.ema_decay == 0.5f);
-    CHECK_NOTHROW(require_tokenizer(file, metadata, 0xABCD, "vq.pth"));
-    const std::string message = message_of([&] { require_tokenizer(file, metadata, 1, "vq.pth"); });
+    CHECK_NOTHROW(require_tokenizer(path.string(), metadata.tokenizer, 0xABCD, "vq.pth"));
+    const std::string message =
+        message_of([&] { require_tokenizer(path.string(), metadata.tokenizer, 1, "vq.pth"); });
     CHECK(message.find("model.safetensors") != std::string::npos);
     CHECK(message.find("vq.pth") != std::string::npos);
     NatConfig other = tiny;
