@@ -131,5 +131,6 @@ void add_edit_job(CommandLine& app) {
         ->capture_default_str()
         ->check(at_least(1));
     add_draw_flags(*command, job->drawing);
+    add_backend_flags(*command, job->drawing.backend);
     command->callback([job] { run_job(*job); });
 }
