@@ -15,7 +15,8 @@
 
 RequestLines::RequestLines(const std::string& path)
     : path_(path == "-" ? "standard input" : path),
-      descriptor_(path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+      // Without blocking: a pipe may have no writer yet, and poll() waits for one as long as for a line.
+      descriptor_(path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
     if (descriptor_ < 0) fail("--requests {}: {}", path, std::strerror(errno));
 }
 
@@ -44,15 +45,16 @@ std::optional<std::string> RequestLines::next() {
 
 bool RequestLines::fill() {
     begin_ = 0;
-    read_.clear();
-    std::array<pollfd, 2> waiting{{{descriptor_, POLLIN, 0}, {interruption_descriptor(), POLLIN, 0}}};
-    while (::poll(waiting.data(), waiting.size(), -1) < 0)
-        if (errno != EINTR) fail("{}: {}", path_, std::strerror(errno));
-    if (interrupted()) return false;
     read_.resize(std::size_t{1} << 16);
-    ssize_t bytes = -1;
-    while ((bytes = ::read(descriptor_, read_.data(), read_.size())) < 0)
-        if (errno != EINTR) fail("{}: {}", path_, std::strerror(errno));
-    read_.resize(static_cast<std::size_t>(bytes));
+    std::array<pollfd, 2> waiting{{{descriptor_, POLLIN, 0}, {interruption_descriptor(), POLLIN, 0}}};
+    ssize_t bytes = 0;
+    do {
+        bytes = ::poll(waiting.data(), waiting.size(), -1);
+        if (interrupted()) bytes = 0;
+        if (bytes > 0) bytes = ::read(descriptor_, read_.data(), read_.size());
+    } while (bytes < 0 && (errno == EINTR || errno == EAGAIN));
+    const int error = errno;
+    read_.resize(static_cast<std::size_t>(std::max<ssize_t>(bytes, 0)));
+    if (bytes < 0) fail("{}: {}", path_, std::strerror(error));
     return bytes > 0;
 }

@@ -110,7 +110,7 @@ class Evaluation {
     }
 
     std::size_t planned_bytes() const {
-        return (sampler_ ? sampler_->plan().bytes : 0) + (likelihood_ ? likelihood_->plan().bytes : 0);
+        return (sampler_ ? sampler_->planned_bytes() : 0) + (likelihood_ ? likelihood_->plan().bytes : 0);
     }
 
     // Validation bits/dim, if there are data for them, and the quality of drawn pictures.

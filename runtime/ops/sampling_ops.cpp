@@ -52,12 +52,37 @@ Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std
     return y;
 }
 
+namespace {
+
+// In device memory, a row of words each, which take_row copies bit by bit.
+template <class T>
+Tensor device_rows(Tape& tape, std::span<const T> values) {
+    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(float) == 0);
+    const Tensor rows =
+        tape.create(static_cast<std::int64_t>(values.size()), sizeof(T) / sizeof(float), false);
+    copy_to_tensor(tape, rows, values.data(), values.size_bytes());
+    return rows;
+}
+
+}  // namespace
+
+Tensor device_keys(Tape& tape, std::span<const PhiloxKey> keys) {
+    return device_rows(tape, keys);
+}
+
+const PhiloxKey* key_address(Tape& tape, const Tensor& key) {
+    return reinterpret_cast<const PhiloxKey*>(tape.value(key));
+}
+
+Tensor device_settings(Tape& tape, std::span<const Guidance> settings) {
+    return device_rows(tape, settings);
+}
+
 Tensor uniforms_by_sequence(Tape& tape, const Tensor& sequence_ids, std::int64_t rows, std::int64_t channels,
-                            PhiloxKey key) {
+                            const Tensor& key) {
     const Tensor y = tape.create(channels, rows, false);
-    for (std::int64_t c = 0; c < channels; ++c)
-        LAUNCH(tape, uniform_by_sequence, tape.mutable_value(y) + c * rows,
-               tape.value<std::int64_t>(sequence_ids), rows, static_cast<std::uint32_t>(c), key);
+    LAUNCH(tape, uniform_by_sequence, tape.mutable_value(y), tape.value<std::int64_t>(sequence_ids), rows,
+           channels, key_address(tape, key));
     return y;
 }
 
@@ -73,9 +98,10 @@ Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const 
 }
 
 Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
-                     const PixelSamplerShape& shape, Guidance guidance, const Tensor& scale,
+                     const PixelSamplerShape& shape, bool guided, const Tensor& settings,
                      const Tensor& margins, const Tensor& limits) {
-    if (!tape.planning()) guidance.current_scale = tape.value(scale);
+    Guidance guidance{.scale = guided ? 2.0f : 1.0f};
+    if (!tape.planning()) guidance.current = reinterpret_cast<const Guidance*>(tape.value(settings));
     const Tensor values = tape.create(condition.rows(), shape.channels, false, Element::i32);
     LAUNCH(tape, pixel_sample, tape.mutable_value<std::int32_t>(values), tape.mutable_value(margins),
            tape.data(condition), tape.value(uniforms), tape.data(packed), shape, uniforms.width(), guidance,
