@@ -444,7 +444,7 @@ FUZZ := $(BUILD)/fuzz
 FUZZ_SOURCES := tests/fuzz/entry.cpp \
     $(filter-out %/command_line.cpp,$(call sources,runtime/base,*.cpp)) $(call sources,runtime/files,*.cpp) \
     $(filter-out %/animation.cpp,$(call sources,data/images data/charts data/text,*.cpp)) $(filter-out %/baselines.cpp %/live_progress.cpp,$(call sources,data/records,*.cpp)) \
-    $(foreach file,fractal/config nat/config nat/number_lists nat/strategy nat/tokenizer_config text/text_config,models/$(file).cpp) kernels/common/threads.cpp
+    $(foreach file,fractal/config nat/config nat/number_lists nat/strategy nat/tokenizer_config text/text_config,models/$(file).cpp) kernels/common/threads.cpp sample/request.cpp
 FUZZ_FLAGS := -std=c++20 -O1 -g1 -Wall -Wextra -Werror -Wno-unknown-pragmas -I. $(BUNDLE_FLAGS) -fno-omit-frame-pointer \
               -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
 $(REPLAY)/objects/%.o: %.cpp $(BUILD)/machine.stamp $(HOST)/deps.stamp

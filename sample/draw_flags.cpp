@@ -55,5 +55,4 @@ void add_draw_flags(CommandLine& app, DrawFlags& flags) {
         ->capture_default_str()
         ->check(any_seed());
     app.add_flag("--greedy", flags.greedy, "Take the most probable value instead of drawing");
-    add_backend_flags(app, flags.backend);
 }

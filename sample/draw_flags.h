@@ -23,6 +23,7 @@ struct DrawFlags {
     SampleRule rule() const;
 };
 
+// All but those of the backend (add_backend_flags).
 void add_draw_flags(CommandLine& app, DrawFlags& flags);
 
 // What --trace shows of a fractal's drawing (add_picture_folder_flags).

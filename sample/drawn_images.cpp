@@ -11,6 +11,7 @@
 #include "data/records/class_names.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/base/interruption.h"
 #include "runtime/files/atomic_file.h"
 
 namespace {
@@ -129,6 +130,7 @@ void ImageDrawing::run(const DrawBatch& draw) {
 
 void ImageDrawing::step(std::int64_t done, std::int64_t steps) {
     const std::size_t total = drawn_.classes.size();
+    if (interrupted()) fail("interrupted after {} of {} images", first_, total);
     const double part =
         (static_cast<double>(first_) + static_cast<double>(count_ * done) / static_cast<double>(steps)) /
         static_cast<double>(total);

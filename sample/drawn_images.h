@@ -57,7 +57,7 @@ class ImageDrawing {
     using DrawBatch =
         std::function<std::vector<std::uint8_t>(std::span<const std::int64_t> classes, std::int64_t first)>;
     void run(const DrawBatch& draw);
-    // For `draw` to call: that many steps of the batch are done.
+    // For `draw` to call: that many steps of the batch are done. Throws Error once interrupted().
     void step(std::int64_t done, std::int64_t steps);
     // Of drawing, writing included, but the sheet.
     double seconds() const;

@@ -47,7 +47,7 @@ void run_job(const EditJob& job) {
     std::vector<NamedPath> inputs = job.drawing.inputs();
     inputs.insert(inputs.end(), {{"--image", job.picture}, {"--mask", job.mask}});
     const PictureWriter writer(job.outputs, inputs, 0, job.count);
-    const auto sampler = model.load(job.count);
+    const auto sampler = model.sampler(job.count, job.drawing.drawing);
     std::optional<TraceFolder> trace;
     if (!job.outputs.trace.empty()) {
         trace.emplace(job.outputs.trace, channels, size, static_cast<int>(std::min(job.count, job.columns)));
@@ -121,5 +121,6 @@ void add_edit_job(CommandLine& app) {
         ->capture_default_str()
         ->check(at_least(1));
     add_draw_flags(*command, job->drawing.drawing);
+    add_backend_flags(*command, job->drawing.drawing.backend);
     command->callback([job] { run_job(*job); });
 }

@@ -158,7 +158,9 @@ void add_labels_job(CommandLine& evaluate) {
         ->capture_default_str()
         ->check(within(1, 4096));
     command->add_flag("--json", job->json, "One JSON object instead of a table");
-    add_nat_draw_flags(*command, job->drawer.nat);
+    add_nat_model_flags(*command, job->drawer.nat);
+    add_strategy_flags(*command, job->drawer.nat.strategy, "--strategy");
     add_draw_flags(*command, job->drawer.fractal);
+    add_backend_flags(*command, job->drawer.fractal.backend);
     command->callback([job] { run_job(*job); });
 }

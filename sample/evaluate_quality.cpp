@@ -294,8 +294,10 @@ void add_quality_job(CommandLine& evaluate, const Comm& comm) {
     command->add_flag("--random-classes", job->random_classes,
                       "Draw each picture's class independently, as --extrapolate supposes, instead of the "
                       "classes in turn");
-    add_nat_draw_flags(*command, job->drawer.nat);
+    add_nat_model_flags(*command, job->drawer.nat);
+    add_strategy_flags(*command, job->drawer.nat.strategy, "--strategy");
     add_caption_flags(*command, job->drawer.nat.text);
     add_draw_flags(*command, job->drawer.fractal);
+    add_backend_flags(*command, job->drawer.fractal.backend);
     command->callback([job, &comm] { run_job(*job, comm); });
 }

@@ -19,7 +19,7 @@ void add_fractal_model_flags(CommandLine& command, FractalDrawFlags& flags) {
 }
 
 FractalDrawing::FractalDrawing(const FractalDrawFlags& flags)
-    : flags_(flags), backend_(flags.drawing.backend.backend()), checkpoint_(flags.checkpoint) {
+    : backend_(flags.drawing.backend.backend()), checkpoint_(flags.checkpoint) {
     const std::string& path = flags.checkpoint.checkpoint;
     flags.drawing.check(config());
     if (config().of_codes() && flags.tokenizer.empty())
@@ -32,8 +32,12 @@ FractalDrawing::FractalDrawing(const FractalDrawFlags& flags)
                               flags.tokenizer, backend_);
 }
 
-std::unique_ptr<PictureSampler> FractalDrawing::load(std::int64_t batch) {
-    model_ = checkpoint_.load(backend_);
-    return std::make_unique<PictureSampler>(*model_, tokenizer_.get(), batch, flags_.drawing.guidance != 1,
-                                            flags_.drawing.iterations);
+void FractalDrawing::load() {
+    if (!model_) model_ = checkpoint_.load(backend_);
+}
+
+std::unique_ptr<PictureSampler> FractalDrawing::sampler(std::int64_t batch, const DrawFlags& drawing) {
+    load();
+    return std::make_unique<PictureSampler>(*model_, tokenizer_.get(), batch, drawing.guidance != 1,
+                                            drawing.iterations);
 }

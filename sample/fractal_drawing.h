@@ -19,7 +19,7 @@ struct FractalDrawFlags {
     // The files that they name.
     std::vector<NamedPath> inputs() const;
 };
-// --checkpoint with its model, and --tokenizer; the other flags are added by add_draw_flags.
+// --checkpoint with its model, and --tokenizer; the others are added by add_draw_flags and add_backend_flags.
 void add_fractal_model_flags(CommandLine& command, FractalDrawFlags& flags);
 
 // A model whose weights are not read before load().
@@ -36,11 +36,12 @@ class FractalDrawing {
     std::int64_t channels() const { return picture_channels(config(), tokenizer_.get()); }
     std::int64_t image_size() const { return picture_size(config(), tokenizer_.get()); }
 
-    // Reads the weights and plans drawing `batch` pictures at once. This object must stay.
-    std::unique_ptr<PictureSampler> load(std::int64_t batch);
+    // Reads the weights, once.
+    void load();
+    // The same, and plans drawing `batch` pictures at once by these flags. This object must stay.
+    std::unique_ptr<PictureSampler> sampler(std::int64_t batch, const DrawFlags& drawing);
 
   private:
-    const FractalDrawFlags& flags_;
     Backend backend_;
     OpenedCheckpoint checkpoint_;
     std::unique_ptr<Tokenizer> tokenizer_;

@@ -10,26 +10,46 @@
 #include "models/nat/pictures.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
+#include "runtime/base/interruption.h"
 #include "runtime/device/backend_flags.h"
 #include "sample/drawn_images.h"
 #include "sample/jobs.h"
 #include "sample/nat_drawing.h"
+#include "sample/serve.h"
 #include "sample/trace.h"
 
 namespace {
 
-struct NatJob {
-    CheckpointFlags checkpoint;
-    BackendFlags backend;
+// What one call, or one request, draws.
+struct Pictures {
     NatDrawFlags nat;
     DrawnImagesFlags images;
     std::uint64_t seed = 0;
 };
 
-std::vector<NamedPath> inputs_of(const NatJob& job) {
-    std::vector<NamedPath> inputs = job.checkpoint.inputs();
-    std::ranges::copy(job.nat.inputs(), std::back_inserter(inputs));
-    return inputs;
+struct NatJob {
+    CheckpointFlags checkpoint;
+    BackendFlags backend;
+    Pictures pictures;
+    std::string requests;
+
+    std::vector<NamedPath> inputs() const {
+        std::vector<NamedPath> files = checkpoint.inputs();
+        files.push_back(requests_file(requests));
+        return files;
+    }
+};
+
+void add_picture_flags(CommandLine& command, Pictures& pictures) {
+    add_strategy_flags(command, pictures.nat.strategy, "--strategy");
+    add_prompt_flags(command, pictures.nat.text);
+    add_choice_flags(command, pictures.images);
+    command
+        .add_option("--seed", pictures.seed,
+                    "An image depends on the seed, its number and its class or text, not on the batch")
+        ->capture_default_str()
+        ->check(any_seed());
+    add_output_flags(command, pictures.images, "the picture after each step, masked tokens grey");
 }
 
 // Writes a step: its tokens decoded, grey where they are masked for the next.
@@ -56,42 +76,103 @@ std::vector<std::int64_t> image_numbers(const DrawnImages& drawn, std::int64_t f
     return numbers;
 }
 
-void run_job(const NatJob& job) {
-    const NatModels models = load_nat_models(job.checkpoint, job.nat, job.backend.backend());
-    const Strategy strategy = job.nat.strategy.choose(models.tokens(), models.labelled());
-    const DrawnImages drawn = models.takes_texts()
-                                  ? choose_text_images(job.images, job.nat.text.chosen_prompts())
-                                  : choose_images(job.images, models.class_num(), models.metadata.classes);
-    const PictureOutputs& outputs = job.images.outputs;
+struct Outcome {
+    std::int64_t images, steps;
+    double seconds;  // of drawing
+};
+
+// The models, and a generator with its memory and its recorded graphs: kept for the next request of its kind.
+class Session {
+  public:
+    explicit Session(const NatJob& job)
+        : inputs_(job.inputs()),
+          models_(load_nat_models(job.checkpoint, job.pictures.nat, job.backend.backend())) {}
+
+    // Draws and writes.
+    Outcome draw(const Pictures& pictures);
+
+  private:
+    // Of one kind: guided or not.
+    struct Kept {
+        std::int64_t batch = 0;  // images at once for which its memory is planned
+        std::optional<NatGenerator> generator;
+    };
+
+    NatGenerator& generator_for(std::int64_t batch, bool guided);
+
+    std::vector<NamedPath> inputs_;
+    NatModels models_;
+    std::vector<std::uint8_t> decoded_;   // the pictures of a batch
+    std::vector<std::int32_t> text_ids_;  // of a request's texts
+    Kept plain_, guided_;
+};
+
+NatGenerator& Session::generator_for(std::int64_t batch, bool guided) {
+    Kept& kept = guided ? guided_ : plain_;
+    if (!kept.generator || kept.batch < batch) {
+        kept.generator.reset();  // its memory first
+        kept.batch = std::max(batch, kept.batch);
+        kept.generator.emplace(*models_.transformer, kept.batch, guided,
+                               decode_into(*models_.tokenizer, models_.side(), decoded_));
+    }
+    return *kept.generator;
+}
+
+Outcome Session::draw(const Pictures& pictures) {
+    const PictureOutputs& outputs = pictures.images.outputs;
+    const std::int64_t channels = models_.channels();
+    if (!models_.takes_texts()) pictures.nat.text.require_none(inputs_.front().path);
+    const Strategy strategy = pictures.nat.strategy.choose(models_.tokens(), models_.labelled());
+    const DrawnImages drawn =
+        models_.takes_texts() ? choose_text_images(pictures.images, pictures.nat.text.chosen_prompts())
+                              : choose_images(pictures.images, models_.class_num(), models_.metadata.classes);
     if (!outputs.trace.empty()) require_one_batch(drawn);
-    const std::int64_t channels = models.channels();
-    ImageDrawing drawing(job.images, drawn, inputs_of(job), channels, models.image_size());
-    std::vector<std::uint8_t> decoded;
-    NatGenerator generator(*models.transformer, drawn.batch, strategy.guided(),
-                           decode_into(*models.tokenizer, models.side(), decoded));
-    std::vector<std::int32_t> text_ids;
-    if (models.takes_texts()) {
-        text_ids = text_table(*models.transformer, drawn.texts);
-        generator.use_texts({text_ids});
+    std::vector<NamedPath> inputs = inputs_;
+    std::ranges::copy(pictures.nat.inputs(), std::back_inserter(inputs));
+    ImageDrawing drawing(pictures.images, drawn, inputs, channels, models_.image_size());
+    NatGenerator& generator = generator_for(drawn.batch, strategy.guided());
+    if (models_.takes_texts()) {
+        text_ids_ = text_table(*models_.transformer, drawn.texts);
+        generator.use_texts({text_ids_});
     }
     std::optional<TraceFolder> trace;
+    NatGenerator::Watch watch;
     if (!outputs.trace.empty()) {
-        trace.emplace(outputs.trace, static_cast<int>(channels), static_cast<int>(models.image_size()),
+        trace.emplace(outputs.trace, static_cast<int>(channels), static_cast<int>(models_.image_size()),
                       static_cast<int>(drawn.columns));
-        generator.watch([&](const DecodedStep& step) {
-            if (step.step == 0) add_to_trace(*trace, models, step.filled, step.ids);  // all masked
-            add_to_trace(*trace, models, step.filled, step.next);
-        });
+        watch = [&](const DecodedStep& step) {
+            if (step.step == 0) add_to_trace(*trace, models_, step.filled, step.ids);  // all masked
+            add_to_trace(*trace, models_, step.filled, step.next);
+        };
     }
+    generator.watch(watch);
     drawing.run([&](std::span<const std::int64_t> classes, std::int64_t first) {
         const std::vector<std::int64_t> numbers = image_numbers(drawn, first, classes.size());
-        generator.generate(classes, strategy, {job.seed, first, numbers});
-        return decoded;
+        generator.generate(classes, strategy, {pictures.seed, first, numbers});
+        return decoded_;
     });
     drawing.write_sheet();
     if (trace) trace->write_animation();
-    fmt::print("{} images in {} steps, {:.2f} s{}\n", drawn.classes.size(), strategy.steps(),
-               drawing.seconds(), outputs.where_written());
+    return {static_cast<std::int64_t>(drawn.classes.size()), strategy.steps(), drawing.seconds()};
+}
+
+void run_job(const NatJob& job) {
+    if (job.requests.empty()) {
+        const Outcome outcome = Session(job).draw(job.pictures);
+        fmt::print("{} images in {} steps, {:.2f} s{}\n", outcome.images, outcome.steps, outcome.seconds,
+                   job.pictures.images.outputs.where_written());
+        return;
+    }
+    watch_interruption();
+    RequestLines lines(job.requests);
+    Session session(job);
+    serve_requests(lines, [&](std::span<const FlagValues> flags) {
+        Pictures pictures = job.pictures;
+        CommandLine request("A request.");
+        add_picture_flags(request, pictures);
+        request.take(flags);
+        return Drawn{session.draw(pictures).images, pictures.seed, pictures.images.outputs};
+    });
 }
 
 }  // namespace
@@ -101,15 +182,9 @@ void add_nat_job(CommandLine& app) {
         app.add_subcommand("nat", "Draw images from a masked-token transformer and a tokenizer");
     const auto job = std::make_shared<NatJob>();
     add_checkpoint_flags(*command, job->checkpoint);
-    add_nat_draw_flags(*command, job->nat)->required();
-    add_prompt_flags(*command, job->nat.text);
-    add_choice_flags(*command, job->images);
-    command
-        ->add_option("--seed", job->seed,
-                     "An image depends on the seed, its number and its class or text, not on the batch")
-        ->capture_default_str()
-        ->check(any_seed());
-    add_output_flags(*command, job->images, "the picture after each step, masked tokens grey");
+    add_nat_model_flags(*command, job->pictures.nat)->required();
+    add_picture_flags(*command, job->pictures);
+    add_requests_flag(*command, job->requests);
     add_backend_flags(*command, job->backend);
     command->callback([job] { run_job(*job); });
 }

@@ -25,11 +25,10 @@ NatModels load_nat_models(const CheckpointFlags& checkpoint, const NatDrawFlags&
     return models;
 }
 
-Option* add_nat_draw_flags(CommandLine& command, NatDrawFlags& flags) {
+Option* add_nat_model_flags(CommandLine& command, NatDrawFlags& flags) {
     Option* const tokenizer =
         command.add_option("--tokenizer", flags.tokenizer, "Tokenizer whose codes the transformer predicts")
             ->type_name("FILE");
     add_text_encoder_flag(command, flags.text);
-    add_strategy_flags(command, flags.strategy, "--strategy");
     return tokenizer;
 }

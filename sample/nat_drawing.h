@@ -24,8 +24,8 @@ struct NatDrawFlags {
     // The files that they name.
     std::vector<NamedPath> inputs() const;
 };
-// --tokenizer, which it returns, --text-encoder and the strategy.
-Option* add_nat_draw_flags(CommandLine& command, NatDrawFlags& flags);
+// --tokenizer, which it returns, and --text-encoder.
+Option* add_nat_model_flags(CommandLine& command, NatDrawFlags& flags);
 
 // The transformer and the tokenizer of its codes, with their metadata.
 struct NatModels {

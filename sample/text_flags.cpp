@@ -32,6 +32,10 @@ std::vector<std::string> lines_of(const std::string& path) {
 
 }  // namespace
 
+void TextFlags::require_none(const std::string& path) const {
+    if (given()) fail_usage("{}: draws from classes, not from texts: expected --classes", path);
+}
+
 std::vector<NamedPath> TextFlags::inputs() const {
     return {{"--text-encoder", encoder}, {"--prompts", prompts_file}, {"--captions", captions}};
 }
@@ -80,7 +84,7 @@ std::unique_ptr<TextEncoder> attach_text_encoder(const TensorFile& checkpoint, c
     const std::string path = checkpoint.path().string();
     const NatConfig& config = metadata.config;
     if (!config.takes_texts()) {
-        if (flags.given()) fail_usage("{}: draws from classes, not from texts: expected --classes", path);
+        flags.require_none(path);
         return nullptr;
     }
     if (config.text_encoder) {

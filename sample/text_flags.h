@@ -20,6 +20,8 @@ struct TextFlags {
     bool given() const {
         return !encoder.empty() || !prompts.empty() || !prompts_file.empty() || !captions.empty();
     }
+    // Throws UsageError if any is given, for a model of classes, `path`.
+    void require_none(const std::string& path) const;
     std::vector<NamedPath> inputs() const;
     // Of --prompt and then of --prompts, a line each. Throws UsageError if there are none.
     std::vector<std::string> chosen_prompts() const;

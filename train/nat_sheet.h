@@ -30,7 +30,7 @@ class NatSheet {
     NatSheet(const NatTransformer& model, const std::string& tokenizer, const TokenFile& tokens,
              NatConditions& conditions, const NatSheetRule& rule);
 
-    std::size_t planned_bytes() const { return generator_->plan().bytes; }
+    std::size_t planned_bytes() const { return generator_->planned_bytes(); }
     // Draws pictures of all classes, or of texts of as many records as it takes, in turn with the weights in place, as the sheet's are.
     std::vector<double> measure(const RunQuality& quality);
     // Draws it with the weights in place, the same noise every time.

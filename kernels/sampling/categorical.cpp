@@ -22,7 +22,7 @@ static float maximum_of(const float* z, std::int64_t count) {
 // z [count] = the guided logits of one row.
 static void guide(float* z, const float* conditional, const float* unconditional, std::int64_t count,
                   const Guidance& guidance) {
-    const float temperature = guidance.temperature, scale = guidance.scale_now();
+    const float temperature = guidance.temperature, scale = guidance.scale;
     if (scale == 1.0f) {
 #pragma omp simd
         for (std::int64_t v = 0; v < count; ++v) z[v] = conditional[v] * temperature;
@@ -92,8 +92,9 @@ static std::int32_t draw(float* z, std::int64_t count, double uniform, float& ma
 
 void categorical_sample(std::int32_t* values, float* margins, const float* conditional,
                         const float* unconditional, const float* uniforms, std::int64_t rows,
-                        std::int64_t vocabulary, const Guidance& guidance, const std::uint8_t* limits) {
+                        std::int64_t vocabulary, const Guidance& given, const std::uint8_t* limits) {
     assert(vocabulary <= categorical_max_vocabulary);
+    const Guidance guidance = given.now();
     for_each_task(rows, rows * vocabulary, [=](std::int64_t row) {
         float z[categorical_max_vocabulary], margin;
         const float* u = unconditional ? unconditional + row * vocabulary : nullptr;

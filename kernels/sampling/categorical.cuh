@@ -23,7 +23,7 @@ namespace categorical_detail {
 // The guided logits in place of the conditional ones in z [count], seen by all lanes.
 __device__ inline void guide(float* z, const float* unconditional, int count, const Guidance& guidance) {
     const int lane = static_cast<int>(threadIdx.x) % warp_size;
-    const float temperature = guidance.temperature, scale = guidance.scale_now();
+    const float temperature = guidance.temperature, scale = guidance.scale;
     if (scale == 1.0f) {
         for (int v = lane; v < count; v += warp_size) z[v] *= temperature;
         __syncwarp();
@@ -110,8 +110,9 @@ __device__ inline int draw(float* z, int count, double uniform, float& margin) {
 // any lane may have written before a barrier; overwritten, and free after the next barrier. unconditional
 // [count] may be null when scale is 1; the value lies between low and high.
 __device__ inline int draw_categorical(float* z, const float* unconditional, int count, float uniform,
-                                       int low, int high, const Guidance& guidance, float& margin) {
+                                       int low, int high, const Guidance& given, float& margin) {
     using namespace categorical_detail;
+    const Guidance guidance = given.now();
     guide(z, unconditional, count, guidance);
     const int allowed = high - low + 1;
     return low + (guidance.greedy ? largest(z + low, allowed, margin)

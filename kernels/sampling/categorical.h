@@ -20,12 +20,12 @@ struct Guidance {
     float scale = 1;             // of the guidance ("cfg"); 1: none
     float filter_threshold = 0;  // a probability; 0: no filter
     bool greedy = false;         // the largest logit, the first of equals, instead of a draw
-    // Address from which the kernel reads the scale, or null: `scale` is used. A recorded graph can be
-    // replayed with another scale; `scale` other than 1 then only indicates that there are unconditional
-    // rows.
-    const float* current_scale = nullptr;
+    // Address, in the device's memory, of the settings that the kernel reads instead of these, or null. A
+    // recorded draw can so be replayed with others; `scale` other than 1 then only indicates that there are
+    // unconditional rows.
+    const Guidance* current = nullptr;
 
-    constexpr float scale_now() const { return current_scale != nullptr ? *current_scale : scale; }
+    constexpr Guidance now() const { return current != nullptr ? *current : *this; }
 };
 
 namespace cpu {

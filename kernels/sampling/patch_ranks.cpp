@@ -7,8 +7,9 @@
 
 namespace cpu {
 
-void random_ranks(std::int32_t* ranks, const std::int64_t* sequence_ids, std::int64_t M, std::int64_t L,
-                  PhiloxKey key) {
+void random_ranks(std::int32_t* ranks, std::int32_t* hidden, const std::int64_t* sequence_ids, std::int64_t M,
+                  std::int64_t L, const PhiloxKey* key) {
+    std::fill_n(hidden, M, static_cast<std::int32_t>(L));
     std::vector<std::uint64_t> sorted(static_cast<std::size_t>(L));  // word, then patch: no two are equal
     for (std::int64_t m = 0; m < M; ++m) {
         const auto sequence_id = static_cast<std::uint64_t>(sequence_ids[m]);
@@ -16,7 +17,7 @@ void random_ranks(std::int32_t* ranks, const std::int64_t* sequence_ids, std::in
             const auto words =
                 philox({static_cast<std::uint32_t>(t / 4), static_cast<std::uint32_t>(sequence_id),
                         static_cast<std::uint32_t>(sequence_id >> 32), 0},
-                       key);
+                       *key);
             sorted[static_cast<std::size_t>(t)] =
                 std::uint64_t{words[static_cast<std::size_t>(t % 4)]} << 32 | static_cast<std::uint64_t>(t);
         }
@@ -27,25 +28,27 @@ void random_ranks(std::int32_t* ranks, const std::int64_t* sequence_ids, std::in
     }
 }
 
-void raster_ranks(std::int32_t* ranks, std::int64_t M, std::int64_t L) {
+void raster_ranks(std::int32_t* ranks, std::int32_t* hidden, std::int64_t M, std::int64_t L) {
+    std::fill_n(hidden, M, static_cast<std::int32_t>(L));
     for (std::int64_t i = 0; i < M * L; ++i) ranks[i] = static_cast<std::int32_t>(L - 1 - i % L);
 }
 
-void hidden_mask(std::uint8_t* mask, const std::int32_t* ranks, std::int64_t M, std::int64_t L,
-                 std::int64_t guidance_rows, std::int64_t hidden) {
+void hidden_mask(std::uint8_t* mask, const std::int32_t* ranks, const std::int32_t* hidden, std::int64_t M,
+                 std::int64_t L, std::int64_t guidance_rows) {
     for (std::int64_t i = 0; i < M * L; ++i)
         for (std::int64_t half = 0; half < guidance_rows; ++half)
-            mask[half * M * L + i] = ranks[i] < hidden ? 1 : 0;
+            mask[half * M * L + i] = ranks[i] < hidden[i / L] ? 1 : 0;
 }
 
-void chosen_patches(std::int32_t* index, std::int64_t* child_sequence_ids, const std::int32_t* ranks,
-                    const std::int64_t* sequence_ids, std::int64_t M, std::int64_t L, std::int64_t kept,
-                    std::int64_t hidden) {
+void chosen_patches(std::int32_t* index, std::int64_t* child_sequence_ids, std::int32_t* hidden,
+                    const std::int32_t* ranks, const std::int64_t* sequence_ids, std::int64_t M,
+                    std::int64_t L, std::int64_t n) {
     for (std::int64_t i = 0; i < M * L; ++i)
-        if (ranks[i] >= kept && ranks[i] < hidden) {
+        if (ranks[i] >= hidden[i / L] - n && ranks[i] < hidden[i / L]) {
             *index++ = static_cast<std::int32_t>(i);
             *child_sequence_ids++ = sequence_ids[i / L] * L + i % L;
         }
+    for (std::int64_t m = 0; m < M; ++m) hidden[m] -= static_cast<std::int32_t>(n);
 }
 
 void child_rows(std::int32_t* patches, std::int32_t* parents, const std::int32_t* index, std::int64_t count,

@@ -15,17 +15,18 @@ namespace {
 constexpr unsigned block_threads = 128;
 
 // Dynamic shared memory: L words.
-__global__ void random_ranks_kernel(std::int32_t* ranks, const std::int64_t* sequence_ids, int L,
-                                    PhiloxKey key) {
+__global__ void random_ranks_kernel(std::int32_t* ranks, std::int32_t* hidden,
+                                    const std::int64_t* sequence_ids, int L, const PhiloxKey* key) {
     SharedMemory shared;
     auto* words = shared.take<std::uint32_t>(static_cast<std::size_t>(L));
     const std::int64_t m = blockIdx.x;
     const auto sequence_id = static_cast<std::uint64_t>(sequence_ids[m]);
     const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
+    if (thread == 0) hidden[m] = L;
     for (int group = thread; 4 * group < L; group += threads) {
         const auto four = philox({static_cast<std::uint32_t>(group), static_cast<std::uint32_t>(sequence_id),
                                   static_cast<std::uint32_t>(sequence_id >> 32), 0},
-                                 key);
+                                 *key);
         for (int i = 0; i < 4 && 4 * group + i < L; ++i) words[4 * group + i] = four[i];
     }
     __syncthreads();
@@ -37,30 +38,34 @@ __global__ void random_ranks_kernel(std::int32_t* ranks, const std::int64_t* seq
     }
 }
 
-__global__ void raster_ranks_kernel(std::int32_t* ranks, std::int64_t count, std::int64_t L) {
+__global__ void raster_ranks_kernel(std::int32_t* ranks, std::int32_t* hidden, std::int64_t count,
+                                    std::int64_t L) {
     const std::int64_t i = thread_index();
-    if (i < count) ranks[i] = static_cast<std::int32_t>(L - 1 - i % L);
+    if (i >= count) return;
+    ranks[i] = static_cast<std::int32_t>(L - 1 - i % L);
+    if (i % L == 0) hidden[i / L] = static_cast<std::int32_t>(L);
 }
 
-__global__ void hidden_mask_kernel(std::uint8_t* mask, const std::int32_t* ranks, std::int64_t count,
-                                   std::int64_t copies, std::int64_t hidden) {
-    const std::int64_t i = thread_index();
-    if (i < count * copies) mask[i] = ranks[i % count] < hidden ? 1 : 0;
+__global__ void hidden_mask_kernel(std::uint8_t* mask, const std::int32_t* ranks, const std::int32_t* hidden,
+                                   std::int64_t count, std::int64_t copies, std::int64_t L) {
+    const std::int64_t i = thread_index(), patch = i % count;
+    if (i < count * copies) mask[i] = ranks[patch] < hidden[patch / L] ? 1 : 0;
 }
 
-// A warp per sequence.
+// A warp per sequence, which alone reads and writes its number of hidden patches.
 __global__ void chosen_patches_kernel(std::int32_t* index, std::int64_t* child_sequence_ids,
-                                      const std::int32_t* ranks, const std::int64_t* sequence_ids,
-                                      std::int64_t M, std::int64_t L, std::int64_t kept,
-                                      std::int64_t hidden) {
+                                      std::int32_t* hidden, const std::int32_t* ranks,
+                                      const std::int64_t* sequence_ids, std::int64_t M, std::int64_t L,
+                                      int n) {
     const std::int64_t m = thread_index() / warp_size;
     if (m >= M) return;  // whole warps
     const int lane = static_cast<int>(threadIdx.x) % warp_size;
-    std::int64_t place = m * (hidden - kept);
+    const std::int32_t before = hidden[m], after = before - n;
+    std::int64_t place = m * n;
     for (std::int64_t first = 0; first < L; first += warp_size) {
         const std::int64_t t = first + lane;
         const std::int32_t rank = t < L ? ranks[m * L + t] : -1;
-        const bool chosen = rank >= kept && rank < hidden;
+        const bool chosen = rank >= after && rank < before;
         const unsigned vote = __ballot_sync(all_lanes, chosen);
         if (chosen) {
             const std::int64_t mine = place + __popc(vote & ((1u << lane) - 1));
@@ -69,6 +74,7 @@ __global__ void chosen_patches_kernel(std::int32_t* index, std::int64_t* child_s
         }
         place += __popc(vote);
     }
+    if (lane == 0) hidden[m] = after;  // behind the votes: every lane has read it
 }
 
 __global__ void child_rows_kernel(std::int32_t* patches, std::int32_t* parents, const std::int32_t* index,
@@ -83,28 +89,29 @@ __global__ void child_rows_kernel(std::int32_t* patches, std::int32_t* parents, 
 
 }  // namespace
 
-void random_ranks(Stream stream, std::int32_t* ranks, const std::int64_t* sequence_ids, std::int64_t M,
-                  std::int64_t L, PhiloxKey key) {
+void random_ranks(Stream stream, std::int32_t* ranks, std::int32_t* hidden, const std::int64_t* sequence_ids,
+                  std::int64_t M, std::int64_t L, const PhiloxKey* key) {
     launch(random_ranks_kernel, blocks_for(M, 1), block_threads,
            shared_array_bytes(static_cast<std::size_t>(L) * sizeof(std::uint32_t)), stream, ranks,
-           sequence_ids, static_cast<int>(L), key);
+           hidden, sequence_ids, static_cast<int>(L), key);
 }
 
-void raster_ranks(Stream stream, std::int32_t* ranks, std::int64_t M, std::int64_t L) {
-    launch(raster_ranks_kernel, blocks_for(M * L, block_threads), block_threads, 0, stream, ranks, M * L, L);
+void raster_ranks(Stream stream, std::int32_t* ranks, std::int32_t* hidden, std::int64_t M, std::int64_t L) {
+    launch(raster_ranks_kernel, blocks_for(M * L, block_threads), block_threads, 0, stream, ranks, hidden,
+           M * L, L);
 }
 
-void hidden_mask(Stream stream, std::uint8_t* mask, const std::int32_t* ranks, std::int64_t M, std::int64_t L,
-                 std::int64_t guidance_rows, std::int64_t hidden) {
+void hidden_mask(Stream stream, std::uint8_t* mask, const std::int32_t* ranks, const std::int32_t* hidden,
+                 std::int64_t M, std::int64_t L, std::int64_t guidance_rows) {
     launch(hidden_mask_kernel, blocks_for(guidance_rows * M * L, block_threads), block_threads, 0, stream,
-           mask, ranks, M * L, guidance_rows, hidden);
+           mask, ranks, hidden, M * L, guidance_rows, L);
 }
 
 void chosen_patches(Stream stream, std::int32_t* index, std::int64_t* child_sequence_ids,
-                    const std::int32_t* ranks, const std::int64_t* sequence_ids, std::int64_t M,
-                    std::int64_t L, std::int64_t kept, std::int64_t hidden) {
+                    std::int32_t* hidden, const std::int32_t* ranks, const std::int64_t* sequence_ids,
+                    std::int64_t M, std::int64_t L, std::int64_t n) {
     launch(chosen_patches_kernel, blocks_for(M * warp_size, block_threads), block_threads, 0, stream, index,
-           child_sequence_ids, ranks, sequence_ids, M, L, kept, hidden);
+           child_sequence_ids, hidden, ranks, sequence_ids, M, L, static_cast<int>(n));
 }
 
 void child_rows(Stream stream, std::int32_t* patches, std::int32_t* parents, const std::int32_t* index,

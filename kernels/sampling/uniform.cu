@@ -12,21 +12,22 @@ namespace {
 constexpr int block_threads = 128;
 
 __global__ void draw(float* values, const std::int64_t* sequence_ids, std::int64_t rows,
-                     std::uint32_t channel, PhiloxKey key) {
-    const std::int64_t row = thread_index();
-    if (row >= rows) return;
-    const auto sequence_id = static_cast<std::uint64_t>(sequence_ids[row]);
-    values[row] = unit_float(philox(
-        {channel, static_cast<std::uint32_t>(sequence_id), static_cast<std::uint32_t>(sequence_id >> 32), 0},
-        key)[0]);
+                     std::int64_t channels, const PhiloxKey* key) {
+    const std::int64_t i = thread_index();
+    if (i >= channels * rows) return;
+    const auto sequence_id = static_cast<std::uint64_t>(sequence_ids[i % rows]);
+    values[i] = unit_float(
+        philox({static_cast<std::uint32_t>(i / rows), static_cast<std::uint32_t>(sequence_id),
+                static_cast<std::uint32_t>(sequence_id >> 32), 0},
+               *key)[0]);
 }
 
 }  // namespace
 
 void uniform_by_sequence(Stream stream, float* values, const std::int64_t* sequence_ids, std::int64_t rows,
-                         std::uint32_t channel, PhiloxKey key) {
-    launch(draw, blocks_for(rows, block_threads), block_threads, 0, stream, values, sequence_ids, rows,
-           channel, key);
+                         std::int64_t channels, const PhiloxKey* key) {
+    launch(draw, blocks_for(channels * rows, block_threads), block_threads, 0, stream, values, sequence_ids,
+           rows, channels, key);
 }
 
 }  // namespace cuda

@@ -1,4 +1,5 @@
-// Uniform random numbers for the sampler, one per row, keyed by the row's sequence_id.
+// Uniform random numbers for the sampler, one per channel and row, keyed by the row's sequence_id. The key is
+// read from memory, so that a recorded draw serves every seed.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +9,10 @@
 
 namespace cpu {
 
-// values[r] in [0, 1): word 0 of philox({channel, low32(sequence_ids[r]), high32(sequence_ids[r]), 0}, key),
-// 24 bits.
+// values [channels, rows] in [0, 1): word 0 of philox({c, low32(sequence_ids[r]), high32(sequence_ids[r]), 0},
+// *key), 24 bits.
 void uniform_by_sequence(float* values, const std::int64_t* sequence_ids, std::int64_t rows,
-                         std::uint32_t channel, PhiloxKey key);
+                         std::int64_t channels, const PhiloxKey* key);
 
 }  // namespace cpu
 
@@ -19,6 +20,6 @@ namespace cuda {
 
 // The same contracts on the device; pointers and sizes as in stream.h.
 void uniform_by_sequence(Stream stream, float* values, const std::int64_t* sequence_ids, std::int64_t rows,
-                         std::uint32_t channel, PhiloxKey key);
+                         std::int64_t channels, const PhiloxKey* key);
 
 }  // namespace cuda

@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "runtime/ops/ops.h"
-#include "runtime/ops/patch_rank_ops.h"
 #include "runtime/tensor/random.h"
 
 namespace {
@@ -52,21 +51,22 @@ PatchOrder::PatchOrder(Tape& tape, const FractalConfig& config, std::size_t leve
       iterations_(rule.iterations),
       steps_(random_ ? std::min(L_, rule.iterations) : L_),
       largest_step_(random_ ? largest_cosine_step(L_, rule.iterations) : 1),
-      ranks_(tape.create(M_, L_, false, Element::i32)) {
+      ranks_{tape.create(M_, L_, false, Element::i32), tape.create(M_, 1, false, Element::i32)} {
     if (on_host_) {
         hidden_ = hidden_patches(config, level, *task, images.origins);
         order_on_host(rule);
     } else if (!random_) {
         raster_ranks(tape_, ranks_);
     } else if (rule.recorded.empty()) {
-        random_ranks(tape_, ranks_, images_.sequence_ids, rule.key);
+        random_ranks(tape_, ranks_, images_.sequence_ids, rule.device_key);
     } else {
+        raster_ranks(tape_, ranks_);
         std::vector<std::int32_t> ranks(rule.recorded.size());
         for (std::size_t i = 0; i < ranks.size(); ++i) {
             const auto L = static_cast<std::size_t>(L_);
             ranks[i / L * L + static_cast<std::size_t>(rule.recorded[i])] = static_cast<std::int32_t>(i % L);
         }
-        copy_to_tensor(tape_, ranks_, ranks.data(), ranks.size() * sizeof(std::int32_t));
+        copy_to_tensor(tape_, ranks_.ranks, ranks.data(), ranks.size() * sizeof(std::int32_t));
     }
 }
 
@@ -106,10 +106,10 @@ std::vector<float> PatchOrder::shown() const {
     return parts;
 }
 
-Tensor PatchOrder::mask(std::int64_t s, std::int64_t halves) const {
+Tensor PatchOrder::mask(std::int64_t halves) const {
     const Tensor mask = tape_.create(halves * M_, L_, false, Element::u8);
     if (!on_host_)
-        hidden_mask(tape_, mask, ranks_, s == 0 ? L_ : hidden_after(L_, s - 1));
+        hidden_mask(tape_, mask, ranks_);
     else
         for (std::int64_t half = 0; half < halves; ++half)
             copy_to_tensor(tape_, tape_.slice(mask, half * M_, M_), hidden_.data(), hidden_.size());
@@ -117,17 +117,16 @@ Tensor PatchOrder::mask(std::int64_t s, std::int64_t halves) const {
 }
 
 ChosenPatches PatchOrder::next(std::int64_t s) {
-    const std::int64_t before = s == 0 ? L_ : hidden_after(L_, s - 1), after = hidden_after(L_, s);
     ChosenPatches chosen;
     if (on_host_) next_on_host(s, chosen);
     const std::int64_t count = on_host_           ? static_cast<std::int64_t>(chosen.host_index.size())
                                : tape_.planning() ? M_ * largest_step_
-                                                  : M_ * (before - after);
+                                                  : M_ * drawn_by(s);
     chosen.index = tape_.create(count, 1, false, Element::i32);
     chosen.sequence_ids = tape_.create(count, 1, false, Element::i64);
     steps_done_ = s + 1;
     if (!on_host_) {
-        chosen_patches(tape_, chosen.index, chosen.sequence_ids, ranks_, images_.sequence_ids, after, before);
+        chosen_patches(tape_, chosen.index, chosen.sequence_ids, ranks_, images_.sequence_ids);
         return chosen;
     }
     copy_to_tensor(tape_, chosen.index, chosen.host_index.data(),
@@ -162,7 +161,7 @@ std::vector<std::uint8_t> PatchOrder::hidden() const {
     if (on_host_) return hidden_;
     const std::int64_t left = steps_done_ == 0 ? L_ : hidden_after(L_, steps_done_ - 1);
     std::vector<std::int32_t> ranks(static_cast<std::size_t>(M_ * L_));
-    copy_from_tensor(tape_, ranks.data(), ranks_, ranks.size() * sizeof(std::int32_t));
+    copy_from_tensor(tape_, ranks.data(), ranks_.ranks, ranks.size() * sizeof(std::int32_t));
     std::vector<std::uint8_t> hidden;
     for (const std::int32_t rank : ranks) hidden.push_back(rank < left ? 1 : 0);
     return hidden;

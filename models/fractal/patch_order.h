@@ -1,8 +1,9 @@
 // Order of the patches in sampling: AR levels draw one patch after the other in raster order, MAR levels
 // several per step in a random order per sequence, under a cosine schedule.
 //
-// Without editing, the order stays on the device: ranks (kernels/sampling/patch_ranks.h) and the schedule
-// determine the patches of a step. In editing, the hidden patches differ between images; then the host builds
+// Without editing, the order stays on the device, and so does the number of patches that are hidden
+// (kernels/sampling/patch_ranks.h): a step's work depends on how many patches it draws, but not on which step it is,
+// so that it can be recorded once and replayed (device_graph.h). In editing, the hidden patches differ between images; then the host builds
 // the lists and copies them.
 //
 // Source: Chang et al., "MaskGIT" (2022, arXiv 2202.04200), section 3.2, for the schedule; the form with
@@ -15,6 +16,7 @@
 
 #include "kernels/common/philox.h"
 #include "models/fractal/edit.h"
+#include "runtime/ops/patch_rank_ops.h"
 #include "runtime/tensor/tape.h"
 
 // The images that one call of a level draws.
@@ -34,10 +36,12 @@ struct ChosenPatches {
     std::vector<std::int64_t> host_sequence_ids;
 };
 
-// Inputs of an order. `recorded`: an order [M, L] to use instead of a random one, or empty.
+// Inputs of an order. `key`: of random orders, and a row of device_keys() with it. `recorded`: an order [M, L] to use
+// instead of a random one, or empty.
 struct OrderRule {
     std::int64_t iterations;
     PhiloxKey key;
+    Tensor device_key;
     std::span<const std::int64_t> recorded;
 };
 
@@ -52,8 +56,10 @@ class PatchOrder {
     // For each step, the fraction of the first image's patches present after it, for guidance schedules.
     std::vector<float> shown() const;
 
-    // Before step s: 1 for the patches still hidden, u8 [halves * M, L].
-    Tensor mask(std::int64_t s, std::int64_t halves) const;
+    // 1 for the patches that are hidden before the next step, u8 [halves * M, L].
+    Tensor mask(std::int64_t halves) const;
+    // Patches of each image that step s draws; not when editing.
+    std::int64_t drawn_by(std::int64_t s) const { return hidden_before(s) - hidden_after(L_, s); }
     // Step s; to be called for s = 0, 1, ....
     ChosenPatches next(std::int64_t s);
     // On the host: mask of the hidden patches, [M, L], before the next step.
@@ -61,6 +67,7 @@ class PatchOrder {
 
   private:
     std::int64_t hidden_after(std::int64_t total, std::int64_t s) const;
+    std::int64_t hidden_before(std::int64_t s) const { return s == 0 ? L_ : hidden_after(L_, s - 1); }
     void order_on_host(const OrderRule& rule);
     void next_on_host(std::int64_t s, ChosenPatches& chosen);
 
@@ -68,7 +75,7 @@ class PatchOrder {
     const SampledImages& images_;
     bool random_, on_host_;
     std::int64_t M_, L_, iterations_, steps_, largest_step_, steps_done_ = 0;
-    Tensor ranks_;
+    PatchRanks ranks_;
     // Only when editing: hidden patches [M, L], those of each image in the order from the last to be drawn to
     // the next, and how many there were at first.
     std::vector<std::uint8_t> hidden_;

@@ -56,6 +56,7 @@ std::vector<std::uint8_t> PictureSampler::edit(std::span<const std::uint8_t> pic
 }
 
 void PictureSampler::trace(PictureTrace trace) {
+    if (!trace) return sampler_.trace({});
     if (!codec_) {
         sampler_.trace([trace](const ImageValues& images, std::span<const std::uint8_t> known) {
             trace(std::get<std::span<const std::uint8_t>>(images), known);
@@ -75,5 +76,5 @@ void PictureSampler::trace(PictureTrace trace) {
 }
 
 std::size_t PictureSampler::planned_bytes() const {
-    return sampler_.plan().bytes + (codec_ ? codec_->planned_bytes() : 0);
+    return sampler_.planned_bytes() + (codec_ ? codec_->planned_bytes() : 0);
 }

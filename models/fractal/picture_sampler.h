@@ -32,7 +32,7 @@ class PictureSampler {
                                    std::span<const std::int64_t> classes, const SampleRule& rule);
 
     // Pictures so far, [images, channels, S, S], and their known pixels, [images, S, S], after the steps of the
-    // outermost level.
+    // outermost level. An empty function ends the trace.
     using PictureTrace =
         std::function<void(std::span<const std::uint8_t> pictures, std::span<const std::uint8_t> known)>;
     void trace(PictureTrace trace);

@@ -66,13 +66,13 @@ bool PixelLevel::can_sample(Device device) const {
 // The kernel that draws pixels draws 256 values of each channel; one code takes the same steps once, in which there is
 // nothing to keep between them.
 Tensor PixelLevel::sample(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
-                          const Guidance& guidance, const Tensor& scale, const Tensor& margins,
+                          bool guided, const Tensor& settings, const Tensor& margins,
                           const Tensor& limits) const {
     if (!of_codes_)
-        return sample_pixels(tape, condition, uniforms, packed, sampler_shape(), guidance, scale, margins,
+        return sample_pixels(tape, condition, uniforms, packed, sampler_shape(), guided, settings, margins,
                              limits);
     const Tensor predicted = to_f32(tape, logits(tape, condition, Tensor(), 0));
-    return sample_values(tape, predicted, uniforms, guidance, scale, margins);
+    return sample_values(tape, predicted, uniforms, guided, settings, margins);
 }
 
 Tensor PixelLevel::pack_for_sampling(Tape& tape) const {

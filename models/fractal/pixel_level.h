@@ -38,8 +38,7 @@ class PixelLevel {
     // Draws values int32 [R, C] for `condition` [R, condition width]; the other arguments are those of
     // sample_pixels (runtime/ops/sampling_ops.h), `limits` of pixels alone.
     Tensor sample(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
-                  const Guidance& guidance, const Tensor& scale, const Tensor& margins,
-                  const Tensor& limits) const;
+                  bool guided, const Tensor& settings, const Tensor& margins, const Tensor& limits) const;
 
   private:
     Tensor forward(Tape& tape, const Tensor& condition, const Tensor& values) const;

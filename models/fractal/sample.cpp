@@ -1,6 +1,7 @@
 #include "models/fractal/sample.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <numeric>
 #include <optional>
@@ -20,9 +21,28 @@ struct FractalSampler::Job {
     const EditTask* task;                                    // null: nothing is known
     std::vector<float> picture;                              // the task's, moved
     std::vector<std::optional<ArLevel::Packed>> generators;  // weights laid out for sampling
-    Tensor scale;                                            // of the guidance, at this step: fp32 [1, 1]
+    Tensor settings;                                         // of the draws, at this step (device_settings)
+    std::vector<PhiloxKey> keys;                             // of the orders by level, then of the draws
+    Tensor device_keys;                                      // the same on the device
     std::vector<Tensor> guiding;  // of guiding pixels by level, last the pixel level's
 };
+
+namespace {
+
+Guidance guidance_of(const SampleRule& rule, float scale) {
+    return {rule.temperature, scale, rule.filter_threshold, rule.greedy};
+}
+
+std::vector<PhiloxKey> random_keys(std::uint64_t seed, std::size_t generators) {
+    std::vector<PhiloxKey> keys;
+    for (const char* purpose : {"order/", "guiding draw/"})
+        for (std::size_t level = 0; level < generators; ++level)
+            keys.push_back(random_key(seed, purpose + std::to_string(level)));
+    keys.push_back(random_key(seed, "draw"));
+    return keys;
+}
+
+}  // namespace
 
 FractalSampler::FractalSampler(const FractalModel& model, std::int64_t batch, bool guided,
                                std::vector<std::int64_t> iterations, ChunkSizes chunks)
@@ -81,7 +101,8 @@ std::vector<float> FractalSampler::draw(const EditTask* task, std::span<const st
             fail_usage("class {} is out of range: the model has classes 0 to {}", label,
                        config.class_num - 1);
     require_memory(tape_, plan_, fmt::format("sampling {} images at once", batch_),
-                   "draw fewer at once (--batch, of an edit --count, while training --sheet-rows)");
+                   "draw fewer at once (--batch, of an edit --count, while training --sheet-rows)",
+                   GraphCache::memory(tape_.device()));
     std::vector<float> images;
     draws_.clear();
     replayed_ = replayed_orders_ = 0;
@@ -96,7 +117,15 @@ void FractalSampler::run(const EditTask* task, std::span<const std::int64_t> cla
     std::vector<std::int32_t> ids;
     for (const std::int64_t label : classes) ids.push_back(static_cast<std::int32_t>(label + 1));
     if (guided_) ids.resize(2 * ids.size(), 0);
-    Job job{rule, task, {}, {}, device_copy(tape_, std::vector<float>{rule.guidance}, 1), {}};
+    const std::vector<PhiloxKey> keys = random_keys(rule.seed, config.generators());
+    Job job{rule,
+            task,
+            {},
+            {},
+            device_settings(tape_, std::array{guidance_of(rule, rule.guidance)}),
+            keys,
+            device_keys(tape_, keys),
+            {}};
     if (task != nullptr) job.picture = to_moved(config, task->picture);
     for (std::size_t level = 0; level < config.generators(); ++level) {
         job.generators.emplace_back();
@@ -148,15 +177,18 @@ void FractalSampler::ar_steps(Job& job, std::size_t level, const SampledImages& 
     const ArLevel& generator = model_.ar_level(level);
     const ArLevel::Cache cache = generator.create_cache(tape_, condition.rows());
     PatchOrder order = patch_order(job, level, images);
-    const Tensor schedule = guidance_schedule(job, level, order);
+    const Tensor schedule = settings_schedule(job, level, order);
     report_step(job, level, patches, order, 0);
     tape_.arena().loop(order.steps(), [&](std::int64_t t) {
-        set_guidance(job, schedule, t);
-        const Tensor previous = take_token(tape_, patches, std::max<std::int64_t>(t - 1, 0), L);
-        const Tensor outputs = generator.step(tape_, t, condition, previous, *job.generators[level], cache);
-        sample_children(
-            job, level, images, order.next(t),
-            [&](const ChildRows& rows) { return gather_rows(tape_, outputs, rows.parents); }, patches);
+        set_settings(job, schedule, t);
+        run_step(job, level, images, t, [&] {
+            const Tensor previous = take_token(tape_, patches, std::max<std::int64_t>(t - 1, 0), L);
+            const Tensor outputs =
+                generator.step(tape_, t, condition, previous, *job.generators[level], cache);
+            sample_children(
+                job, level, images, order.next(t),
+                [&](const ChildRows& rows) { return gather_rows(tape_, outputs, rows.parents); }, patches);
+        });
         report_step(job, level, patches, order, t + 1);
     });
 }
@@ -165,57 +197,67 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const SampledImages&
                                const Tensor& condition, const Tensor& patches) {
     const MarLevel& generator = model_.mar_level(level);
     PatchOrder order = patch_order(job, level, images);
-    const Tensor schedule = guidance_schedule(job, level, order);
+    const Tensor schedule = settings_schedule(job, level, order);
     const Tensor guide =
         model_.config().guides(level) ? guiding_pixel(job, level, images, condition) : Tensor();
     report_step(job, level, patches, order, 0);
     tape_.arena().loop(order.steps(), [&](std::int64_t s) {
-        set_guidance(job, schedule, s);
-        const Tensor outputs = generator.forward(
-            tape_, patches, condition, guide, order.mask(s, condition.rows() / images.count), Tensor(), {});
-        sample_children(
-            job, level, images, order.next(s),
-            [&](const ChildRows& rows) {
-                return neighbour_conditions(tape_, outputs, rows.patches, Tensor(), generator.neighbours());
-            },
-            patches);
+        set_settings(job, schedule, s);
+        run_step(job, level, images, order.drawn_by(s), [&] {
+            const Tensor outputs = generator.forward(
+                tape_, patches, condition, guide, order.mask(condition.rows() / images.count), Tensor(), {});
+            sample_children(
+                job, level, images, order.next(s),
+                [&](const ChildRows& rows) {
+                    return neighbour_conditions(tape_, outputs, rows.patches, Tensor(),
+                                                generator.neighbours());
+                },
+                patches);
+        });
         report_step(job, level, patches, order, s + 1);
     });
 }
 
 PatchOrder FractalSampler::patch_order(const Job& job, std::size_t level, const SampledImages& images) {
-    OrderRule rule{iterations_[level], random_key(job.rule.seed, "order/" + std::to_string(level)), {}};
+    OrderRule rule{iterations_[level],
+                   job.keys[level],
+                   tape_.slice(job.device_keys, static_cast<std::int64_t>(level), 1),
+                   {}};
     if (model_.config().is_mar(level) && !replay_orders_.empty() && !tape_.planning())
         rule.recorded = replay_orders_.at(replayed_orders_++);
     return PatchOrder(tape_, model_.config(), level, job.task, images, rule);
 }
 
-Tensor FractalSampler::guidance_schedule(const Job& job, std::size_t level, const PatchOrder& order) {
+Tensor FractalSampler::settings_schedule(const Job& job, std::size_t level, const PatchOrder& order) {
     if (level > 0) return Tensor();
-    const Tensor schedule = tape_.create(model_.config().tokens(0), 1, false);
-    std::vector<float> scales = order.shown();
-    for (float& scale : scales)
-        scale = job.rule.linear_schedule ? 1 + (job.rule.guidance - 1) * scale : job.rule.guidance;
-    copy_to_tensor(tape_, schedule, scales.data(), scales.size() * sizeof(float));
-    return schedule;
+    const float guidance = job.rule.guidance;
+    std::vector<Guidance> settings;
+    for (const float shown : order.shown())
+        settings.push_back(
+            guidance_of(job.rule, job.rule.linear_schedule ? 1 + (guidance - 1) * shown : guidance));
+    // As many rows as planned, also for an edit, which may take fewer steps.
+    settings.resize(static_cast<std::size_t>(model_.config().tokens(0)));
+    return device_settings(tape_, settings);
 }
 
-void FractalSampler::set_guidance(const Job& job, const Tensor& schedule, std::int64_t step) {
-    if (schedule) take_row(tape_, job.scale, schedule, step);
+void FractalSampler::set_settings(const Job& job, const Tensor& schedule, std::int64_t step) {
+    if (schedule) take_row(tape_, job.settings, schedule, step);
+}
+
+template <class Step>
+void FractalSampler::run_step(const Job& job, std::size_t level, const SampledImages& images,
+                              std::int64_t kind, const Step& step) {
+    if (level != 1 || tape_.planning() || !replayable(job)) return step();
+    // Parameters::use_values may have replaced the weights.
+    const auto weights = std::bit_cast<std::int64_t>(model_.parameters().all().front().value),
+               sequence_ids = std::bit_cast<std::int64_t>(tape_.value<std::int64_t>(images.sequence_ids));
+    graphs_.run(tape_.device(), tape_.stream(), tape_.planning(), {kind, images.count, sequence_ids, weights},
+                step);
 }
 
 bool FractalSampler::replayable(const Job& job) const {
     return use_graphs_ && job.task == nullptr && !record_draws_ && replay_.empty() &&
            replay_orders_.empty() && !profiling();
-}
-
-GraphCache::Key FractalSampler::graph_key(const SampleRule& rule, GraphCache::Key shape) const {
-    shape.insert(shape.end(), {static_cast<std::int64_t>(rule.seed), rule.greedy ? 1 : 0,
-                               std::bit_cast<std::int32_t>(rule.temperature),
-                               std::bit_cast<std::int32_t>(rule.filter_threshold),
-                               // Parameters::use_values may have replaced the weights.
-                               std::bit_cast<std::int64_t>(model_.parameters().all().front().value)});
-    return shape;
 }
 
 void FractalSampler::sample_children(Job& job, std::size_t level, const SampledImages& images,
@@ -234,18 +276,10 @@ void FractalSampler::sample_children(Job& job, std::size_t level, const SampledI
                 children.origins.push_back(patch_origin(
                     config, level, images.origins[static_cast<std::size_t>(index / L)], index % L));
             }
-        const auto draw_children = [&] {
-            const ChildRows rows =
-                child_rows(tape_, tape_.slice(chosen.index, begin, count), images.count, L, guided_ ? 2 : 1);
-            const Tensor condition = conditions(rows);
-            scatter_rows(tape_, patches, sample_level(job, level + 1, children, condition), rows.patches);
-        };
-        // Below level 0 every step is the same work on other data at the same addresses.
-        if (level == 0 && replayable(job))
-            graphs_.run(tape_.device(), tape_.stream(), tape_.planning(),
-                        graph_key(job.rule, {begin, count, images.count}), draw_children);
-        else
-            draw_children();
+        const ChildRows rows =
+            child_rows(tape_, tape_.slice(chosen.index, begin, count), images.count, L, guided_ ? 2 : 1);
+        const Tensor condition = conditions(rows);
+        scatter_rows(tape_, patches, sample_level(job, level + 1, children, condition), rows.patches);
     });
 }
 
@@ -267,18 +301,16 @@ Tensor FractalSampler::sample_pixel(Job& job, std::size_t level, const SampledIm
         level == config.generators() ? model_.pixel_level() : *model_.mar_level(level).guiding_level();
     const Tensor margins = tape_.create(config.channels, images.count, false);
     const Tensor numbers = uniforms(job, level, images);
-    const Guidance how{job.rule.temperature, job.rule.guidance, job.rule.filter_threshold, job.rule.greedy};
     const Tensor values =
-        model.sample(tape_, condition, numbers, job.guiding[level], how, job.scale, margins, limits);
+        model.sample(tape_, condition, numbers, job.guiding[level], guided_, job.settings, margins, limits);
     if (record_draws_ && !tape_.planning()) record_draws(level, images, values, numbers, margins);
     return moved_values(tape_, config, values);
 }
 
 Tensor FractalSampler::uniforms(const Job& job, std::size_t level, const SampledImages& images) {
     const std::int64_t C = model_.config().channels;
-    const bool pixels = level == model_.config().generators();
-    const PhiloxKey key =
-        random_key(job.rule.seed, pixels ? "draw" : "guiding draw/" + std::to_string(level));
+    const std::size_t row = model_.config().generators() + level;  // behind those of the orders
+    const Tensor key = tape_.slice(job.device_keys, static_cast<std::int64_t>(row), 1);
     const Tensor numbers = uniforms_by_sequence(tape_, images.sequence_ids, images.count, C, key);
     if (!replay_.empty() && !tape_.planning()) {
         const auto used = static_cast<std::size_t>(C * images.count);

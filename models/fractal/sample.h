@@ -77,9 +77,12 @@ class FractalSampler {
     void keep_draws(bool on) { record_draws_ = on; }
 
     const Plan& plan() const { return plan_; }
+    // Of the plan, and of the recorded graphs beside it.
+    std::size_t planned_bytes() const { return plan_.bytes + GraphCache::memory(tape_.device()); }
 
     // Whether the GPU replays recorded steps (device_graph.h): the images are the same, the time is not.
     void use_graphs(bool on) { use_graphs_ = on; }
+    const GraphCache& graphs() const { return graphs_; }
 
   private:
     struct Job;  // state of one call of sample()
@@ -96,18 +99,20 @@ class FractalSampler {
     void mar_steps(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
                    const Tensor& patches);
     PatchOrder patch_order(const Job& job, std::size_t level, const SampledImages& images);
-    // The guidance scale of each step of level 0 [tokens, 1], none of the others; and making a step's the
-    // current one.
-    Tensor guidance_schedule(const Job& job, std::size_t level, const PatchOrder& order);
-    void set_guidance(const Job& job, const Tensor& schedule, std::int64_t step);
+    // The settings of the draws of each step of level 0 (device_settings), none of the others; and making a step's
+    // the current ones.
+    Tensor settings_schedule(const Job& job, std::size_t level, const PatchOrder& order);
+    void set_settings(const Job& job, const Tensor& schedule, std::int64_t step);
     // Draws the chosen patches through the next level. `conditions` makes their conditions.
     using Conditions = std::function<Tensor(const ChildRows& rows)>;
     void sample_children(Job& job, std::size_t level, const SampledImages& images,
                          const ChosenPatches& chosen, const Conditions& conditions, const Tensor& patches);
-    // Whether the device's work below level 0 depends on device memory only, so that a recorded step can be
-    // replayed; and the key of such a recording.
+    // A step of a level: the steps of level 1, whose work depends on device memory only, are recorded and
+    // replayed (device_graph.h). `kind`: what tells steps of different work apart.
+    template <class Step>
+    void run_step(const Job& job, std::size_t level, const SampledImages& images, std::int64_t kind,
+                  const Step& step);
     bool replayable(const Job& job) const;
-    GraphCache::Key graph_key(const SampleRule& rule, GraphCache::Key shape) const;
     Tensor sample_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
                         const Tensor& limits);
     Tensor guiding_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition);

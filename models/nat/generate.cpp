@@ -1,6 +1,7 @@
 #include "models/nat/generate.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <stdexcept>
 
@@ -11,6 +12,7 @@
 #include "runtime/device/profile.h"
 #include "runtime/ops/ops.h"
 #include "runtime/ops/row_ops.h"
+#include "runtime/ops/sampling_ops.h"
 #include "runtime/tensor/random.h"
 #include "runtime/tensor/require_memory.h"
 
@@ -86,7 +88,7 @@ std::vector<std::int32_t> NatGenerator::generate(std::span<const std::int64_t> c
         if (label < -1 || label >= class_num())
             fail_usage("class {} is out of range: the model has classes 0 to {}", label, class_num() - 1);
     require_memory(tape_, plan_, fmt::format("generating {} images at once", batch_),
-                   "draw fewer at once (--batch)");
+                   "draw fewer at once (--batch)", GraphCache::memory(tape_.device()));
     std::vector<std::int32_t> tokens(images * static_cast<std::size_t>(config.tokens()));
     run_job(tape_, plan_, [&] { run(classes, strategies, rule, tokens.data()); });
     return tokens;
@@ -181,7 +183,7 @@ void NatGenerator::run(std::span<const std::int64_t> classes, std::span<const St
                   static_cast<std::int64_t>(strategies.size()),
                   decoding_schedule(tape_, steps, static_cast<std::int64_t>(strategies.size()), schedule),
                   device_copy(tape_, token_ranks(strategies, config.img_size), config.tokens()),
-                  device_key(tape_, random_key(rule.seed, "tokens")),
+                  device_keys(tape_, std::array{random_key(rule.seed, "tokens")}),
                   device_copy(tape_, numbers, images),
                   contexts(labels),
                   device_copy(tape_, masks, rows),

@@ -63,6 +63,8 @@ class NatGenerator {
                                        std::span<const Strategy> strategies, const GenerationRule& rule);
 
     const Plan& plan() const { return plan_; }
+    // Of the plan, and of the recorded graphs beside it.
+    std::size_t planned_bytes() const { return plan_.bytes + GraphCache::memory(tape_.device()); }
 
     // Called after every step, with or without its guided logits; each step then synchronises with the host.
     using Watch = std::function<void(const DecodedStep& step)>;

@@ -20,6 +20,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/leftover_words.h"
+#include "runtime/base/nearest_word.h"
 #include "runtime/base/report.h"
 
 // CLI11's own range checks end in a sentence with the largest double, all 309 digits of it.
@@ -180,6 +181,34 @@ Option* CommandLine::add_flag_function(const std::string& name, const std::funct
                                        const std::string& meaning) {
     return keep(app_->add_flag_function(
         name, [take](std::int64_t count) { take(count > 0); }, meaning));
+}
+
+void CommandLine::take(std::span<const FlagValues> given) {
+    for (const FlagValues& each : given) {
+        CLI::Option* const option =
+            each.name == "help" ? nullptr : app_->get_option_no_throw("--" + each.name);
+        if (option == nullptr) {
+            auto names = leftover_words::flags_of(*app_);
+            std::erase(names, "help");
+            const std::string nearest = nearest_word(each.name, names);
+            fail_usage("{}: no such key{}", each.name,
+                       nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest));
+        }
+        if (each.list && option->get_items_expected_max() <= 1)
+            fail_usage("{}: a list, expected one value", each.name);
+        option->allow_extra_args(false);  // else a text in brackets counts as a list
+        option->clear();
+        for (const std::string& word : each.words) {
+            const bool text = text_flags().contains(option->get_name());
+            if (word.empty() && !text) fail_usage("{}: empty, expected a value", each.name);
+            option->add_result(word.empty() ? " " : word);
+        }
+        try {
+            option->run_callback();
+        } catch (const CLI::Error& error) {
+            fail_usage("{}", error.what());
+        }
+    }
 }
 
 void CommandLine::callback(const std::function<void()>& run) {

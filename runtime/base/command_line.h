@@ -7,6 +7,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,13 @@ class Option {
     CLI::Option* option_;
 };
 
+// What a request gives of a job's flag: its name without dashes, and its value as a word, or a list of them.
+struct FlagValues {
+    std::string name;
+    std::vector<std::string> words;
+    bool list = false;
+};
+
 // A program or one of its jobs.
 class CommandLine {
   public:
@@ -73,6 +81,10 @@ class CommandLine {
     // "--name,!--no-name": called with whether the positive form was given.
     Option* add_flag_function(const std::string& name, const std::function<void(bool)>& take,
                               const std::string& meaning);
+    // Sets the variables of flags as a command line that gives them does. Throws UsageError for a name that is
+    // no flag's, an empty word of a flag that takes no text, a list for a flag of one value, and a word that is
+    // no value of the flag.
+    void take(std::span<const FlagValues> given);
     // Called when the command line is parsed and this job was chosen.
     void callback(const std::function<void()>& run);
 

@@ -5,3 +5,6 @@
 // Before this a signal ends the process as usual, after it interrupted() tells of it.
 void watch_interruption();
 bool interrupted();
+// A descriptor for poll(): readable once interrupted(), so that a job need not wait for its input any longer.
+// After watch_interruption().
+int interruption_descriptor();

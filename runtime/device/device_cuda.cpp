@@ -86,11 +86,12 @@ void begin_recording(CUstream_st* stream) {
     check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording a graph");
 }
 
-CUgraphExec_st* end_recording(CUstream_st* stream) {
+CUgraphExec_st* end_recording(CUstream_st* stream, std::size_t& nodes) {
     cudaGraph_t graph = nullptr;
     check(cudaStreamEndCapture(stream, &graph), "recording a graph");
     CUgraphExec_st* executable = nullptr;
-    const cudaError_t result = cudaGraphInstantiate(&executable, graph, 0);
+    cudaError_t result = cudaGraphGetNodes(graph, nullptr, &nodes);
+    if (result == cudaSuccess) result = cudaGraphInstantiate(&executable, graph, 0);
     cudaGraphDestroy(graph);
     check(result, "preparing a graph");
     return executable;

@@ -29,7 +29,7 @@ void destroy_stream(CUstream_st* stream) noexcept;
 
 // Graphs; see device_graph.h.
 void begin_recording(CUstream_st* stream);
-CUgraphExec_st* end_recording(CUstream_st* stream);
+CUgraphExec_st* end_recording(CUstream_st* stream, std::size_t& nodes);
 void forget_recording(CUstream_st* stream) noexcept;
 void launch_graph(CUgraphExec_st* graph, CUstream_st* stream);
 void destroy_graph(CUgraphExec_st* graph) noexcept;

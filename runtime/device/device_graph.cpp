@@ -1,7 +1,7 @@
 #include "runtime/device/device_graph.h"
 
-#include "runtime/device/device_cuda.h"
 #include "runtime/device/built_backends.h"
+#include "runtime/device/device_cuda.h"
 
 DeviceGraph::~DeviceGraph() {
     if constexpr (cuda_backend_built)
@@ -23,6 +23,10 @@ GraphRecording::~GraphRecording() {
 
 DeviceGraph GraphRecording::finish() {
     finished_ = true;
-    if constexpr (cuda_backend_built) return DeviceGraph(cuda_device::end_recording(stream_.handle));
+    if constexpr (cuda_backend_built) {
+        std::size_t nodes = 0;
+        CUgraphExec_st* const handle = cuda_device::end_recording(stream_.handle, nodes);
+        return {handle, nodes};
+    }
     return {};
 }

@@ -15,17 +15,23 @@ class DeviceGraph {
   public:
     DeviceGraph() = default;
     ~DeviceGraph();
-    DeviceGraph(DeviceGraph&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    DeviceGraph(DeviceGraph&& other) noexcept
+        : handle_(std::exchange(other.handle_, nullptr)), nodes_(other.nodes_) {}
     DeviceGraph& operator=(DeviceGraph&& other) noexcept {
         std::swap(handle_, other.handle_);
+        std::swap(nodes_, other.nodes_);
         return *this;
     }
 
-    explicit DeviceGraph(CUgraphExec_st* handle) : handle_(handle) {}  // takes it over
+    DeviceGraph(CUgraphExec_st* handle, std::size_t nodes)
+        : handle_(handle), nodes_(nodes) {}  // takes it over
     void launch(Stream stream) const;
+    // Kernels and copies.
+    std::size_t nodes() const { return nodes_; }
 
   private:
     CUgraphExec_st* handle_ = nullptr;
+    std::size_t nodes_ = 0;
 };
 
 // During its lifetime, work queued on the stream is recorded instead of run. An unfinished recording is
@@ -45,11 +51,19 @@ class GraphRecording {
     bool finished_ = false;
 };
 
-// Graphs by key: all values on which their kernels' arguments depend.
+// Graphs by key: all values on which their kernels' arguments depend. What changes from replay to replay (a
+// step's number, a seed) lies in device memory instead.
 class GraphCache {
   public:
     using Key = std::vector<std::int64_t>;
-    static constexpr std::size_t most = 1024;  // of some 100 KiB each
+    // Of all graphs together: beyond it they are recorded anew. A graph of more nodes is kept alone.
+    static constexpr std::size_t most_nodes = 16'384;
+    // Estimate of what a node, its kernel's arguments included, takes of the device's memory.
+    static constexpr std::size_t node_bytes = 2048;
+    // What all of them take at most, beside the memory of a plan.
+    static constexpr std::size_t memory(Device device) {
+        return device == Device::cpu ? 0 : most_nodes * node_bytes;
+    }
 
     // On the GPU: replays the graph of `key`, recording body() the first time. On the CPU, or while planning:
     // body(). The body
@@ -63,20 +77,25 @@ class GraphCache {
         }
         auto known = graphs_.find(key);
         if (known == graphs_.end()) {
-            if (graphs_.size() == most) {
-                synchronize(device);  // one of them may be running
-                graphs_.clear();
-            }
             GraphRecording recording(stream);
             body();
-            known = graphs_.emplace(key, recording.finish()).first;
+            DeviceGraph graph = recording.finish();
+            if (nodes_ + graph.nodes() > most_nodes) {
+                synchronize(device);  // one of them may be running
+                graphs_.clear();
+                nodes_ = 0;
+            }
+            nodes_ += graph.nodes();
+            known = graphs_.emplace(key, std::move(graph)).first;
         }
         known->second.launch(stream);
     }
 
     std::size_t size() const { return graphs_.size(); }
+    std::size_t nodes() const { return nodes_; }
 
   private:
     std::map<Key, DeviceGraph> graphs_;
+    std::size_t nodes_ = 0;
     bool prepared_ = false;
 };

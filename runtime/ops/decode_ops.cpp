@@ -5,13 +5,13 @@
 #include "kernels/sampling/remask.h"
 #include "runtime/ops/gradients.h"
 #include "runtime/ops/ops.h"
+#include "runtime/ops/sampling_ops.h"
 #include "runtime/ops/tape_launch.h"
 
 namespace {
 
 constexpr std::int64_t step_width = 5;
-static_assert(sizeof(DecodingStep) == step_width * sizeof(float) &&
-              sizeof(PhiloxKey) == 2 * sizeof(std::int32_t));
+static_assert(sizeof(DecodingStep) == step_width * sizeof(float));
 
 std::int64_t strategies_of(const Tensor& schedule) {
     return schedule.width() / step_width;
@@ -31,19 +31,12 @@ Tensor decoding_schedule(Tape& tape, std::int64_t T, std::int64_t S, std::span<c
     return schedule;
 }
 
-Tensor device_key(Tape& tape, PhiloxKey key) {
-    const Tensor tensor = tape.create(1, 2, false, Element::i32);
-    copy_to_tensor(tape, tensor, &key, sizeof key);
-    return tensor;
-}
-
 TokenNoise token_noise(Tape& tape, const Tensor& numbers, const Tensor& key, std::int64_t N,
                        std::int64_t step) {
     const std::int64_t images = numbers.rows();
     TokenNoise noise{tape.create(images, N, false), tape.create(images, N, false)};
     LAUNCH(tape, token_noise, tape.mutable_value(noise.uniforms), tape.mutable_value(noise.gumbel),
-           tape.value<std::int64_t>(numbers),
-           reinterpret_cast<const PhiloxKey*>(tape.value<std::int32_t>(key)), images, N,
+           tape.value<std::int64_t>(numbers), key_address(tape, key), images, N,
            static_cast<std::uint32_t>(step));
     return noise;
 }

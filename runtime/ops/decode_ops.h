@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/common/philox.h"
 #include "kernels/sampling/remask.h"
 #include "kernels/sampling/token_draw.h"
 #include "runtime/tensor/tape.h"
@@ -14,13 +13,12 @@
 // The schedules of T steps of S strategies, whose images are drawn side by side: fp32 [T, 5 S]. `steps`, [T, S],
 // is read unless planning. Each strategy has the same number of consecutive images.
 Tensor decoding_schedule(Tape& tape, std::int64_t T, std::int64_t S, std::span<const DecodingStep> steps);
-// A key in device memory: int32 [1, 2].
-Tensor device_key(Tape& tape, PhiloxKey key);
 
 struct TokenNoise {
     Tensor uniforms, gumbel;  // fp32 [images, N]
 };
-// The random numbers of step `step` for the images with these numbers, int64 [images, 1].
+// The random numbers of step `step` for the images with these numbers, int64 [images, 1]; `key`: a row of
+// device_keys().
 TokenNoise token_noise(Tape& tape, const Tensor& numbers, const Tensor& key, std::int64_t N,
                        std::int64_t step);
 

@@ -1,27 +1,33 @@
 #include "runtime/ops/patch_rank_ops.h"
 
 #include "kernels/sampling/patch_ranks.h"
+#include "runtime/ops/sampling_ops.h"
 #include "runtime/ops/tape_launch.h"
 
-void random_ranks(Tape& tape, const Tensor& ranks, const Tensor& sequence_ids, PhiloxKey key) {
-    LAUNCH(tape, random_ranks, tape.mutable_value<std::int32_t>(ranks),
-           tape.value<std::int64_t>(sequence_ids), ranks.rows(), ranks.width(), key);
+void random_ranks(Tape& tape, const PatchRanks& order, const Tensor& sequence_ids, const Tensor& key) {
+    LAUNCH(tape, random_ranks, tape.mutable_value<std::int32_t>(order.ranks),
+           tape.mutable_value<std::int32_t>(order.hidden), tape.value<std::int64_t>(sequence_ids),
+           order.ranks.rows(), order.ranks.width(), key_address(tape, key));
 }
 
-void raster_ranks(Tape& tape, const Tensor& ranks) {
-    LAUNCH(tape, raster_ranks, tape.mutable_value<std::int32_t>(ranks), ranks.rows(), ranks.width());
+void raster_ranks(Tape& tape, const PatchRanks& order) {
+    LAUNCH(tape, raster_ranks, tape.mutable_value<std::int32_t>(order.ranks),
+           tape.mutable_value<std::int32_t>(order.hidden), order.ranks.rows(), order.ranks.width());
 }
 
-void hidden_mask(Tape& tape, const Tensor& mask, const Tensor& ranks, std::int64_t hidden) {
-    LAUNCH(tape, hidden_mask, tape.mutable_value<std::uint8_t>(mask), tape.value<std::int32_t>(ranks),
-           ranks.rows(), ranks.width(), mask.rows() / ranks.rows(), hidden);
+void hidden_mask(Tape& tape, const Tensor& mask, const PatchRanks& order) {
+    LAUNCH(tape, hidden_mask, tape.mutable_value<std::uint8_t>(mask), tape.value<std::int32_t>(order.ranks),
+           tape.value<std::int32_t>(order.hidden), order.ranks.rows(), order.ranks.width(),
+           mask.rows() / order.ranks.rows());
 }
 
-void chosen_patches(Tape& tape, const Tensor& index, const Tensor& child_sequence_ids, const Tensor& ranks,
-                    const Tensor& sequence_ids, std::int64_t kept, std::int64_t hidden) {
+void chosen_patches(Tape& tape, const Tensor& index, const Tensor& child_sequence_ids,
+                    const PatchRanks& order, const Tensor& sequence_ids) {
+    const std::int64_t M = order.ranks.rows();
     LAUNCH(tape, chosen_patches, tape.mutable_value<std::int32_t>(index),
-           tape.mutable_value<std::int64_t>(child_sequence_ids), tape.value<std::int32_t>(ranks),
-           tape.value<std::int64_t>(sequence_ids), ranks.rows(), ranks.width(), kept, hidden);
+           tape.mutable_value<std::int64_t>(child_sequence_ids),
+           tape.mutable_value<std::int32_t>(order.hidden), tape.value<std::int32_t>(order.ranks),
+           tape.value<std::int64_t>(sequence_ids), M, order.ranks.width(), index.rows() / M);
 }
 
 ChildRows child_rows(Tape& tape, const Tensor& index, std::int64_t M, std::int64_t L,

@@ -52,23 +52,54 @@ Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std
     return y;
 }
 
+namespace {
+
+// In device memory, a row of words each, which take_row copies bit by bit.
+template <class T>
+Tensor device_rows(Tape& tape, std::span<const T> values) {
+    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(float) == 0);
+    const Tensor rows =
+        tape.create(static_cast<std::int64_t>(values.size()), sizeof(T) / sizeof(float), false);
+    copy_to_tensor(tape, rows, values.data(), values.size_bytes());
+    return rows;
+}
+
+Guidance guidance_by(Tape& tape, bool guided, const Tensor& settings) {
+    Guidance guidance{.scale = guided ? 2.0f : 1.0f};
+    if (!tape.planning()) guidance.current = reinterpret_cast<const Guidance*>(tape.value(settings));
+    return guidance;
+}
+
+}  // namespace
+
+Tensor device_keys(Tape& tape, std::span<const PhiloxKey> keys) {
+    return device_rows(tape, keys);
+}
+
+const PhiloxKey* key_address(Tape& tape, const Tensor& key) {
+    return reinterpret_cast<const PhiloxKey*>(tape.value(key));
+}
+
+Tensor device_settings(Tape& tape, std::span<const Guidance> settings) {
+    return device_rows(tape, settings);
+}
+
 Tensor uniforms_by_sequence(Tape& tape, const Tensor& sequence_ids, std::int64_t rows, std::int64_t channels,
-                            PhiloxKey key) {
+                            const Tensor& key) {
     const Tensor y = tape.create(channels, rows, false);
-    for (std::int64_t c = 0; c < channels; ++c)
-        LAUNCH(tape, uniform_by_sequence, tape.mutable_value(y) + c * rows,
-               tape.value<std::int64_t>(sequence_ids), rows, static_cast<std::uint32_t>(c), key);
+    LAUNCH(tape, uniform_by_sequence, tape.mutable_value(y), tape.value<std::int64_t>(sequence_ids), rows,
+           channels, key_address(tape, key));
     return y;
 }
 
-Tensor sample_values(Tape& tape, const Tensor& logits, const Tensor& uniforms, Guidance guidance,
-                     const Tensor& scale, const Tensor& margins) {
-    const std::int64_t draws = uniforms.width(), V = logits.width(), halves = guidance.scale == 1.0f ? 1 : 2;
+Tensor sample_values(Tape& tape, const Tensor& logits, const Tensor& uniforms, bool guided,
+                     const Tensor& settings, const Tensor& margins) {
+    const std::int64_t draws = uniforms.width(), V = logits.width(), halves = guided ? 2 : 1;
     require(logits.rows() == halves * draws && V <= cpu::categorical_max_vocabulary,
             "sample_values: the logits do not fit the uniforms, or have too many values");
     const Tensor values = tape.create(halves * draws, 1, false, Element::i32);
     if (tape.planning()) return values;
-    guidance.current_scale = tape.value(scale);
+    const Guidance guidance = guidance_by(tape, guided, settings);
     const float* conditional = tape.value(logits);
     std::int32_t* drawn = tape.mutable_value<std::int32_t>(values);
     LAUNCH(tape, categorical_sample, drawn, tape.mutable_value(margins), conditional,
@@ -92,9 +123,9 @@ Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const 
 }
 
 Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
-                     const PixelSamplerShape& shape, Guidance guidance, const Tensor& scale,
+                     const PixelSamplerShape& shape, bool guided, const Tensor& settings,
                      const Tensor& margins, const Tensor& limits) {
-    if (!tape.planning()) guidance.current_scale = tape.value(scale);
+    const Guidance guidance = guidance_by(tape, guided, settings);
     const Tensor values = tape.create(condition.rows(), shape.channels, false, Element::i32);
     LAUNCH(tape, pixel_sample, tape.mutable_value<std::int32_t>(values), tape.mutable_value(margins),
            tape.data(condition), tape.value(uniforms), tape.data(packed), shape, uniforms.width(), guidance,

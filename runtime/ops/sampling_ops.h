@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "kernels/common/philox.h"
 #include "kernels/sampling/categorical.h"
@@ -29,22 +30,27 @@ Tensor attention_decode(Tape& tape, const Tensor& qkv, const Tensor& key_cache, 
 
 // x [M, D] + positions[t].
 Tensor add_position(Tape& tape, const Tensor& x, const Parameter& positions, std::int64_t t);
-// Uniform numbers [C, rows] for the first `rows` of `sequence_ids`.
+// Keys of random numbers in device memory, as words [keys, 2] of fp32, and the address of a row of them.
+Tensor device_keys(Tape& tape, std::span<const PhiloxKey> keys);
+const PhiloxKey* key_address(Tape& tape, const Tensor& key);
+// Settings of draws in device memory, the same way: a row each.
+Tensor device_settings(Tape& tape, std::span<const Guidance> settings);
+// Uniform numbers [C, rows] for the first `rows` of `sequence_ids`; `key`: a row of device_keys().
 Tensor uniforms_by_sequence(Tape& tape, const Tensor& sequence_ids, std::int64_t rows, std::int64_t channels,
-                            PhiloxKey key);
+                            const Tensor& key);
 // Draws a value of each row of logits (fp32 [R, V], V <= categorical_max_vocabulary): int32 [R, 1]. R is the number
-// of `uniforms`' columns, or twice that with guidance: the unconditional rows follow and receive the values of
-// their partners. `scale` and `margins` [1, R] as for sample_pixels.
-Tensor sample_values(Tape& tape, const Tensor& logits, const Tensor& uniforms, Guidance guidance,
-                     const Tensor& scale, const Tensor& margins);
+// of `uniforms`' columns, or twice that if `guided`: the unconditional rows follow and receive the values of
+// their partners. `settings` and `margins` [1, R] as for sample_pixels.
+Tensor sample_values(Tape& tape, const Tensor& logits, const Tensor& uniforms, bool guided,
+                     const Tensor& settings, const Tensor& margins);
 // Whether a pixel level of this shape can be sampled: see kernels/sampling/pixel_sampler.h.
 bool pixel_sampler_fits(Device device, const PixelSamplerShape& shape);
 // The pixel level's weights in its sampler's layout, for one sampling job: kernels/sampling/pixel_sampler.h.
 Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape);
 // Draws pixels for `condition` [R, condition width]: values int32 [R, C]. R is the number of `uniforms`'
 // columns, or twice that with guidance, the unconditional rows last. `margins` [C, R] receives each uniform's
-// distance to the nearer edge of its value's interval. `scale` [1, 1] is read instead of the guidance's own.
-// `limits`, uint8 [C * R, 2] or none, bounds the values.
+// distance to the nearer edge of its value's interval. `settings`, a row of device_settings(), is what counts;
+// `guided` says whether there are unconditional rows. `limits`, uint8 [C * R, 2] or none, bounds the values.
 Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
-                     const PixelSamplerShape& shape, Guidance guidance, const Tensor& scale,
+                     const PixelSamplerShape& shape, bool guided, const Tensor& settings,
                      const Tensor& margins, const Tensor& limits = Tensor());

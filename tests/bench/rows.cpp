@@ -186,7 +186,7 @@ void add_patches(KernelList& list) {
     });
 }
 
-// Half of each sequence's patches are hidden, and all of them drawn.
+// Half of each sequence's patches are drawn.
 void add_orders(KernelList& list) {
     const std::int64_t M = list.shapes().masked.M, L = list.shapes().masked.L, hidden = L / 2,
                        count = M * hidden;
@@ -194,37 +194,34 @@ void add_orders(KernelList& list) {
     const double patches = elements(M, L), chosen = elements(M, hidden);
     list.add("random_ranks", shape, Bound::memory, {4 * patches, 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        std::int32_t* ranks = in.integers(M * L, 1);
+        std::int32_t *ranks = in.integers(M * L, 1), *left = in.integers(M, 1);
         std::int64_t* sequence_ids = in.numbers(M);
-        return [=] {
-            LAUNCH_ON(on.device, on.stream, random_ranks, ranks, sequence_ids, M, L, PhiloxKey{1, 2});
-        };
+        PhiloxKey* key = in.copied<PhiloxKey>({{1, 2}});
+        return [=] { LAUNCH_ON(on.device, on.stream, random_ranks, ranks, left, sequence_ids, M, L, key); };
     });
-    const auto raster = [=](Operands& in) {
-        const LaunchSite on = in.site();
-        std::int32_t* ranks = in.integers(M * L, 1);
-        LAUNCH_ON(on.device, on.stream, raster_ranks, ranks, M, L);
-        return ranks;
-    };
     list.add("raster_ranks", shape, Bound::memory, {4 * patches, 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        std::int32_t* ranks = in.integers(M * L, 1);
-        return [=] { LAUNCH_ON(on.device, on.stream, raster_ranks, ranks, M, L); };
+        std::int32_t *ranks = in.integers(M * L, 1), *left = in.integers(M, 1);
+        return [=] { LAUNCH_ON(on.device, on.stream, raster_ranks, ranks, left, M, L); };
     });
     list.add("hidden_mask", shape, Bound::memory, {5 * patches, 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        std::int32_t* ranks = raster(in);
+        std::int32_t *ranks = in.integers(M * L, static_cast<std::int32_t>(L)), *left = in.integers(M, 1);
         std::uint8_t* mask = in.bytes(M * L, 0);
         return
-            [=] { LAUNCH_ON(on.device, on.stream, hidden_mask, mask, ranks, M, L, std::int64_t{1}, hidden); };
+            [=] { LAUNCH_ON(on.device, on.stream, hidden_mask, mask, ranks, left, M, L, std::int64_t{1}); };
     });
-    list.add("chosen_patches", shape, Bound::memory, {4 * patches + 12 * chosen, 0}, [=](Operands& in) {
+    // Each call takes patches off what the one before has left: raster_ranks begins anew.
+    const std::string anew = shape + ", with raster_ranks";
+    list.add("chosen_patches", anew, Bound::memory, {8 * patches + 12 * chosen, 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        std::int32_t *ranks = raster(in), *index = in.integers(count, 1);
+        std::int32_t *ranks = in.integers(M * L, 1), *left = in.integers(M, 1),
+                     *index = in.integers(count, 1);
         std::int64_t *sequence_ids = in.numbers(M), *child_sequence_ids = in.numbers(count);
         return [=] {
-            LAUNCH_ON(on.device, on.stream, chosen_patches, index, child_sequence_ids, ranks, sequence_ids, M,
-                      L, std::int64_t{0}, hidden);
+            LAUNCH_ON(on.device, on.stream, raster_ranks, ranks, left, M, L);
+            LAUNCH_ON(on.device, on.stream, chosen_patches, index, child_sequence_ids, left, ranks,
+                      sequence_ids, M, L, hidden);
         };
     });
     list.add("child_rows", shape, Bound::memory, {12 * chosen, 0}, [=](Operands& in) {

@@ -100,14 +100,15 @@ void add_draw(KernelList& list, const std::string& note, const Guidance& guidanc
 // As build/sample draws: one pixel of each image at a time.
 void add_draws(KernelList& list) {
     const std::int64_t rows = list.shapes().draws;
-    list.add("uniform_by_sequence", fmt::format("{}", rows), Bound::memory, {12 * elements(rows, 1), 0},
-             [=](Operands& in) {
+    list.add("uniform_by_sequence", fmt::format("{} x {}", C, rows), Bound::memory,
+             {(4 * C + 8) * elements(rows, 1), 0}, [=](Operands& in) {
                  const LaunchSite on = in.site();
-                 float* uniforms = in.floats(rows);
+                 float* uniforms = in.floats(C * rows);
                  std::int64_t* sequence_ids = in.numbers(rows);
+                 PhiloxKey* key = in.copied<PhiloxKey>({{1, 2}});
                  return [=] {
-                     LAUNCH_ON(on.device, on.stream, uniform_by_sequence, uniforms, sequence_ids, rows, 0u,
-                               PhiloxKey{1, 2});
+                     LAUNCH_ON(on.device, on.stream, uniform_by_sequence, uniforms, sequence_ids, rows, C,
+                               key);
                  };
              });
     add_draw(list, "", {});

@@ -109,6 +109,18 @@ TEST_CASE("text to image: an encoder trained with the transformer; seed and prom
         CHECK(read_file(work.at(fmt::format("two/{:06}.png", i + 3))) ==
               read_file(work.at(fmt::format("one/{:06}.png", i))));
     CHECK(read_file(work.at("two/000003.txt")) == "a blue one\n");
+    // The same texts as requests; one that looks like a flag or a list is a text.
+    work.write("requests.jsonl", fmt::format(R"({{"prompt": "a blue one", "count": 3, "each": "{}"}}
+                              {{"prompt": ["red square", "--out x", "[a, b]"], "count": 1, "each": "{}"}})",
+                                             work.path("three"), work.path("texts")));
+    const Outcome served = bench.draw("run", {"--requests", work.path("requests.jsonl")});
+    CAPTURE(served.output);
+    CHECK(served.exit_code == 0);
+    CHECK(served.output.find("error") == std::string::npos);
+    CHECK(read_file(work.at("three/000001.png")) == read_file(work.at("one/000001.png")));
+    CHECK(read_file(work.at("texts/000000.png")) == read_file(work.at("two/000000.png")));
+    CHECK(read_file(work.at("texts/000001.txt")) == "--out x\n");
+    CHECK(read_file(work.at("texts/000002.txt")) == "[a, b]\n");
     // The pictures with their texts are what pack takes.
     CHECK(work.run("data", {"pack", "--images", work.path("two"), "--captions", "--size", "16", "--out",
                             work.path("packed.bin")})

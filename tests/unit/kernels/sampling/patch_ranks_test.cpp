@@ -25,15 +25,17 @@ std::vector<T> vector_of(std::int64_t count, T value) {
 }  // namespace
 
 DEVICE_TEST("ranks are the inverse of the random order") {
-    const PhiloxKey key = random_key(3, "order/1");
+    const std::vector<PhiloxKey> key{random_key(3, "order/1")};
     for (const std::int64_t L : {1, 4, 5, 33, 64, 257, 1024}) {
         const std::int64_t M = 5;
         const std::vector<std::int64_t> sequence_ids = sequence_ids_of(M);
         auto ranks = vector_of<std::int32_t>(M * L, -1);
-        RUN(device, random_ranks, ranks, sequence_ids, M, L, key);
+        auto hidden = vector_of<std::int32_t>(M, -1);
+        RUN(device, random_ranks, ranks, hidden, sequence_ids, M, L, key);
+        CHECK(hidden == vector_of(M, static_cast<std::int32_t>(L)));
         for (std::int64_t m = 0; m < M; ++m) {
             auto order = vector_of<std::int32_t>(L, 0);
-            random_order(order, key, sequence_ids[static_cast<std::size_t>(m)], 0);
+            random_order(order, key[0], sequence_ids[static_cast<std::size_t>(m)], 0);
             bool inverse = true;
             for (std::int64_t i = 0; i < L; ++i)
                 inverse = inverse &&
@@ -47,23 +49,30 @@ DEVICE_TEST("ranks are the inverse of the random order") {
 DEVICE_TEST("masks and choices follow the ranks") {
     for (const std::int64_t L : {1, 5, 32, 100})
         for (const std::int64_t guidance_rows : {1, 2}) {
-            const std::int64_t M = 3, hidden = (2 * L + 2) / 3, kept = L / 3;
+            const std::int64_t M = 3, n = (L + 2) / 3;
             const std::vector<std::int64_t> sequence_ids = sequence_ids_of(M);
-            auto ranks = vector_of<std::int32_t>(M * L, -1);
-            RUN(device, random_ranks, ranks, sequence_ids, M, L, random_key(1, "a"));
+            const std::vector<PhiloxKey> key{random_key(1, "a")};
+            auto ranks = vector_of<std::int32_t>(M * L, -1), all = vector_of<std::int32_t>(M, -1);
+            RUN(device, random_ranks, ranks, all, sequence_ids, M, L, key);
+            // Of each sequence another number.
+            std::vector<std::int32_t> hidden;
+            for (const std::int64_t less : {std::int64_t{0}, L / 3, L - n})
+                hidden.push_back(static_cast<std::int32_t>(L - less));
+            const std::vector<std::int32_t> before = hidden;
             auto mask = vector_of<std::uint8_t>(guidance_rows * M * L, 9);
-            RUN(device, hidden_mask, mask, ranks, M, L, guidance_rows, hidden);
-            const std::int64_t count = M * (hidden - kept);
-            auto index = vector_of<std::int32_t>(count, -1);
-            auto children = vector_of<std::int64_t>(count, -1);
-            RUN(device, chosen_patches, index, children, ranks, sequence_ids, M, L, kept, hidden);
+            RUN(device, hidden_mask, mask, ranks, hidden, M, L, guidance_rows);
+            auto index = vector_of<std::int32_t>(M * n, -1);
+            auto children = vector_of<std::int64_t>(M * n, -1);
+            RUN(device, chosen_patches, index, children, hidden, ranks, sequence_ids, M, L, n);
+            for (std::size_t m = 0; m < 3; ++m) CHECK(hidden[m] == before[m] - n);
             std::vector<std::int32_t> expected_index;
             std::vector<std::int64_t> expected_children;
             std::vector<std::uint8_t> expected_mask;
             for (std::int64_t i = 0; i < M * L; ++i) {
                 const std::int32_t rank = ranks[static_cast<std::size_t>(i)];
-                expected_mask.push_back(rank < hidden);
-                if (rank < kept || rank >= hidden) continue;
+                const std::int32_t left = before[static_cast<std::size_t>(i / L)];
+                expected_mask.push_back(rank < left);
+                if (rank < left - n || rank >= left) continue;
                 expected_index.push_back(static_cast<std::int32_t>(i));
                 expected_children.push_back(sequence_ids[static_cast<std::size_t>(i / L)] * L + i % L);
             }
@@ -80,7 +89,9 @@ DEVICE_TEST("masks and choices follow the ranks") {
 DEVICE_TEST("raster order, and the rows of children for each guidance row") {
     const std::int64_t M = 2, L = 3;
     auto ranks = vector_of<std::int32_t>(M * L, -1);
-    RUN(device, raster_ranks, ranks, M, L);
+    auto hidden = vector_of<std::int32_t>(M, -1);
+    RUN(device, raster_ranks, ranks, hidden, M, L);
+    CHECK(hidden == std::vector<std::int32_t>{3, 3});
     CHECK(ranks == std::vector<std::int32_t>{2, 1, 0, 2, 1, 0});
     const std::vector<std::int32_t> index = {1, 4};
     std::vector<std::int32_t> patches(4, -1), parents(4, -1);

@@ -123,6 +123,37 @@ CUDA_TEST("device: what differs from what was recorded is not replayed") {
     CHECK(replaying.drawn_by(*replaying.sampler, rule) == first);
 }
 
+CUDA_TEST("device: other seeds and settings replay what was recorded") {
+    for (const FractalConfig& config : {mar, ar, guided, mixed}) {
+        CAPTURE(config.generator_type_list);
+        const Replaying replaying(config, Precision::fp32);
+        SampleRule rule;
+        rule.guidance = 2.5f;
+        rule.filter_threshold = 1e-4f;
+        replaying.sampler->sample(first_labels(3), rule);
+        replaying.sampler->sample(first_labels(3), rule);  // the very first step of all is not recorded
+        const std::size_t graphs = replaying.sampler->graphs().size(),
+                          nodes = replaying.sampler->graphs().nodes();
+        CHECK(graphs > 0);
+        for (int time = 1; time <= 6; ++time) {
+            (time == 1   ? rule.guidance
+             : time == 2 ? rule.temperature
+             : time == 3 ? rule.filter_threshold
+                         : rule.temperature) += 0.5f;
+            rule.seed += static_cast<std::uint64_t>(time) << 40;
+            rule.greedy = time == 4;
+            rule.linear_schedule = time < 5;
+            rule.first_image = 10 * time;
+            if (time < 5)
+                replaying.check(rule);
+            else
+                replaying.sampler->sample(first_labels(3), rule);
+        }
+        CHECK(replaying.sampler->graphs().size() == graphs);
+        CHECK(replaying.sampler->graphs().nodes() == nodes);
+    }
+}
+
 CUDA_TEST("device: graphs follow the weights that the parameters are told to use") {
     for (const Precision precision : {Precision::fp32, Precision::bf16}) {
         const auto cpu = random_model(mar), halved = random_model(mar), gpu = on_gpu(*cpu, precision);
@@ -184,10 +215,13 @@ TEST_CASE("device: no step waits for the host, whatever their number") {
         FractalSampler sampler(*gpu, 2, false, std::vector<std::int64_t>(config.generators(), 100));
         emulator::Calls& calls = emulator::calls();
         std::vector<Counts> counts;
-        for (int time = 0; time < 2; ++time) {
+        for (std::uint64_t time = 0; time < 2; ++time) {
             calls.synchronizations = calls.host_copies = calls.recorded_host_copies = calls.allocations = 0;
             calls.graphs = calls.graph_launches = 0;
-            sampler.sample(first_labels(2), {});
+            SampleRule rule;
+            rule.seed = time;
+            rule.temperature = 1 + static_cast<float>(time);
+            sampler.sample(first_labels(2), rule);
             counts.push_back({calls.synchronizations, calls.host_copies, calls.recorded_host_copies,
                               calls.allocations, calls.graphs, calls.graph_launches});
         }
@@ -205,9 +239,10 @@ TEST_CASE("device: no step waits for the host, whatever their number") {
             CHECK(many[time].recorded == 0);
             CHECK(many[time].copies < 10);
         }
-        CHECK(many[0].launches == 15);  // of 16 steps, all but the very first
-        CHECK(many[0].graphs == 1);
-        CHECK(many[1].launches == 16);
+        // Of 16 x 4 steps of level 1 all but the very first; of an AR level each position is a graph of its own.
+        CHECK(many[0].launches == 63);
+        CHECK(many[0].graphs == (type == "ar" ? 4 : 1));
+        CHECK(many[1].launches == 64);
         CHECK(many[1].graphs == 0);
         CHECK(many[1].allocations == 0);
     }

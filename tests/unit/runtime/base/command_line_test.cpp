@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/base/error.h"
+
 namespace {
 
 struct Parsed {
@@ -92,4 +94,49 @@ TEST_CASE("command line: a seed is any number of 64 bits, and nothing else") {
         CHECK(with_seed(seed).error ==
               "--seed: " + seed + ": expected a whole number from 0 to 18446744073709551615");
     }
+}
+
+TEST_CASE("command line: flags taken from a request") {
+    std::vector<std::string> texts{"before"};
+    std::vector<std::int64_t> steps;
+    std::int64_t count = 1;
+    bool exact = false;
+    CommandLine request("A request.");
+    request.add_option("--text", texts, "Texts")->takes_text();
+    request.add_option("--steps", steps, "Steps")->delimiter(',');
+    request.add_option("--count", count, "How many")->check(at_least(1));
+    request.add_flag("--exact", exact, "Exactly");
+    const auto refusal = [&](const FlagValues& given) -> std::string {
+        try {
+            request.take({&given, 1});
+        } catch (const UsageError& error) {
+            return error.what();
+        }
+        return "";
+    };
+    CHECK(refusal({"text", {"", "[a,b]", "--count=7", "-x"}, true}) == "");
+    CHECK(texts == std::vector<std::string>{" ", "[a,b]", "--count=7", "-x"});
+    CHECK(refusal({"text", {"one"}}) == "");
+    CHECK(texts == std::vector<std::string>{"one"});
+    CHECK(refusal({"steps", {"4", "2"}, true}) == "");
+    CHECK(steps == std::vector<std::int64_t>{4, 2});
+    CHECK(refusal({"steps", {"8,4"}}) == "");
+    CHECK(steps == std::vector<std::int64_t>{8, 4});
+    CHECK(refusal({"exact", {"true"}}) == "");
+    CHECK(exact);
+    CHECK(refusal({"exact", {"false"}}) == "");
+    CHECK_FALSE(exact);
+    CHECK(refusal({"count", {"3"}}) == "");
+    CHECK(count == 3);
+
+    CHECK(refusal({"count", {"3", "4"}, true}) == "count: a list, expected one value");
+    CHECK(refusal({"count", {"3"}, true}) == "count: a list, expected one value");
+    CHECK(refusal({"count", {""}}) == "count: empty, expected a value");
+    CHECK(refusal({"count", {"0"}}).find("0: expected a whole number") != std::string::npos);
+    CHECK(refusal({"exact", {"maybe"}}).find("--exact") != std::string::npos);
+    CHECK(refusal({"cuont", {"3"}}) == "cuont: no such key; did you mean count?");
+    CHECK(refusal({"zzz", {"3"}}) == "zzz: no such key");
+    CHECK(refusal({"help", {"true"}}) == "help: no such key");
+    CHECK(refusal({"count --text", {"3"}}) == "count --text: no such key");
+    CHECK(count == 3);
 }

@@ -70,12 +70,27 @@ DEVICE_TEST("graph: a recording that an error ends is forgotten") {
     CHECK(counter.cache.size() == (device == Device::cpu ? 0 : 1));
 }
 
-DEVICE_TEST("graph: there are never too many of them") {
+DEVICE_TEST("graph: together they never have too many nodes") {
     Counter counter(device);
-    constexpr auto most = static_cast<std::int64_t>(GraphCache::most);
+    constexpr auto most = static_cast<std::int64_t>(GraphCache::most_nodes);
+    const std::vector<std::int64_t> sizes{1, 1, most / 2, most / 2 - 1, 1, most + 5, 2};
+    std::int64_t total = 0;
     const auto result = counter.run([&](auto add) {
-        for (std::int64_t i = 0; i < most + 3; ++i) counter.run_graph({i}, add);
+        for (std::size_t i = 0; i < sizes.size(); ++i) {
+            counter.run_graph({static_cast<std::int64_t>(i)}, [&] {
+                for (std::int64_t n = 0; n < sizes[i]; ++n) add();
+            });
+            total += sizes[i];
+            if (device == Device::cpu) continue;
+            // The first is run, not recorded. One that is too large is kept alone.
+            const std::size_t kept = std::vector<std::size_t>{0, 1, 2, 3, 1, 1, 1}[i];
+            CAPTURE(i);
+            CHECK(counter.cache.size() == kept);
+            CHECK((counter.cache.nodes() <= GraphCache::most_nodes || kept == 1));
+        }
+        if (device == Device::cuda) CHECK(counter.cache.nodes() == 2);
     });
-    CHECK(result[0] == static_cast<float>(most + 3));
-    CHECK(counter.cache.size() <= GraphCache::most);
+    CHECK(result[0] == static_cast<float>(total));
+    CHECK(GraphCache::memory(device) ==
+          (device == Device::cpu ? 0 : GraphCache::most_nodes * GraphCache::node_bytes));
 }
