@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -25,11 +26,21 @@ bool runs_on(int capability) {
     });
 }
 
+// Before CUDA 12.3 a driver cannot load a kernel while a graph is recorded. So on these all kernels are loaded
+// at the start and not, as is the default, each at its first launch; the variable counts until the first call
+// that needs a device, which this is.
+cudaError_t find_devices(int& devices) {
+    int driver = 0;
+    if (cudaDriverGetVersion(&driver) == cudaSuccess && driver < 12030)
+        setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+    return cudaGetDeviceCount(&devices);
+}
+
 }  // namespace
 
 int count() {
     int devices = 0;
-    return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
+    return find_devices(devices) == cudaSuccess ? devices : 0;
 }
 
 std::string name() {
@@ -38,7 +49,7 @@ std::string name() {
 
 void select(int index) {
     int devices = 0;
-    const cudaError_t found = cudaGetDeviceCount(&devices);
+    const cudaError_t found = find_devices(devices);
     if (found != cudaSuccess || devices == 0)
         fail_usage("--device cuda: no CUDA device ({})",
                    found == cudaSuccess ? "the driver lists none" : cudaGetErrorString(found));

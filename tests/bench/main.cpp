@@ -10,6 +10,7 @@
 // Times on the emulated device (tests/emulator) are meaningless: there, --smoke only tests the benchmark.
 #include <fmt/format.h>
 #include <cstdio>
+#include <functional>
 
 #include "kernels/common/threads.h"
 #include "runtime/base/command_line.h"
@@ -23,7 +24,7 @@ namespace {
 
 struct Options {
     BackendFlags backend;
-    bool quick = false, smoke = false, formulas = false, paper = false;
+    bool quick = false, smoke = false, formulas = false, paper = false, goals = false;
     std::string only, markdown;
     JobSizes jobs;
 };
@@ -56,16 +57,23 @@ void measure_all(const Options& options, std::string_view command) {
                product_text(backend, effort), ceiling.bytes / 1e9, bandwidth_text(backend, effort));
     std::fflush(stdout);
 
+    // What was measured so far, should the rest not be reached.
+    const auto write = [&] {
+        if (!options.markdown.empty()) table.write_markdown(options.markdown, command);
+    };
     table.begin(ceiling);
+    if (options.goals) return bench_goals(table, write);
     measure_kernels(table, all_kernels(shapes_for(options, backend.device), backend));
     bench_layernorm_steps(table);
     fmt::print("\n");
-    bench_training_step(table, options.jobs);
-    bench_sampling(table);
-    bench_nat(table, options.paper);
-    bench_features(table);
-    bench_data(table);
-    if (!options.markdown.empty()) table.write_markdown(options.markdown, command);
+    write();
+    const std::function<void()> jobs[] = {
+        [&] { bench_training_step(table, options.jobs); }, [&] { bench_sampling(table); },
+        [&] { bench_nat(table, options.paper); }, [&] { bench_features(table); }, [&] { bench_data(table); }};
+    for (const auto& job : jobs) {
+        job();
+        write();
+    }
 }
 
 // By formula at the GPU's shapes; needs no device.
@@ -99,6 +107,10 @@ int main(int argument_count, char** arguments) {
         ->check(at_least(1));
     app.add_flag("--paper", options.paper,
                  "The tokenizer's and the NAT's rows of vqgan_f16 and autonat_s (always so on a GPU)");
+    app.add_flag(
+        "--goals", options.goals,
+        "Only what the stated goals are about, on a GPU with 64 GiB of free memory: fractalmar_large_in256 "
+        "draws 1 and 512 pictures and is trained, autonat_l draws 1 and 64 in 8 steps; minutes");
     app.add_option("--markdown", options.markdown, "Also write what was measured to this file");
     app.add_flag(
         "--formulas", options.formulas,

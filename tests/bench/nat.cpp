@@ -22,45 +22,19 @@
 #include "runtime/ops/image_ops.h"
 #include "runtime/ops/ops.h"
 #include "runtime/tensor/optimizer.h"
+#include "tests/bench/nat_workload.h"
 #include "tests/bench/table.h"
 
 namespace {
 
 constexpr std::int64_t decoding_steps = 8;
 
-struct NatWorkload {
-    std::string tokenizer_name, transformer_name;
-    TokenizerConfig tokenizer;
-    NatConfig transformer;
-    std::int64_t pictures, sequences;  // of a training step
-    std::vector<std::int64_t> generated;
-
-    std::int64_t side() const { return transformer.img_size; }
-    std::int64_t image_size() const { return side() * tokenizer.downsampling(); }
-};
-
 NatWorkload workload_of(const Table& table, bool paper) {
-    if (table.effort().smoke)
-        return {"smoke",
-                "smoke",
-                {3, 3, 32, {1, 2}, 1, 32, 32, 16, 0.25},
-                {4, 16, 32, 2, 2, 4, false, 11, true, 1},
-                2,
-                2,
-                {1, 2}};
+    if (table.effort().smoke) return smoke_nat_workload();
     const bool cpu = table.backend().device == Device::cpu;
-    const auto of = [](const std::string& tokenizer, const std::string& transformer, std::int64_t pictures,
-                       std::int64_t sequences) {
-        return NatWorkload{tokenizer,
-                           transformer,
-                           tokenizer_preset(tokenizer).config,
-                           nat_preset(transformer).config,
-                           pictures,
-                           sequences,
-                           {1, 16}};
-    };
-    if (cpu && !paper) return of("vqgan_mini_f4", "nat_mini", 16, 32);
-    return cpu ? of("vqgan_f16", "autonat_s", 1, 4) : of("vqgan_f16", "autonat_s", 16, 256);
+    if (cpu && !paper) return preset_workload("vqgan_mini_f4", "nat_mini", 16, 32, {1, 16});
+    return cpu ? preset_workload("vqgan_f16", "autonat_s", 1, 4, {1, 16})
+               : preset_workload("vqgan_f16", "autonat_s", 16, 256, {1, 16});
 }
 
 std::vector<std::uint8_t> pictures_of(std::int64_t count, std::int64_t size) {
@@ -241,7 +215,30 @@ void bench_nat_forward(Table& table, const NatWorkload& work) {
               });
 }
 
-// To pixels.
+}  // namespace
+
+NatWorkload smoke_nat_workload() {
+    return {"smoke",
+            "smoke",
+            {3, 3, 32, {1, 2}, 1, 32, 32, 16, 0.25},
+            {4, 16, 32, 2, 2, 4, false, 11, true, 1},
+            2,
+            2,
+            {1, 2}};
+}
+
+NatWorkload preset_workload(const std::string& tokenizer, const std::string& transformer,
+                            std::int64_t pictures, std::int64_t sequences,
+                            std::vector<std::int64_t> generated) {
+    return {tokenizer,
+            transformer,
+            tokenizer_preset(tokenizer).config,
+            nat_preset(transformer).config,
+            pictures,
+            sequences,
+            std::move(generated)};
+}
+
 void bench_generation(Table& table, const NatWorkload& work) {
     NatTransformer model(work.transformer, table.backend());
     Tokenizer tokenizer(work.tokenizer, table.backend());
@@ -260,6 +257,8 @@ void bench_generation(Table& table, const NatWorkload& work) {
                   images, 2 * images * multiply_adds, 0, [&] { generator.generate(classes, strategy, {}); });
     }
 }
+
+namespace {
 
 void print_convention() {
     const GenerationCost cost =

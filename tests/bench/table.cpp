@@ -78,24 +78,39 @@ void Table::job(std::string_view name, double images, double operations, double 
     };
     product();
     const Timing timing = measure(effort_, job, product);
-    const double ceiling = std::ranges::max(ceilings), rate = operations / timing.best,
-                 mean_ceiling = std::accumulate(ceilings.begin(), ceilings.end(), 0.0) /
-                                static_cast<double>(ceilings.size()),
-                 mean_share = operations / timing.mean / mean_ceiling;
-    jobs_.push_back({std::string(name), images, operations, ceiling, mean_share, timing});
+    const double mean_ceiling =
+        std::accumulate(ceilings.begin(), ceilings.end(), 0.0) / static_cast<double>(ceilings.size());
+    add_job({std::string(name), images, operations, std::ranges::max(ceilings),
+             operations / timing.mean / mean_ceiling, timing},
+            goal);
+}
+
+void Table::timed_job(std::string_view name, double images, double operations, double seconds) {
+    add_job({std::string(name),
+             images,
+             operations,
+             ceiling_.operations,
+             operations / seconds / ceiling_.operations,
+             {seconds, seconds, seconds}},
+            0);
+}
+
+void Table::add_job(JobRow row, double goal) {
+    const double best = row.timing.best, rate = row.operations / best, share = rate / row.ceiling;
     if (backend_.device == Device::cpu)
         fmt::print(
-            "{:<60}{:8.3f} s best, {:.3f} s median  {:8.1f} images/s {:8.1f} GFLOP {:8.1f} GFLOP/s  {:.2f} "
+            "{:<60}{:9.4f} s best, {:.4f} s median  {:8.1f} images/s {:8.1f} GFLOP {:8.1f} GFLOP/s  {:.2f} "
             "of {:.1f}, mean {:.2f}{}\n",
-            name, timing.best, timing.median, images / timing.best, operations / 1e9, rate / 1e9,
-            rate / ceiling, ceiling / 1e9, mean_share, goal == 0 ? "" : fmt::format(" (goal {:.2f})", goal));
+            row.name, best, row.timing.median, row.images / best, row.operations / 1e9, rate / 1e9, share,
+            row.ceiling / 1e9, row.mean_share, goal == 0 ? "" : fmt::format(" (goal {:.2f})", goal));
     else
         fmt::print(
-            "{:<72}{:8.3f} s best, {:.3f} s median  {:8.1f} images/s {:8.2f} TFLOP {:8.2f} TFLOP/s  {:.2f} "
+            "{:<72}{:9.4f} s best, {:.4f} s median  {:8.1f} images/s {:8.2f} TFLOP {:8.2f} TFLOP/s  {:.2f} "
             "of {:.1f}, mean {:.2f}\n",
-            name, timing.best, timing.median, images / timing.best, operations / 1e12, rate / 1e12,
-            rate / ceiling, ceiling / 1e12, mean_share);
+            row.name, best, row.timing.median, row.images / best, row.operations / 1e12, rate / 1e12, share,
+            row.ceiling / 1e12, row.mean_share);
     std::fflush(stdout);
+    jobs_.push_back(std::move(row));
 }
 
 void Table::pipeline(std::string_view name, double images, const std::function<void()>& job) {
@@ -135,7 +150,7 @@ std::string Table::markdown(std::string_view command) const {
             "\n| job | time | images/s | operations | of the product | mean "
             "|\n|---|---:|---:|---:|---:|---:|\n";
     for (const JobRow& row : jobs_)
-        page += fmt::format("| {} | {:.3f} s | {:.2f} | {:.3f} TFLOP | {:.2f} | {:.2f} |\n", row.name,
+        page += fmt::format("| {} | {:.4f} s | {:.2f} | {:.3f} TFLOP | {:.2f} | {:.2f} |\n", row.name,
                             row.timing.best, row.images / row.timing.best, row.operations / 1e12,
                             row.operations / row.timing.best / row.ceiling, row.mean_share);
     if (!pipeline_.empty()) page += "\n| data | time | images/s |\n|---|---:|---:|\n";

@@ -27,6 +27,8 @@ class Table {
     // is set.
     void job(std::string_view name, double images, double operations, double goal,
              const std::function<void()>& job);
+    // The same of a job that ran once, in this time, against the ceiling of the start.
+    void timed_job(std::string_view name, double images, double operations, double seconds);
     // Data loading of training, on all of the host's threads: images per second, in all and per thread.
     void pipeline(std::string_view name, double images, const std::function<void()>& job);
     void note(std::string_view name, std::string_view why);  // a measurement that was not possible
@@ -55,6 +57,7 @@ class Table {
         std::string name, why;
     };
 
+    void add_job(JobRow row, double goal);
     void print_on_cpu(const KernelRow& row) const;
     void print_on_gpu(const KernelRow& row) const;
     std::string markdown(std::string_view command) const;
@@ -79,6 +82,8 @@ struct JobSizes {
 };
 void bench_training_step(Table& table, const JobSizes& sizes);
 void bench_sampling(Table& table);
+// Alone, since they take minutes. `measured` is called after each goal's rows.
+void bench_goals(Table& table, const std::function<void()>& measured);
 // Of the NAT pipeline: tokenizer, tokenizer_step, nat_step, nat_forward, generation. `paper`: autonat_s and
 // vqgan_f16 on the CPU, too.
 void bench_nat(Table& table, bool paper);

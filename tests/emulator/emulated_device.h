@@ -31,6 +31,7 @@ enum class HostAccess { allowed, denied, automatic };  // automatic: denied up t
 struct EmulatedDevice {
     int devices = 1;
     int major = 9, minor = 0;
+    int driver = 13000;  // the CUDA version that it supports, as cudaDriverGetVersion returns it
     std::size_t memory = std::size_t{16} << 30;
     HostAccess host = HostAccess::automatic;
     ThreadOrder order;

@@ -221,7 +221,7 @@ cudaError_t cudaGetDevice(int* device) {
     return remember(need_device());
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-    *version = 13000;
+    *version = emulator::emulated_device().driver;
     return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {

@@ -1,8 +1,11 @@
 // The benchmark: every kernel and job of it runs, and the table of tests/bench/README.md is the one it prints.
 #include <doctest/doctest.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "kernels/linear/matmul_bf16.h"
 #include "tests/end_to_end/test_directory.h"
@@ -44,6 +47,34 @@ DEVICE_TEST("bench: every kernel and job runs once, and what was measured become
         // with graphs and without
         CHECK(lines_with(page, "\n| sampling of ") == (device == Device::cpu ? 2 : 4));
     }
+}
+
+DEVICE_TEST("bench: the goals' rows run, of models of the same structure") {
+    const TestDirectory work;
+    const Outcome outcome =
+        work.run("bench", {"--goals", "--smoke", "--device", device == Device::cpu ? "cpu" : "cuda",
+                           "--markdown", work.path("goals.md")});
+    CAPTURE(outcome.output);
+    CAPTURE(outcome.errors);
+    REQUIRE(outcome.exit_code == 0);
+    CHECK(outcome.output.find("not measured") == std::string::npos);
+    const std::string page = read_file(work.at("goals.md"));
+    for (const std::string images : {"1", "2"})
+        for (const auto& [before, after] : {std::pair{"", ", cold"},
+                                            {"", ", warm"},
+                                            {"level 0 of ", ""},
+                                            {"level 2 of ", ""},
+                                            {"pixels of ", ""}})
+            CHECK(lines_with(page, fmt::format("\n| {}sampling of {} images, smoke, cfg 3, iters 2,2,2{} | ",
+                                               before, images, after)) == 1);
+    CHECK(lines_with(page, "\n| training_step, smoke, batch 2 | ") == 1);
+    CHECK(lines_with(page, "\n| generation of 2, smoke, 8 steps, guided") == 1);
+}
+
+TEST_CASE("bench: the goals are not measured without a large GPU") {
+    const Outcome outcome = TestDirectory().run("bench", {"--goals", "--quick"});
+    CHECK(outcome.exit_code == 0);
+    CHECK(outcome.output.ends_with("goals: not measured: they need a GPU with 64 GiB of free memory\n"));
 }
 
 TEST_CASE("bench: the table of its README is what the program prints") {

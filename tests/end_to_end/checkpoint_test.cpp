@@ -18,16 +18,15 @@
 
 namespace {
 
-const std::string published = "tests/golden/fractalar_tiny.pth",
-                  bare = "tests/golden/fractalar_tiny.weights.safetensors";
+const std::string published = "tests/golden/fractalar_two_level_tiny.pth",
+                  bare = "tests/golden/fractalar_two_level_tiny.weights.safetensors";
 
 // The configuration of the golden model in published.json.
 struct PublishedModel {
     PublishedModel() {
-        work.write(
-            "published.json",
-            R"({"img_size_list": [16, 4, 1], "embed_dim_list": [64, 48, 32], "num_blocks_list": [3, 2, 1],
-                       "num_heads_list": [4, 4, 2], "generator_type_list": ["ar", "ar", "ar"], "class_num": 10})");
+        work.write("published.json",
+                   R"({"img_size_list": [8, 1], "embed_dim_list": [48, 32], "num_blocks_list": [2, 1],
+                       "num_heads_list": [4, 2], "generator_type_list": ["ar", "ar"], "class_num": 10})");
     }
     Outcome draw(const std::string& checkpoint, const std::string& picture, const Words& more) const {
         return work.run(
@@ -116,15 +115,15 @@ TEST_CASE_FIXTURE(PublishedModel,
 
     const Outcome info = work.run("sample", {"info", work.path("c.safetensors")});
     CHECK(info.exit_code == 0);
-    CHECK(info.output.find("342752 parameters") != std::string::npos);
+    CHECK(info.output.find("138480 parameters") != std::string::npos);
     const Outcome unknown = work.run("sample", {"info", published});
     CHECK(unknown.exit_code == 0);
-    CHECK(unknown.output.find("79 tensors; does not say which model it is") != std::string::npos);
-    CHECK(unknown.output.find("args.model: fractalar_tiny") != std::string::npos);
+    CHECK(unknown.output.find("49 tensors; does not say which model it is") != std::string::npos);
+    CHECK(unknown.output.find("args.model: fractalar_two_level_tiny") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(PublishedModel, "end to end: a published checkpoint is measured and trained on") {
-    REQUIRE(work.run("data", {"fractals", "--out", work.path("data.bin"), "--size", "16", "--count", "12"})
+    REQUIRE(work.run("data", {"fractals", "--out", work.path("data.bin"), "--size", "8", "--count", "12"})
                 .exit_code == 0);
     const auto measure = [&](const std::string& checkpoint) {
         return work.run("sample", Words{"evaluate", "nll", "--checkpoint", checkpoint, "--data",
@@ -153,20 +152,20 @@ TEST_CASE_FIXTURE(PublishedModel,
     check_refused(draw(published, "a.png", {}), 2, "does not say which model it is");
     check_refused(draw(bare, "a.png", {}), 2, "--preset NAME or --config FILE says it");
     check_refused(draw(published, "a.png", {"--preset", "fractalar_16"}), 1,
-                  published + ": tensor fake_latent has shape [1, 64], expected [1, 160]");
+                  published + ": tensor fake_latent has shape [1, 48], expected [1, 160]");
     check_refused(draw(published, "a.png", config + Words{"--preset", "fractalar_16"}), 2, "not both");
     check_refused(draw(published, "a.png", config + Words{"--weights", "average"}), 1,
                   "holds no averaged weights");
     const auto with = [&](const std::string& blocks) {
-        work.write("other.json", R"({"img_size_list": [16, 4, 1], "embed_dim_list": [64, 48, 32],
+        work.write("other.json", R"({"img_size_list": [8, 1], "embed_dim_list": [48, 32],
             "num_blocks_list": [)" + blocks +
-                                     R"(], "num_heads_list": [4, 4, 2],
-            "generator_type_list": ["ar", "ar", "ar"], "class_num": 10})");
+                                     R"(], "num_heads_list": [4, 2],
+            "generator_type_list": ["ar", "ar"], "class_num": 10})");
         return draw(published, "a.png", {"--config", work.path("other.json")});
     };
-    check_refused(with("4, 2, 1"), 1, "has no tensor generator.blocks.3.");
-    check_refused(with("2, 2, 1"), 1, "holds tensor generator.blocks.2.");
-    check_refused(with("2, 2, 1"), 1, "and 6 more, which the model lacks");
+    check_refused(with("3, 1"), 1, "has no tensor generator.blocks.2.");
+    check_refused(with("1, 1"), 1, "holds tensor generator.blocks.1.");
+    check_refused(with("1, 1"), 1, "and 6 more, which the model lacks");
     std::string damaged = read_file(published);
     damaged.resize(damaged.size() / 2);
     work.write("half.pth", damaged);

@@ -13,6 +13,7 @@
 
 #include "tests/end_to_end/killed_run.h"
 #include "tests/end_to_end/test_directory.h"
+#include "tests/golden/golden_file.h"
 #include "tests/skip.h"
 
 namespace {
@@ -182,7 +183,8 @@ TEST_CASE_FIXTURE(Disk, "end to end: a disk that has no room at all") {
 }
 
 TEST_CASE_FIXTURE(Disk, "end to end: what data and sample write leaves what was there if the disk is full") {
-    const std::string tokenizer = "tests/golden/vqgan_tiny.pth", last = work.path("run/last.safetensors"),
+    const GoldenFile weights("vqgan_tiny.pth");
+    const std::string tokenizer = weights.path().string(), last = work.path("run/last.safetensors"),
                       out = work.path("out");
     finish("run", 1);
     fs::create_directories(work.at("images"));

@@ -18,6 +18,7 @@
 #include "runtime/ops/ops.h"
 #include "tests/end_to_end/killed_run.h"
 #include "tests/end_to_end/test_directory.h"
+#include "tests/golden/golden_file.h"
 #include "train/run_lock.h"
 
 namespace {
@@ -249,7 +250,8 @@ TEST_CASE_FIXTURE(Bench,
 
 TEST_CASE("end to end: info and convert know a published tokenizer") {
     const TestDirectory work;
-    const std::string published = "tests/golden/vqgan_tiny.pth", ours = work.path("tokenizer.safetensors");
+    const GoldenFile weights("vqgan_tiny.pth");
+    const std::string published = weights.path().string(), ours = work.path("tokenizer.safetensors");
     const Outcome info = work.run("sample", {"info", published});
     REQUIRE_MESSAGE(info.exit_code == 0, info.errors);
     CHECK(info.output.find("tokenizer of ") != std::string::npos);

@@ -92,8 +92,8 @@ void check_training(Device device, const std::string& name, const ChunkSizes& ch
     check_losses(golden, "train", run_loss(golden, "train", chunks, recomputed));
     for (const Parameter& parameter : golden.model.parameters().all()) {
         CAPTURE(parameter.name);
-        CHECK(relative_difference(golden.gradient(parameter),
-                                  golden.arrays.floats("train.grad." + parameter.name)) < fp32_tolerance);
+        CHECK(difference_from(golden.arrays, "train.grad." + parameter.name, golden.gradient(parameter)) <
+              fp32_tolerance);
     }
 }
 
@@ -143,33 +143,31 @@ void check_level(Tape& tape, const FractalGolden& golden, const std::string& pre
         for (std::size_t k = j * width; k < all.size(); k += n * width)
             conditions.insert(conditions.end(), all.begin() + static_cast<std::ptrdiff_t>(k),
                               all.begin() + static_cast<std::ptrdiff_t>(k + width));
-        CHECK(relative_difference(conditions, golden.arrays.floats(prefix + "cond." + std::to_string(j))) <
+        CHECK(difference_from(golden.arrays, prefix + "cond." + std::to_string(j), conditions) <
               fp32_tolerance);
     }
 }
 
 void check_logits(Tape& tape, const FractalGolden& golden, const LevelOutput& output) {
     const FractalConfig& config = golden.model.config();
-    const auto expected = golden.arrays.floats("eval.pixel.logits");
-    const auto pixels = static_cast<std::int64_t>(expected.size()) / (config.channels * 256);
+    const auto expected = golden.arrays.integers("eval.pixel.targets");
+    const std::int64_t pixels = std::ssize(expected) / config.channels;
+    std::vector<float> logits(expected.size() * 256);  // [pixels, channels, 256]
     const Tensor values = pixel_values(tape, tape.slice(output.patches, 0, pixels), config.pixel_mean(),
                                        config.pixel_deviation());
     const Tensor chosen = tape.slice(output.conditions, 0, pixels);
     for (std::int64_t channel = 0; channel < config.channels; ++channel) {
-        const Tensor logits = golden.model.pixel_level().logits(tape, chosen, values, channel);
+        const Tensor drawn = golden.model.pixel_level().logits(tape, chosen, values, channel);
         if (tape.planning()) continue;
-        std::vector<float> reference;
-        for (std::int64_t n = 0; n < pixels; ++n) {
-            const auto row =
-                expected.subspan(static_cast<std::size_t>((n * config.channels + channel) * 256), 256);
-            reference.insert(reference.end(), row.begin(), row.end());
-        }
-        CHECK(relative_difference(read(tape, logits), reference) < fp32_tolerance);
+        const std::vector<float> rows = read(tape, drawn);
+        for (std::int64_t n = 0; n < pixels; ++n)
+            std::copy_n(rows.begin() + n * 256, 256, logits.begin() + (n * config.channels + channel) * 256);
     }
     if (tape.planning()) return;
+    CHECK(difference_from(golden.arrays, "eval.pixel.logits", logits) < fp32_tolerance);
     std::vector<std::int32_t> targets(static_cast<std::size_t>(pixels * config.channels));
     copy_from_tensor(tape, targets.data(), values, targets.size() * 4);
-    CHECK(std::ranges::equal(targets, golden.arrays.integers("eval.pixel.targets")));
+    CHECK(std::ranges::equal(targets, expected));
 }
 
 }  // namespace
@@ -206,8 +204,10 @@ BF16_TEST("golden losses in bf16") {
         check_losses(golden, "train", run_loss(golden, "train", golden.model.default_chunks(), false), 0.01);
         double product = 0, ours = 0, theirs = 0;
         for (const Parameter& parameter : golden.model.parameters().all()) {
-            const std::vector<float> gradient = golden.gradient(parameter);
-            const auto expected = golden.arrays.floats("train.grad." + parameter.name);
+            const std::string name_in_golden = "train.grad." + parameter.name;
+            const std::vector<float> gradient =
+                as_stored(golden.arrays, name_in_golden, golden.gradient(parameter));
+            const auto expected = stored(golden.arrays, name_in_golden);
             for (std::size_t i = 0; i < gradient.size(); ++i) {
                 product += static_cast<double>(gradient[i]) * expected[i];
                 ours += static_cast<double>(gradient[i]) * gradient[i];

@@ -16,7 +16,8 @@
 #include "models/text/text_checkpoint.h"
 #include "runtime/files/open_tensor_file.h"
 #include "runtime/ops/ops.h"
-#include "tests/golden/relative_difference.h"
+#include "tests/golden/golden_file.h"
+#include "tests/golden/stored_form.h"
 #include "tests/test_devices.h"
 #include "tests/unit/models/device_model.h"
 
@@ -121,7 +122,7 @@ DEVICE_TEST("golden: loss and gradients of a transformer conditioned on texts") 
             CAPTURE(parameter.name);
             std::vector<float> gradient(static_cast<std::size_t>(parameter.count));
             copy_from_device(device, gradient.data(), parameter.gradient, gradient.size() * sizeof(float));
-            CHECK(relative_difference(gradient, golden.arrays.floats("train.grad." + parameter.name)) <
+            CHECK(difference_from(golden.arrays, "train.grad." + parameter.name, gradient) <
                   gradient_tolerance);
         }
     }
@@ -150,7 +151,7 @@ DEVICE_TEST("golden: tokens of texts, from their features and through their enco
     };
     const std::vector<float> features = text_table(golden);
     drawn_with({{}, features});
-    const auto file = open_tensor_file("tests/golden/clip_text_tiny.weights.safetensors");
+    const auto file = open_tensor_file(GoldenFile("clip_text_tiny.weights.safetensors").path());
     const auto encoder = load_text_encoder(*file, TextConfig{1000, 64, 2, 4}, device);
     golden.model->use_encoder(*encoder);
     const auto wide = SafetensorsFile("tests/golden/clip_text_tiny.safetensors").integers("pad_zero.ids");

@@ -9,6 +9,7 @@
 #include "runtime/base/error.h"
 #include "runtime/files/open_tensor_file.h"
 #include "runtime/ops/ops.h"
+#include "tests/golden/golden_file.h"
 #include "tests/golden/relative_difference.h"
 #include "tests/skip.h"
 #include "tests/test_devices.h"
@@ -16,9 +17,7 @@
 
 namespace {
 
-constexpr const char* weight_files[] = {"tests/golden/clip_text_tiny.weights.safetensors",
-                                        "tests/golden/clip_text_tiny_openai.weights.safetensors",
-                                        "tests/golden/clip_text_tiny_openai.pth"};
+constexpr const char* weight_files[] = {"clip_text_tiny.weights.safetensors", "clip_text_tiny_openai.pth"};
 
 // A variant of the golden: which padding, and which activation.
 struct Variant {
@@ -50,7 +49,7 @@ std::vector<float> outputs(const TextEncoder& encoder, const std::vector<std::in
 
 std::vector<float> outputs(const std::string& weights, const Variant& variant, Backend backend,
                            const SafetensorsFile& golden) {
-    const auto file = open_tensor_file(weights);
+    const auto file = open_tensor_file(GoldenFile(weights).path());
     const TextConfig config = read_text_metadata(*file, tiny_config(variant.quick_gelu)).config;
     return outputs(*load_text_encoder(*file, config, backend), golden.integers(variant.ids));
 }
@@ -80,7 +79,8 @@ CUDA_TEST("golden: a text encoder's outputs in bf16") {
 TEST_CASE("text encoder: written and read again, refused where it does not fit") {
     const TemporaryFolder folder;
     const SafetensorsFile golden("tests/golden/clip_text_tiny.safetensors");
-    const auto published = open_tensor_file(weight_files[0]);
+    const GoldenFile weights(weight_files[0]);
+    const auto published = open_tensor_file(weights.path());
     const auto encoder = load_text_encoder(*published, tiny_config(true), Device::cpu);
     CheckpointWriter writer;
     writer.add_slab(encoder->parameters(), "", encoder->parameters().values());

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# bundle.sh FOLDER: copies the headers HEADERS and the libraries LDLIBS, with what they need themselves, to FOLDER/include and FOLDER/lib:
-# for a machine with a GPU and a compiler on which nothing can be installed. Its C library must not be older than this one's.
+# bundle.sh FILE.tar.xz: packs the headers HEADERS and the libraries LDLIBS, with what they need themselves, as include/ and lib/: for a
+# machine with a GPU and a compiler on which nothing can be installed. Its C library must not be older than this one's.
 set -eu -o pipefail
-folder=$1
-compiler=${CXX:-g++}
-rm -rf "$folder"
-mkdir -p "$folder/include" "$folder/lib"
+archive=$1
+compiler=(${CXX:-g++})
+libraries=/usr/lib/$("${compiler[@]}" -print-multiarch)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder" "$archive.partial"' EXIT
+mkdir -p "$folder/include" "$folder/lib" "$(dirname "$archive")"
 
 # Headers in a folder of their own come with all of it; the others with those that they include from beside themselves.
-system=$(printf '#include <%s>\n' $HEADERS | "$compiler" -std=c++20 -M -x c++ - | tr ' \\' '\n\n' | grep '^/')
+system=$(printf '#include <%s>\n' $HEADERS | "${compiler[@]}" -std=c++20 -M -x c++ - | tr ' \\' '\n\n' | grep '^/')
 for header in $HEADERS; do
     path=$(grep -m 1 "/$header\$" <<< "$system")
     root=${path%"/$header"}
@@ -18,18 +20,21 @@ for header in $HEADERS; do
         stem=${header%.h}
         for file in $(grep -E "/(oneapi/.*|lapack\.h|openblas_config\.h|${stem}[^/]*|${stem:0:1}conf\.h)$" <<< "$system"); do
             inside=${file#/usr/include/}
-            inside=${inside#"$("$compiler" -print-multiarch)/"}
+            inside=${inside#"$("${compiler[@]}" -print-multiarch)/"}
             mkdir -p "$folder/include/$(dirname "$inside")"
             cp -L "$file" "$folder/include/$inside"
         done
     fi
 done
 
-# Libraries by the name that the linker asks for and by the one that the loader does. The C and C++ libraries are the machine's own.
+# Libraries by the name that the linker asks for and by the one that the loader does. The C and C++ libraries are the machine's own. Of BLAS
+# and LAPACK the reference, where it is installed, under whose names OpenBLAS is ten times as large.
 own='^(ld-linux.*|linux-vdso|libc|libm|libdl|librt|libpthread|libstdc\+\+|libgcc_s|libgomp)\.so'
+export LD_LIBRARY_PATH=$libraries/blas:$libraries/lapack
 for flag in $LDLIBS; do
     name=lib${flag#-l}.so
-    path=$("$compiler" -print-file-name="$name")
+    path=$libraries/${flag#-l}/$name
+    [[ -e $path ]] || path=$("${compiler[@]}" -print-file-name="$name")
     [[ -e $path ]] || { echo "make gpu-bundle: no $name here" >&2; exit 1; }
     soname=$(basename "$(readlink -f "$path")")
     cp -L "$path" "$folder/lib/$soname"
@@ -41,4 +46,7 @@ for flag in $LDLIBS; do
         [[ $base =~ $own || -e $folder/lib/$base ]] || cp -L "$needed" "$folder/lib/$base"
     done
 done
-echo "$folder: $(find "$folder/include" -type f | wc -l) headers, $(find "$folder/lib" -type f | wc -l) libraries, $(du -sh "$folder" | cut -f 1)"
+tar --sort=name --owner=0 --group=0 --mtime=@0 -C "$folder" -c include lib | xz -T0 > "$archive.partial"
+mv "$archive.partial" "$archive"
+echo "$archive: $(find "$folder/include" -type f | wc -l) headers, $(find "$folder/lib" -type f | wc -l) libraries," \
+    "$(du -sh "$folder" | cut -f 1) packed into $(du -h "$archive" | cut -f 1)"

@@ -128,7 +128,7 @@ TEST_CASE("nat checkpoint: malformed metadata and other models are refused by na
         CHECK(message_of([&] { read_nat_metadata(SafetensorsFile(path)); }).find("model.safetensors") !=
               std::string::npos);
     }
-    const SafetensorsFile fractal("tests/golden/fractalar_tiny.weights.safetensors");
+    const SafetensorsFile fractal("tests/golden/fractalar_two_level_tiny.weights.safetensors");
     CHECK_FALSE(holds_nat(fractal));
     CHECK_THROWS_AS(read_nat_metadata(fractal), Error);
 }
