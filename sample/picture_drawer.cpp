@@ -16,10 +16,9 @@ namespace {
 class FractalDrawer : public PictureDrawer {
   public:
     FractalDrawer(const DrawerFlags& flags, std::int64_t batch)
-        : flags_{flags.checkpoint, flags.fractal, flags.nat.tokenizer},
-          model_(flags_),
+        : model_({flags.checkpoint, flags.fractal, flags.nat.tokenizer}),
           rule_(flags.fractal.rule()),
-          sampler_(model_.load(batch)) {}
+          sampler_(model_.sampler(batch, flags.fractal)) {}
 
     std::int64_t class_num() const override { return model_.config().class_num; }
     const std::vector<std::string>& class_names() const override { return model_.metadata().classes; }
@@ -33,7 +32,6 @@ class FractalDrawer : public PictureDrawer {
     }
 
   private:
-    FractalDrawFlags flags_;
     FractalDrawing model_;
     SampleRule rule_;
     std::unique_ptr<PictureSampler> sampler_;
