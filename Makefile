@@ -26,8 +26,8 @@ help: ## list the targets
 
 # ---- what must be installed -------------------------------------------------------------------------------------------------------
 
-# BUNDLE=folder: headers and libraries that `make gpu-bundle` packed, for a machine on which nothing can be installed: without the tests of the
-# emulated device, and whatever its compiler may warn of.
+# BUNDLE=folder: headers and libraries that `make gpu-bundle` packed, for a machine on which nothing can be installed. The emulated device is
+# not built there, and no warning is an error.
 BUNDLE_FLAGS := $(if $(BUNDLE),-isystem $(BUNDLE)/include)
 PACKAGES := g++ make curl libdnnl-dev libfmt-dev libcli11-dev nlohmann-json3-dev libstb-dev zlib1g-dev libwebp-dev libzip-dev \
             libopenblas-dev liblapacke-dev doctest-dev libboost-context-dev  # the last two: for tests only

@@ -1,6 +1,8 @@
 // Large arrays of a golden are stored as sketches: of each row of a matrix four sums, in which every element
 // stands with a random sign. An array that differs has another sketch, whichever elements differ, since their
 // differences cancel in all four sums only by chance; rows stay apart, and exchanged columns change the sums.
+// Sums are larger than elements, so that an error in one element alone counts less, a fifth of it in these
+// goldens (their median), than in the array itself.
 //
 //   "train.grad.head.weight"           the array itself
 //   "train.grad.head.weight.sketch"    its sketch [rows, 4], rows being the array's first dimension

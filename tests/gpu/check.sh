@@ -44,14 +44,16 @@ text_of() { # file of a result
     cut -f 1 "$1"
 }
 is_done() { # file of a result
-    [[ -f $1 && $1 -nt $build/tests && $(text_of "$1") == passed* ]]
+    [[ -f $1 && $1 -nt $build/tests && $1 -nt $build/bench && $(text_of "$1") == passed* ]]
 }
-# Counts of the test cases of some logs; doctest counts those that were skipped at run time as passed.
-test_counts() { # logs...
-    sed 's/\x1b\[[0-9;]*m//g' "$@" | awk '
+# Counts of some logs: of test cases, of which doctest counts those skipped at run time as passed, or of what could not be measured.
+counts_of() { # logs...
+    sed 's/\x1b\[[0-9;]*m//g' /dev/null "$@" | awk '
         /^\[doctest\] test cases:/ { gsub(/[|]/, " "); runs++; passed += $5; failed += $7 }
         /^\[doctest\] skipped:/ { skipped += $3 }
-        END { if (runs) print ": " passed - skipped " passed, " failed " failed, " skipped + 0 " skipped" }'
+        / not measured: / { missing++ }
+        END { if (missing) print ": " missing " not measured"
+            if (runs) print ": " passed - skipped " passed, " failed " failed, " skipped + 0 " skipped" }'
 }
 # Runs a command; it and its output go to NAME.log, its result to NAME.result. What went wrong is shown by the log's end.
 step() { # name, seconds, command...
@@ -71,9 +73,9 @@ step() { # name, seconds, command...
         *) result="failed ($status)" ;;
     esac
     # compute-sanitizer's "Device not supported", and its kin for what the driver does not allow.
-    [[ $status == 0 || $name != *check/* ]] || ! grep -qi 'not supported' "$logs/$name.log" || result="skipped: not supported here"
+    [[ $status == 0 || $name != *check/* ]] || ! grep -qiE '^=+ .*not supported' "$logs/$name.log" || result="skipped: not supported here"
     [[ $result == passed || $result == skipped* ]] || tail -n 30 "$logs/$name.log"
-    result+=$(test_counts "$logs/$name.log")
+    result+=$(counts_of "$logs/$name.log")
     note "$logs/$name.result" "$result" $((SECONDS - start))
     echo "$name: $result"
 }
@@ -85,7 +87,7 @@ pieces() { # part, seconds for a piece, command... -- sources...
     shift
     mkdir -p "$logs/$part"
     rm -f "$logs/$part.result"
-    local sources=("$@") source piece passed=0 others=() results=()
+    local sources=("$@") source piece text others=() results=()
     for source in "${sources[@]}"; do
         piece=${source#tests/}
         piece=${piece%/}
@@ -100,16 +102,15 @@ pieces() { # part, seconds for a piece, command... -- sources...
             step "$piece" $((left < each ? left : each)) "${command[@]}" -sf="*$source*"
         fi
         results+=("$logs/$piece.log")
-        local text
         text=$(text_of "$logs/$piece.result")
-        if [[ $text == passed* ]]; then passed=$((passed + 1)); else others+=("${piece#*/}: $text"); fi
+        [[ $text == passed* ]] || others+=("${piece#*/}: $text")
         # A tool that does not know the device knows it for no other source either.
         [[ $text == skipped* ]] && { note "$logs/$part.result" "$text" $((SECONDS - start)); return; }
     done
     local result=passed
     ((${#others[@]} == 0)) || result="failed: ${#others[@]} of ${#sources[@]} sources, the first is ${others[0]}"
     ((${#others[@]} <= 1)) || printf '%s\n' "${others[@]}"
-    note "$logs/$part.result" "$result$(test_counts "${results[@]}")" $((SECONDS - start))
+    note "$logs/$part.result" "$result$(counts_of "${results[@]}")" $((SECONDS - start))
 }
 bench() { # part, arguments...
     local part=$1

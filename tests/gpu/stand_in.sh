@@ -24,6 +24,7 @@ case ${0##*/} in
         echo "[doctest] test cases:  5 |  5 passed | 0 failed | 90 skipped"
         echo "[doctest] skipped: 2 of those passed (2: no Open MPI)" ;;
     bench)
+        [[ $* != *--goals* ]] || echo "large batch: not measured: out of device memory"
         while (($#)); do
             [[ $1 != --markdown ]] || echo "# Measured" > "$2"
             shift
