@@ -1,4 +1,4 @@
-// Token files: the tokens of a set of images, precomputed for training the masked-token transformer. A file
+// Token files: the tokens of a set of images, precomputed for training models over them. A file
 // of records (record_file.h): the tokens of an image and of its mirror image, [2, N] in raster order, N =
 // side^2, u16 where the codebook has at most 65,536 entries, else u32. The magic is "fractok1", the fields
 // are

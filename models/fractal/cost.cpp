@@ -91,8 +91,8 @@ double activation_floats(const Shape& s) {
     if (s.is_pixel_model()) return sum + 2 * T * D + s.V + 1 + s.C;
     const double read = s.kind == Kind::ar ? s.L - 1 : s.L;  // patches that the embedding reads
     const double copies = s.kind == Kind::ar ? read * s.values : s.G * s.C;
-    // The codes of a patch as they are looked up, and their embeddings with their gradients.
-    const double embedded = s.table > 0 ? read * (s.values + 2 * s.P) : 0;
+    // The codes of a patch as they are looked up, and their embeddings.
+    const double embedded = s.table > 0 ? read * (s.values + s.P) : 0;
     return sum + s.L * s.values + copies + embedded + 2 * s.handed * s.L * D;
 }
 

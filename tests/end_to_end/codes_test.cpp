@@ -272,7 +272,8 @@ TEST_CASE_FIXTURE(Codes, "end to end: what fits no model of codes is refused in 
     refused("sample",
             Words{"fractal", "--checkpoint", run, "--tokenizer", work.path("larger.safetensors")} + out, 1,
             {"4x4 tokens", "8x8"});
-    refused("sample", Words{"fractal", "--checkpoint", run, "--tokenizer", run} + out, 1, {run});
+    refused("sample", Words{"fractal", "--checkpoint", run, "--tokenizer", run} + out, 2,
+            {"expected a tokenizer"});
     refused("sample", Words{"edit", "--checkpoint", run, "--image", "none.png", "--box", "1,1,2,2"} + out, 2,
             {"expected their tokenizer"});
     const Words nll{"evaluate", "nll", "--checkpoint"};

@@ -15,13 +15,13 @@ namespace {
 // 8 x 8 tokens of 37 codes, pictures of 16 x 16 pixels.
 struct CodesAndPictures {
     CodesAndPictures() {
-        TokenizerConfig config;
-        config.ch = 32;
-        config.ch_mult = {1, 1};
-        config.num_res_blocks = 1;
-        config.z_channels = config.embed_dim = 4;
-        config.n_embed = 37;
-        tokenizer = std::make_unique<Tokenizer>(config, Device::cpu);
+        TokenizerConfig shape;
+        shape.ch = 32;
+        shape.ch_mult = {1, 1};
+        shape.num_res_blocks = 1;
+        shape.z_channels = shape.embed_dim = 4;
+        shape.n_embed = 37;
+        tokenizer = std::make_unique<Tokenizer>(shape, Device::cpu);
         tokenizer->parameters().allocate(Device::cpu, false);
         tokenizer->parameters().initialize(3);
     }

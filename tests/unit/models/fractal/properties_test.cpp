@@ -518,16 +518,19 @@ TEST_CASE("fractal: planning the paper's models takes no memory") {
         tape.set_recording(true);
         const std::int64_t C = config.channels;
         const std::vector<float> scales((config.generators() + 1) * static_cast<std::size_t>(C));
-        const std::vector<std::int32_t> ids(32);
+        constexpr std::int64_t images_at_once = 64;  // more than the smallest preset takes as one chunk
+        const std::vector<std::int32_t> ids(images_at_once);
         const auto plan_with = [&](const ChunkSizes& chunks) {
             return plan_job(tape, [&] {
-                const Tensor images = tape.create(32, C * config.image_size() * config.image_size(), false),
+                const Tensor images = tape.create(images_at_once,
+                                                  C * config.image_size() * config.image_size(), false),
                              totals = tape.create(static_cast<std::int64_t>(config.generators()) + 1, C,
                                                   false, Element::f64);
                 model.loss(tape, images, ids, {}, scales, totals, {0.1f, false, 0.01f, 1, 1}, chunks);
             });
         };
-        const Plan chunked = plan_with(model.default_chunks()), at_once = plan_with(whole(config, 32));
+        const Plan chunked = plan_with(model.default_chunks()),
+                   at_once = plan_with(whole(config, images_at_once));
         CHECK(chunked.bytes < at_once.bytes);
         CHECK(tape.arena().slab_bytes() == 0);
         CHECK(tape.live_nodes() == 0);

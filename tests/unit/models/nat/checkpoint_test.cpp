@@ -1,4 +1,5 @@
 #include "models/nat/checkpoint.h"
+#include "models/nat/tokenizer_checkpoint.h"
 
 #include <doctest/doctest.h>
 
