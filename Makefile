@@ -142,7 +142,7 @@ endif
 # Tests are compiled for short build times: with optimisation only where they compute references.
 $(call object,$(TEST_SOURCES)): CXXFLAGS += $(if $(SANITIZE),,-O0)
 $(call object,$(filter tests/unit/kernels/% tests/unit/models/% tests/gradient/% tests/golden/%,$(TEST_SOURCES))): CXXFLAGS += -O1
-TESTS := $(call object,$(TEST_SOURCES)) $(filter-out %/main.o,$(TRAIN) $(SAMPLE))
+TESTS := $(call object,$(TEST_SOURCES) tests/bench/latency.cpp tests/bench/costs.cpp) $(filter-out %/main.o,$(TRAIN) $(SAMPLE))
 ifneq ($(CUDA)$(EMULATED),)
 TESTS += $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(call sources,tests/unit,*.cu))
 endif
@@ -412,15 +412,28 @@ emulated: ## build/emulated/train and so on, whose --device cuda is emulated by 
 	+@$(AS_EMULATED) build
 test-emulated: ## run the tests of everything that has a --device on the emulated device
 	+@TEST_DEVICES=cuda $(AS_EMULATED) test
+	+@$(MAKE) --no-print-directory test-cards EMULATED_DEVICES=capability=8.9 CARD_TESTS='*unit/kernels/*'
+	+@$(MAKE) --no-print-directory test-cards EMULATED_DEVICES='$(CUBLASLT_MOODS)' CARD_TESTS='*unit/kernels/linear/*,*gradient/*'
+
+# The emulated device as other cards and in the moods of its cuBLASLt (tests/emulator/emulated_device.h): the tests of kernels, operations and
+# models in each.
+CUBLASLT_MOODS := $(addprefix cublaslt=,refused_epilogues refused_products parts_by_rows approximate_gelu)
+EMULATED_DEVICES := $(addprefix capability=,8.0 8.9 10.0) $(CUBLASLT_MOODS)
+CARD_TESTS := *tests/unit/*,*tests/gradient/*,*tests/golden/*
+test-cards:
+	+@$(AS_EMULATED) $(EMULATED_TESTS)
+	@for device in $(EMULATED_DEVICES); do \
+	    echo "emulated device, $$device"; EMULATED_DEVICE=$$device TEST_DEVICES=cuda $(EMULATED_TESTS) -sf='$(CARD_TESTS)' $(ARGS) || exit 1; done
 
 # Dependence on the order of threads, uninitialised memory, missing barriers: the tests of kernels in other orders and, built in folders of
 # their own, everything under the sanitizers.
 KERNEL_TESTS := -sf='*tests/emulator/*,*tests/gradient/*$(subst $(space),,$(patsubst %.cu,$(comma)*unit/%_*test.cpp,$(call sources,kernels,*.cu)))'
 SANITIZERS := address,undefined thread
-test-long: ## test-all, 50 killed runs, and the kernels' tests in other orders and everything under sanitizers
+test-long: ## test-all, 50 killed runs, the emulated tests on other cards, the kernels' in other orders and everything under sanitizers
 	@$(MAKE) --no-print-directory test-all
 	@KILLS=50 $(BUILD)/tests -tc='*killed*'
 	@$(MAKE) --no-print-directory test-signatures
+	@$(MAKE) --no-print-directory test-cards
 	@$(MAKE) --no-print-directory test-orders
 	@for each in $(SANITIZERS); do \
 	    $(MAKE) --no-print-directory test test-sanitized SANITIZE=$$each BUILD=$(BUILD)/$$(echo $$each | tr , -) || exit 1; done
@@ -506,4 +519,4 @@ gpu-check: ## on a machine with a GPU: tests, compute-sanitizer, benchmarks, one
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: force help deps build run-tests train sample quality plot levels nat autonat test emulated test-all test-cuda test-emulated test-corpus fuzz test-long test-signatures test-orders test-sanitized bench profile gpu-bundle gpu-check clean
+.PHONY: force help deps build run-tests train sample quality plot levels nat autonat test emulated test-all test-cuda test-emulated test-corpus fuzz test-long test-signatures test-cards test-orders test-sanitized bench profile gpu-bundle gpu-check clean
