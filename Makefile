@@ -149,7 +149,7 @@ endif
 # Tests are compiled for short build times: with optimisation only where they compute references.
 $(call object,$(TEST_SOURCES)): CXXFLAGS += $(if $(SANITIZE),,-O0)
 $(call object,$(filter tests/unit/kernels/% tests/unit/models/% tests/gradient/% tests/golden/%,$(TEST_SOURCES))): CXXFLAGS += -O1
-TESTS := $(call object,$(TEST_SOURCES)) $(filter-out %/main.o,$(TRAIN) $(SAMPLE))
+TESTS := $(call object,$(TEST_SOURCES) tests/bench/latency.cpp tests/bench/costs.cpp) $(filter-out %/main.o,$(TRAIN) $(SAMPLE))
 ifneq ($(CUDA)$(EMULATED),)
 TESTS += $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(call sources,tests/unit,*.cu))
 endif
@@ -419,16 +419,29 @@ emulated: ## build/emulated/train and so on, whose --device cuda is emulated by 
 	+@$(AS_EMULATED) build
 test-emulated: ## run the tests of everything that has a --device on the emulated device
 	+@TEST_DEVICES=cuda $(AS_EMULATED) test
+	+@$(MAKE) --no-print-directory test-cards EMULATED_DEVICES=capability=8.9 CARD_TESTS='*unit/kernels/*'
+	+@$(MAKE) --no-print-directory test-cards EMULATED_DEVICES='$(CUBLASLT_MOODS)' CARD_TESTS='*unit/kernels/linear/*,*gradient/*'
+
+# The emulated device as other cards and in the moods of its cuBLASLt (tests/emulator/emulated_device.h): the tests of kernels, operations and
+# models in each.
+CUBLASLT_MOODS := $(addprefix cublaslt=,refused_epilogues refused_products parts_by_rows approximate_gelu)
+EMULATED_DEVICES := $(addprefix capability=,8.0 8.9 10.0) $(CUBLASLT_MOODS)
+CARD_TESTS := *tests/unit/*,*tests/gradient/*,*tests/golden/*
+test-cards:
+	+@$(AS_EMULATED) $(EMULATED_TESTS)
+	@for device in $(EMULATED_DEVICES); do \
+	    echo "emulated device, $$device"; EMULATED_DEVICE=$$device TEST_DEVICES=cuda $(EMULATED_TESTS) -sf='$(CARD_TESTS)' $(ARGS) || exit 1; done
 
 # Dependence on the order of threads, uninitialised memory, missing barriers: the tests of kernels in other orders and, built in folders of
 # their own, everything under the sanitizers.
 KERNEL_TEST_FILES := $(wildcard tests/gradient/*_test.cpp $(patsubst %.cu,tests/unit/%_*test.cpp,$(call sources,kernels,*.cu)))
 KERNEL_TESTS := -sf='*tests/emulator/*$(subst $(space),,$(KERNEL_TEST_FILES:%=$(comma)*%))'
 SANITIZERS := address,undefined thread
-test-long: ## test-all, 50 killed runs, and the kernels' tests in other orders and everything under sanitizers
+test-long: ## test-all, 50 killed runs, the emulated tests on other cards, the kernels' in other orders and everything under sanitizers
 	@$(MAKE) --no-print-directory test-all
 	@KILLS=50 $(BUILD)/tests -tc='*killed*'
 	@$(MAKE) --no-print-directory test-signatures
+	@$(MAKE) --no-print-directory test-cards
 	@$(MAKE) --no-print-directory test-orders
 	@for each in $(SANITIZERS); do \
 	    $(MAKE) --no-print-directory test test-sanitized SANITIZE=$$each BUILD=$(BUILD)/$$(echo $$each | tr , -) || exit 1; done
@@ -514,4 +527,4 @@ gpu-check: ## on a machine with a GPU: benchmarks, tests, compute-sanitizer, one
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: force help deps build run-tests train sample quality plot levels nat autonat test emulated test-all test-cuda test-emulated test-corpus fuzz test-long test-signatures test-orders test-sanitized bench profile gpu-bundle gpu-check clean
+.PHONY: force help deps build run-tests train sample quality plot levels nat autonat test emulated test-all test-cuda test-emulated test-corpus fuzz test-long test-signatures test-cards test-orders test-sanitized bench profile gpu-bundle gpu-check clean

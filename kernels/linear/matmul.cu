@@ -16,8 +16,10 @@
 // bias epilogue.
 //
 // The algorithm: the library's heuristic is queried once for each distinct problem (sizes, leading
-// dimensions, types, epilogue, alignment of every pointer, size of the workspace) and its first result is
-// cached. With a caller-provided workspace, cuBLASLt guarantees the same bits for the same call on the same
+// dimensions, types, epilogue, alignment of every pointer, size of the workspace) for eight candidates, best
+// first. The first that runs is kept: the heuristic may offer what cublasLtMatmul then refuses on the device
+// at hand. The candidates are not timed against each other, since the choice, and with it the bits, would
+// differ between runs. With a caller-provided workspace, cuBLASLt guarantees the same bits for the same call on the same
 // version, architecture and number of multiprocessors. Long sums (dW runs over all rows) may be split among
 // blocks if their parts go into the workspace as floats and are added in a pass of their own; adding them in
 // place, in D's type, is not allowed.
@@ -27,9 +29,10 @@
 // of a width-64 layer occupies a handful of blocks. The cost is one more read of dy, 2 rows N bytes, which
 // for a chunk of a few thousand rows is still in the L2 cache.
 //
-// Where the epilogues are not supported (addresses or leading dimensions that are no multiple of 16 bytes),
-// the bias is written into y first and the product added to it, so that a bf16 is still rounded once.
-// Products for which the library has no algorithm are computed by a plain tiled kernel below.
+// Where the epilogues are not supported (addresses or leading dimensions that are no multiple of 16 bytes) or
+// no candidate with the epilogue runs, the bias is written into y first and the product added to it, so that
+// y in bf16 is still rounded once; gelu is then a pass over the rounded y. Products that no algorithm of the
+// library computes are computed by a plain tiled kernel below.
 //
 // Source: cuBLAS documentation, "Using the cuBLASLt API" and "Results reproducibility".
 //
@@ -38,13 +41,16 @@
 
 #include <cublasLt.h>
 
+#include <array>
 #include <bit>
 #include <compare>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <tuple>
 #include <type_traits>
+#include <vector>
 
 #include "kernels/common/bf16.h"
 #include "kernels/common/device_math.cuh"
@@ -77,6 +83,13 @@ enum class Epilogue { none, bias, bias_gelu };
 
 // ---- cuBLASLt ---------------------------------------------------------------------------------------------
 
+// Whether the library cannot do what was asked for, as opposed to a failure: nothing was queued then. Of
+// algorithms that its own heuristic offered, some versions say INVALID_VALUE.
+bool is_refusal(cublasStatus_t status) {
+    return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_ARCH_MISMATCH ||
+           status == CUBLAS_STATUS_INVALID_VALUE;
+}
+
 void check(cublasStatus_t status, const char* what) {
     if (status != CUBLAS_STATUS_SUCCESS)
         throw std::runtime_error(std::string("cuBLASLt: ") + what + ": " + cublasLtGetStatusString(status));
@@ -105,12 +118,15 @@ struct Problem {
     auto operator<=>(const Problem&) const = default;
 };
 
+struct Candidate {
+    cublasLtMatmulAlgo_t algorithm;
+    std::size_t workspace_bytes;
+};
+
 struct Plan {
-    bool exists = false;  // the library has an algorithm
     Operation operation;
     Layout a, b, d;
-    cublasLtMatmulAlgo_t algorithm{};
-    std::size_t workspace_bytes = 0;
+    std::vector<Candidate> candidates;  // best first, without those that were refused
 };
 
 template <class T>
@@ -194,14 +210,19 @@ class Library {
         const auto [found, is_new] = plans_.try_emplace(problem);
         Plan& plan = found->second;
         if (is_new) plan = make_plan(problem, bias, gelu_input);
-        if (!plan.exists) return false;
         set_epilogue_pointers(plan, epilogue, bias, gelu_input);
         const float one = 1, beta = p.accumulate ? 1.0f : 0.0f;
-        check(cublasLtMatmul(handle_, plan.operation.get(), &one, p.a, plan.a.get(), p.b, plan.b.get(), &beta,
-                             p.d, plan.d.get(), p.d, plan.d.get(), &plan.algorithm, stream.workspace,
-                             plan.workspace_bytes, stream.handle),
-              "product");
-        return true;
+        for (; !plan.candidates.empty(); plan.candidates.erase(plan.candidates.begin())) {
+            const Candidate& candidate = plan.candidates.front();
+            const cublasStatus_t status =
+                cublasLtMatmul(handle_, plan.operation.get(), &one, p.a, plan.a.get(), p.b, plan.b.get(),
+                               &beta, p.d, plan.d.get(), p.d, plan.d.get(), &candidate.algorithm,
+                               stream.workspace, candidate.workspace_bytes, stream.handle);
+            if (is_refusal(status)) continue;
+            check(status, "product");
+            return true;
+        }
+        return false;
     }
 
   private:
@@ -227,15 +248,16 @@ class Library {
         set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, problem.alignment_d);
         set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, problem.alignment_d);
 
-        cublasLtMatmulHeuristicResult_t result{};
-        int results = 0;
+        std::array<cublasLtMatmulHeuristicResult_t, 8> results{};
+        int count = 0;
         const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
             handle_, plan.operation.get(), plan.a.get(), plan.b.get(), plan.d.get(), plan.d.get(),
-            preference.get(), 1, &result, &results);
-        if (status != CUBLAS_STATUS_NOT_SUPPORTED) check(status, "the choice of an algorithm");
-        plan.exists = status == CUBLAS_STATUS_SUCCESS && results > 0 && result.state == CUBLAS_STATUS_SUCCESS;
-        plan.algorithm = result.algo;
-        plan.workspace_bytes = result.workspaceSize;
+            preference.get(), static_cast<int>(results.size()), results.data(), &count);
+        if (is_refusal(status)) return plan;
+        check(status, "the choice of an algorithm");
+        for (const auto& result : std::span(results).first(static_cast<std::size_t>(count)))
+            if (result.state == CUBLAS_STATUS_SUCCESS)
+                plan.candidates.push_back({result.algo, result.workspaceSize});
         return plan;
     }
 

@@ -54,14 +54,15 @@ namespace cuda {
 // same size of stream.workspace, gives the same bits in every run; another number of rows may change the bits
 // of a row.
 //
-// linear_gelu_forward in bf16: if the addresses are multiples of 16 bytes and N of 8, gelu is the tanh form,
-// which the library's epilogue applies, saving a pass over y:
+// linear_gelu_forward in bf16: if the addresses are multiples of 16 bytes and N of 8, and the library fuses it
+// on this device, gelu is the tanh form, which the library's epilogue applies, saving a pass over y:
 //
 //   x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
 //
 // It differs from x Phi(x) by at most 4.8e-4 (at x = -2.7); for x of variance 1 by 1.3e-4 in the root mean
-// square, an eighth of the error of rounding the result to bf16 (1.1e-3). `y` is the input of gelu, for
-// gelu_backward; it is rounded after gelu. In float gelu is exact.
+// square, an eighth of the error of rounding the result to bf16 (1.1e-3). Its tanh may be the instruction
+// tanh.approx, of relative error 2^-11 (PTX ISA), which adds at most |x| 2^-12. `y` is the input of gelu, for
+// gelu_backward; it is rounded after gelu if gelu is fused, else before. In float gelu is exact.
 template <class T>
 void linear_forward(Stream stream, T* y, std::int64_t y_stride, const T* x, std::int64_t x_stride,
                     const T* weight, const T* bias, std::int64_t rows, std::int64_t N, std::int64_t K);

@@ -7,21 +7,37 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <fstream>
 #include <string>
 #include <utility>
 
 #include "runtime/base/error.h"
+#include "runtime/device/built_backends.h"
 #include "runtime/device/cgroup.h"
 #include "runtime/device/device_cuda.h"
-#include "runtime/device/built_backends.h"
+#include "runtime/device/work_count.h"
 
 namespace {
 
+// A GPU whose work is only counted.
+bool is_counted(Device device) {
+    return device == Device::cuda && counting_work();
+}
+
 void require_built(Device device) {
-    if (device == Device::cuda && !cuda_backend_built)
+    if (device == Device::cuda && !cuda_backend_built && !counting_work())
         fail_usage("--device cuda: this build has no CUDA backend (built without nvcc)");
+}
+
+// Pages of the host, or addresses alone.
+std::byte* reserve(std::size_t bytes, bool accessible) {
+    void* mapped = ::mmap(nullptr, bytes, accessible ? PROT_READ | PROT_WRITE : PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED)
+        fail("out of memory: {:.1f} MiB cannot be reserved", static_cast<double>(bytes) / 0x1p20);
+    return static_cast<std::byte*>(mapped);
 }
 
 }  // namespace
@@ -43,18 +59,19 @@ int gpu_count() {
 Memory::Memory(Device device, std::size_t bytes) : device_(device), size_(bytes) {
     require_built(device);
     if (bytes == 0) return;
+    if (is_counted(device)) {
+        device_ = Device::cpu;  // which it is released as
+        data_ = reserve(bytes, false);
+        return;
+    }
     if constexpr (cuda_backend_built) {
         if (device == Device::cuda) {
             data_ = static_cast<std::byte*>(cuda_device::allocate(bytes));
             return;
         }
     }
-    void* mapped =
-        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapped == MAP_FAILED)
-        fail("out of memory: {:.1f} MiB cannot be reserved", static_cast<double>(bytes) / 0x1p20);
-    ::madvise(mapped, bytes, MADV_HUGEPAGE);
-    data_ = static_cast<std::byte*>(mapped);
+    data_ = reserve(bytes, true);
+    ::madvise(data_, bytes, MADV_HUGEPAGE);
 }
 
 Memory::~Memory() {
@@ -98,7 +115,7 @@ DeviceStream::~DeviceStream() {
 }
 
 Stream main_stream(Device device) {
-    if (device == Device::cpu) return {};
+    if (device == Device::cpu || is_counted(device)) return {};
     static const DeviceStream stream(device);
     return stream.get();
 }
@@ -106,6 +123,7 @@ Stream main_stream(Device device) {
 void copy_to_device(Device device, void* destination, const void* host, std::size_t bytes, Stream stream) {
     require_built(device);
     if (bytes == 0) return;
+    if (is_counted(device)) return count_transfer("copy", bytes);
     if constexpr (cuda_backend_built)
         if (device == Device::cuda) return cuda_device::copy_to(stream.handle, destination, host, bytes);
     std::memcpy(destination, host, bytes);
@@ -114,6 +132,10 @@ void copy_to_device(Device device, void* destination, const void* host, std::siz
 void copy_from_device(Device device, void* host, const void* source, std::size_t bytes, Stream stream) {
     require_built(device);
     if (bytes == 0) return;
+    if (is_counted(device)) {
+        std::memset(host, 0, bytes);
+        return count_transfer("copy", bytes);
+    }
     if constexpr (cuda_backend_built)
         if (device == Device::cuda) return cuda_device::copy_from(stream.handle, host, source, bytes);
     std::memcpy(host, source, bytes);
@@ -123,6 +145,7 @@ void copy_within_device(Device device, void* destination, const void* source, st
                         Stream stream) {
     require_built(device);
     if (bytes == 0) return;
+    if (is_counted(device)) return count_transfer("copy", bytes);
     if constexpr (cuda_backend_built)
         if (device == Device::cuda)
             return cuda_device::copy_within(stream.handle, destination, source, bytes);
@@ -132,6 +155,7 @@ void copy_within_device(Device device, void* destination, const void* source, st
 void fill_on_device(Device device, void* destination, int byte, std::size_t bytes, Stream stream) {
     require_built(device);
     if (bytes == 0) return;
+    if (is_counted(device)) return count_transfer("fill", bytes);
     if constexpr (cuda_backend_built)
         if (device == Device::cuda) return cuda_device::fill(stream.handle, destination, byte, bytes);
     std::memset(destination, byte, bytes);
@@ -139,6 +163,7 @@ void fill_on_device(Device device, void* destination, int byte, std::size_t byte
 
 void synchronize(Device device) {
     require_built(device);
+    if (is_counted(device)) return;
     if constexpr (cuda_backend_built)
         if (device == Device::cuda) cuda_device::synchronize();
 }
@@ -152,6 +177,7 @@ void flush_denormals() {
 
 std::size_t available_memory(Device device) {
     require_built(device);
+    if (is_counted(device)) return SIZE_MAX;
     if constexpr (cuda_backend_built)
         if (device == Device::cuda) return cuda_device::free_bytes();
     std::ifstream file("/proc/meminfo");

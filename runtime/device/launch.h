@@ -6,10 +6,11 @@
 // An ElementPointer becomes a float* or, on the GPU, a bf16*, a ConstElementPointer the same of const: all of
 // a call have one type, which selects the kernel's T. A WeightPointer becomes the same as they; on the CPU it
 // may be a const bf16* beside their float*, as a ProductSum may be a Bf16ProductSum, which select an
-// overload. Launches are timed while profiling. A build without the CUDA backend compiles these calls but
+// overload. Launches are timed while profiling; those on a GPU are passed to a WorkCount if there is one. A build without the CUDA backend compiles these calls but
 // discards them, and so needs none of the backend's symbols.
 #pragma once
 
+#include <any>
 #include <chrono>
 #include <stdexcept>
 #include <type_traits>
@@ -18,6 +19,7 @@
 #include "runtime/device/device.h"
 #include "runtime/device/element.h"
 #include "runtime/device/profile.h"
+#include "runtime/device/work_count.h"
 
 namespace launch_detail {
 
@@ -97,6 +99,23 @@ auto call_on_cpu(Kernel kernel, Arguments... arguments) {
     return call_as<float>(kernel, arguments...);
 }
 
+template <class Argument>
+const void* address_of(const Argument& argument) {
+    if constexpr (std::is_pointer_v<Argument>)
+        return argument;
+    else if constexpr (is_element_pointer<Argument> || std::is_same_v<Argument, ProductSum>)
+        return argument.address;
+    else
+        return nullptr;
+}
+
+template <class... Arguments>
+void count(const char* kernel, const Arguments&... arguments) {
+    const std::any values[] = {std::any(arguments)...};
+    const void* const addresses[] = {address_of(arguments)...};
+    count_work(kernel, values, addresses);
+}
+
 // Synchronises with the GPU before and after, to time the execution rather than the queueing.
 template <class Call>
 void timed(Device device, const char* kernel, Call call) {
@@ -111,14 +130,15 @@ void timed(Device device, const char* kernel, Call call) {
 
 }  // namespace launch_detail
 
-#define LAUNCH_ON(device, stream, kernel, ...)                                                      \
-    launch_detail::timed(device, #kernel, [&] {                                                     \
-        if constexpr (cuda_backend_built) {                                                         \
-            if ((device) == Device::cuda)                                                           \
-                return launch_detail::call([&](auto... each) { cuda::kernel(stream, each...); },    \
-                                           __VA_ARGS__);                                            \
-        }                                                                                           \
-        return launch_detail::call_on_cpu([](auto... each) { cpu::kernel(each...); }, __VA_ARGS__); \
+#define LAUNCH_ON(device, stream, kernel, ...)                                                              \
+    launch_detail::timed(device, #kernel, [&] {                                                             \
+        if ((device) == Device::cuda && counting_work()) return launch_detail::count(#kernel, __VA_ARGS__); \
+        if constexpr (cuda_backend_built) {                                                                 \
+            if ((device) == Device::cuda)                                                                   \
+                return launch_detail::call([&](auto... each) { cuda::kernel(stream, each...); },            \
+                                           __VA_ARGS__);                                                    \
+        }                                                                                                   \
+        return launch_detail::call_on_cpu([](auto... each) { cpu::kernel(each...); }, __VA_ARGS__);         \
     })
 
 #define SIZE_ON(device, size, ...)                                        \

@@ -1,17 +1,17 @@
 // Ranges for Nsight Systems and Nsight Compute: NVTX, whose header loads the tool that started the program,
-// if any; and for an observer in this process.
+// if any; of counted work; and for an observer in this process.
 #include "runtime/device/profile_ranges.h"
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "runtime/device/profile.h"
+#include "runtime/device/work_count.h"
 
 #ifdef FRACTAL_NVTX
 #include <nvtx3/nvToolsExt.h>
-
-#include <cstdio>
 #endif
-
-#include <utility>
-#include <vector>
 
 namespace {
 
@@ -22,23 +22,9 @@ struct Range {
 RangeObserver observer;
 std::vector<Range> open_ranges;  // while there is an observer, outermost first
 
-#ifdef FRACTAL_NVTX
-void push(const char* name, int number) {
-    if (number < 0) {
-        nvtxRangePushA(name);
-        return;
-    }
-    char text[64];  // NVTX copies it
-    std::snprintf(text, sizeof text, "%s %d", name, number);
-    nvtxRangePushA(text);
+std::string text_of(const char* name, int number) {
+    return number < 0 ? name : std::string(name) + " " + std::to_string(number);
 }
-void pop() {
-    nvtxRangePop();
-}
-#else
-void push(const char*, int) {}
-void pop() {}
-#endif
 
 }  // namespace
 
@@ -46,8 +32,12 @@ void observe_ranges(RangeObserver each) {
     observer = std::move(each);
 }
 
+// NVTX copies its text.
 ProfileRange::ProfileRange(const char* name, int number) {
-    push(name, number);
+    if (counting_work()) begin_counted_range(text_of(name, number));
+#ifdef FRACTAL_NVTX
+    nvtxRangePushA(number < 0 ? name : text_of(name, number).c_str());
+#endif
     if (!observer) return;
     open_ranges.push_back({name, number});
     observer(name, number, RangeEdge::begin);
@@ -59,5 +49,8 @@ ProfileRange::~ProfileRange() {
         open_ranges.pop_back();
         observer(range.name, range.number, RangeEdge::end);
     }
-    pop();
+#ifdef FRACTAL_NVTX
+    nvtxRangePop();
+#endif
+    if (counting_work()) end_counted_range();
 }

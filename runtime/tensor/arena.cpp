@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "runtime/base/error.h"
+#include "runtime/device/work_count.h"
 
 namespace {
 
@@ -105,6 +106,7 @@ BufferId Arena::allocate(std::size_t bytes) {
         throw std::logic_error(fmt::format("arena: buffer {} outlives the loop it was requested in", buffer));
     owners_[index] = 1;
     used_ = std::max(used_, plan_->entries[index].offset + bytes);
+    if (counting_work()) note_counted_memory(address(buffer), bytes);
     return buffer;
 }
 

@@ -43,6 +43,10 @@ void Parameters::allocate(Backend backend, bool with_gradients) {
         parameter.gradient = with_gradients ? gradients() + parameter.offset : nullptr;
         if (rounded_.size() > 0)
             parameter.rounded = reinterpret_cast<bf16*>(rounded_.data()) + parameter.offset;
+        if (!counting_work()) continue;
+        const auto count = static_cast<std::size_t>(parameter.count);
+        note_counted_memory(parameter.value, count * sizeof(float));
+        if (parameter.rounded != nullptr) note_counted_memory(parameter.rounded, count * sizeof(bf16));
     }
     if (device_ == Device::cpu && rounded_.size() > 0) reserve_packed();
 }

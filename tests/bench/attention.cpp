@@ -4,23 +4,18 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/attention/attention_decode.h"
-#include "tests/bench/kernels.h"
+#include "tests/bench/costs.h"
 
 namespace {
 
 void add_sequences(KernelList& list, const AttentionShape& shape) {
     const std::int64_t rows = shape.sequences * shape.length, width = shape.heads * shape.head_dim;
-    const double length = static_cast<double>(shape.length),
-                 pairs = elements(shape.sequences, shape.heads) * length *
-                         (shape.causal ? (length + 1) / 2 : length),
-                 head_dim = static_cast<double>(shape.head_dim), a = list.activation_bytes(),
-                 log_sum_exp_bytes = 4 * elements(rows, shape.heads);
+    const Cost forward = attention_cost(shape, list.activation_bytes());
     const std::string text = fmt::format("{} x {} tokens, {} heads of {}{}", shape.sequences, shape.length,
                                          shape.heads, shape.head_dim, shape.causal ? "" : ", all pairs");
     const auto qkv_and_out = [=](Operands& in) {
         return std::pair{in.activations(rows * 3 * width), in.activations(rows * width)};
     };
-    const Cost forward{4 * a * elements(rows, width) + log_sum_exp_bytes, 4 * head_dim * pairs};
     list.add("attention_forward", text, Bound::arithmetic, forward, [=](Operands& in) {
         const LaunchSite on = in.site();
         const auto [qkv, out] = qkv_and_out(in);
@@ -30,7 +25,9 @@ void add_sequences(KernelList& list, const AttentionShape& shape) {
                       AttentionDropout{});
         };
     });
-    const Cost backward{8 * a * elements(rows, width) + log_sum_exp_bytes, 10 * head_dim * pairs};
+    // Reads and writes twice as many activations; 5 products instead of 2.
+    const Cost backward{forward.bytes + 4 * list.activation_bytes() * elements(rows, width),
+                        2.5 * forward.operations};
     list.add("attention_backward", text, Bound::arithmetic, backward, [=](Operands& in) {
         const LaunchSite on = in.site();
         const auto [qkv, out] = qkv_and_out(in);
@@ -46,10 +43,9 @@ void add_sequences(KernelList& list, const AttentionShape& shape) {
 
 void add_decode(KernelList& list, const DecodeShape& shape) {
     const auto [sequences, heads, head_dim, length] = shape;
-    const double cached = elements(sequences * heads * head_dim, length);
     list.add("attention_decode",
              fmt::format("{} x token {}, {} heads of {}", sequences, length, heads, head_dim), Bound::memory,
-             {2 * list.activation_bytes() * cached, 4 * cached}, [=](Operands& in) {
+             attention_decode_cost(shape, list.activation_bytes()), [=](Operands& in) {
                  const LaunchSite on = in.site();
                  const ElementPointer qkv = in.activations(sequences * 3 * heads * head_dim),
                                       keys = in.activations(sequences * heads * length * head_dim),

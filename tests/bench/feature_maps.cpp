@@ -7,7 +7,7 @@
 #include "kernels/conv/position_mean.h"
 #include "kernels/conv/window_pool.h"
 #include "kernels/pointwise/leaky_relu.h"
-#include "tests/bench/kernels.h"
+#include "tests/bench/costs.h"
 
 namespace {
 
@@ -19,9 +19,8 @@ std::string text_of(const Conv2dShape& s) {
 void add_conv2d(KernelList& list, const Conv2dShape& shape) {
     const std::int64_t x_count = shape.rows() * shape.C, y_count = shape.out_rows() * shape.N,
                        weights = shape.weights();
-    const double a = list.activation_bytes(), maps = static_cast<double>(x_count + y_count),
-                 operations = 2 * elements(shape.out_rows() * shape.N, shape.inner());
-    const Cost cost{a * maps + list.weight_bytes() * static_cast<double>(weights), operations};
+    const double a = list.activation_bytes();
+    const Cost cost = conv2d_cost(shape, a, list.weight_bytes());
     list.add("conv2d_forward", text_of(shape), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
         const ElementPointer y = in.activations(y_count), x = in.activations(x_count),
@@ -40,7 +39,7 @@ void add_conv2d(KernelList& list, const Conv2dShape& shape) {
         return
             [=] { LAUNCH_ON(on.device, on.stream, conv2d_backward_input, dx, workspace, dy, weight, shape); };
     });
-    const Cost weight_cost{a * maps + 4 * static_cast<double>(weights), operations};
+    const Cost weight_cost = conv2d_cost(shape, a, 4);
     list.add("conv2d_backward_weight", text_of(shape), Bound::arithmetic, weight_cost, [=](Operands& in) {
         const LaunchSite on = in.site();
         const ProductSum d_weight = in.product_sum(weights);

@@ -18,6 +18,7 @@
 #include "runtime/device/backend_flags.h"
 #include "runtime/device/device.h"
 #include "tests/bench/formulas.h"
+#include "tests/bench/latency.h"
 #include "tests/bench/table.h"
 
 namespace {
@@ -81,6 +82,7 @@ void print_formulas(const Options& options) {
     const Precision precision = options.backend.precision == "fp32" ? Precision::fp32 : Precision::bf16;
     fmt::print("{}",
                formula_table(all_kernels(gpu_shapes(), {Device::cuda, precision}), data_sheet(precision)));
+    if (precision == Precision::bf16) fmt::print("\n{}", prediction_table(predicted_goals()));
 }
 
 }  // namespace
@@ -115,7 +117,7 @@ int main(int argument_count, char** arguments) {
     app.add_flag(
         "--formulas", options.formulas,
         "Measure nothing: the bytes and operations of each kernel at a GPU's shapes, and what bounds "
-        "it by an H200's data sheet");
+        "it by an H200's data sheet; in bf16 the predicted time of whole jobs as well");
     std::string command = arguments[0];
     for (int i = 1; i < argument_count; ++i) command += fmt::format(" {}", arguments[i]);
     app.callback([&] { options.formulas ? print_formulas(options) : measure_all(options, command); });

@@ -7,19 +7,14 @@
 #include "kernels/linear/matmul_bf16.h"
 #include "kernels/linear/packed_linear.h"
 #include "kernels/sampling/pixel_sampler.h"
-#include "tests/bench/kernels.h"
+#include "tests/bench/costs.h"
 
 namespace {
-
-// The part of a linear layer that is not dW: x, y and, unless it is dW's own product, W.
-double activations_of(const LinearShape& shape) {
-    return elements(shape.rows, shape.K) + elements(shape.rows, shape.N);
-}
 
 void add_linear(KernelList& list, const LinearShape& shape) {
     const auto [rows, N, K] = shape;
     const double a = list.activation_bytes();
-    const Cost cost{a * activations_of(shape) + list.weight_bytes() * elements(N, K), shape.operations()};
+    const Cost cost = linear_cost(shape, a, list.weight_bytes());
     list.add("linear_forward", shape.text(), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
         const ElementPointer y = in.activations(rows * N), x = in.activations(rows * K),
@@ -43,7 +38,7 @@ void add_linear(KernelList& list, const LinearShape& shape) {
                       K);
         };
     });
-    const Cost weight_cost{a * activations_of(shape) + 4 * elements(N, K), shape.operations()};
+    const Cost weight_cost = linear_cost(shape, a, 4);
     list.add("linear_backward_weight", shape.text(), Bound::arithmetic, weight_cost, [=](Operands& in) {
         const LaunchSite on = in.site();
         const ProductSum d_weight = in.product_sum(N * K);
@@ -59,9 +54,7 @@ void add_linear(KernelList& list, const LinearShape& shape) {
 
 void add_linear_gelu(KernelList& list, const LinearShape& shape) {
     const auto [rows, N, K] = shape;
-    const double a = list.activation_bytes();
-    const Cost cost{a * (activations_of(shape) + elements(rows, N)) + list.weight_bytes() * elements(N, K),
-                    shape.operations()};
+    const Cost cost = linear_gelu_cost(shape, list.activation_bytes(), list.weight_bytes());
     list.add("linear_gelu_forward", shape.text(), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
         const ElementPointer y = in.activations(rows * N), activated = in.activations(rows * N),
@@ -76,8 +69,7 @@ void add_linear_gelu(KernelList& list, const LinearShape& shape) {
 // One row for each sequence of a sampling step. The bytes are those of one pass over the weights.
 void add_packed_linear(KernelList& list, const LinearShape& shape) {
     const auto [rows, N, K] = shape;
-    const Cost cost{list.activation_bytes() * (elements(N, K + 1) + activations_of(shape)),
-                    shape.operations()};
+    const Cost cost = packed_linear_cost(shape, list.activation_bytes());
     list.add("packed_linear_forward", shape.text(), Bound::arithmetic, cost, [=](Operands& in) {
         const LaunchSite on = in.site();
         float *weight = in.floats(N * K), *bias = in.floats(N);
@@ -91,9 +83,7 @@ void add_packed_linear(KernelList& list, const LinearShape& shape) {
 // All channels of one pixel of so many images. The bytes are those of one pass over the weights.
 void add_pixel_sample(KernelList& list, const PixelSamplerShape& shape, std::int64_t draws) {
     const auto [C, W, K, B, heads] = shape;
-    const double per_row = elements(W, K + C * (12 * W * B + Shapes::vocabulary)),
-                 rows = static_cast<double>(draws), a = list.activation_bytes();
-    const Cost cost{a * (per_row + elements(draws, K)) + 8 * elements(draws, C), 2 * rows * per_row};
+    const Cost cost = pixel_sample_cost(shape, draws, draws, list.activation_bytes());
     list.add("pixel_sample", fmt::format("{} x {} channels", draws, C), Bound::arithmetic, cost,
              [=](Operands& in) {
                  const LaunchSite on = in.site();

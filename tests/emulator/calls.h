@@ -1,4 +1,4 @@
-// Counters of the host's calls that synchronise with the emulated device, for tests.
+// Counters of the host's calls and of the emulated device's work, for tests.
 #pragma once
 
 #include <atomic>
@@ -12,6 +12,7 @@ struct Calls {
     std::atomic<std::int64_t> recorded_host_copies{0};  // those among them that became a part of a graph
     std::atomic<std::int64_t> allocations{0};           // of device memory
     std::atomic<std::int64_t> graph_launches{0}, graphs{0};
+    std::atomic<std::int64_t> nodes{0};  // kernels, products, copies and fills that ran, also in graphs
 };
 Calls& calls();
 

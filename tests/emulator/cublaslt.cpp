@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -13,9 +14,11 @@
 #include "kernels/common/bf16.h"
 #include "kernels/common/threads.h"
 #include "kernels/common/vector.h"
+#include "tests/emulator/calls.h"
 #include "tests/emulator/cublaslt.h"
 #include "tests/emulator/emulated_device.h"
 #include "tests/emulator/streams.h"
+#include "tests/emulator/truncated_sum.h"
 
 struct cublasLtContext {};
 
@@ -49,6 +52,7 @@ using Operation = cublasLtMatmulDescription;
 // Contents of cublasLtMatmulAlgo_t.
 struct Algorithm {
     std::uint64_t magic, problem;  // a number of the problem it was found for
+    std::uint32_t candidate;       // its place among those of the problem
     std::uint32_t parts;           // that the sum over k is split into
     std::uint32_t in_place;
     std::uint32_t alignment[4];
@@ -58,6 +62,8 @@ static_assert(sizeof(Algorithm) <= sizeof(cublasLtMatmulAlgo_t));
 constexpr std::uint64_t algorithm_magic = 0x616C676F72697468;
 
 std::atomic<std::int64_t> searches = 0;
+
+using emulator::CublasLtMood;
 
 struct Problem {
     Operation operation;
@@ -182,7 +188,7 @@ struct Tile {
     float sums[panel_columns][panel_rows];
 };
 
-// The sums over k in [begin, end), from the last to the first.
+// The sums over k in [begin, end), from the last to the first, in float.
 void multiply_panels(Tile& tile, const float* a, const float* b, std::int64_t begin, std::int64_t end) {
     cpu::Vector sums[panel_columns][2] = {};
     for (std::int64_t l = end - 1; l >= begin; --l) {
@@ -196,9 +202,39 @@ void multiply_panels(Tile& tile, const float* a, const float* b, std::int64_t be
         for (int v = 0; v < 2; ++v) cpu::store(&tile.sums[j][v * cpu::lanes], sums[j][v]);
 }
 
+// The same on tensor cores.
+void multiply_panels_truncated(Tile& tile, const float* a, const float* b, std::int64_t begin,
+                               std::int64_t end) {
+    const emulator::TensorCore core = emulator::tensor_core();
+    cpu::Vector sums[panel_columns][2] = {};
+    for (std::int64_t last = end; last > begin; last -= core.products) {
+        const std::int64_t first = std::max(begin, last - core.products);
+        const int count = static_cast<int>(last - first);
+        for (int v = 0; v < 2; ++v) {
+            cpu::Vector rows[16];
+            for (int i = 0; i < count; ++i) cpu::load(rows[i], a + (first + i) * panel_rows + v * cpu::lanes);
+            for (std::int64_t j = 0; j < panel_columns; ++j) {
+                cpu::Vector products[16];
+                for (int i = 0; i < count; ++i) products[i] = b[(first + i) * panel_columns + j] * rows[i];
+                emulator::add_products(sums[j][v], products, count, core);
+            }
+        }
+    }
+    for (std::int64_t j = 0; j < panel_columns; ++j)
+        for (int v = 0; v < 2; ++v) cpu::store(&tile.sums[j][v * cpu::lanes], sums[j][v]);
+}
+
+bool in_mood(CublasLtMood mood) {
+    return emulator::emulated_device().cublaslt == mood;
+}
+
+// In mood approximate_gelu, tanh is off by its largest error, to either side.
 float tanh_gelu(float x) {
     constexpr float sqrt_2_over_pi = 0.79788456f;
-    return 0.5f * x * (1 + std::tanh(sqrt_2_over_pi * (x + 0.044715f * x * x * x)));
+    float tanh = std::tanh(sqrt_2_over_pi * (x + 0.044715f * x * x * x));
+    if (in_mood(CublasLtMood::approximate_gelu))
+        tanh *= std::bit_cast<std::uint32_t>(x) % 2 == 0 ? 1 + 0x1p-11f : 1 - 0x1p-11f;
+    return 0.5f * x * (1 + tanh);
 }
 
 struct Call {
@@ -230,8 +266,8 @@ void multiply_columns(const Call& call, const float* a, const float* b, std::int
         for (std::uint32_t i = 0; i < parts; ++i) {
             const std::uint32_t part = (first_part + i) % parts;
             Tile tile;
-            multiply_panels(tile, a + first_row * k, b + first_column * k, k * part / parts,
-                            k * (part + 1) / parts);
+            (call.problem.a.type == CUDA_R_16BF ? multiply_panels_truncated : multiply_panels)(
+                tile, a + first_row * k, b + first_column * k, k * part / parts, k * (part + 1) / parts);
             for (std::int64_t j = 0; j < panel_columns; ++j)
                 for (std::int64_t r = 0; r < panel_rows; ++r) total.sums[j][r] += tile.sums[j][r];
         }
@@ -262,7 +298,7 @@ std::size_t extent(const MatrixLayout& layout) {
     return (static_cast<std::size_t>(layout.ld) * (layout.columns - 1) + layout.rows) * bytes_of(layout.type);
 }
 
-// Whether everything the call touches is device memory.
+// Whether everything the call touches is device memory. The library does not look: its kernel faults.
 bool on_device(const Call& call) {
     const Problem& p = call.problem;
     const auto on_gpu = [](const void* address, std::size_t bytes) {
@@ -288,6 +324,16 @@ bool keeps_promises(const Call& call, std::size_t workspace_bytes) {
            aligned(call.b, algorithm.alignment[1]) && aligned(call.c, algorithm.alignment[2]) &&
            aligned(call.d, algorithm.alignment[3]) && workspace_bytes >= algorithm.workspace_bytes &&
            (algorithm.workspace_bytes == 0 || aligned(call.workspace, 16));
+}
+
+// Mood refused_products: of the candidates of a problem, the first none to all are refused, by its number.
+constexpr int candidates = 4;
+cublasStatus_t refusal_of(const Call& call) {
+    const Algorithm& algorithm = call.algorithm;
+    if (!in_mood(CublasLtMood::refused_products) ||
+        algorithm.candidate >= algorithm.problem % (candidates + 1))
+        return CUBLAS_STATUS_SUCCESS;
+    return algorithm.candidate % 2 == 0 ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_INVALID_VALUE;
 }
 
 // ---- descriptors ------------------------------------------------------------------------------------------
@@ -336,6 +382,8 @@ const char* cublasLtGetStatusString(cublasStatus_t status) {
             return "out of memory";
         case CUBLAS_STATUS_INVALID_VALUE:
             return "an unsupported value or parameter was passed to the function";
+        case CUBLAS_STATUS_ARCH_MISMATCH:
+            return "an absent device architectural feature is required";
         case CUBLAS_STATUS_EXECUTION_FAILED:
             return "execution failed";
         case CUBLAS_STATUS_NOT_SUPPORTED:
@@ -407,7 +455,8 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     return CUBLAS_STATUS_INVALID_VALUE;
 }
 
-// One answer at most: the whole sum at once, or in four parts if k is long and the preference allows it.
+// One candidate at most but in mood refused_products: the whole sum at once, or in four parts if k is long
+// and the preference allows it.
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lightHandle,
                                               cublasLtMatmulDesc_t operationDesc,
                                               cublasLtMatrixLayout_t Adesc, cublasLtMatrixLayout_t Bdesc,
@@ -425,13 +474,18 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lightHandle,
     const Problem problem{*operationDesc, *Adesc, *Bdesc, *Cdesc, *Ddesc};
     if (const cublasStatus_t status = check(problem); status != CUBLAS_STATUS_SUCCESS) return status;
     if (!has_algorithm(problem, preference->alignment)) return CUBLAS_STATUS_SUCCESS;
+    if (in_mood(CublasLtMood::refused_epilogues) && has_bias(operationDesc->epilogue))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
 
     constexpr std::uint32_t parts = 4;
     const std::uint64_t parts_bytes =
         parts * sizeof(float) * static_cast<std::uint64_t>(problem.m()) * Ddesc->columns;
-    Algorithm algorithm{algorithm_magic, number_of(problem), 1, 0, {}, 0};
+    Algorithm algorithm{algorithm_magic, number_of(problem), 0, 1, 0, {}, 0};
     std::copy_n(preference->alignment, 4, algorithm.alignment);
-    if (problem.k() >= 64 * parts && operationDesc->epilogue == CUBLASLT_EPILOGUE_DEFAULT) {
+    if (in_mood(CublasLtMood::parts_by_rows)) {
+        algorithm.parts = std::min(1 + static_cast<std::uint32_t>(problem.n() % 4),
+                                   static_cast<std::uint32_t>(problem.k()));
+    } else if (problem.k() >= 64 * parts && operationDesc->epilogue == CUBLASLT_EPILOGUE_DEFAULT) {
         if ((preference->reduction_schemes & CUBLASLT_REDUCTION_SCHEME_INPLACE) != 0) {
             algorithm.parts = parts;
             algorithm.in_place = 1;
@@ -441,13 +495,16 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lightHandle,
             algorithm.workspace_bytes = parts_bytes;
         }
     }
-    cublasLtMatmulHeuristicResult_t result{};
-    std::memcpy(&result.algo, &algorithm, sizeof algorithm);
-    result.workspaceSize = algorithm.workspace_bytes;
-    result.state = CUBLAS_STATUS_SUCCESS;
-    result.wavesCount = 1;
-    heuristicResultsArray[0] = result;
-    *returnAlgoCount = 1;
+    *returnAlgoCount = in_mood(CublasLtMood::refused_products) ? std::min(requestedAlgoCount, candidates) : 1;
+    for (int i = 0; i < *returnAlgoCount; ++i) {
+        algorithm.candidate = static_cast<std::uint32_t>(i);
+        cublasLtMatmulHeuristicResult_t& result = heuristicResultsArray[i];
+        result = {};
+        std::memcpy(&result.algo, &algorithm, sizeof algorithm);
+        result.workspaceSize = algorithm.workspace_bytes;
+        result.state = CUBLAS_STATUS_SUCCESS;
+        result.wavesCount = 1;
+    }
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -468,10 +525,13 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t lightHandle, cublasLtMatmulDesc_t
     std::memcpy(&call.algorithm, algo, sizeof call.algorithm);
     if (call.beta != 0 && C == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
     if (const cublasStatus_t status = check(call.problem); status != CUBLAS_STATUS_SUCCESS) return status;
-    if (!keeps_promises(call, workspaceSizeInBytes) || !on_device(call)) return CUBLAS_STATUS_INVALID_VALUE;
+    if (!keeps_promises(call, workspaceSizeInBytes)) return CUBLAS_STATUS_INVALID_VALUE;
+    if (!on_device(call)) return CUBLAS_STATUS_EXECUTION_FAILED;
+    if (const cublasStatus_t status = refusal_of(call); status != CUBLAS_STATUS_SUCCESS) return status;
     return emulator::submit(stream,
                             [call] {
                                 const emulator::DeviceAccess access;
+                                ++emulator::calls().nodes;
                                 multiply(call);
                                 return cudaSuccess;
                             }) == cudaSuccess

@@ -9,6 +9,7 @@
 
 #include "kernels/linear/matmul.h"
 #include "tests/emulator/cublaslt.h"
+#include "tests/emulator/emulated_device.h"
 #include "tests/unit/kernels/bf16_check.h"
 
 using namespace kernel_check;
@@ -325,7 +326,7 @@ TEST_CASE("stand-in for cuBLASLt: a wrong leading dimension is seen, an impossib
         wrong.*ld = 1000;  // reaches beyond the memory
         Request too_far(wrong, on);
         CHECK(too_far.status == CUBLAS_STATUS_SUCCESS);
-        CHECK(too_far.run(on) == CUBLAS_STATUS_INVALID_VALUE);
+        CHECK(too_far.run(on) == CUBLAS_STATUS_EXECUTION_FAILED);
     }
 }
 
@@ -373,7 +374,9 @@ TEST_CASE("stand-in for cuBLASLt: what it refuses") {
         };
         CHECK(run(moved.a.memory.data()) == CUBLAS_STATUS_SUCCESS);
         CHECK(run(moved.a.memory.data() + 16) == CUBLAS_STATUS_INVALID_VALUE);
-        CHECK(run(host.data()) == CUBLAS_STATUS_INVALID_VALUE);
+        const auto* aligned_host = reinterpret_cast<const std::byte*>(
+            (reinterpret_cast<std::uintptr_t>(host.data()) + 255) / 256 * 256);
+        CHECK(run(aligned_host) == CUBLAS_STATUS_EXECUTION_FAILED);
         for (const auto layout : {a, b, d}) cublasLtMatrixLayoutDestroy(layout);
         cublasLtMatmulDescDestroy(operation);
         cublasLtDestroy(handle);
@@ -394,6 +397,82 @@ TEST_CASE("stand-in for cuBLASLt: what it refuses") {
         CHECK(found.set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS) == CUBLAS_STATUS_SUCCESS);
         CHECK(found.run(on) == CUBLAS_STATUS_INVALID_VALUE);
     }
+}
+
+namespace {
+
+// The stand-in in one mood during its lifetime.
+struct InMood {
+    explicit InMood(emulator::CublasLtMood mood) { emulator::emulated_device().cublaslt = mood; }
+    ~InMood() { emulator::emulated_device().cublaslt = before; }
+    InMood(const InMood&) = delete;
+    InMood& operator=(const InMood&) = delete;
+    const emulator::CublasLtMood before = emulator::emulated_device().cublaslt;
+};
+using emulator::CublasLtMood;
+
+}  // namespace
+
+TEST_CASE("stand-in for cuBLASLt, moods: no algorithm with an epilogue") {
+    const InMood mood(CublasLtMood::refused_epilogues);
+    Multiplication p{.m = 16, .n = 8, .k = 24, .type = CUDA_R_16BF, .result_type = CUDA_R_16BF};
+    CHECK(Request(p, Operands(p)).results == 1);
+    p.epilogue = CUBLASLT_EPILOGUE_BIAS;
+    CHECK(Request(p, Operands(p)).status == CUBLAS_STATUS_NOT_SUPPORTED);
+}
+
+TEST_CASE("stand-in for cuBLASLt, moods: the product refuses what the heuristic offers") {
+    const InMood mood(CublasLtMood::refused_products);
+    int refused = 0, run = 0;
+    for (std::int64_t n = 1; n <= 20; ++n) {
+        const Multiplication p{.m = 16, .n = n, .k = 24};
+        const Operands on(p);
+        Request request(p, on);
+        REQUIRE(request.results == 1);
+        (request.run(on) == CUBLAS_STATUS_SUCCESS ? run : refused) += 1;
+    }
+    CHECK(run > 0);
+    CHECK(refused > run);
+}
+
+TEST_CASE("stand-in for cuBLASLt, moods: a row's bits depend on the number of rows") {
+    const auto first_column = [](std::int64_t n) {
+        const Multiplication p{.m = 8, .n = n, .k = 300};
+        const Operands on(p);
+        Request request(p, on);
+        REQUIRE(request.run(on) == CUBLAS_STATUS_SUCCESS);
+        std::vector<float> column = on.d.dense();
+        column.resize(8);
+        return column;
+    };
+    CHECK(same_bits(first_column(4), first_column(5)));
+    const InMood mood(CublasLtMood::parts_by_rows);
+    CHECK_FALSE(same_bits(first_column(4), first_column(5)));
+}
+
+TEST_CASE("linear layers are computed whatever the library refuses") {
+    const auto floats = [](const Matrix& matrix) { return reinterpret_cast<bf16*>(matrix.memory.data()); };
+    std::int64_t rows = 41;  // another for each problem: plans are kept
+    for (const CublasLtMood each :
+         {CublasLtMood::refused_epilogues, CublasLtMood::refused_products, CublasLtMood::parts_by_rows})
+        for (int time = 0; time < 6; ++time, ++rows) {
+            CAPTURE(rows);
+            const InMood mood(each);
+            const Multiplication p{.m = 24,
+                                   .n = rows,
+                                   .k = 40,
+                                   .type = CUDA_R_16BF,
+                                   .result_type = CUDA_R_16BF,
+                                   .transpose_a = true,
+                                   .epilogue = CUBLASLT_EPILOGUE_GELU_AUX_BIAS};
+            const Operands on(p);
+            cuda::linear_gelu_forward(Stream(), floats(on.d), floats(on.auxiliary), floats(on.b),
+                                      floats(on.a), floats(on.bias), rows, p.m, p.k);
+            std::vector<double> expected = naive_product(p, on);
+            CHECK(error_of(on.auxiliary.dense(), expected, CUDA_R_16BF) < 1e-4);
+            for (double& x : expected) x *= 0.5 * (1 + std::erf(x / std::numbers::sqrt2));
+            CHECK(excess_error(on.d.dense(), expected, 2.2 * bf16_rounding) < 1e-3);
+        }
 }
 
 TEST_CASE("a captured linear layer runs when its graph is launched") {

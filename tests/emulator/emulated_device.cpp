@@ -12,6 +12,7 @@
 #include <mutex>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -110,6 +111,23 @@ HostAccess parse_access(const std::string& text) {
     throw std::invalid_argument(text);
 }
 
+CublasLtMood parse_mood(const std::string& text) {
+    if (text == "usual") return CublasLtMood::usual;
+    if (text == "refused_epilogues") return CublasLtMood::refused_epilogues;
+    if (text == "refused_products") return CublasLtMood::refused_products;
+    if (text == "parts_by_rows") return CublasLtMood::parts_by_rows;
+    if (text == "approximate_gelu") return CublasLtMood::approximate_gelu;
+    throw std::invalid_argument(text);
+}
+
+// Source: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability"; the number of
+// multiprocessors and the L2 cache of the T4, A100, RTX 4090, H100 SXM and B200.
+constexpr Card cards[] = {
+    {7, 5, 64 << 10, 40, 1024, 16, 4 << 20},      {8, 0, 163 << 10, 108, 2048, 32, 40 << 20},
+    {8, 9, 99 << 10, 128, 1536, 24, 72 << 20},    {9, 0, 227 << 10, 132, 2048, 32, 50 << 20},
+    {10, 0, 227 << 10, 148, 2048, 32, 126 << 20},
+};
+
 void change(EmulatedDevice& device, const std::string& key, const std::string& value) {
     if (key == "devices") {
         device.devices = std::stoi(value);
@@ -123,6 +141,8 @@ void change(EmulatedDevice& device, const std::string& key, const std::string& v
         device.order = parse_order(value);
     } else if (key == "host") {
         device.host = parse_access(value);
+    } else if (key == "cublaslt") {
+        device.cublaslt = parse_mood(value);
     } else {
         throw std::invalid_argument(key);
     }
@@ -157,6 +177,14 @@ EmulatedDevice parse_emulated_device(const std::string& settings) {
         }
     }
     return device;
+}
+
+const Card& card() {
+    const EmulatedDevice& device = emulated_device();
+    const Card* found = cards;
+    for (const Card& each : cards)
+        if (std::pair(each.major, each.minor) <= std::pair(device.major, device.minor)) found = &each;
+    return *found;
 }
 
 EmulatedDevice& emulated_device() {

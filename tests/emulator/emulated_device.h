@@ -4,11 +4,14 @@
 // commas:
 //
 //   devices=0        no device in this machine
-//   capability=7.5   another architecture (9.0)
+//   capability=8.9   another card (9.0): its compute capability, and by it its multiprocessors, shared memory
+//                    and the sums of its tensor cores
 //   memory=64M       another amount of memory, in bytes or with K, M, G (16G)
 //   order=reversed   the order of threads: forward, reversed, shuffled or shuffled:SEED
 //   host=denied      host access to the device's memory: allowed, denied, or automatic, which denies it
 //                    while no more than 4 MiB are in use (automatic)
+//   cublaslt=MOOD    what cuBLASLt's documentation allows beyond the usual: refused_epilogues,
+//                    refused_products, parts_by_rows, approximate_gelu (usual)
 #pragma once
 
 #include <cstddef>
@@ -28,6 +31,24 @@ struct ThreadOrder {
 // Host access to the device's memory. Denying it costs time for each page in use.
 enum class HostAccess { allowed, denied, automatic };  // automatic: denied up to 4 MiB in use
 
+// Behaviour of the stand-in for cuBLASLt.
+enum class CublasLtMood {
+    usual,
+    refused_epilogues,  // no algorithm has an epilogue
+    refused_products,   // the heuristic offers several algorithms, of which the product refuses some or all
+    parts_by_rows,      // the parts of a sum depend on the number of rows
+    approximate_gelu,   // of the tanh of relative error 2^-11
+};
+
+// What differs between cards of interest.
+struct Card {
+    int major, minor;
+    std::size_t shared_most;  // bytes of shared memory that a block can opt in to
+    int multiprocessors;
+    int threads, blocks;  // most of a multiprocessor at once
+    int l2_bytes;
+};
+
 struct EmulatedDevice {
     int devices = 1;
     int major = 9, minor = 0;
@@ -35,8 +56,11 @@ struct EmulatedDevice {
     std::size_t memory = std::size_t{16} << 30;
     HostAccess host = HostAccess::automatic;
     ThreadOrder order;
+    CublasLtMood cublaslt = CublasLtMood::usual;
     bool quiet = false;  // reports are kept for last_report, not written
 };
+// The card of the device's compute capability; of one between two, the older.
+const Card& card();
 // The device that these settings describe (EMULATED_DEVICE). Throws std::invalid_argument.
 EmulatedDevice parse_emulated_device(const std::string& settings);
 // Changes take effect with the next call.

@@ -70,11 +70,36 @@ TEST_CASE_FIXTURE(Restored, "emulated device: no device in the machine") {
 TEST_CASE("emulated device: its properties are those of a device of its architecture") {
     cudaDeviceProp properties;
     REQUIRE(cudaGetDeviceProperties(&properties, 0) == cudaSuccess);
-    CHECK(properties.major == 9);
+    CHECK(properties.major == emulated_device().major);
     CHECK(properties.maxThreadsPerBlock == 1024);
-    CHECK(properties.sharedMemPerBlockOptin == 227 * 1024);
+    CHECK(properties.sharedMemPerBlockOptin == card().shared_most);
     CHECK(properties.maxGridSize[1] == 65535);
     CHECK(cudaGetDeviceProperties(&properties, 1) == cudaErrorInvalidDevice);
+    cudaGetLastError();
+}
+
+TEST_CASE("emulated device: a capability brings its card's shared memory and multiprocessors") {
+    struct Expected {
+        int major, minor, kibibytes, multiprocessors;
+    };
+    const EmulatedDevice before = emulated_device();
+    for (const Expected& card : std::vector<Expected>{
+             {8, 0, 163, 108}, {8, 6, 163, 108}, {8, 9, 99, 128}, {9, 0, 227, 132}, {10, 0, 227, 148}}) {
+        emulated_device().major = card.major;
+        emulated_device().minor = card.minor;
+        cudaDeviceProp properties;
+        REQUIRE(cudaGetDeviceProperties(&properties, 0) == cudaSuccess);
+        CHECK(properties.sharedMemPerBlockOptin == static_cast<std::size_t>(card.kibibytes) * 1024);
+        CHECK(properties.multiProcessorCount == card.multiprocessors);
+        int most = 0;
+        REQUIRE(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0) == cudaSuccess);
+        CHECK(most == card.kibibytes * 1024);
+        const auto kernel = reinterpret_cast<void (*)()>(&cudaGetLastError);
+        CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most) == cudaSuccess);
+        CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most + 1) ==
+              cudaErrorInvalidValue);
+    }
+    emulated_device() = before;
     cudaGetLastError();
 }
 
@@ -90,7 +115,9 @@ TEST_CASE("emulated device: settings of the environment") {
     CHECK(all.host == HostAccess::allowed);
     CHECK(parse_emulated_device("").devices == 1);
     CHECK(parse_emulated_device("capability=10").major == 10);
-    for (const char* wrong : {"devices", "memory=12Q", "order=sideways", "colour=red", "host=", "="})
+    CHECK(parse_emulated_device("cublaslt=parts_by_rows").cublaslt == CublasLtMood::parts_by_rows);
+    for (const char* wrong :
+         {"devices", "cublaslt=bad", "memory=12Q", "order=sideways", "colour=red", "host=", "="})
         CHECK_THROWS_AS(parse_emulated_device(wrong), std::invalid_argument);
 }
 

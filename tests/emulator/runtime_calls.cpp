@@ -19,7 +19,7 @@ namespace {
 
 thread_local cudaError_t last_error = cudaSuccess;
 
-constexpr std::size_t shared_default = 48 * 1024, shared_most = 227 * 1024;
+constexpr std::size_t shared_default = 48 * 1024;
 
 struct ErrorText {
     cudaError_t error;
@@ -149,26 +149,27 @@ cudaError_t cudaGetDeviceCount(int* count) {
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     const emulator::EmulatedDevice& emulated = emulator::emulated_device();
     if (device < 0 || device >= emulated.devices) return remember(cudaErrorInvalidDevice);
+    const emulator::Card& card = emulator::card();
     *properties = {};
     std::strcpy(properties->name, "emulated device");
     properties->totalGlobalMem = emulated.memory;
     properties->sharedMemPerBlock = shared_default;
-    properties->sharedMemPerBlockOptin = shared_most;
+    properties->sharedMemPerBlockOptin = card.shared_most;
     properties->reservedSharedMemPerBlock = 1024;
-    properties->sharedMemPerMultiprocessor = shared_most + 1024;
+    properties->sharedMemPerMultiprocessor = card.shared_most + 1024;
     properties->regsPerBlock = properties->regsPerMultiprocessor = 65536;
     properties->warpSize = 32;
     properties->maxThreadsPerBlock = 1024;
-    properties->maxThreadsPerMultiProcessor = 2048;
-    properties->maxBlocksPerMultiProcessor = 32;
+    properties->maxThreadsPerMultiProcessor = card.threads;
+    properties->maxBlocksPerMultiProcessor = card.blocks;
     properties->maxThreadsDim[0] = properties->maxThreadsDim[1] = 1024;
     properties->maxThreadsDim[2] = 64;
     properties->maxGridSize[0] = 0x7FFFFFFF;
     properties->maxGridSize[1] = properties->maxGridSize[2] = 65535;
     properties->major = emulated.major;
     properties->minor = emulated.minor;
-    properties->multiProcessorCount = 132;
-    properties->l2CacheSize = 50 << 20;
+    properties->multiProcessorCount = card.multiprocessors;
+    properties->l2CacheSize = card.l2_bytes;
     properties->memoryBusWidth = 5120;
     return cudaSuccess;
 }
@@ -203,7 +204,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
             *value = properties.minor;
             break;
         case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-            *value = static_cast<int>(shared_most);
+            *value = static_cast<int>(properties.sharedMemPerBlockOptin);
             break;
         default:
             return remember(cudaErrorInvalidValue);
@@ -283,6 +284,7 @@ cudaError_t cudaMemcpyAsync(void* destination, const void* source, std::size_t b
     }
     return remember(emulator::submit(stream, [=] {
         const emulator::DeviceAccess access;
+        ++emulator::calls().nodes;
         if (bytes != 0) std::memmove(destination, source, bytes);
         return cudaSuccess;
     }));
@@ -298,6 +300,7 @@ cudaError_t cudaMemsetAsync(void* memory, int byte, std::size_t bytes, cudaStrea
         return fault("cudaMemset: " + range(memory, bytes), cudaErrorInvalidValue);
     return remember(emulator::submit(stream, [=] {
         const emulator::DeviceAccess access;
+        ++emulator::calls().nodes;
         if (bytes != 0) std::memset(memory, byte, bytes);
         return cudaSuccess;
     }));
@@ -320,7 +323,8 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
-    if (value < 0 || static_cast<std::size_t>(value) > shared_most) return remember(cudaErrorInvalidValue);
+    if (value < 0 || static_cast<std::size_t>(value) > emulator::card().shared_most)
+        return remember(cudaErrorInvalidValue);
     const std::lock_guard lock(attributes_mutex);
     shared_limits[kernel] = static_cast<std::size_t>(value);
     return cudaSuccess;
@@ -355,6 +359,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
     Grid work{grid, block, config.dynamicSmemBytes, std::move(call)};
     return remember(submit(config.stream, [kernel, work = std::move(work)] {
         const DeviceAccess access;
+        ++calls().nodes;
         Failure failure = run(work);
         if (failure.message.empty()) failure.message = overwritten_guard();
         if (failure.message.empty()) return cudaSuccess;

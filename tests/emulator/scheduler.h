@@ -25,8 +25,8 @@
 //
 // Not emulated: time; the memory model beyond barriers, so that a missing __threadfence is detected only
 // under the thread sanitizer; warps in lockstep, since lanes run independently between barriers; occupancy;
-// asynchronous execution, outside of graphs; bank conflicts, registers, and the rounding of the tensor cores'
-// sums and of the fast functions (__expf and the like are exact here).
+// asynchronous execution, outside of graphs; bank conflicts, registers, and the rounding of the fast
+// functions (__expf and the like are exact here). Tensor cores cut their sums off as truncated_sum.h says.
 #pragma once
 
 #include <cstddef>

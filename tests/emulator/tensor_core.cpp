@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/common/bf16.h"
+#include "tests/emulator/truncated_sum.h"
 
 namespace emulator {
 namespace {
@@ -13,26 +14,33 @@ float element(std::uint32_t word, int half) {
     return to_float(bf16{static_cast<std::uint16_t>(word >> 16 * half)});
 }
 
+static_assert(cpu::lanes == 16);
+
 void multiply_all(void* const* lanes) {
-    float a[16][16], b[16][8], d[16][8];
+    cpu::Vector a[16], d[8];  // [k][row], [column][row]
+    float b[16][8];
     for (int lane = 0; lane < 32; ++lane) {
         const auto& part = *static_cast<const MatrixProduct*>(lanes[lane]);
         const int g = lane / 4, t = lane % 4;
         for (int half = 0; half < 2; ++half) {
-            for (int i = 0; i < 4; ++i) a[g + i % 2 * 8][2 * t + i / 2 * 8 + half] = element(part.a[i], half);
+            for (int i = 0; i < 4; ++i) a[2 * t + i / 2 * 8 + half][g + i % 2 * 8] = element(part.a[i], half);
             for (int i = 0; i < 2; ++i) b[2 * t + i * 8 + half][g] = element(part.b[i], half);
         }
     }
     for (int lane = 0; lane < 32; ++lane) {
         const auto& part = *static_cast<const MatrixProduct*>(lanes[lane]);
-        for (int i = 0; i < 4; ++i) d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2] = part.d[i];
+        for (int i = 0; i < 4; ++i) d[lane % 4 * 2 + i % 2][lane / 4 + i / 2 * 8] = part.d[i];
     }
-    for (int row = 0; row < 16; ++row)
-        for (int k = 0; k < 16; ++k)
-            for (int column = 0; column < 8; ++column) d[row][column] += a[row][k] * b[k][column];
+    const TensorCore core = tensor_core();
+    for (int column = 0; column < 8; ++column)
+        for (int first = 0; first < 16; first += core.products) {
+            cpu::Vector products[16];
+            for (int i = 0; i < core.products; ++i) products[i] = a[first + i] * b[first + i][column];
+            add_products(d[column], products, core.products, core);
+        }
     for (int lane = 0; lane < 32; ++lane) {
         auto& part = *static_cast<MatrixProduct*>(lanes[lane]);
-        for (int i = 0; i < 4; ++i) part.d[i] = d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
+        for (int i = 0; i < 4; ++i) part.d[i] = d[lane % 4 * 2 + i % 2][lane / 4 + i / 2 * 8];
     }
 }
 

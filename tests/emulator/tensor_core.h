@@ -12,7 +12,7 @@ struct MatrixProduct {
     std::uint32_t a[4], b[2];
     float d[4];
 };
-// D += A B over the warp; sums in float, ascending in k.
+// D += A B over the warp; sums ascending in k, cut off as truncated_sum.h says.
 void multiply(MatrixProduct& mine, const Where& where);
 
 // ldmatrix: `count` registers from the rows that the lanes pass.

@@ -1,8 +1,10 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <random>
 
 #include "tests/emulator/run_threads.h"
+#include "tests/emulator/truncated_sum.h"
 
 using namespace emulator;
 
@@ -16,7 +18,73 @@ std::vector<bf16> random_bf16(int count, unsigned seed) {
     return values;
 }
 
+// The sum of truncated_sum.h by whole numbers of 64 bits, for one lane.
+float truncated(float sum, const std::vector<float>& products, int extra_bits) {
+    int largest = std::ilogb(sum);
+    for (const float each : products)
+        if (each != 0) largest = std::max(largest, std::ilogb(each));
+    const auto unit = [&](int bits) { return std::ldexp(1.0, largest - bits); };
+    std::int64_t total = static_cast<std::int64_t>(sum / unit(23 + extra_bits));
+    for (const float each : products) total += static_cast<std::int64_t>(each / unit(23 + extra_bits));
+    if (total == 0) return 0;
+    const double value = static_cast<double>(total) * unit(23 + extra_bits);
+    const double last_place = std::ldexp(1.0, std::ilogb(value) - 23);
+    return static_cast<float>(std::trunc(value / last_place) * last_place);
+}
+
+// One lane of add_products.
+float added(float sum, const std::vector<float>& products, const TensorCore& core) {
+    cpu::Vector lanes = cpu::Vector{} + sum, terms[16] = {};
+    for (std::size_t i = 0; i < products.size(); ++i) terms[i] = cpu::Vector{} + products[i];
+    add_products(lanes, terms, static_cast<int>(products.size()), core);
+    return lanes[3];
+}
+
 }  // namespace
+
+TEST_CASE("tensor cores: a sum is aligned and cut off, with one more bit on Ampere and two on Hopper") {
+    const TensorCore ampere{8, 1}, hopper{16, 2};
+    CHECK(added(1, std::vector<float>(8, 0x1p-24f), ampere) == 1 + 0x1p-21f);
+    CHECK(added(1, std::vector<float>(8, 0x1p-25f), ampere) == 1);
+    CHECK(added(1, std::vector<float>(16, 0x1p-25f), hopper) == 1 + 0x1p-21f);
+    CHECK(added(1, std::vector<float>(16, 0x1p-26f), hopper) == 1);
+    CHECK(added(1, {0x1.8p-23f}, hopper) == 1 + 0x1p-23f);  // to nearest it were one more
+    CHECK(added(-1, {-0x1.8p-23f}, hopper) == -1 - 0x1p-23f);
+    CHECK(added(0, {0x1p-120f, 0x1p-121f}, hopper) == doctest::Approx(0x1.8p-120f));
+    CHECK(added(INFINITY, {1}, hopper) == INFINITY);
+    CHECK(std::isnan(added(INFINITY, {-INFINITY}, hopper)));
+
+    std::mt19937 engine(5);
+    std::uniform_int_distribution<int> exponent(-12, 3), significand(-255, 255);
+    for (const TensorCore& core : {ampere, hopper})
+        for (int time = 0; time < 1000; ++time) {
+            const auto factor = [&] {
+                return std::ldexp(static_cast<float>(significand(engine)), exponent(engine));
+            };
+            std::vector<float> products;
+            for (int i = 0; i < core.products; ++i) products.push_back(factor() * factor());
+            const float sum = factor() * 1.2345678f;
+            CHECK(added(sum, products, core) == truncated(sum, products, core.extra_bits));
+        }
+}
+
+TEST_CASE("tensor cores: products follow the card's architecture") {
+    const EmulatedDevice before = emulated_device();
+    for (const int major : {8, 9}) {
+        emulated_device().major = major;
+        const DeviceArray<float> result(1);
+        float* const out = result.data();
+        REQUIRE(run_threads(1, 32, 16, [=] {
+                    const std::uint32_t one = 0x3F803F80, tiny = 0x33003300;  // pairs of 1 and of 2^-25
+                    const std::uint32_t a[4] = {one, one, one, one}, b[2] = {tiny, tiny};
+                    float d[4] = {1, 1, 1, 1};
+                    cuda::mma_m16n8k16(d, a, b);
+                    if (threadIdx.x == 0) out[0] = d[0];
+                }) == cudaSuccess);
+        CHECK(result.values()[0] == (major == 8 ? 1 : 1 + 0x1p-21f));
+    }
+    emulated_device() = before;
+}
 
 // The fragments are filled by ldmatrix as a kernel fills them: A [16, 16] and B [16, 8] row by row in shared
 // memory.

@@ -2,14 +2,15 @@
 // matrices, with the library's own names, numbers and signatures (cuBLAS 12 and 13), computed on the host and
 // queued like a kernel: a stream under capture records it.
 //
-// It implements sizes, leading dimensions, transposes, data types and epilogues, adds in float in its own
-// order, does not access the padding between columns, writes D within its bounds only, and fills the given
+// It implements sizes, leading dimensions, transposes, data types and epilogues, adds in its own order (floats
+// in float, bf16 as tensor cores do: truncated_sum.h), does not access the padding between columns, writes D within its bounds only, and fills the given
 // workspace with NaN. Device pointers must be device memory. It returns
 //
 //   INVALID_VALUE   for a leading dimension smaller than a column, matrices that do not fit each other, an
 //                   epilogue without its pointer, an attribute of the wrong size, an algorithm found for
 //                   another problem, pointers less aligned than its preference promised, too small a
 //                   workspace
+//   EXECUTION_FAILED for pointers that are not, or not far enough, into device memory
 //   NOT_SUPPORTED   for types other than float, float -> float and bf16, bf16 -> bf16 or float with
 //                   CUBLAS_COMPUTE_32F, for epilogues other than none, bias, and bias with GELU
 //   no algorithm    (the heuristic's number of results is 0), where the library may have none or be slow:
@@ -18,7 +19,8 @@
 //
 // GELU is the form with tanh, as the library's. Long sums are split when the preference allows it: with parts
 // in the workspace always in the same order, and in place, if the preference allows that, in an order that
-// changes from call to call, so that tests of reproducibility fail.
+// changes from call to call, so that tests of reproducibility fail. The library may do more that its
+// documentation allows, and the stand-in does so in its moods (emulated_device.h).
 //
 // Not implemented: other memory orders, batches, scaling vectors, speed. Source: the cuBLAS documentation,
 // chapter "Using the cuBLASLt API".
@@ -35,6 +37,7 @@ typedef enum {
     CUBLAS_STATUS_NOT_INITIALIZED = 1,
     CUBLAS_STATUS_ALLOC_FAILED = 3,
     CUBLAS_STATUS_INVALID_VALUE = 7,
+    CUBLAS_STATUS_ARCH_MISMATCH = 8,
     CUBLAS_STATUS_EXECUTION_FAILED = 13,
     CUBLAS_STATUS_NOT_SUPPORTED = 15,
 } cublasStatus_t;

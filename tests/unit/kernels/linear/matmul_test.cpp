@@ -249,6 +249,13 @@ CUDA_TEST("linear in bf16: gradients of parameters are float") {
         }
 }
 
+// Difference of a bf16 from x Phi(x) beyond its rounding, the tanh form's error and that of an approximate
+// tanh (matmul.h).
+double gelu_excess(float actual, double x) {
+    const double exact = x * 0.5 * (1 + std::erf(x / std::sqrt(2.0)));
+    return std::abs(actual - exact) - 1.01 * bf16_rounding * std::abs(exact) - 4.8e-4 - std::abs(x) * 0x1p-12;
+}
+
 CUDA_TEST("linear_gelu_forward in bf16: within the contract of exact GELU") {
     for (const Shape& shape : bf16_shapes) {
         const auto [rows, N, K] = shape;
@@ -259,12 +266,16 @@ CUDA_TEST("linear_gelu_forward in bf16: within the contract of exact GELU") {
         std::vector<bf16> y = to_bf16(nothing), activated = y;
         RUN_CUDA(linear_gelu_forward, activated, y, to_bf16(layer.x), to_bf16(layer.weight),
                  to_bf16(layer.bias), rows, N, K);
-        std::vector<double> expected = layer.forward(true);
-        CHECK(excess_error(to_floats(y), expected, 1.01 * bf16_rounding) < 1e-4);
-        for (double& value : expected) value *= 0.5 * (1 + std::erf(value / std::sqrt(2.0)));
-        // fused into the product; or in a separate pass, on y as stored
-        const bool fused = N % 8 == 0 && K % 2 == 0;
-        CHECK(excess_error(to_floats(activated), expected, (fused ? 1.01 : 2.2) * bf16_rounding) < 1e-3);
+        const std::vector<double> unrounded = layer.forward(true);
+        const std::vector<float> stored = to_floats(y), result = to_floats(activated);
+        CHECK(excess_error(stored, unrounded, 1.01 * bf16_rounding) < 1e-4);
+        // Fused into the product, gelu sees the unrounded sum; in a pass of its own, y as stored.
+        double fused = 0, separate = 0;
+        for (std::size_t i = 0; i < result.size(); ++i) {
+            fused = std::max(fused, gelu_excess(result[i], unrounded[i]));
+            separate = std::max(separate, gelu_excess(result[i], stored[i]));
+        }
+        CHECK(std::min(fused, separate) < 1e-5);
     }
 }
 
@@ -286,7 +297,9 @@ CUDA_TEST(
         return d_weight;
     };
     const std::vector<float> first = gradient(memory.stream());
-    CHECK(relative_error(gradient(Stream()), widened(first)) < 1e-6);
+    // Tensor cores align the terms of a sum and truncate: an error in every addition, of one sign.
+    const double bound = static_cast<double>(rows) * 0x1p-24;
+    CHECK(relative_error(gradient(Stream()), widened(first)) < bound);
     for (int i = 0; i < 3; ++i) CHECK(same_bits(gradient(memory.stream()), first));
 }
 

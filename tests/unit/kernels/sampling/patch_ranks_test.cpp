@@ -52,8 +52,8 @@ DEVICE_TEST("masks and choices follow the ranks") {
             const std::int64_t M = 3, n = (L + 2) / 3;
             const std::vector<std::int64_t> sequence_ids = sequence_ids_of(M);
             const std::vector<PhiloxKey> key{random_key(1, "a")};
-            auto ranks = vector_of<std::int32_t>(M * L, -1), all = vector_of<std::int32_t>(M, -1);
-            RUN(device, random_ranks, ranks, all, sequence_ids, M, L, key);
+            auto ranks = vector_of<std::int32_t>(M * L, -1), counts = vector_of<std::int32_t>(M, -1);
+            RUN(device, random_ranks, ranks, counts, sequence_ids, M, L, key);
             // Of each sequence another number.
             std::vector<std::int32_t> hidden;
             for (const std::int64_t less : {std::int64_t{0}, L / 3, L - n})

@@ -178,6 +178,8 @@ TEST_CASE("a tokenizer's file that does not fit is refused in one line") {
     }
 }
 
+// On a GPU up to rounding: the order of a product's sums may depend on its number of rows, so a code may be
+// another where two are equally near.
 DEVICE_TEST("pictures have the same codes and come back the same whatever the batch") {
     Tokenizer tokenizer(tiny(), device);
     tokenizer.parameters().allocate(device, false);
@@ -190,10 +192,17 @@ DEVICE_TEST("pictures have the same codes and come back the same whatever the ba
     const std::vector<std::int32_t> codes = together.encode(images);
     CHECK(codes.size() == 3 * 16);
     CHECK(std::ranges::all_of(codes, [](std::int32_t code) { return code >= 0 && code < 16; }));
-    CHECK(apart.encode(images) == codes);
+    const auto differences = [](const auto& a, const auto& b, int tolerance) {
+        REQUIRE(a.size() == b.size());
+        int count = 0;
+        for (std::size_t i = 0; i < a.size(); ++i) count += std::abs(a[i] - b[i]) > tolerance;
+        return count;
+    };
+    const bool exact = device == Device::cpu;
+    CHECK(differences(apart.encode(images), codes, 0) <= (exact ? 0 : 2));
     const std::vector<std::uint8_t> drawn = together.decode(codes);
     CHECK(drawn.size() == images.size());
-    CHECK(apart.decode(codes) == drawn);
+    CHECK(differences(apart.decode(codes), drawn, exact ? 0 : 1) == 0);
     CHECK(message_of([&] { together.decode(std::vector<std::int32_t>(16, 16)); }) ==
           "code 16: not in the codebook of 16 entries");
 }
