@@ -31,8 +31,8 @@ DEVICE_TEST("uniform_by_sequence: sequence_ids, channels and keys draw different
     for (std::size_t i = 0; i < sequence_ids.size(); ++i)
         sequence_ids[i] = static_cast<std::int64_t>(i) << (i % 2 * 32);
     std::set<float> seen;
-    for (const PhiloxKey each : {PhiloxKey{1, 0}, PhiloxKey{0, 1}}) {
-        const std::vector<PhiloxKey> key{each};
+    for (const PhiloxKey one : {PhiloxKey{1, 0}, PhiloxKey{0, 1}}) {
+        const std::vector<PhiloxKey> key{one};
         std::vector<float> values(3 * sequence_ids.size());
         RUN(device, uniform_by_sequence, values, sequence_ids, std::int64_t{100}, std::int64_t{3}, key);
         for (const float value : values) CHECK((value >= 0.0f && value < 1.0f));
