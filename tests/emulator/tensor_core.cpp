@@ -17,7 +17,7 @@ float element(std::uint32_t word, int half) {
 static_assert(cpu::lanes == 16);
 
 void multiply_all(void* const* lanes) {
-    cpu::Vector a[16], d[8];  // [k][row], [column][row]
+    float a[16][16], d[8][16];  // [k][row], [column][row]
     float b[16][8];
     for (int lane = 0; lane < 32; ++lane) {
         const auto& part = *static_cast<const MatrixProduct*>(lanes[lane]);
@@ -32,12 +32,19 @@ void multiply_all(void* const* lanes) {
         for (int i = 0; i < 4; ++i) d[lane % 4 * 2 + i % 2][lane / 4 + i / 2 * 8] = part.d[i];
     }
     const TensorCore core = tensor_core();
-    for (int column = 0; column < 8; ++column)
+    for (int column = 0; column < 8; ++column) {
+        cpu::Vector sum;
+        cpu::load(sum, d[column]);
         for (int first = 0; first < 16; first += core.products) {
-            cpu::Vector products[16];
-            for (int i = 0; i < core.products; ++i) products[i] = a[first + i] * b[first + i][column];
-            add_products(d[column], products, core.products, core);
+            cpu::Vector products[most_products];
+            for (int i = 0; i < core.products; ++i) {
+                cpu::load(products[i], a[first + i]);
+                products[i] *= b[first + i][column];
+            }
+            add_products(sum, products, core.products, core);
         }
+        cpu::store(d[column], sum);
+    }
     for (int lane = 0; lane < 32; ++lane) {
         auto& part = *static_cast<MatrixProduct*>(lanes[lane]);
         for (int i = 0; i < 4; ++i) part.d[i] = d[lane % 4 * 2 + i % 2][lane / 4 + i / 2 * 8];

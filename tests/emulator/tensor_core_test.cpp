@@ -34,10 +34,10 @@ float truncated(float sum, const std::vector<float>& products, int extra_bits) {
 
 // One lane of add_products.
 float added(float sum, const std::vector<float>& products, const TensorCore& core) {
-    cpu::Vector lanes = cpu::Vector{} + sum, terms[16] = {};
-    for (std::size_t i = 0; i < products.size(); ++i) terms[i] = cpu::Vector{} + products[i];
+    cpu::Vector lanes = cpu::filled(sum), terms[most_products] = {};
+    for (std::size_t i = 0; i < products.size(); ++i) terms[i] = cpu::filled(products[i]);
     add_products(lanes, terms, static_cast<int>(products.size()), core);
-    return lanes[3];
+    return lanes.part[0][3];
 }
 
 }  // namespace

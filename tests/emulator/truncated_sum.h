@@ -20,42 +20,53 @@ struct TensorCore {
     int products;    // that are added at once
     int extra_bits;  // below the 24 of float
 };
+constexpr int most_products = 16;
 inline TensorCore tensor_core() {
-    return emulated_device().major < 9 ? TensorCore{8, 1} : TensorCore{16, 2};
+    return emulated_device().major < 9 ? TensorCore{8, 1} : TensorCore{most_products, 2};
 }
 
 // sum += the first `count` products, lane by lane; at most core.products of them, exact in float as those of
 // bf16 numbers are. Lanes that hold an infinity or NaN are added as floats.
-inline void add_products(cpu::Vector& sum, const cpu::Vector* products, int count, const TensorCore& core) {
-    using cpu::LaneIndex, cpu::Vector;
+inline void add_products(cpu::Register& sum, const cpu::Register* products, int count,
+                         const TensorCore& core) {
+    using Index = cpu::RegisterIndex;
+    using cpu::Register;
     constexpr std::int32_t magnitude = 0x7FFFFFFF;
-    LaneIndex largest = (LaneIndex)sum & magnitude;  // of floats as integers, in the order of floats
+    Index largest = (Index)sum & magnitude;  // of floats as integers, in the order of floats
     for (int i = 0; i < count; ++i) {
-        const LaneIndex bits = (LaneIndex)products[i] & magnitude;
+        const Index bits = (Index)products[i] & magnitude;
         largest = bits > largest ? bits : largest;
     }
     const int kept = 23 + core.extra_bits;  // bits of an integer below its leading one
-    LaneIndex exponent = largest >> 23;     // as float stores it
-    const LaneIndex special = exponent == 255, least = LaneIndex{} + (kept + 1);
+    Index exponent = largest >> 23;         // as float stores it
+    const Index special = exponent == 255, least = Index{} + (kept + 1);
     exponent = exponent > least ? exponent : least;  // of less, the factors below would overflow
-    const LaneIndex up = (kept + 254 - exponent) << 23, down = (exponent - kept) << 23;
-    const auto to_integer = (Vector)up, to_float = (Vector)down;  // powers of two
+    const Index up = (kept + 254 - exponent) << 23, down = (exponent - kept) << 23;
+    const auto to_integer = (Register)up, to_float = (Register)down;  // powers of two
 
-    LaneIndex total = __builtin_convertvector(sum * to_integer, LaneIndex);
-    for (int i = 0; i < count; ++i) total += __builtin_convertvector(products[i] * to_integer, LaneIndex);
-    const Vector nearest = __builtin_convertvector(total, Vector);
-    const LaneIndex back = __builtin_convertvector(nearest, LaneIndex);
-    const LaneIndex too_large = (back < 0 ? -back : back) > (total < 0 ? -total : total);  // -1 where so
-    Vector result = (Vector)((LaneIndex)nearest + too_large) * to_float;
+    Index total = __builtin_convertvector(sum * to_integer, Index);
+    for (int i = 0; i < count; ++i) total += __builtin_convertvector(products[i] * to_integer, Index);
+    const Register nearest = __builtin_convertvector(total, Register);
+    const Index back = __builtin_convertvector(nearest, Index);
+    const Index too_large = (back < 0 ? -back : back) > (total < 0 ? -total : total);  // -1 where so
+    Register result = (Register)((Index)nearest + too_large) * to_float;
 
     bool any_special = false;
-    for (int lane = 0; lane < cpu::lanes; ++lane) any_special = any_special || special[lane] != 0;
+    for (int lane = 0; lane < cpu::register_lanes; ++lane) any_special = any_special || special[lane] != 0;
     if (any_special) {
-        Vector plain = sum;
+        Register plain = sum;
         for (int i = 0; i < count; ++i) plain += products[i];
         result = special ? plain : result;
     }
     sum = result;
+}
+
+inline void add_products(cpu::Vector& sum, const cpu::Vector* products, int count, const TensorCore& core) {
+    for (int part = 0; part < cpu::vector_registers; ++part) {
+        cpu::Register of_part[most_products];
+        for (int i = 0; i < count; ++i) of_part[i] = products[i].part[part];
+        add_products(sum.part[part], of_part, count, core);
+    }
 }
 
 }  // namespace emulator
