@@ -38,7 +38,7 @@ struct KernelReport {
     std::string kernel, architecture;  // "cuda::(anonymous namespace)::update", "sm_90"
     std::string symbol;
     int registers = -1, spill_stores = -1, spill_loads = -1;
-    DeviceCode code;
+    DeviceCode code{};
 };
 
 struct Budget {
