@@ -419,8 +419,7 @@ emulated: ## build/emulated/train and so on, whose --device cuda is emulated by 
 	+@$(AS_EMULATED) build
 test-emulated: ## run the tests of everything that has a --device on the emulated device
 	+@TEST_DEVICES=cuda $(AS_EMULATED) test
-	+@$(MAKE) --no-print-directory test-cards EMULATED_DEVICES=capability=8.9 CARD_TESTS='*unit/kernels/*'
-	+@$(MAKE) --no-print-directory test-cards EMULATED_DEVICES='$(CUBLASLT_MOODS)' CARD_TESTS='*unit/kernels/linear/*,*gradient/*'
+	+@$(MAKE) --no-print-directory test-cards EMULATED_DEVICES='capability=8.9 $(CUBLASLT_MOODS)' CARD_TESTS='*unit/kernels/linear/*'
 
 # The emulated device as other cards and in the moods of its cuBLASLt (tests/emulator/emulated_device.h): the tests of kernels, operations and
 # models in each.
