@@ -3,6 +3,7 @@
 // (tests/gpu/stand_in.sh).
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <sstream>
@@ -67,9 +68,9 @@ struct BareMachine {
                                              "PATH=" + work.path("stand-ins") + ":" + work.path("system"),
                                              "make", "gpu-check", assigned("CXX", "stand-ins/c++"),
                                              assigned("NVCC", "stand-ins/nvcc"), assigned("BUILD", "build"),
-                                             "PIECE_LIMIT=4"} +
+                                             "PIECE_LIMIT=6"} +
                                            variables)
-            .finish();
+            .finish(std::chrono::minutes(10));
     }
 
     TestDirectory work;
@@ -114,7 +115,7 @@ TEST_CASE(
     CHECK(results["tests"] == "passed: 27 passed, 0 failed, 18 skipped");
     CHECK(results["memcheck"].starts_with("passed: "));
     CHECK(results["racecheck"].find(
-              " sources, the first is unit-kernels-norm-layernorm_test.cpp: not done within 4 s") !=
+              " sources, the first is unit-kernels-norm-layernorm_test.cpp: not done within 6 s") !=
           std::string::npos);
     CHECK(results["racecheck"].starts_with("failed: 1 of "));
     CHECK(results["synccheck"] == "skipped: not supported here");
