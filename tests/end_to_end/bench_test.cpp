@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernels/linear/matmul_bf16.h"
+#include "runtime/device/built_backends.h"
 #include "tests/end_to_end/test_directory.h"
 #include "tests/test_devices.h"
 
@@ -87,9 +88,10 @@ TEST_CASE("bench: the tables of its README are what the program prints") {
     INFO("put the tables of build/bench --formulas into tests/bench/README.md");
     const std::size_t second = outcome.output.find("\n\n");
     REQUIRE(second != std::string::npos);
-    for (const std::string& table :
-         {outcome.output.substr(0, second + 1), outcome.output.substr(second + 2)})
-        CHECK(readme.find("\n\n" + table + "\n") != std::string::npos);
+    CHECK(readme.find("\n\n" + outcome.output.substr(0, second + 1) + "\n") != std::string::npos);
+    // A build with the CUDA backend counts the packed weights of its kernels, the README's build those of the CPU.
+    if constexpr (!cuda_backend_built)
+        CHECK(readme.find("\n\n" + outcome.output.substr(second + 2) + "\n") != std::string::npos);
 }
 
 TEST_CASE("bench: wrong arguments are refused in one line") {
