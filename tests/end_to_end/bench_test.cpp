@@ -60,14 +60,13 @@ DEVICE_TEST("bench: the goals' rows run, of models of the same structure") {
     REQUIRE(outcome.exit_code == 0);
     CHECK(outcome.output.find("not measured") == std::string::npos);
     const std::string page = read_file(work.at("goals.md"));
-    for (const std::string images : {"1", "2"})
-        for (const auto& [before, after] : {std::pair{"", ", cold"},
-                                            {"", ", warm"},
-                                            {"level 0 of ", ""},
-                                            {"level 2 of ", ""},
-                                            {"pixels of ", ""}})
-            CHECK(lines_with(page, fmt::format("\n| {}sampling of {} images, smoke, cfg 3, iters 2,2,2{} | ",
-                                               before, images, after)) == 1);
+    for (const auto& [before, after] : {std::pair{"", ", cold"},
+                                        {"", ", warm"},
+                                        {"level 0 of ", ""},
+                                        {"level 1 of ", ""},
+                                        {"pixels of ", ""}})
+        CHECK(lines_with(page, fmt::format("\n| {}sampling of 1 images, smoke, cfg 3, iters 2,1{} | ", before,
+                                           after)) == 1);
     CHECK(lines_with(page, "\n| training_step, smoke, batch 2 | ") == 1);
     CHECK(lines_with(page, "\n| generation of 2, smoke, 8 steps, guided") == 1);
 }
