@@ -12,6 +12,7 @@
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/base/live_line.h"
+#include "runtime/device/arithmetic.h"
 #include "runtime/device/backend_flags.h"
 #include "sample/checkpoint_flags.h"
 #include "sample/jobs.h"

@@ -9,6 +9,7 @@
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "runtime/base/live_line.h"
+#include "runtime/device/arithmetic.h"
 #include "runtime/device/backend_flags.h"
 #include "runtime/files/atomic_file.h"
 #include "sample/checkpoint_flags.h"

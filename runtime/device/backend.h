@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 #include "runtime/device/device.h"
@@ -23,7 +22,3 @@ std::int64_t tokens_at_once(const Backend& backend);
 // multiply it becomes fp32, with a line on stderr. Throws UsageError for other names, and as select_device
 // does. `gpu`: index of the GPU, modulo their number.
 Backend select_backend(std::string_view device, std::string_view precision, int gpu = 0);
-
-// What decides the bits of results, as words: "cpu fp32 AVX2+FMA", "cuda bf16 NVIDIA H100". Within a kind of
-// processor versions of the compiler and the libraries may still differ.
-std::string arithmetic_of(const Backend& backend);

@@ -13,9 +13,9 @@
 #include <utility>
 
 #include "runtime/base/error.h"
-#include "runtime/device/built_backends.h"
 #include "runtime/device/cgroup.h"
 #include "runtime/device/device_cuda.h"
+#include "runtime/device/built_backends.h"
 
 namespace {
 
@@ -38,11 +38,6 @@ Device select_device(std::string_view name, int gpu) {
 int gpu_count() {
     if constexpr (cuda_backend_built) return cuda_device::count();
     return 0;
-}
-
-std::string gpu_name() {
-    if constexpr (cuda_backend_built) return cuda_device::name();
-    return {};
 }
 
 Memory::Memory(Device device, std::size_t bytes) : device_(device), size_(bytes) {

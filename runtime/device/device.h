@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
 #include <string_view>
 #include <utility>
 
@@ -16,8 +15,6 @@ enum class Device { cpu, cuda };
 Device select_device(std::string_view name, int gpu = 0);
 // Number of GPUs of this machine.
 int gpu_count();
-// Of the GPU that select_device() chose; "" without one.
-std::string gpu_name();
 
 // One zero-initialised slab of device memory, aligned to 256 bytes. On the host, pages are not backed by
 // memory until they are first written. GPU memory can be accessed only by kernels and the copies below.

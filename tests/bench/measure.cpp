@@ -12,7 +12,9 @@
 #include "kernels/common/partition.h"
 #include "kernels/linear/matmul.h"
 #include "kernels/linear/matmul_bf16.h"
+#include "runtime/device/built_backends.h"
 #include "runtime/device/ceiling.h"
+#include "runtime/device/device_cuda.h"
 #include "runtime/device/device_graph.h"
 #include "tests/bench/kernels.h"
 
@@ -158,7 +160,8 @@ std::string bandwidth_text(const Backend& backend, const Effort& effort) {
 }
 
 std::string device_name(const Backend& backend) {
-    if (backend.device == Device::cuda) return gpu_name();
+    if constexpr (cuda_backend_built)
+        if (backend.device == Device::cuda) return cuda_device::name();
     std::ifstream file("/proc/cpuinfo");
     for (std::string line; std::getline(file, line);)
         if (line.starts_with("model name")) return line.substr(line.find(':') + 2);

@@ -1,5 +1,7 @@
 #include "models/fractal/codec.h"
 
+#include <algorithm>
+
 #include "models/metrics/likelihood.h"
 #include "runtime/base/error.h"
 #include "tests/unit/kernels/kernel_check.h"
