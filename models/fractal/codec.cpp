@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/common/philox.h"
 #include "models/fractal/edit.h"
@@ -75,12 +76,13 @@ Tensor FractalCodec::values(Tape& tape, const Tensor& condition, const Tensor& p
 }
 
 void FractalCodec::end(Tape& tape) {
+    const PixelCodeTensors tensors = std::exchange(tensors_, {});
+    if (tape.planning()) return;
     if (decodes_)
-        copy_from_tensor(tape, lanes_.data(), tensors_.lanes, lanes_.size() * sizeof(CodeLane));
+        copy_from_tensor(tape, lanes_.data(), tensors.lanes, lanes_.size() * sizeof(CodeLane));
     else
-        copy_from_tensor(tape, intervals_.data(), tensors_.intervals,
+        copy_from_tensor(tape, intervals_.data(), tensors.intervals,
                          intervals_.size() * sizeof(CodeInterval));
-    tensors_ = {};
 }
 
 void FractalCodec::encode_batch(std::span<const std::uint8_t> pictures) {

@@ -24,6 +24,9 @@ class FractalCodec : private ValueSource {
   public:
     // Up to `lanes` pictures at once. The model, of which require_codable() holds, must stay. Throws Error.
     FractalCodec(const FractalModel& model, std::int64_t lanes);
+    ~FractalCodec() override { tensors_ = {}; }  // of a call that an exception ended: before their tape
+    FractalCodec(const FractalCodec&) = delete;
+    FractalCodec& operator=(const FractalCodec&) = delete;
 
     // Called with the share of the pictures that is done, 0 to 1.
     using Progress = std::function<void(double share)>;

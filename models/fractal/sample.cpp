@@ -107,8 +107,8 @@ void FractalSampler::run(const EditTask* task, std::span<const std::int64_t> cla
     }
     if (source_ != nullptr) source_->begin(tape_, count);
     const Tensor drawn = sample_level(job, 0, images, model_.class_condition(tape_, ids));
-    if (tape_.planning()) return;
     if (source_ != nullptr) source_->end(tape_);
+    if (tape_.planning()) return;
     std::vector<float> normalized(classes.size() * static_cast<std::size_t>(drawn.width()));
     copy_from_tensor(tape_, normalized.data(), drawn, normalized.size() * sizeof(float));
     to_bytes(config, normalized, bytes);

@@ -47,7 +47,8 @@ using Trace = std::function<void(std::span<const std::uint8_t> images, std::span
 class ValueSource {
   public:
     virtual ~ValueSource() = default;
-    // Around each call of the sampler, for so many images. `begin` and `values` are called while planning, too.
+    // Around each call of the sampler, for so many images; while planning, too, as `values`. No tensor may stay
+    // beyond `end`.
     virtual void begin(Tape& tape, std::int64_t images) = 0;
     virtual void end(Tape& tape) = 0;
     // Values i32 [rows, C] for conditions [rows, width]. `pixels`, i64 [rows, 1], are their numbers: those of an
