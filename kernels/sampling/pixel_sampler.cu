@@ -16,9 +16,6 @@
 // more rows. If activations leave no room for 16 rows, tiles have fewer, down to one draw; a row's arithmetic
 // is always the same, so that its bits depend neither on the batch nor on the device.
 //
-// Codes. Where values are coded in place of drawn (value_code.h), the draw alone is another: a kernel of its own,
-// whose divisions of 64 bits would cost the others registers, with tiles of up to 16 rows in streamed weights.
-//
 // Numbers. bf16: the residual stream, norms, softmax, gelu, logits and the draw in float; inputs of products
 // (normed, q, k, v, attention's result, the hidden layer) are rounded once. float: the same kernel, products
 // by plain multiply-adds.
@@ -90,7 +87,7 @@ enum class Step { condition, qkv, proj, fc1, fc2, logits };
 
 // State of one thread block: its job, the activations of its tile, and the weights of the level's blocks, in
 // shared or global memory.
-template <class T, int row_tiles, bool codes>
+template <class T, int row_tiles>
 struct Sampler {
     const Job<T>& job;
     Activations<T> tile;
@@ -225,12 +222,12 @@ struct Sampler {
         if (draw >= job.draws) return 0;
         const int drawn = job.rows / job.guidance_rows;
         const std::int64_t at = channel * job.draws + draw;
-        if constexpr (codes) {
+        float margin;
+        if (job.code.on()) {
             const int value = code_value(logits(row), job.code, draw, channel, job.channels);
             if (lane_index() == 0) job.values[draw * job.channels + channel] = value;
             return value;
         }
-        float margin;
         const int value =
             draw_categorical(logits(row), job.guidance_rows == 2 ? logits(row + drawn) : nullptr, vocabulary,
                              job.uniforms ? job.uniforms[at] : 0.0f, job.limits ? job.limits[2 * at] : 0,
@@ -325,7 +322,7 @@ struct Sampler {
 
 // A thread block loads the resident weights into shared memory, then processes tiles blockIdx.x, blockIdx.x +
 // gridDim.x, ...
-template <class T, int row_tiles, bool resident, bool codes>
+template <class T, int row_tiles, bool resident>
 __global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads, resident ? 1 : 2)
     sample(const __grid_constant__ Job<T> job) {
     SharedMemory shared;
@@ -350,7 +347,7 @@ __global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads, 
     for (int row = warp_index(); row < job.rows; row += warp_count())
         for (int i = job.width + lane_index(); i < job.strides.normed; i += warp_size)
             tile.normed[row * job.strides.normed + i] = T{};
-    const Sampler<T, row_tiles, codes> sampler{job, tile, blocks};
+    const Sampler<T, row_tiles> sampler{job, tile, blocks};
     for (std::int64_t t = blockIdx.x; t < job.tiles; t += gridDim.x)
         sampler.run(t * (job.rows / job.guidance_rows));
 }
@@ -393,13 +390,10 @@ bool choose(Plan& plan, const PixelSamplerShape& shape, std::int64_t rows, std::
 
 // The smallest tiles that are all resident on the device at once, or the largest.
 template <class T>
-Plan plan_tiles(const PixelSamplerShape& shape, std::int64_t draws, std::int64_t guidance_rows,
-                bool codes = false) {
+Plan plan_tiles(const PixelSamplerShape& shape, std::int64_t draws, std::int64_t guidance_rows) {
     const std::int64_t places = device_limits().multiprocessors;
     Plan plan;
-    if (std::is_same_v<T, bf16> && codes) {
-        if (choose<T>(plan, shape, 16, 0, draws, guidance_rows)) return plan;
-    } else if constexpr (std::is_same_v<T, bf16>) {
+    if constexpr (std::is_same_v<T, bf16>) {
         const std::size_t weights =
             sizeof(T) * static_cast<std::size_t>(shape.blocks * packed_layout<T>(shape).block.elements);
         if (weights > 0 && choose<T>(plan, shape, 16, weights, draws, guidance_rows)) {
@@ -425,14 +419,12 @@ void launch_tiles(Stream stream, const Plan& plan, const Job<T>& job) {
         plan.resident ? std::min(plan.tiles, device_limits().multiprocessors) : plan.tiles);
     const unsigned threads = plan.resident && plan.rows >= 32 ? 2 * group_threads : group_threads;
     const auto with = [&](auto kernel) { launch(kernel, blocks, threads, plan.shared_bytes, stream, job); };
-    if (job.code.on())
-        with(sample<T, 1, false, true>);
-    else if constexpr (std::is_same_v<T, float>)
-        with(sample<float, 1, false, false>);
+    if constexpr (std::is_same_v<T, float>)
+        with(sample<float, 1, false>);
     else if (plan.resident)
-        plan.rows == 64 ? with(sample<bf16, 2, true, false>) : with(sample<bf16, 1, true, false>);
+        plan.rows == 64 ? with(sample<bf16, 2, true>) : with(sample<bf16, 1, true>);
     else
-        plan.rows == 32 ? with(sample<bf16, 2, false, false>) : with(sample<bf16, 1, false, false>);
+        plan.rows == 32 ? with(sample<bf16, 2, false>) : with(sample<bf16, 1, false>);
 }
 
 }  // namespace
@@ -446,7 +438,7 @@ void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* 
                   const float* uniforms, const T* packed, const PixelSamplerShape& shape, std::int64_t draws,
                   const Guidance& guidance, const std::uint8_t* limits, const PixelCode& code) {
     const int guidance_rows = guidance.scale == 1.0f ? 1 : 2;
-    const Plan plan = plan_tiles<T>(shape, draws, guidance_rows, code.on());
+    const Plan plan = plan_tiles<T>(shape, draws, guidance_rows);
     if (plan.rows == 0)
         throw std::runtime_error("CUDA: the pixel sampler's activations exceed a block's shared memory");
     const auto narrow = [](std::int64_t size) { return static_cast<int>(size); };

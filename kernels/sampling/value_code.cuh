@@ -36,9 +36,16 @@ __device__ inline std::int64_t sum_of(const float* z, int first, int end) {
     return sum;
 }
 
+// Where the interval of `value` starts. Unsigned: a signed division takes more registers.
+__device__ inline std::uint32_t start_of(int value, std::int64_t below, std::int64_t total) {
+    return static_cast<std::uint32_t>(value) +
+           static_cast<std::uint32_t>(static_cast<std::uint64_t>(shared * below) /
+                                      static_cast<std::uint64_t>(total));
+}
+
 __device__ inline CodeInterval interval(const float* z, int value, std::int64_t below, std::int64_t total) {
-    const std::int64_t start = value + shared * below / total,
-                       end = value + 1 + shared * (below + static_cast<std::int64_t>(z[value])) / total;
+    const std::uint32_t start = start_of(value, below, total),
+                        end = start_of(value + 1, below + static_cast<std::int64_t>(z[value]), total);
     return {static_cast<std::uint16_t>(start), static_cast<std::uint16_t>(end - start)};
 }
 
@@ -71,8 +78,9 @@ __device__ inline int find_value(const float* z, std::int64_t target, CodeInterv
 }  // namespace value_code_detail
 
 // The given or decoded value of a channel of a draw's pixel, in every lane: z [256], the logits, which any lane
-// may have written before a barrier; overwritten, and free after the next barrier.
-__device__ inline int code_value(float* z, const PixelCode& code, std::int64_t draw, int channel,
+// may have written before a barrier; overwritten, and free after the next barrier. Not inlined: its divisions of 64
+// bits would take registers from the sampler's products.
+__device__ __attribute__((noinline)) inline int code_value(float* z, const PixelCode& code, std::int64_t draw, int channel,
                                  int channels) {
     using namespace value_code_detail;
     const int lane = static_cast<int>(threadIdx.x) % warp_size;
