@@ -20,3 +20,5 @@ void add_reconstruct_job(CommandLine& app);
 void add_plot_job(CommandLine& app);
 void add_strategy_job(CommandLine& app);
 void add_strategies_job(CommandLine& app);
+void add_compress_job(CommandLine& app);
+void add_decompress_job(CommandLine& app);

@@ -20,6 +20,8 @@ int main(int argument_count, char** arguments) {
     add_plot_job(app);
     add_strategy_job(app);
     add_strategies_job(app);
+    add_compress_job(app);
+    add_decompress_job(app);
     return comm.finish(run_program(app, "sample", argument_count, arguments,
                                    [&](const std::exception& error) { comm.report(error.what()); }));
 }

@@ -39,15 +39,15 @@ double mean_channel_entropy(const PackedFile& file, std::int64_t images) {
     return sum / file.channels();
 }
 
-// [size, size, channels] with as many channels as the file's, or 3 with a grey channel thrice.
-Image interleaved(const PackedFile& file, std::int64_t i, int channels) {
-    Image image{file.size(), file.size(), channels, {}};
-    const std::int64_t plane = std::int64_t{file.size()} * file.size();
+// [size, size, channels] with as many channels as `picture`, [C, size, size], or 3 with a grey channel thrice.
+Image interleaved(const std::uint8_t* picture, int size, int C, int channels) {
+    Image image{size, size, channels, {}};
+    const std::int64_t plane = std::int64_t{size} * size;
     image.pixels.resize(static_cast<std::size_t>(plane * channels));
     for (std::int64_t k = 0; k < plane; ++k)
         for (int c = 0; c < channels; ++c)
             image.pixels[static_cast<std::size_t>(k * channels + c)] =
-                file.pixels(i)[std::min(c, file.channels() - 1) * plane + k];
+                picture[std::min(c, C - 1) * plane + k];
     return image;
 }
 
@@ -78,15 +78,22 @@ std::int64_t webp_bytes(const Image& image) {
 
 }  // namespace
 
+FileSizes file_sizes(const std::uint8_t* pictures, std::int64_t count, int size, int channels) {
+    const std::int64_t picture_bytes = std::int64_t{size} * size * channels;
+    std::atomic<std::int64_t> png = 0, webp = 0;
+    cpu::share_each(count, 16, [&](std::int64_t i) {
+        const std::uint8_t* picture = pictures + i * picture_bytes;
+        png += static_cast<std::int64_t>(encode_png(interleaved(picture, size, channels, channels)).size());
+        webp += webp_bytes(interleaved(picture, size, channels, 3));
+    });
+    return {png, webp};
+}
+
 Baselines measure_baselines(const PackedFile& file, std::int64_t images) {
     if (images < 1) fail("baselines of {} images, expected at least 1", images);
     images = std::min(images, file.count());
-    std::atomic<std::int64_t> png = 0, webp = 0;
-    cpu::share_each(images, 16, [&](std::int64_t i) {
-        png += static_cast<std::int64_t>(encode_png(interleaved(file, i, file.channels())).size());
-        webp += webp_bytes(interleaved(file, i, 3));
-    });
+    const FileSizes sizes = file_sizes(file.pixels(0), images, file.size(), file.channels());
     const double dimensions = static_cast<double>(images) * static_cast<double>(file.record_bytes());
-    return {images, mean_channel_entropy(file, images), 8.0 * static_cast<double>(png) / dimensions,
-            8.0 * static_cast<double>(webp) / dimensions};
+    return {images, mean_channel_entropy(file, images), 8.0 * static_cast<double>(sizes.png) / dimensions,
+            8.0 * static_cast<double>(sizes.webp) / dimensions};
 }

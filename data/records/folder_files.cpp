@@ -3,13 +3,17 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 
+#include "data/images/image_file.h"
 #include "runtime/base/error.h"
 
 namespace {
@@ -18,6 +22,14 @@ namespace fs = std::filesystem;
 
 bool is_ignored(const fs::path& path) {
     return path.filename().native().starts_with('.') || path.filename() == "__MACOSX";
+}
+
+bool is_named_as_picture(const fs::path& path) {
+    constexpr std::array<std::string_view, 12> endings{".png", ".jpg",  ".jpeg", ".webp", ".gif",  ".bmp",
+                                                       ".tif", ".tiff", ".ppm",  ".pgm",  ".heic", ".avif"};
+    std::string ending = path.extension().string();
+    std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return std::tolower(c); });
+    return std::ranges::find(endings, ending) != endings.end();
 }
 
 class Walk {
@@ -75,4 +87,8 @@ std::vector<fs::path> files_below(const fs::path& folder, const fs::path& above)
     if (!above.empty()) walk.pass_over(above);
     walk.enter(folder);
     return walk.files();
+}
+
+bool is_picture(const fs::path& file) {
+    return is_named_as_picture(file) || starts_like_image(file);
 }

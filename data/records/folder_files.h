@@ -16,3 +16,7 @@ std::vector<std::filesystem::path> sorted_entries(const std::filesystem::path& f
 // torchvision's ImageFolder has them, each with its files in the order of their names. Throws Error.
 std::vector<std::filesystem::path> files_below(const std::filesystem::path& folder,
                                                const std::filesystem::path& above = {});
+
+// Whether a file is to be taken for a picture: it begins as a JPEG or PNG does, or has the name of a picture (.png,
+// .jpg, .webp, ...), which may be of a kind that cannot be read.
+bool is_picture(const std::filesystem::path& file);

@@ -1,11 +1,8 @@
 #include "data/records/picture_source.h"
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <cstring>
 #include <exception>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,14 +33,6 @@ void for_each_in_parallel(std::int64_t count, const Work& work) {
         if (failure) std::rethrow_exception(failure);
 }
 
-bool is_named_as_picture(const fs::path& path) {
-    constexpr std::array<std::string_view, 12> endings{".png", ".jpg",  ".jpeg", ".webp", ".gif",  ".bmp",
-                                                       ".tif", ".tiff", ".ppm",  ".pgm",  ".heic", ".avif"};
-    std::string ending = path.extension().string();
-    std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return std::tolower(c); });
-    return std::ranges::find(endings, ending) != endings.end();
-}
-
 class FolderPictures : public PictureSource {
   public:
     explicit FolderPictures(const fs::path& folder) : PictureSource(folder) {
@@ -51,8 +40,7 @@ class FolderPictures : public PictureSource {
         std::vector<ImageSides> sides(files.size());  // 0 by 0: no picture
         for_each_in_parallel(std::ssize(files), [&](std::int64_t i) {
             const auto place = static_cast<std::size_t>(i);
-            if (is_named_as_picture(files[place]) || starts_like_image(files[place]))
-                sides[place] = read_image_sides(files[place]);
+            if (is_picture(files[place])) sides[place] = read_image_sides(files[place]);
         });
         for (std::size_t i = 0; i < files.size(); ++i) {
             if (sides[i] == ImageSides{}) continue;

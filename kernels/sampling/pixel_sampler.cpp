@@ -130,6 +130,7 @@ struct Job {
     std::int64_t draws;
     const Guidance& guidance;
     const std::uint8_t* limits;
+    const PixelCode& code;
 };
 
 // Tokens of the first channel, for the guidance_rows rows of each draw.
@@ -140,6 +141,33 @@ void project_conditions(const Job& job, const Layout& layout, const Tile& tile, 
     for (int half = 0; half < guidance_rows; ++half)
         packed_linear_tile(tile.x + half * drawn * W, job.conditions + (half * job.draws + first) * K,
                            job.packed + layout.condition, drawn, W, K, false);
+}
+
+// values [drawn] of one channel of the draws first .. first + drawn - 1, from the tile's logits.
+void draw_tile(const Job& job, const Tile& tile, std::int32_t* values, std::int64_t first, int drawn,
+               std::int64_t channel) {
+    const float* unconditional = job.guidance.scale == 1.0f ? nullptr : tile.wide + drawn * vocabulary;
+    const std::int64_t at = channel * job.draws + first;
+    categorical_sample(values, job.margins == nullptr ? nullptr : job.margins + at, tile.wide, unconditional,
+                       job.uniforms == nullptr ? nullptr : job.uniforms + at, drawn, vocabulary, job.guidance,
+                       job.limits == nullptr ? nullptr : job.limits + 2 * at);
+}
+
+// The same of a code.
+void code_tile(const Job& job, const Tile& tile, std::int32_t* values, std::int64_t first, int drawn,
+               std::int64_t channel) {
+    const PixelCode& code = job.code;
+    for (int i = 0; i < drawn; ++i) {
+        const float* logits = tile.wide + i * vocabulary;
+        if (code.decodes()) {
+            const std::int64_t picture = code.picture_of(first + i);
+            values[i] = decode_value(logits, code.lanes[picture], code.bytes_of(picture, job.shape.channels));
+        } else {
+            const std::int64_t at = code.pixels[first + i] * job.shape.channels + channel;
+            values[i] = code.given[at];
+            code.intervals[at] = value_interval(logits, values[i]);
+        }
+    }
 }
 
 // All channels of the draws first .. first + drawn - 1.
@@ -154,11 +182,10 @@ void sample_tile(const Job& job, const Layout& layout, std::int64_t first, int d
     project_conditions(job, layout, tile, first, guidance_rows);
     for (std::int64_t c = 0; c < channels; ++c) {
         predict(tile, job.packed, layout, c);
-        const float* unconditional = guidance_rows == 1 ? nullptr : tile.wide + drawn * vocabulary;
-        const std::int64_t at = c * job.draws + first;
-        categorical_sample(values, job.margins == nullptr ? nullptr : job.margins + at, tile.wide,
-                           unconditional, job.uniforms == nullptr ? nullptr : job.uniforms + at, drawn,
-                           vocabulary, job.guidance, job.limits == nullptr ? nullptr : job.limits + 2 * at);
+        if (job.code.on())
+            code_tile(job, tile, values, first, drawn, c);
+        else
+            draw_tile(job, tile, values, first, drawn, c);
         for (int half = 0; half < guidance_rows; ++half) {
             for (int i = 0; i < drawn; ++i)
                 job.values[(half * job.draws + first + i) * channels + c] = values[i];
@@ -213,10 +240,10 @@ void pixel_sampler_pack(float* packed, const PixelSamplerWeights& weights, const
 
 void pixel_sample(std::int32_t* values, float* margins, const float* conditions, const float* uniforms,
                   const float* packed, const PixelSamplerShape& shape, std::int64_t draws,
-                  const Guidance& guidance, const std::uint8_t* limits) {
+                  const Guidance& guidance, const std::uint8_t* limits, const PixelCode& code) {
     assert(pixel_sampler_fits(shape));
     const Layout layout = packed_layout(shape);
-    const Job job{values, margins, conditions, uniforms, packed, shape, draws, guidance, limits};
+    const Job job{values, margins, conditions, uniforms, packed, shape, draws, guidance, limits, code};
     const std::int64_t guidance_rows = guidance.scale == 1.0f ? 1 : 2,
                        tiles = tile_count(draws, tile_rows / guidance_rows);
     const std::int64_t activations =

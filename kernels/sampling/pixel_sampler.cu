@@ -30,6 +30,7 @@
 #include "kernels/sampling/categorical.cuh"
 #include "kernels/sampling/pixel_sampler_layout.cuh"
 #include "kernels/sampling/pixel_sampler_product.cuh"
+#include "kernels/sampling/value_code.cuh"
 
 namespace cuda {
 namespace {
@@ -49,6 +50,7 @@ struct Job {
     const std::uint8_t* limits;
     std::int64_t draws, tiles;
     Guidance guidance;
+    PixelCode code;
     Layout layout;
     Strides strides;
     int channels, width, condition_width, blocks, heads;
@@ -215,12 +217,17 @@ struct Sampler {
         }
     }
 
-    // A draw of the tile, by one warp. Draws behind the last are 0.
+    // A draw of the tile, or a value of its code, by one warp. Draws behind the last are 0.
     __device__ int draw(int channel, int row, std::int64_t draw) const {
         if (draw >= job.draws) return 0;
         const int drawn = job.rows / job.guidance_rows;
         const std::int64_t at = channel * job.draws + draw;
         float margin;
+        if (job.code.on()) {
+            const int value = code_value(logits(row), job.code, draw, channel, job.channels);
+            if (lane_index() == 0) job.values[draw * job.channels + channel] = value;
+            return value;
+        }
         const int value =
             draw_categorical(logits(row), job.guidance_rows == 2 ? logits(row + drawn) : nullptr, vocabulary,
                              job.uniforms ? job.uniforms[at] : 0.0f, job.limits ? job.limits[2 * at] : 0,
@@ -429,22 +436,24 @@ bool pixel_sampler_fits(const PixelSamplerShape& shape) {
 template <class T>
 void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* conditions,
                   const float* uniforms, const T* packed, const PixelSamplerShape& shape, std::int64_t draws,
-                  const Guidance& guidance, const std::uint8_t* limits) {
+                  const Guidance& guidance, const std::uint8_t* limits, const PixelCode& code) {
     const int guidance_rows = guidance.scale == 1.0f ? 1 : 2;
     const Plan plan = plan_tiles<T>(shape, draws, guidance_rows);
     if (plan.rows == 0)
         throw std::runtime_error("CUDA: the pixel sampler's activations exceed a block's shared memory");
     const auto narrow = [](std::int64_t size) { return static_cast<int>(size); };
     launch_tiles<T>(stream, plan,
-                    {values, margins, conditions, uniforms, packed, limits, draws, plan.tiles, guidance,
+                    {values, margins, conditions, uniforms, packed, limits, draws, plan.tiles, guidance, code,
                      packed_layout<T>(shape), activation_strides<T>(shape), narrow(shape.channels),
                      narrow(shape.width), narrow(shape.condition_width), narrow(shape.blocks),
                      narrow(shape.heads), narrow(plan.rows), guidance_rows});
 }
 
 template void pixel_sample(Stream, std::int32_t*, float*, const float*, const float*, const float*,
-                           const PixelSamplerShape&, std::int64_t, const Guidance&, const std::uint8_t*);
+                           const PixelSamplerShape&, std::int64_t, const Guidance&, const std::uint8_t*,
+                           const PixelCode&);
 template void pixel_sample(Stream, std::int32_t*, float*, const bf16*, const float*, const bf16*,
-                           const PixelSamplerShape&, std::int64_t, const Guidance&, const std::uint8_t*);
+                           const PixelSamplerShape&, std::int64_t, const Guidance&, const std::uint8_t*,
+                           const PixelCode&);
 
 }  // namespace cuda

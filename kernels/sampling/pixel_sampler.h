@@ -27,6 +27,7 @@
 
 #include "kernels/common/stream.h"
 #include "kernels/sampling/categorical.h"
+#include "kernels/sampling/value_code.h"
 
 // 256 values per channel; the width is a multiple of heads, head_dim <= 256.
 struct PixelSamplerShape {
@@ -72,12 +73,14 @@ void pixel_sampler_pack(float* packed, const PixelSamplerWeights& weights, const
 //   conditions [R, condition width]
 //   uniforms [channels, draws] in [0, 1), may be null when greedy
 //   limits [channels, draws, 2], may be null: smallest and largest value allowed, see categorical_sample
+//   code: where it is on, values are given or decoded in place of drawn (value_code.h); there is no guidance,
+//     uniforms, margins and limits are neither read nor written, and no two draws are of one picture
 // R = draws; with guidance (scale other than 1) R = 2 draws: the unconditional rows follow the conditional
 // ones in the same order and receive the values of their partners. No output may overlap an input. Nothing is
 // allocated. A row's result depends neither on the other rows nor on the number of threads.
 void pixel_sample(std::int32_t* values, float* margins, const float* conditions, const float* uniforms,
                   const float* packed, const PixelSamplerShape& shape, std::int64_t draws,
-                  const Guidance& guidance, const std::uint8_t* limits = nullptr);
+                  const Guidance& guidance, const std::uint8_t* limits = nullptr, const PixelCode& code = {});
 
 }  // namespace cpu
 
@@ -97,6 +100,6 @@ void pixel_sampler_pack(Stream stream, T* packed, const PixelSamplerWeights& wei
 template <class T>
 void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* conditions,
                   const float* uniforms, const T* packed, const PixelSamplerShape& shape, std::int64_t draws,
-                  const Guidance& guidance, const std::uint8_t* limits = nullptr);
+                  const Guidance& guidance, const std::uint8_t* limits = nullptr, const PixelCode& code = {});
 
 }  // namespace cuda

@@ -33,6 +33,7 @@ class PixelLevel {
 
     // Whether sample() can draw on this device: the kernel that draws pixels takes levels up to some size.
     bool can_sample(Device device) const;
+    PixelSamplerShape sampler_shape() const;
     // What sample() reads of the weights, for one sampling job.
     Tensor pack_for_sampling(Tape& tape) const;
     // Draws values int32 [R, C] for `condition` [R, condition width]; the other arguments are those of
@@ -42,7 +43,6 @@ class PixelLevel {
 
   private:
     Tensor forward(Tape& tape, const Tensor& condition, const Tensor& values) const;
-    PixelSamplerShape sampler_shape() const;
 
     bool of_codes_;
     std::int64_t channels_, condition_width_, width_, heads_;

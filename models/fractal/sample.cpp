@@ -45,12 +45,13 @@ std::vector<PhiloxKey> random_keys(std::uint64_t seed, std::size_t generators) {
 }  // namespace
 
 FractalSampler::FractalSampler(const FractalModel& model, std::int64_t batch, bool guided,
-                               std::vector<std::int64_t> iterations, ChunkSizes chunks)
+                               std::vector<std::int64_t> iterations, ChunkSizes chunks, ValueSource* source)
     : model_(model),
       batch_(batch),
       guided_(guided),
       iterations_(iterations.empty() ? recommended_iterations(model.config()) : std::move(iterations)),
       chunks_(chunks.empty() ? model.default_chunks() : std::move(chunks)),
+      source_(source),
       tape_(model.backend()) {
     const FractalConfig& config = model.config();
     if (guided && config.class_num == 0)
@@ -142,7 +143,9 @@ void FractalSampler::run(const EditTask* task, std::span<const std::int64_t> cla
         images.host_sequence_ids = sequence_ids;
         images.origins.assign(classes.size(), {0, 0});
     }
+    if (source_ != nullptr) source_->begin(tape_, count);
     const Tensor drawn = sample_level(job, 0, images, model_.class_condition(tape_, ids));
+    if (source_ != nullptr) source_->end(tape_);
     if (tape_.planning()) return;
     moved.resize(classes.size() * static_cast<std::size_t>(drawn.width()));
     copy_from_tensor(tape_, moved.data(), drawn, moved.size() * sizeof(float));
@@ -256,7 +259,7 @@ void FractalSampler::run_step(const Job& job, std::size_t level, const SampledIm
 }
 
 bool FractalSampler::replayable(const Job& job) const {
-    return use_graphs_ && job.task == nullptr && !record_draws_ && replay_.empty() &&
+    return use_graphs_ && job.task == nullptr && source_ == nullptr && !record_draws_ && replay_.empty() &&
            replay_orders_.empty() && !profiling();
 }
 
@@ -299,6 +302,10 @@ Tensor FractalSampler::sample_pixel(Job& job, std::size_t level, const SampledIm
     const FractalConfig& config = model_.config();
     const PixelLevel& model =
         level == config.generators() ? model_.pixel_level() : *model_.mar_level(level).guiding_level();
+    if (source_ != nullptr)
+        return moved_values(
+            tape_, config,
+            source_->values(tape_, condition, job.guiding[level], model.sampler_shape(), images.sequence_ids));
     const Tensor margins = tape_.create(config.channels, images.count, false);
     const Tensor numbers = uniforms(job, level, images);
     const Tensor values =

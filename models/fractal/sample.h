@@ -43,13 +43,28 @@ struct DrawRecord {
 // is there [images, s, s].
 using Trace = std::function<void(const ImageValues& images, std::span<const std::uint8_t> known)>;
 
+// What gives the values of pixels in place of draws (codec.h), without guidance.
+class ValueSource {
+  public:
+    virtual ~ValueSource() = default;
+    // Around each call of the sampler, for so many images; while planning, too, as `values`. No tensor may stay
+    // beyond `end`.
+    virtual void begin(Tape& tape, std::int64_t images) = 0;
+    virtual void end(Tape& tape) = 0;
+    // Values i32 [rows, C] for conditions [rows, width]. `pixels`, i64 [rows, 1], are their numbers: those of an
+    // image follow one another in the order of drawing, those of the images of a call from number 0 on as well.
+    virtual Tensor values(Tape& tape, const Tensor& condition, const Tensor& packed,
+                          const PixelSamplerShape& shape, const Tensor& pixels) = 0;
+};
+
 class FractalSampler {
   public:
     // Images of up to `batch` per call, guided or not. `iterations`: steps of each level above the pixels (AR
-    // levels ignore theirs); empty: the levels' recommended ones. The model must stay. Throws UsageError,
-    // Error.
+    // levels ignore theirs); empty: the levels' recommended ones. `source`: null, or of all values.
+    // Model and source must stay. Throws UsageError, Error.
     FractalSampler(const FractalModel& model, std::int64_t batch, bool guided,
-                   std::vector<std::int64_t> iterations = {}, ChunkSizes chunks = {});
+                   std::vector<std::int64_t> iterations = {}, ChunkSizes chunks = {},
+                   ValueSource* source = nullptr);
 
     // One image per class (-1: unconditional), bytes [classes, C, s, s]. At most `batch` classes. Of a model of
     // codes: sample_codes and edit_codes. Throws std::logic_error for the other kind of model.
@@ -127,6 +142,7 @@ class FractalSampler {
     bool guided_;
     std::vector<std::int64_t> iterations_;
     ChunkSizes chunks_;
+    ValueSource* source_;
     Tape tape_;
     Plan plan_;
     GraphCache graphs_;

@@ -26,6 +26,7 @@ constexpr std::array magics{
     Magic{packed_image_magic, 0, "a packed image file, not a {0}: --data takes it"},
     Magic{token_magic, 0, "a token file, not a {0}: train nat --tokens takes it"},
     Magic{text_feature_magic, 0, "a file of text features, not a {0}: train nat --text takes it"},
+    Magic{coded_picture_magic, 0, "a file of coded pictures, not a {0}: sample decompress takes it"},
     Magic{"version https://git-lfs.github.com/spec/", 0,
           "a git-lfs pointer, not the {0} itself: `git lfs pull` fetches that"},
     Magic{"version https://hawser.github.com/spec/", 0,

@@ -10,7 +10,7 @@
 
 // Files of this project that are no checkpoints (data/records), by their first 8 bytes.
 inline constexpr std::string_view packed_image_magic = "fractpak", token_magic = "fractok1",
-                                  text_feature_magic = "fractext";
+                                  text_feature_magic = "fractext", coded_picture_magic = "fractfrc";
 
 // The first bytes of a file, as many as foreign_kind() wants; none of what is no regular file (a pipe would
 // be waited for) or cannot be read.

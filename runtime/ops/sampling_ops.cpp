@@ -132,3 +132,23 @@ Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms
            limits ? tape.value<std::uint8_t>(limits) : nullptr);
     return values;
 }
+
+Tensor code_pixels(Tape& tape, const Tensor& condition, const Tensor& packed, const PixelSamplerShape& shape,
+                   const Tensor& pixels, const PixelCodeTensors& tensors) {
+    const std::int64_t rows = condition.rows();
+    const Tensor values = tape.create(rows, shape.channels, false, Element::i32);
+    if (tape.planning()) return values;
+    PixelCode code;
+    code.pixels = tape.value<std::int64_t>(pixels);
+    code.picture_pixels = tensors.picture_pixels;
+    if (tensors.decodes) {
+        code.lanes = static_cast<CodeLane*>(tape.mutable_data(tensors.lanes).address);
+        code.bytes = tape.value<std::uint8_t>(tensors.bytes);
+    } else {
+        code.given = tape.value<std::uint8_t>(tensors.given);
+        code.intervals = static_cast<CodeInterval*>(tape.mutable_data(tensors.intervals).address);
+    }
+    LAUNCH(tape, pixel_sample, tape.mutable_value<std::int32_t>(values), nullptr, tape.data(condition),
+           nullptr, tape.data(packed), shape, rows, Guidance(), nullptr, code);
+    return values;
+}

@@ -54,3 +54,18 @@ Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const 
 Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
                      const PixelSamplerShape& shape, bool guided, const Tensor& settings,
                      const Tensor& margins, const Tensor& limits = Tensor());
+
+// Inputs and outputs of a code of P pictures of N pixels with C channels, see PixelCode
+// (kernels/sampling/value_code.h), in rows of pictures.
+struct PixelCodeTensors {
+    std::int64_t picture_pixels;
+    bool decodes;
+    Tensor given;      // u8 [P, N C], of encoding
+    Tensor intervals;  // CodeInterval in i32 [P, N C], of encoding
+    Tensor lanes;      // CodeLane in i64 [P, 1], of decoding
+    Tensor bytes;      // u8 [P, 2 N C], of decoding
+};
+// As sample_pixels, with given or decoded values in place of drawn ones, for the first rows of `pixels`, their
+// numbers.
+Tensor code_pixels(Tape& tape, const Tensor& condition, const Tensor& packed, const PixelSamplerShape& shape,
+                   const Tensor& pixels, const PixelCodeTensors& code);
