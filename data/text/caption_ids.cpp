@@ -2,14 +2,22 @@
 
 #include "runtime/base/error.h"
 
-CaptionIds::CaptionIds(const CaptionFormat& format, std::string_view source)
-    : tokenizer_(clip_variant(fmt::format("{}: tokenizer", source), format.tokenizer)),
-      length_(format.length),
-      padding_(format.padding) {
-    if (format.vocabulary != tokenizer_.vocabulary_size())
-        fail_usage("{}: takes {} ids, but the merges of CLIP's tokenizer make {}", source, format.vocabulary,
-                   tokenizer_.vocabulary_size());
+namespace {
+
+ClipTokenizer tokenizer_of(const CaptionFormat& format, std::string_view source) {
+    const ClipVariant& variant = clip_variant(fmt::format("{}: tokenizer", source), format.tokenizer);
+    const std::int64_t merges = format.vocabulary - clip_plain_ids;
+    if (merges < 0 || merges > clip_merge_count)
+        fail_usage("{}: takes {} ids, expected {} to {}, those of CLIP's tokenizer with some or all merges",
+                   source, format.vocabulary, clip_plain_ids,
+                   clip_plain_ids + clip_merge_count);
+    return ClipTokenizer(variant, merges);
 }
+
+}  // namespace
+
+CaptionIds::CaptionIds(const CaptionFormat& format, std::string_view source)
+    : tokenizer_(tokenizer_of(format, source)), length_(format.length), padding_(format.padding) {}
 
 std::vector<std::int32_t> CaptionIds::of(std::string_view caption) const {
     std::vector<std::int32_t> ids = tokenizer_.encode(caption);

@@ -12,7 +12,7 @@
 // What a text encoder says of its ids.
 struct CaptionFormat {
     std::string_view tokenizer;   // of the three of clip_tokenizer.h
-    std::int64_t vocabulary = 0;  // ids
+    std::int64_t vocabulary = 0;  // ids: fewer than CLIP's 49,408 are those of its first merges alone
     std::int64_t length = 77;     // of a text: start, ids, end, padding
     std::int32_t padding = 0;
 };
@@ -26,8 +26,8 @@ CaptionFormat caption_format(const TextConfig& encoder) {
 
 class CaptionIds {
   public:
-    // Throws UsageError, starting with `source`, for a tokenizer that does not exist, and for another vocabulary than
-    // that of the merges.
+    // Throws UsageError, starting with `source`, for a tokenizer that does not exist, and for a vocabulary that
+    // no number of merges makes.
     CaptionIds(const CaptionFormat& format, std::string_view source);
 
     std::int64_t length() const { return length_; }

@@ -32,6 +32,7 @@ const ClipVariant& clip_variant(std::string_view flag, std::string_view name);
 
 inline constexpr std::size_t clip_context_length = 77;   // ids of a sequence, start and end included
 inline constexpr std::int64_t clip_merge_count = 48894;  // of the published vocabulary of 49,408 ids
+inline constexpr std::int64_t clip_plain_ids = 514;      // bytes, bytes at the end of a word, start and end
 
 class ClipTokenizer {
   public:

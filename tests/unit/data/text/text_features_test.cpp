@@ -78,8 +78,13 @@ TEST_CASE("caption ids: padded, cut, and of one vocabulary") {
     CHECK(ids.table(std::vector<std::string>{"a"}).size() == 12);
     CHECK(CaptionIds({"hf", 49408, 4, 49407}, "").of("") ==
           std::vector<std::int32_t>{49406, 49407, 49407, 49407});
-    CHECK_THROWS_WITH_AS(CaptionIds({"openai", 30000, 77, 0}, "encoder.json"),
-                         doctest::Contains("encoder.json: takes 30000 ids"), UsageError);
+    const CaptionIds plain({"openai", 514, 6, 0}, ""), first_merge({"openai", 515, 6, 0}, "");
+    CHECK(plain.of("in") == std::vector<std::int32_t>{512, 72, 333, 513, 0, 0});
+    CHECK(first_merge.of("in") == std::vector<std::int32_t>{513, 72, 333, 514, 0, 0});  // "i n" is the first
+    CHECK(first_merge.of("int") == std::vector<std::int32_t>{513, 512, 339, 514, 0, 0});
+    for (const std::int64_t wrong : {513, 49409})
+        CHECK_THROWS_WITH_AS(CaptionIds({"openai", wrong, 77, 0}, "encoder.json"),
+                             doctest::Contains("ids, expected 514 to 49408, those of CLIP's"), UsageError);
     CHECK_THROWS_AS(CaptionIds({"bert", 49408, 77, 0}, "encoder.json"), UsageError);
 }
 
