@@ -308,9 +308,11 @@ NAT_RECIPE := --preset nat_mini --steps 8000
 endif
 NAT_SHEET := --steps 8 --cfg-max 3 --count 40
 NAT_TOKENS := $(NAT)/train.tokens $(if $(VALIDATION_FILE),$(NAT)/holdout.tokens)
+TRAIN_NAT_TOKENIZER = $(BUILD)/train tokenizer --data $(TRAINING_FILE) $(if $(VALIDATION_FILE),--validation $(VALIDATION_FILE)) \
+    --out $(NAT)/tokenizer $(TOKENIZER_RECIPE)
 # What was interrupted continues; what is finished is not done again.
 nat: build $(TRAINING_FILE) $(VALIDATION_FILE) ## masked-token images: train a tokenizer and a transformer on DATA, draw a sheet
-	$(BUILD)/train tokenizer --data $(TRAINING_FILE) $(if $(VALIDATION_FILE),--validation $(VALIDATION_FILE)) --out $(NAT)/tokenizer $(TOKENIZER_RECIPE)
+	$(TRAIN_NAT_TOKENIZER)
 	@$(MAKE) --no-print-directory $(NAT_TOKENS)
 	$(BUILD)/train nat --tokens $(NAT)/train.tokens $(if $(VALIDATION_FILE),--validation $(NAT)/holdout.tokens) --tokenizer $(NAT)/tokenizer/last.safetensors \
 	    --out $(NAT)/transformer \
@@ -340,6 +342,34 @@ autonat: nat $(AUTONAT_REFERENCE) ## the strategies that suit make nat's model b
 $(DATASETS)/fractals.reference.bin: | build
 	@mkdir -p $(DATASETS)
 	$(BUILD)/data fractals --out $@ --size 16 --first 2000000 --count 5000
+
+# Both families on the built-in data (train/families): models of 1.1 million parameters, each trained for 20 TFLOP by formula, over pixels
+# or over the codes of make nat's tokenizer. Steps are 20e12 / batch / the operations of an image in training (build/sample cost).
+FAMILIES := pixels-ar pixels-mar codes-ar codes-mar masked
+FAMILIES_QUALITY = --features runs/features-fractals/last.safetensors --reference $(DATASETS)/fractals.reference.bin --count 500 --repeats 3 --json
+FAMILY_RECIPE := --lr 3e-3 --no-flip --log-every 50
+families: build $(DATASETS)/fractals.bin $(DATASETS)/fractals.holdout.bin $(DATASETS)/fractals.reference.bin ## compare fractal models of pixels, of codes, and the masked-token transformer at one budget
+	$(TRAIN_NAT_TOKENIZER)
+	@$(MAKE) --no-print-directory runs/nat/train.tokens
+	$(TRAIN_FEATURES) --out runs/features-fractals
+	@for run in $(FAMILIES); do $(MAKE) --no-print-directory runs/families/$$run/quality.json || exit 1; done
+	@$(BUILD)/sample families $(FAMILIES:%=runs/families/%) --sheet runs/families/sheet.png
+runs/families/%/quality.json: $(DATASETS)/fractals.bin runs/nat/train.tokens | build
+	$(BUILD)/train $(TRAIN_FAMILY) --out runs/families/$* $(FAMILY_RECIPE)
+	$(BUILD)/sample $(firstword $(TRAIN_FAMILY)) --checkpoint runs/families/$*/last.safetensors $(DRAW_FAMILY) --count 10 --out runs/families/$*/sheet.png \
+	    --each runs/families/$*/pictures --overwrite
+	@$(BUILD)/sample evaluate quality --checkpoint runs/families/$*/last.safetensors $(DRAW_FAMILY) $(FAMILIES_QUALITY) > $@.partial
+	@mv $@.partial $@
+FAMILY_PIXELS = fractal --config train/families/$*.json --data $(DATASETS)/fractals.bin --batch 8
+FAMILY_CODES = fractal --config train/families/$*.json --tokens runs/nat/train.tokens --batch 32
+runs/families/pixels-ar/quality.json: TRAIN_FAMILY = $(FAMILY_PIXELS) --steps 2934
+runs/families/pixels-mar/quality.json: TRAIN_FAMILY = $(FAMILY_PIXELS) --steps 4237
+runs/families/codes-ar/quality.json: TRAIN_FAMILY = $(FAMILY_CODES) --steps 3811
+runs/families/codes-mar/quality.json: TRAIN_FAMILY = $(FAMILY_CODES) --steps 2990
+runs/families/masked/quality.json: TRAIN_FAMILY = nat --preset nat_micro --tokens runs/nat/train.tokens --tokenizer runs/nat/tokenizer/last.safetensors --batch 32 --steps 1362
+runs/families/pixels-%/quality.json: DRAW_FAMILY = --cfg 3 --temperature 1.6
+runs/families/codes-%/quality.json: DRAW_FAMILY = --tokenizer runs/nat/tokenizer/last.safetensors --cfg 2
+runs/families/masked/quality.json: DRAW_FAMILY = --tokenizer runs/nat/tokenizer/last.safetensors --steps 8 --cfg-max 3
 
 # Text to image: captioned fractals in any palette, a tokenizer, its tokens, a transformer with its text encoder. Captions say left and right,
 # so nothing is mirrored. The prompts are of combinations of kind and palette that the training pictures lack.
@@ -526,4 +556,4 @@ gpu-check: ## on a machine with a GPU: benchmarks, tests, compute-sanitizer, one
 clean: ## remove what was built; runs and data sets stay
 	rm -rf $(BUILD)
 
-.PHONY: force help deps build run-tests train sample quality plot levels nat autonat test emulated test-all test-cuda test-emulated test-corpus fuzz test-long test-signatures test-cards test-orders test-sanitized bench profile gpu-bundle gpu-check clean
+.PHONY: force help deps build run-tests train sample quality plot levels families nat autonat text test emulated test-all test-cuda test-emulated test-corpus fuzz test-long test-signatures test-cards test-orders test-sanitized bench profile gpu-bundle gpu-check clean

@@ -14,7 +14,7 @@ namespace {
 
 struct ConvertJob {
     CheckpointFlags checkpoint;
-    std::string out;
+    std::string out, precision = "fp32";
 };
 
 // The old file's metadata that remain valid for the weights under `prefix` alone.
@@ -34,17 +34,20 @@ void write_weights(const ConvertJob& job, const TensorFile& file, Model& model, 
     const std::string_view prefix = chosen_prefix(file, job.checkpoint.weight_choice());
     CheckpointWriter writer;
     writer.add_slab(model.parameters(), "", model.parameters().values());
+    if (job.precision == "bf16") writer.round_to_bf16();
     for (const auto& [key, value] : remaining_metadata(file, prefix)) writer.set(key, value);
     metadata.ema_decay = 0;
     write_metadata(writer, metadata);
     writer.write(job.out);
     report_origin("sample", file, prefix);
-    fmt::print("{}: {} parameters, the {} weights of {}\n", job.out, model.parameters().count(),
-               prefix.empty() ? "newest" : "averaged", file.path().string());
+    fmt::print("{}: {} parameters in {}, the {} weights of {}\n", job.out, model.parameters().count(),
+               job.precision, prefix.empty() ? "newest" : "averaged", file.path().string());
 }
 
 void run_convert(const ConvertJob& job) {
     const CheckpointFlags& flags = job.checkpoint;
+    if (job.precision != "fp32" && job.precision != "bf16")
+        fail_usage("--precision {}: expected fp32 or bf16", job.precision);
     require_distinct({"--out", job.out}, flags.inputs());
     const auto file = open_tensor_file(flags.checkpoint);
     if (is_tokenizer(*file)) {
@@ -73,5 +76,10 @@ void add_convert_job(CommandLine& app) {
     const auto job = std::make_shared<ConvertJob>();
     add_checkpoint_flags(*command, job->checkpoint);
     command->add_option("--out", job->out, "Safetensors file to write")->type_name("FILE")->required();
+    command
+        ->add_option("--precision", job->precision,
+                     "fp32, or bf16, which halves the file and rounds the weights to 8 bits of significand")
+        ->type_name("NAME")
+        ->capture_default_str();
     command->callback([job] { run_convert(*job); });
 }

@@ -94,25 +94,30 @@ PictureSet set_of(const PictureSource& source, std::int64_t count) {
 }
 
 // Pictures 0 to `count` - 1 of a model, of these classes in turn or, `random`, independently of each other.
+// `seconds`, which must stay, grows by the time of drawing.
 PictureSet set_of(PictureDrawer& drawer, std::vector<std::int64_t> classes, bool random, std::int64_t count,
-                  std::uint64_t seed) {
-    return {"the model",
-            count,
-            drawer.channels(),
-            {drawer.image_size(), drawer.image_size()},
-            [&drawer, classes = std::move(classes), random, seed](std::int64_t first, std::int64_t n) {
-                const PhiloxKey key = random_key(seed, "class");
-                const auto choices = static_cast<float>(classes.size());
-                std::vector<std::int64_t> chosen;
-                for (std::int64_t i = first; i < first + n; ++i) {
-                    const auto number = static_cast<std::uint64_t>(i);
-                    const std::size_t choice =
-                        random ? static_cast<std::size_t>(choices * random_uniform(key, number))
-                               : static_cast<std::size_t>(i) % classes.size();
-                    chosen.push_back(classes[std::min(choice, classes.size() - 1)]);
-                }
-                return drawer.draw(chosen, first, seed);
-            }};
+                  std::uint64_t seed, double& seconds) {
+    return {
+        "the model",
+        count,
+        drawer.channels(),
+        {drawer.image_size(), drawer.image_size()},
+        [&drawer, classes = std::move(classes), random, seed, &seconds](std::int64_t first, std::int64_t n) {
+            const PhiloxKey key = random_key(seed, "class");
+            const auto choices = static_cast<float>(classes.size());
+            std::vector<std::int64_t> chosen;
+            for (std::int64_t i = first; i < first + n; ++i) {
+                const auto number = static_cast<std::uint64_t>(i);
+                const std::size_t choice =
+                    random ? static_cast<std::size_t>(choices * random_uniform(key, number))
+                           : static_cast<std::size_t>(i) % classes.size();
+                chosen.push_back(classes[std::min(choice, classes.size() - 1)]);
+            }
+            const auto start = std::chrono::steady_clock::now();
+            std::vector<std::uint8_t> pictures = drawer.draw(chosen, first, seed);
+            seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+            return pictures;
+        }};
 }
 
 void check_flags(const QualityJob& job) {
@@ -203,13 +208,14 @@ void run_job(QualityJob job, const Comm& comm) {
     JobProgress progress;
     const QualityReference measured = measure_reference(job, reference, features, comm, progress);
     std::vector<Quality> repeats;
+    double seconds = 0;
     for (std::int64_t repeat = 0; repeat < job.repeats; ++repeat) {
         const std::uint64_t seed = job.drawer.fractal.seed + static_cast<std::uint64_t>(repeat);
-        const PictureFeatures generated =
-            features_of(drawer ? set_of(*drawer, drawn_classes(job, *drawer), job.random_classes, count, seed)
-                               : set_of(*pictures, count),
-                        features, job.batch, &comm,
-                        progress.counting(drawer ? "drew and measured" : "generated: measured"));
+        const PictureFeatures generated = features_of(
+            drawer ? set_of(*drawer, drawn_classes(job, *drawer), job.random_classes, count, seed, seconds)
+                   : set_of(*pictures, count),
+            features, job.batch, &comm,
+            progress.counting(drawer ? "drew and measured" : "generated: measured"));
         if (comm.rank() > 0) continue;
         repeats.push_back(measure_quality(
             generated.features, generated.logits, measured, {.seed = 0, .extrapolates = job.extrapolates},
@@ -219,12 +225,16 @@ void run_job(QualityJob job, const Comm& comm) {
     if (comm.rank() > 0) return;
     if (!job.save_statistics.empty())
         write_statistics(job.save_statistics, measured, {features.file, features.fingerprint()});
-    const QualityReport report{job.draws() ? job.drawer.checkpoint.checkpoint : job.generated,
-                               job.reference,
-                               count,
-                               measured.moments().count,
-                               measured.has_features(),
-                               repeats};
+    QualityReport report{job.draws() ? job.drawer.checkpoint.checkpoint : job.generated,
+                         job.reference,
+                         count,
+                         measured.moments().count,
+                         measured.has_features(),
+                         repeats,
+                         {}};
+    if (drawer)
+        report.drawing = {drawer->parameters(), drawer->operations(),
+                          seconds * comm.ranks() / static_cast<double>(count * job.repeats)};
     fmt::print("{}", job.json ? quality_json(report, features) + "\n" : quality_words(report, features));
 }
 

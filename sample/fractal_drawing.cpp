@@ -1,5 +1,7 @@
 #include "sample/fractal_drawing.h"
 
+#include "models/fractal/cost.h"
+#include "models/nat/cost.h"
 #include "runtime/base/command_line.h"
 #include "runtime/base/error.h"
 #include "sample/codes_tokenizer.h"
@@ -30,6 +32,15 @@ FractalDrawing::FractalDrawing(const FractalDrawFlags& flags)
         tokenizer_ =
             load_tokenizer_of({path, config().vocabulary, config().image_size(), metadata().tokenizer},
                               flags.tokenizer, backend_);
+}
+
+double FractalDrawing::operations(const DrawFlags& drawing) const {
+    const bool guided = drawing.guidance != 1;
+    const FractalCost cost = fractal_cost(
+        config(),
+        {drawing.iterations.empty() ? recommended_iterations(config()) : drawing.iterations, guided});
+    return cost.sum(&NetworkCost::sampling) +
+           (tokenizer_ ? 2 * decoder_multiply_adds(tokenizer_->config(), config().image_size()) : 0);
 }
 
 void FractalDrawing::load() {

@@ -36,6 +36,9 @@ class FractalDrawing {
     std::int64_t channels() const { return picture_channels(config(), tokenizer_.get()); }
     std::int64_t image_size() const { return picture_size(config(), tokenizer_.get()); }
 
+    // Of one picture by formula, 2 per multiply-add; of codes with the tokenizer's decoder.
+    double operations(const DrawFlags& drawing) const;
+
     // Reads the weights, once.
     void load();
     // The same, and plans drawing `batch` pictures at once by these flags. This object must stay.

@@ -15,6 +15,7 @@ void add_labels_job(CommandLine& evaluate);
 void add_info_job(CommandLine& app);
 void add_cost_job(CommandLine& app);
 void add_levels_job(CommandLine& app);
+void add_families_job(CommandLine& app);
 void add_convert_job(CommandLine& app);
 void add_reconstruct_job(CommandLine& app);
 void add_plot_job(CommandLine& app);

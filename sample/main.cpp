@@ -15,6 +15,7 @@ int main(int argument_count, char** arguments) {
     add_info_job(app);
     add_cost_job(app);
     add_levels_job(app);
+    add_families_job(app);
     add_convert_job(app);
     add_reconstruct_job(app);
     add_plot_job(app);

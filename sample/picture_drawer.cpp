@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "models/fractal/cost.h"
+#include "models/nat/cost.h"
 #include "models/nat/generate.h"
 #include "models/nat/pictures.h"
 #include "runtime/base/error.h"
@@ -18,12 +20,17 @@ class FractalDrawer : public PictureDrawer {
     FractalDrawer(const DrawerFlags& flags, std::int64_t batch)
         : model_({flags.checkpoint, flags.fractal, flags.nat.tokenizer}),
           rule_(flags.fractal.rule()),
+          parameters_(
+              fractal_cost(model_.config(), {recommended_iterations(model_.config()), false}).parameters()),
+          operations_(model_.operations(flags.fractal)),
           sampler_(model_.sampler(batch, flags.fractal)) {}
 
     std::int64_t class_num() const override { return model_.config().class_num; }
     const std::vector<std::string>& class_names() const override { return model_.metadata().classes; }
     std::int64_t channels() const override { return model_.channels(); }
     std::int64_t image_size() const override { return model_.image_size(); }
+    std::int64_t parameters() const override { return parameters_; }
+    double operations() const override { return operations_; }
     std::vector<std::uint8_t> draw(std::span<const std::int64_t> classes, std::int64_t first,
                                    std::uint64_t seed) override {
         rule_.first_image = first;
@@ -34,6 +41,8 @@ class FractalDrawer : public PictureDrawer {
   private:
     FractalDrawing model_;
     SampleRule rule_;
+    std::int64_t parameters_;
+    double operations_;
     std::unique_ptr<PictureSampler> sampler_;
 };
 
@@ -58,6 +67,11 @@ class NatDrawer : public PictureDrawer {
     const std::vector<std::string>& class_names() const override { return names_; }
     std::int64_t channels() const override { return models_.channels(); }
     std::int64_t image_size() const override { return models_.image_size(); }
+    std::int64_t parameters() const override { return models_.transformer->parameters().count(); }
+    double operations() const override {
+        return 2 * generation_cost(models_.metadata.config, models_.tokenizer->config())
+                       .multiply_adds(strategy_.steps(), strategy_.guided(), true);
+    }
     std::vector<std::uint8_t> draw(std::span<const std::int64_t> classes, std::int64_t first,
                                    std::uint64_t seed) override {
         generator_.generate(classes, strategy_, {seed, first});

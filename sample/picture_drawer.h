@@ -20,6 +20,10 @@ class PictureDrawer {
     virtual const std::vector<std::string>& class_names() const = 0;
     virtual std::int64_t channels() const = 0;
     virtual std::int64_t image_size() const = 0;
+    virtual std::int64_t parameters() const = 0;
+    // Operations of one picture by formula (models/fractal/cost.h, models/nat/cost.h), 2 per multiply-add: the
+    // model's passes, with those of guidance, and the decoder of a tokenizer.
+    virtual double operations() const = 0;
     // One picture per class (-1: of no class), [classes, channels, size, size], at most a batch; the first of
     // them has the number `first`. Throws Error.
     virtual std::vector<std::uint8_t> draw(std::span<const std::int64_t> classes, std::int64_t first,

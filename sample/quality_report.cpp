@@ -106,6 +106,9 @@ std::string quality_words(const QualityReport& report, const OpenedFeatures& fea
                                 report.repeats.size());
         text += remark(report, features, entry.key) + "\n";
     }
+    if (report.drawing)
+        text += fmt::format("{:<20}{:.2f} ms, {:.3f} GFLOP a picture\n", "drawing",
+                            1e3 * report.drawing->seconds, report.drawing->operations / 1e9);
     if (!report.reference_has_features)
         text += "KID, precision and recall need the reference's features; its statistics hold none\n";
     return text;
@@ -125,6 +128,11 @@ std::string quality_json(const QualityReport& report, const OpenedFeatures& feat
     json["fingerprint"] = features.fingerprint();
     json["convention"] =
         features.convention.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(features.convention);
+    if (report.drawing) {
+        json["parameters"] = report.drawing->parameters;
+        json["operations_per_picture"] = report.drawing->operations;
+        json["seconds_per_picture"] = report.drawing->seconds;
+    }
     if (report.repeats.size() > 1) {
         json["repeats"] = report.repeats.size();
         json["standard_errors"] = errors;

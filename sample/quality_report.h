@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -14,6 +15,12 @@ struct QualityReport {
     std::int64_t reference_count = 0;  // 0: unknown
     bool reference_has_features = true;
     std::span<const Quality> repeats;  // one or, by other seeds, several
+    // Of pictures that a model drew; `operations` by formula, 2 per multiply-add.
+    struct Drawing {
+        std::int64_t parameters = 0;
+        double operations = 0, seconds = 0;  // of one picture
+    };
+    std::optional<Drawing> drawing;
 };
 
 std::string quality_words(const QualityReport& report, const OpenedFeatures& features);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <set>
 #include <span>
@@ -110,6 +111,19 @@ void CheckpointWriter::add(std::string name, std::vector<std::int64_t> shape, co
         values = host.data();
     }
     tensors_.push_back({std::move(name), "F32", std::move(shape), std::as_bytes(std::span(values, count))});
+}
+
+void CheckpointWriter::round_to_bf16() {
+    for (SafetensorsTensor& tensor : tensors_) {
+        std::vector<bf16>& rounded = rounded_.emplace_back();
+        for (std::size_t at = 0; at < tensor.data.size(); at += sizeof(float)) {
+            float value;
+            std::memcpy(&value, tensor.data.data() + at, sizeof(value));
+            rounded.push_back(nearest_bf16(value));
+        }
+        tensor.dtype = "BF16";
+        tensor.data = std::as_bytes(std::span(rounded));
+    }
 }
 
 void CheckpointWriter::write(const std::filesystem::path& path) {

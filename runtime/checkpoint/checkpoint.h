@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/common/bf16.h"
 #include "runtime/files/safetensors.h"
 #include "runtime/tensor/parameters.h"
 
@@ -38,6 +39,8 @@ class CheckpointWriter {
     void add_slab(const Parameters& parameters, std::string_view prefix, std::vector<float> values);
     // One fp32 tensor on `device`; `values` must stay until write() has returned.
     void add(std::string name, std::vector<std::int64_t> shape, const float* values, Device device);
+    // Rounds the tensors added so far to bf16, in which they are then stored: half the bytes.
+    void round_to_bf16();
     void set(std::string key, std::string value) { metadata_[std::move(key)] = std::move(value); }
     // Atomic. The metadata hold a CRC-32 for each tensor ("crc32/NAME", 8 hexadecimal digits).
     void write(const std::filesystem::path& path);
@@ -47,6 +50,7 @@ class CheckpointWriter {
 
     std::vector<SafetensorsTensor> tensors_;
     std::deque<std::vector<float>> copies_;  // host copies of slabs on the GPU, and slabs passed by value
+    std::deque<std::vector<bf16>> rounded_;
     std::map<std::string, std::string> metadata_;
 };
 

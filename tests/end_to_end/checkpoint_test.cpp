@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/common/bf16.h"
 #include "runtime/checkpoint/model_kind.h"
 #include "runtime/files/pth/pth.h"
 #include "runtime/files/safetensors.h"
@@ -171,6 +172,23 @@ TEST_CASE_FIXTURE(PublishedModel,
     work.write("half.pth", damaged);
     check_refused(draw(work.path("half.pth"), "a.png", config), 1, "not a zip archive, or cut off");
     CHECK_FALSE(std::filesystem::exists(work.at("a.png")));
+}
+
+TEST_CASE_FIXTURE(PublishedModel, "end to end: weights in bf16 are the nearest ones, in half the bytes") {
+    REQUIRE(convert(published, "a.safetensors", config + Words{"--precision", "bf16"}).exit_code == 0);
+    const SafetensorsFile rounded(work.at("a.safetensors")), expected(bare);
+    for (const std::string& name : expected.names()) {
+        const std::span<const float> values = expected.floats(name);
+        std::vector<float> read(values.size());
+        rounded.read(name, read.data());
+        CHECK_MESSAGE(rounded.entry(name).dtype == "BF16", name);
+        CHECK_MESSAGE(
+            std::ranges::equal(read, values, [](float a, float b) { return a == to_float(nearest_bf16(b)); }),
+            name);
+    }
+    CHECK(draw(work.path("a.safetensors"), "a.png", {}).exit_code == 0);
+    check_refused(convert(published, "b.safetensors", config + Words{"--precision", "int8"}), 2,
+                  "--precision int8: expected fp32 or bf16");
 }
 
 TEST_CASE_FIXTURE(PublishedModel, "end to end: model_ema of a .pth is the average of its weights") {

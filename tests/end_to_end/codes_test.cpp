@@ -2,8 +2,11 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "data/images/image_file.h"
 #include "data/records/tokens.h"
@@ -282,4 +285,52 @@ TEST_CASE_FIXTURE(Codes, "end to end: what fits no model of codes is refused in 
     refused("sample", nll + Words{of_pixels, "--tokens", tokens}, 2, {"draws pixels", "--data"});
     refused("sample", nll + Words{run, "--tokens", work.path("other.bin")}, 1, {"other.bin", run});
     refused("sample", nll + Words{run, "--tokens", work.path("wide.bin")}, 2, {"8x8 tokens"});
+}
+
+TEST_CASE_FIXTURE(Codes, "end to end: models of both families side by side, in a table and on a sheet") {
+    train("codes", 3);
+    work.write("nat.json", R"({"img_size": 4, "codebook_size": 12, "embed_dim": 16, "depth": 2,
+        "num_heads": 2, "num_classes": 11})");
+    succeed("train", {"nat", "--config", work.path("nat.json"), "--tokens", work.path("tokens.bin"), "--out",
+                      work.path("masked"), "--batch", "8", "--steps", "2", "--log-every", "1"});
+    succeed("train", {"features", "--preset", "features_16", "--data", work.path("pictures.bin"), "--out",
+                      work.path("features"), "--steps", "1"});
+    const Words families{"families", work.path("codes"), work.path("masked"), "--sheet",
+                         work.path("sheet.png")};
+    check_refusal(work, {"sample", families, 1, {"codes/quality.json: missing"}});
+    const auto measure = [&](const std::string& run, const char* count) {
+        const Words model{"--checkpoint", work.path(run + "/last.safetensors"), "--tokenizer",
+                          work.path("tokenizer.safetensors")};
+        work.write(
+            run + "/quality.json",
+            succeed("sample", Words{"evaluate", "quality", "--features",
+                                    work.path("features/last.safetensors"), "--reference",
+                                    work.path("pictures.bin"), "--repeats", "2", "--count", count, "--json"} +
+                                  model));
+        succeed("sample",
+                Words{run == "masked" ? "nat" : "fractal", "--count", "10", "--out", work.path("drawn.png"),
+                      "--each", work.path(run + "/pictures"), "--overwrite"} +
+                    model);
+    };
+    measure("codes", "8");
+    measure("masked", "10");
+    check_refusal(work, {"sample", families, 1, {"masked/quality.json: generated is 10, expected 8 as in"}});
+    measure("masked", "8");
+    const std::string table = succeed("sample", families);
+    const auto cells = [&](const std::string& run) {
+        std::istringstream line(table.substr(table.find(work.path(run)) + work.path(run).size()));
+        return std::vector<std::string>(std::istream_iterator<std::string>(line), {});
+    };
+    const nlohmann::json cost = nlohmann::json::parse(
+                             succeed("sample", {"cost", "--config", work.path("model.json"), "--json"})),
+                         quality = nlohmann::json::parse(read_file(work.at("codes/quality.json")));
+    CHECK(cells("codes")[0] == fmt::format("{}", cost.at("parameters").get<int>()));
+    CHECK(cells("codes")[1] ==
+          fmt::format("{:.2f}", 3 * 4 * cost.at("training_operations").get<double>() / 1e12));
+    CHECK(cells("codes")[3] == fmt::format("{:.3f}", quality.at("fd").get<double>()));
+    CHECK(quality.at("seconds_per_picture") > 0);
+    CHECK(quality.at("operations_per_picture") > cost.at("sampling_operations"));  // the decoder's
+    const Image sheet = read_image(work.at("sheet.png"), 3);
+    CHECK(sheet.width > 10 * 160);
+    CHECK(sheet.height > 2 * 160);
 }
