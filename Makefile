@@ -377,7 +377,7 @@ TEXT := runs/text
 TEXT_DATA := $(DATASETS)/captions.bin
 TEXT_PICTURES = $(BUILD)/data fractals --size 16 --captions --colours any --combinations
 TEXT_TOKENIZER_RECIPE := --preset vqgan_mini_f2 --steps 3000 --no-flip --log-every 50
-TEXT_RECIPE := --preset nat_text_mini --mask cosine --batch 32 --steps 4000 --no-flip --log-every 50
+TEXT_RECIPE := --preset nat_text_mini --mask cosine --batch 32 --steps 3000 --no-flip --log-every 50
 text: build $(TEXT_DATA) $(TEXT_DATA:.bin=.holdout.bin) ## pictures from words: train a text encoder and a transformer on captioned fractals, draw prompts
 	$(BUILD)/train tokenizer --data $(TEXT_DATA) --validation $(TEXT_DATA:.bin=.holdout.bin) --out $(TEXT)/tokenizer $(TEXT_TOKENIZER_RECIPE)
 	@$(MAKE) --no-print-directory $(TEXT)/train.tokens $(TEXT)/holdout.tokens

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 
 #include "data/images/sheet.h"
 #include "data/records/baselines.h"
@@ -24,7 +25,7 @@ namespace {
 struct FractalJob {
     std::string preset, config, data, tokens, validation, initial, tokenizer;
     TrainingFlags training;
-    float red_weight = 5;
+    std::optional<double> red_weight;
     RunFlags run;
     QualityFlags quality;
     std::int64_t validation_images = 512, sheet_columns = 10, sheet_rows = 2;
@@ -315,7 +316,7 @@ void check_flags(const FractalJob& job) {
     if (!(job.sheet_temperature > 0) || !std::isfinite(job.sheet_temperature))
         fail_usage("--sheet-temperature {}: expected a positive number", job.sheet_temperature);
     job.quality.check();
-    require_range("red-weight", static_cast<double>(job.red_weight), 0, 1e6);
+    if (job.red_weight) require_range("red-weight", *job.red_weight, 0, 1e6);
     if (!job.tokenizer.empty() && job.tokens.empty())
         fail_usage("--tokenizer {}: makes pictures of codes, expected --tokens", job.tokenizer);
     if (job.quality.given() && !job.tokens.empty() && job.tokenizer.empty())
@@ -335,12 +336,15 @@ void run_job(const FractalJob& job, const Comm& comm) {
     if (data && validation) require_matching(job, config, *data, *validation);
     const Backend backend = job.run.backend.backend(comm.local_rank());
     check_flags(job);
+    if (job.red_weight && config.channels == 1)
+        fail_usage("--red-weight {}: the model has one channel, expected one of red, green and blue",
+                   *job.red_weight);
     const bool paper = !job.preset.empty() && fractal_preset(job.preset).paper_recipe;
     constexpr std::int64_t imagenet_images =
         1'281'167;  // the paper's number of training images; only for a plan without data
     const TrainingSettings settings =
         resolve_training(job.training, recipe_of(config, paper), data ? data->count() : imagenet_images,
-                         comm.ranks(), {{"red-weight", static_cast<double>(job.red_weight)}});
+                         comm.ranks(), {{"red-weight", job.red_weight.value_or(5)}});
     FractalTrainer trainer(config, settings, backend, job.recompute, job.chunks, data.get(),
                            job.run.ranks(comm));
     if (job.run.plan) return print_plan(trainer);
@@ -397,8 +401,7 @@ void add_model_flags(CommandLine& app, FractalJob& job) {
 }
 
 void add_own_flags(CommandLine& app, FractalJob& job) {
-    app.add_option("--red-weight", job.red_weight, "Weight of the red channel's loss, the other two have 1")
-        ->capture_default_str();
+    app.add_option("--red-weight", job.red_weight, "Weight of the red channel's loss, the other two have 1 (default: 5)");
     add_evaluation_flags(app, job.validation_images, job.sheet_columns, "Classes on a sample sheet",
                          job.sheet_rows, "Samples per class on a sheet");
     app.add_option("--sheet-cfg", job.sheet_guidance, "Guidance scale of the sheet")->capture_default_str();

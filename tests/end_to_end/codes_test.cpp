@@ -237,6 +237,8 @@ TEST_CASE_FIXTURE(Codes, "end to end: what fits no model of codes is refused in 
             {"tokens.bin", "expected --data"});
     refused("train", training_on(config + Words{"--tokens", tokens, "--data", pictures}), 2, {"--tokens"});
     refused("train", training_on(config + Words{"--tokens", pictures}), 1, {"pictures.bin", "token file"});
+    refused("train", training_on(config + Words{"--tokens", tokens, "--red-weight", "2"}), 2,
+            {"--red-weight 2", "one channel"});
     refused("train", training_on(config + Words{"--tokens", work.path("wide.bin")}), 2,
             {"wide.bin", "8x8 tokens, the model takes 4x4"});
     refused("train", training_on(config + Words{"--tokens", work.path("many.bin")}), 2,
