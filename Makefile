@@ -80,8 +80,6 @@ WARNINGS := -Wall -Wextra -Wshadow $(if $(BUNDLE),,-Werror) -Wno-stringop-overfl
 VECTORS := $(if $(shell echo | $(CXX) -march=native -dM -E - | grep __AVX512F__),-mprefer-vector-width=512,-fno-trapping-math)
 CXXFLAGS := -std=c++20 -O3 -g1 -march=native $(VECTORS) -fno-math-errno -fopenmp $(WARNINGS) -I.
 LDLIBS := -ldnnl -lfmt -lz -lzip -lwebpmux -lwebp
-# Only in programs that measure quality: OpenBLAS starts its threads when it is loaded.
-LDLIBS += -Wl,--as-needed -llapacke -llapack -lblas -Wl,--no-as-needed
 ifneq ($(SANITIZE),)
 # What sanitizers insert makes the compiler take std::optional and std::regex for uninitialised.
 CXXFLAGS += -O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized

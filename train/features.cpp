@@ -120,6 +120,7 @@ void run_job(const FeaturesJob& job, const Comm& comm) {
                      .data = fmt::format(R"({{"images": {}, "size": {}, "checksum": "{:08x}"}})",
                                          data.count(), data.size(), data.fingerprint()),
                      .initial = "",
+                     .backend = backend,
                      .parameters = parameters,
                      .images = data.count(),
                      .planned_bytes = trainer.state_bytes() + trainer.plan().bytes},

@@ -286,6 +286,7 @@ RunDescription description_of(const FractalJob& job, FractalTrainer& trainer, co
     RunDescription description{.model = to_json(trainer.model().config()),
                                .data = {},
                                .initial = job.initial,
+                               .backend = trainer.model().backend(),
                                .parameters = trainer.model().parameters().count(),
                                .images = data.count(),
                                .planned_bytes = trainer.state_bytes() + trainer.plan().bytes};

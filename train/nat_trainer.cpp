@@ -84,6 +84,7 @@ RunDescription NatTrainer::description(const std::string& initial) const {
             .data = described_tokens(data_),
             .data_key = "tokens",
             .initial = initial,
+            .backend = model_->backend(),
             .parameters = model_->parameters().count(),
             .images = data_.count(),
             .planned_bytes = state_bytes() + plan().bytes};

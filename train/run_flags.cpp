@@ -8,6 +8,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/json_keys.h"
 #include "runtime/base/report.h"
+#include "runtime/device/arithmetic.h"
 #include "runtime/device/profile.h"
 #include "runtime/files/mapped_file.h"
 #include "runtime/files/text_file.h"
@@ -15,7 +16,7 @@
 
 namespace {
 
-constexpr const char* initial_key = "init_from";
+constexpr const char *initial_key = "init_from", *arithmetic_key = "arithmetic";
 
 // A file as config.json keeps it: its name, and a fingerprint of what is in it.
 nlohmann::ordered_json fingerprint_of(const std::string& path) {
@@ -29,7 +30,8 @@ std::string config_json(const RunDescription& description, const TrainingSetting
     nlohmann::ordered_json json{{"model", parse_ordered_json(description.model)},
                                 {"training", parse_ordered_json(to_json(settings))},
                                 {description.data_key, parse_ordered_json(description.data)},
-                                {initial_key, nullptr}};
+                                {initial_key, nullptr},
+                                {arithmetic_key, arithmetic_of(description.backend)}};
     if (!description.initial.empty()) json[initial_key] = fingerprint_of(description.initial);
     return json_text(json, 2) + "\n";
 }
@@ -72,6 +74,23 @@ std::string require_same_start(const nlohmann::json& before, const std::filesyst
         return "";
     fail_usage("--init-from {}: {} holds a run that began with another file: {}", description.initial,
                folder.string(), remedy);
+}
+
+// What there is to say if a continued run began with another arithmetic, whose results have other bits.
+std::string other_arithmetic(const nlohmann::json& before, const std::filesystem::path& folder,
+                             const RunDescription& description) {
+    if (!before.is_object() || !before.contains(arithmetic_key)) return "";  // of an older version
+    const std::string now = arithmetic_of(description.backend);
+    if (before[arithmetic_key] == now) return "";
+    return fmt::format("{}: began with {}, continues with {}: its bits are not those of an uninterrupted run",
+                       folder.string(), json_text(before[arithmetic_key]), now);
+}
+
+// A CPU that does not multiply bf16 falls back to fp32, while another rank's may not.
+void require_same_precision(const Comm& comm, Backend backend) {
+    const std::int64_t rounds = backend.precision == Precision::bf16 ? 1 : 0;
+    if (comm.all_reduce_min(rounds) + comm.all_reduce_min(-rounds) != 0)
+        fail("ranks compute in bf16 and in fp32, expected one precision: give --precision fp32");
 }
 
 }  // namespace
@@ -143,14 +162,16 @@ std::string described_tokens(const TokenFile& tokens) {
 void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSettings& settings,
                      const Comm& comm, RunFolder& folder, const RunDescription& description,
                      const std::function<void()>& initialise) {
+    require_same_precision(comm, description.backend);
     if (!resume_newest(run, comm, folder)) {
         initialise();
         folder.write_config(config_json(description, settings));
     } else {
         const nlohmann::json before = config_of(folder.path());
         require_same_data(before, folder.path(), description);
-        const std::string unknown = require_same_start(before, folder.path(), description);
-        if (!unknown.empty() && comm.rank() == 0) report_line("train", unknown);
+        for (const std::string& said : {require_same_start(before, folder.path(), description),
+                                        other_arithmetic(before, folder.path(), description)})
+            if (!said.empty() && comm.rank() == 0) report_line("train", said);
         print_text(run.steps_done() >= settings.steps
                        ? fmt::format("{} has done its {} steps: nothing is left to do\n", flags.out,
                                      run.steps_done())

@@ -47,13 +47,15 @@ struct RunDescription {
     std::string model, data;  // JSON objects for config.json, the latter under `data_key`
     std::string data_key = "data";
     std::string initial;  // file of --init-from, "" if none was given
+    Backend backend;
     std::int64_t parameters = 0, images = 0;
     std::size_t planned_bytes = 0;
 };
 // For `data`, under "tokens", of a run on a token file.
 std::string described_tokens(const TokenFile& tokens);
 // Continues the run in its folder, or starts it there after `initialise`, and trains to its end. Its memory
-// is reserved.
+// is reserved. A run that began on another device or in another precision continues with a line on stderr. Throws
+// Error if the ranks' precisions differ, UsageError for settings that a run may not change.
 void train_in_folder(TrainingRun& run, const RunFlags& flags, const TrainingSettings& settings,
                      const Comm& comm, RunFolder& folder, const RunDescription& description,
                      const std::function<void()>& initialise);

@@ -210,6 +210,7 @@ void train_in_folder(const TokenizerJob& job, const Comm& comm, RunFolder& folde
                      .data = fmt::format(R"({{"images": {}, "size": {}, "checksum": "{:08x}"}})",
                                          data.count(), data.size(), data.fingerprint()),
                      .initial = job.initial,
+                     .backend = trainer.tokenizer().backend(),
                      .parameters = trainer.tokenizer().parameters().count(),
                      .images = data.count(),
                      .planned_bytes = trainer.state_bytes() + trainer.plan().bytes},

@@ -12,8 +12,10 @@ namespace cpu {
 // Steps in the grid from a patch to its condition's patch: itself, top, right, bottom, left.
 static constexpr std::int64_t row_steps[5] = {0, -1, 0, 1, 0}, column_steps[5] = {0, 0, 1, 0, -1};
 
-void gather_neighbours(float* y, const float* x, const std::int32_t* selected, std::int64_t K,
-                       const NeighbourShape& shape) {
+// y [K, n, D] from the tokens of x [M, P + L, D] or, `joins`, from the rows of x [K, n, D]; 0 beyond the border.
+template <bool joins>
+static void copy_neighbours(float* y, const float* x, const std::int32_t* selected, std::int64_t K,
+                            const NeighbourShape& shape) {
     const auto [side, prefix, n, D] = shape;
     const std::int64_t L = side * side;
     for_each_task(K, K * n * D, [=](std::int64_t k) {
@@ -21,12 +23,30 @@ void gather_neighbours(float* y, const float* x, const std::int32_t* selected, s
         for (std::int64_t j = 0; j < n; ++j) {
             const std::int64_t row = t / side + row_steps[j], column = t % side + column_steps[j];
             float* out = y + (k * n + j) * D;
-            if (row < 0 || row >= side || column < 0 || column >= side)
+            if (row < 0 || row >= side || column < 0 || column >= side) {
                 std::fill_n(out, D, 0.0f);
-            else
-                std::copy_n(x + (m * (prefix + L) + prefix + row * side + column) * D, D, out);
+                continue;
+            }
+            const std::int64_t from = joins ? k * n + j : m * (prefix + L) + prefix + row * side + column;
+            std::copy_n(x + from * D, D, out);
         }
     });
+}
+
+void gather_neighbours(float* y, const float* x, const std::int32_t* selected, std::int64_t K,
+                       const NeighbourShape& shape) {
+    copy_neighbours<false>(y, x, selected, K, shape);
+}
+
+void gather_neighbour_rows(float* y, float* attended_y, const float* x, const float* attended,
+                           const std::int32_t* selected, std::int64_t K, const NeighbourShape& shape) {
+    copy_neighbours<false>(y, x, selected, K, shape);
+    copy_neighbours<false>(attended_y, attended, selected, K, shape);
+}
+
+void join_neighbours(float* y, const float* x, const std::int32_t* selected, std::int64_t K,
+                     const NeighbourShape& shape) {
+    copy_neighbours<true>(y, x, selected, K, shape);
 }
 
 void gather_neighbours_backward(float* dx, const float* dy, const std::int32_t* rows, std::int64_t M,

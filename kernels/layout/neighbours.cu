@@ -26,31 +26,77 @@ struct Place {
     __device__ bool inside(int side) const { return row >= 0 && row < side && column >= 0 && column < side; }
 };
 
-template <class T>
-struct Gather {
-    static constexpr int chunk = Packed<T>::count;
-    T* y;
-    const T* x;
+// Token of x that row `task` of y shows, or -1 beyond the border.
+struct Neighbours {
     const std::int32_t* selected;
     Divisor by_conditions, by_patches;
     NeighbourShape shape;
 
-    template <int n>
-    __device__ void run(std::int64_t task, std::int64_t column) const {
+    Neighbours(const std::int32_t* patches, const NeighbourShape& form)
+        : selected(patches), by_conditions(form.n), by_patches(form.side * form.side), shape(form) {}
+
+    __device__ std::int64_t token(std::int64_t task) const {
         const int side = static_cast<int>(shape.side), patches = side * side;
         const std::int64_t k = by_conditions.quotient(static_cast<std::uint32_t>(task));
         const int index = selected[k], direction = static_cast<int>(task - k * shape.n);
         const std::int64_t m = by_patches.quotient(static_cast<std::uint32_t>(index));
         const Place place(index - static_cast<int>(m) * patches, side, direction, 1);
-        T* to = y + task * shape.D + column;
-        if (place.inside(side)) {
-            const std::int64_t row =
-                m * (shape.prefix + patches) + shape.prefix + place.row * side + place.column;
-            copy_elements<n>(to, x + row * shape.D + column);
-        } else {
-            const float zeros[n] = {};
-            store_elements(to, zeros);
-        }
+        if (!place.inside(side)) return -1;
+        return m * (shape.prefix + patches) + shape.prefix + place.row * side + place.column;
+    }
+};
+
+// n elements of row `from` of x at `column`, zeros if `from` is negative.
+template <int n, class T>
+__device__ inline void copy_row(T* to, const T* x, std::int64_t from, std::int64_t width,
+                                std::int64_t column) {
+    float values[n] = {};
+    if (from >= 0) load_elements(values, x + from * width + column);
+    store_elements(to + column, values);
+}
+
+template <class T>
+struct Gather {
+    static constexpr int chunk = Packed<T>::count;
+    T* y;
+    const T* x;
+    Neighbours neighbours;
+
+    template <int n>
+    __device__ void run(std::int64_t task, std::int64_t column) const {
+        const std::int64_t D = neighbours.shape.D;
+        copy_row<n>(y + task * D, x, neighbours.token(task), D, column);
+    }
+};
+
+template <class T>
+struct GatherRows {
+    static constexpr int chunk = Packed<T>::count;
+    float* y;
+    T* attended_y;
+    const float* x;
+    const T* attended;
+    Neighbours neighbours;
+
+    template <int n>
+    __device__ void run(std::int64_t task, std::int64_t column) const {
+        const std::int64_t D = neighbours.shape.D, token = neighbours.token(task);
+        copy_row<n>(y + task * D, x, token, D, column);
+        copy_row<n>(attended_y + task * D, attended, token, D, column);
+    }
+};
+
+template <class T>
+struct Join {
+    static constexpr int chunk = Packed<T>::count;
+    T* y;
+    const T* x;
+    Neighbours neighbours;
+
+    template <int n>
+    __device__ void run(std::int64_t task, std::int64_t column) const {
+        const std::int64_t D = neighbours.shape.D;
+        copy_row<n>(y + task * D, x, neighbours.token(task) < 0 ? -1 : task, D, column);
     }
 };
 
@@ -89,7 +135,22 @@ template <class T>
 void gather_neighbours(Stream stream, T* y, const T* x, const std::int32_t* selected, std::int64_t K,
                        const NeighbourShape& shape) {
     for_rows(stream, K * shape.n, shape.D, shape.D % Packed<T>::count == 0 && aligned(y, x),
-             Gather<T>{y, x, selected, Divisor(shape.n), Divisor(shape.side * shape.side), shape});
+             Gather<T>{y, x, Neighbours(selected, shape)});
+}
+
+template <class T>
+void gather_neighbour_rows(Stream stream, float* y, T* attended_y, const float* x, const T* attended,
+                           const std::int32_t* selected, std::int64_t K, const NeighbourShape& shape) {
+    for_rows(stream, K * shape.n, shape.D,
+             shape.D % Packed<T>::count == 0 && aligned(y, x) && aligned(attended_y, attended),
+             GatherRows<T>{y, attended_y, x, attended, Neighbours(selected, shape)});
+}
+
+template <class T>
+void join_neighbours(Stream stream, T* y, const T* x, const std::int32_t* selected, std::int64_t K,
+                     const NeighbourShape& shape) {
+    for_rows(stream, K * shape.n, shape.D, shape.D % Packed<T>::count == 0 && aligned(y, x),
+             Join<T>{y, x, Neighbours(selected, shape)});
 }
 
 template <class T>
@@ -108,5 +169,13 @@ template void gather_neighbours_backward(Stream, float*, const float*, const std
                                          const NeighbourShape&);
 template void gather_neighbours_backward(Stream, bf16*, const bf16*, const std::int32_t*, std::int64_t,
                                          const NeighbourShape&);
+template void gather_neighbour_rows(Stream, float*, float*, const float*, const float*, const std::int32_t*,
+                                    std::int64_t, const NeighbourShape&);
+template void gather_neighbour_rows(Stream, float*, bf16*, const float*, const bf16*, const std::int32_t*,
+                                    std::int64_t, const NeighbourShape&);
+template void join_neighbours(Stream, float*, const float*, const std::int32_t*, std::int64_t,
+                              const NeighbourShape&);
+template void join_neighbours(Stream, bf16*, const bf16*, const std::int32_t*, std::int64_t,
+                              const NeighbourShape&);
 
 }  // namespace cuda

@@ -7,14 +7,16 @@
 //
 // No result depends on the number of threads: sgemm's long sums do, since it splits them by the number of
 // rows and threads. They are split here, by the shape alone. Without AVX-512 every sum depends on where sgemm's
-// call begins, since the last rows of six are computed in another order: there all calls are cut by the shape
-// alone.
+// call begins, since up to three rows behind the last six are computed in another order: there all calls are cut by
+// the shape alone. The forward product goes further: its calls have no such rows, so that a row's bits depend on no
+// other row.
 #include "kernels/linear/matmul.h"
 
 #include <dnnl.h>
 
 #include <algorithm>
 #include <stdexcept>
+#include <vector>
 
 #include "kernels/common/threads.h"
 #include "kernels/common/transpose.h"
@@ -26,10 +28,11 @@ namespace {
 
 #ifdef __AVX512F__
 constexpr bool sums_depend_on_cut = false;
+constexpr std::int64_t row_granule = 16;  // sgemm's sums are others for fewer rows
 #else
 constexpr bool sums_depend_on_cut = true;
+constexpr std::int64_t row_granule = 12;  // of a multiple sgemm computes all rows' sums in one order
 #endif
-constexpr std::int64_t row_granule = 16;   // sgemm's sums are others for fewer rows
 constexpr std::int64_t longest_sum = 768;  // that sgemm computes in one piece for any number of rows
 
 void library_sgemm(char transpose_a, char transpose_b, std::int64_t M, std::int64_t N, std::int64_t K,
@@ -98,10 +101,10 @@ void for_row_tiles(std::int64_t rows, std::int64_t most, Body body) {
 constexpr std::int64_t row_padding = 16;           // floats behind each copied row
 constexpr std::int64_t turned_floats = 72 * 1024;  // at most, on a thread's stack
 
-// Rows of y = x W^T. sgemm is a fifth slower if it transposes W itself, once for every few rows: a small W is
-// passed as W^T. From row_granule rows on the sums are the same, bit for bit.
-void forward_rows(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride, const float* weight,
-                  std::int64_t rows, std::int64_t N, std::int64_t K) {
+// Rows of y = x W^T, as many as sgemm computes alike. It is a fifth slower if it transposes W itself, once for every
+// few rows: a small W is passed as W^T. The sums are the same, bit for bit.
+void forward_like_rows(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,
+                       const float* weight, std::int64_t rows, std::int64_t N, std::int64_t K) {
     const std::int64_t stride = N + row_padding;
     if (rows < least_tile_rows || N % lanes != 0 || K % lanes != 0 || stride * K > turned_floats)
         return sgemm('N', 'T', rows, N, K, x, x_stride, weight, K, 0.0f, y, y_stride);
@@ -115,6 +118,25 @@ void forward_rows(float* y, std::int64_t y_stride, const float* x, std::int64_t 
         }
     }
     sgemm('N', 'N', rows, N, K, x, x_stride, turned, stride, 0.0f, y, y_stride);
+}
+
+// Rows of y = x W^T, each of them the same bits whatever the others are. The last rows are computed in a call of
+// row_granule rows, together with some before them or, if there are none, with zeros.
+void forward_rows(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride, const float* weight,
+                  std::int64_t rows, std::int64_t N, std::int64_t K) {
+    const bool all_alike = rows >= row_granule && (!sums_depend_on_cut || rows % row_granule == 0);
+    const std::int64_t alike = all_alike ? rows : rows / row_granule * row_granule, last = rows - row_granule;
+    if (alike > 0) forward_like_rows(y, y_stride, x, x_stride, weight, alike, N, K);
+    if (alike == rows) return;
+    if (last >= 0)
+        return forward_like_rows(y + last * y_stride, y_stride, x + last * x_stride, x_stride, weight,
+                                 row_granule, N, K);
+    std::vector<float> operands(static_cast<std::size_t>(row_granule * (K + N)));
+    float* const padded = operands.data();
+    float* const results = padded + row_granule * K;
+    for (std::int64_t row = 0; row < rows; ++row) std::copy_n(x + row * x_stride, K, padded + row * K);
+    forward_like_rows(results, N, padded, K, weight, row_granule, N, K);
+    for (std::int64_t row = 0; row < rows; ++row) std::copy_n(results + row * N, N, y + row * y_stride);
 }
 
 void add_bias(float* y, std::int64_t y_stride, const float* bias, std::int64_t rows, std::int64_t N) {

@@ -17,7 +17,8 @@
 
 namespace cpu {
 
-// No result of a linear layer depends on the number of threads.
+// No result of a linear layer depends on the number of threads. Of the forward products a row's bits do not depend
+// on the other rows.
 //
 // `bias` may be null.
 void linear_forward(float* y, std::int64_t y_stride, const float* x, std::int64_t x_stride,

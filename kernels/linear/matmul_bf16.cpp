@@ -51,12 +51,13 @@ Bf16Unit detect() {
     if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vl"))
         return Bf16Unit::none;
+    const Bf16Unit without_amx = __builtin_cpu_is("intel") ? Bf16Unit::none : Bf16Unit::avx512;
     constexpr unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24;  // of edx
     unsigned a, b, c, d = 0;
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & amx_bf16) == 0 || (d & amx_tile) == 0)
-        return Bf16Unit::avx512;
+        return without_amx;
     constexpr long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, of arch/prctl.h
-    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0 ? Bf16Unit::amx : Bf16Unit::avx512;
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0 ? Bf16Unit::amx : without_amx;
 }
 
 std::atomic<Bf16Unit> fastest_allowed{Bf16Unit::amx};

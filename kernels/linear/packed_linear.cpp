@@ -28,16 +28,21 @@ struct PanelProduct {
     bool accumulate;
 };
 
-// A block of accumulators: up to 8 x 2 registers, or 4 x 2 where there are only 16 of them.
-constexpr int block_rows = register_count / 4, block_columns = 2 * register_lanes;
-static_assert(panel % block_columns == 0 && packed_rows % block_rows == 0);
+// A block of accumulators: up to 8 x 2 registers, or 4 x 2 where there are only 16 of them. There one or two rows
+// have blocks of four registers, without which each sum would wait for the one before it.
+constexpr int block_rows = register_count / 4;
+constexpr int vectors_of(int rows) {
+    return rows <= 2 ? std::min(panel / register_lanes, 4) : 2;
+}
+static_assert(panel % (2 * register_lanes) == 0 && packed_rows % block_rows == 0);
 
 template <int Rows>
-void store_sums(const PanelProduct& p, const Register (&sum)[Rows][2]) {
+void store_sums(const PanelProduct& p, const Register (&sum)[Rows][vectors_of(Rows)]) {
+    constexpr int vectors = vectors_of(Rows), block_columns = vectors * register_lanes;
     float* y = p.y;
     if (p.columns >= block_columns) {
         for (int r = 0; r < Rows; ++r, y += p.y_stride) {
-            for (int v = 0; v < 2; ++v) {
+            for (int v = 0; v < vectors; ++v) {
                 Register old = {};
                 if (p.accumulate) old = load_register(y + v * register_lanes);
                 store_register(y + v * register_lanes, old + sum[r][v]);
@@ -47,7 +52,7 @@ void store_sums(const PanelProduct& p, const Register (&sum)[Rows][2]) {
     }
     float values[Rows][block_columns];
     for (int r = 0; r < Rows; ++r)
-        for (int v = 0; v < 2; ++v) store_register(&values[r][v * register_lanes], sum[r][v]);
+        for (int v = 0; v < vectors; ++v) store_register(&values[r][v * register_lanes], sum[r][v]);
     for (int r = 0; r < Rows; ++r, y += p.y_stride)
         for (int n = 0; n < p.columns; ++n) y[n] = (p.accumulate ? y[n] : 0.0f) + values[r][n];
 }
@@ -55,21 +60,22 @@ void store_sums(const PanelProduct& p, const Register (&sum)[Rows][2]) {
 // The first columns of what is left of a panel. The sum over k runs in one order for every number of rows.
 template <int Rows>
 void multiply_block(const PanelProduct& p) {
+    constexpr int vectors = vectors_of(Rows);
     const float* weight = p.weights;
-    Register sum[Rows][2], b[2];
-    for (int v = 0; v < 2; ++v) {
+    Register sum[Rows][vectors], b[vectors];
+    for (int v = 0; v < vectors; ++v) {
         b[v] = load_register(weight + v * register_lanes);
         for (int r = 0; r < Rows; ++r) sum[r][v] = b[v];
     }
     weight += panel;
     for (std::int64_t k = 0; k < p.K; ++k, weight += panel) {
-        for (int v = 0; v < 2; ++v) {
+        for (int v = 0; v < vectors; ++v) {
             b[v] = load_register(weight + v * register_lanes);
             __builtin_prefetch(weight + steps_ahead * panel + v * register_lanes);
         }
         for (int r = 0; r < Rows; ++r) {
             const float a = p.x[r * p.K + k];
-            for (int v = 0; v < 2; ++v) sum[r][v] += a * b[v];
+            for (int v = 0; v < vectors; ++v) sum[r][v] += a * b[v];
         }
     }
     store_sums<Rows>(p, sum);
@@ -87,7 +93,9 @@ void multiply_panel(const PanelProduct& panel_product, int rows) {
         PanelProduct block = panel_product;
         block.y += row * block.y_stride;
         block.x += row * block.K;
-        const auto multiply = multiply_rows[static_cast<std::size_t>(std::min(block_rows, rows - row) - 1)];
+        const int block_size = std::min(block_rows, rows - row),
+                  block_columns = vectors_of(block_size) * register_lanes;
+        const auto multiply = multiply_rows[static_cast<std::size_t>(block_size - 1)];
         for (; block.columns > 0; block.columns -= block_columns) {
             multiply(block);
             block.y += block_columns;

@@ -149,6 +149,13 @@ std::vector<std::int64_t> recommended_iterations(const FractalConfig& config) {
     return iterations;
 }
 
+bool outputs_drawn_rows_alone(const FractalConfig& config, std::size_t level, std::int64_t iterations) {
+    const std::int64_t L = config.tokens(level),
+                       sequence = L + config.conditions(level) + (config.guides(level) ? 1 : 0);
+    return config.num_blocks_list[level] > 0 &&
+           config.conditions(level + 1) * L < std::min(L, iterations) * sequence;
+}
+
 std::span<const FractalPreset> fractal_presets() {
     static const std::vector<FractalPreset> presets{
         {"fractalar_in64",

@@ -68,6 +68,9 @@ std::string images_of(const FractalConfig& config);
 
 // Sampling steps of the paper, per level above the pixels: 64 for the outermost, 16 below.
 std::vector<std::int64_t> recommended_iterations(const FractalConfig& config);
+// Whether sampling in so many steps computes the last outputs of a MAR level for the patches that a step draws and
+// their neighbours alone: over all steps these rows are fewer than the tokens of all steps.
+bool outputs_drawn_rows_alone(const FractalConfig& config, std::size_t level, std::int64_t iterations);
 
 struct FractalPreset {
     std::string_view name, description;

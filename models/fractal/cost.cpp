@@ -132,8 +132,22 @@ struct Sequences {
     double all = 1, training = 1;
 };
 
-// `passes`: times that sampling runs each sequence, over steps and guidance.
-NetworkCost network_cost(const Shape& s, std::size_t level, const Sequences& sequences, double passes) {
+// Of sampling: rows of a sequence, with guidance two, steps of a MAR level, and whether its last outputs are those of
+// the drawn rows alone.
+struct SamplingPasses {
+    double rows = 1, steps = 1;
+    bool drawn_rows_alone = false;
+};
+
+// Operations of a sequence in sampling, `forward` those of a pass.
+double sampling_operations(const Shape& s, double forward, const SamplingPasses& passes) {
+    if (!passes.drawn_rows_alone) return passes.rows * passes.steps * forward;
+    const double row = 2 * 9 * s.D * s.D;
+    return passes.rows * (passes.steps * (forward - engine_count(s).tokens * row) + s.L * s.handed * row);
+}
+
+NetworkCost network_cost(const Shape& s, std::size_t level, const Sequences& sequences,
+                         const SamplingPasses& passes) {
     const Count engine = engine_count(s);
     const double forward = 2 * multiply_adds(s, engine);
     NetworkCost cost;
@@ -151,7 +165,7 @@ NetworkCost network_cost(const Shape& s, std::size_t level, const Sequences& seq
     // Nothing needs the gradient of pixels.
     const double no_gradient = s.table > 0 ? 0 : 2 * input_multiply_adds(s, engine);
     cost.training = sequences.training * (3 * forward - no_gradient);
-    cost.sampling = sequences.all * passes * forward;
+    cost.sampling = sequences.all * sampling_operations(s, forward, passes);
     cost.attention_entries = sequences.all * s.L * s.L;
     cost.activation_bytes = sizeof(float) * activation_floats(s);
     cost.cache_bytes = s.kind == Kind::ar ? sizeof(float) * 2 * s.n * s.L * s.D : 0;
@@ -190,10 +204,13 @@ FractalCost fractal_cost(const FractalConfig& config, const SamplingCostRule& ru
             cost.networks.push_back(
                 network_cost(pixel_shape(Kind::guiding_pixel, config, level, FractalConfig::guiding_width,
                                          FractalConfig::guiding_blocks, FractalConfig::guiding_heads),
-                             level, sequences, rows));
-        const double steps =
-            config.is_mar(level) ? static_cast<double>(std::min(L, rule.iterations[level])) : 1;
-        cost.networks.push_back(network_cost(generator_shape(config, level), level, sequences, rows * steps));
+                             level, sequences, {rows}));
+        SamplingPasses passes{rows};
+        if (config.is_mar(level)) {
+            passes.steps = static_cast<double>(std::min(L, rule.iterations[level]));
+            passes.drawn_rows_alone = outputs_drawn_rows_alone(config, level, rule.iterations[level]);
+        }
+        cost.networks.push_back(network_cost(generator_shape(config, level), level, sequences, passes));
         sequences.all *= static_cast<double>(L);
         sequences.training *= config.is_mar(level) ? expected_masked_patches(L) : static_cast<double>(L);
     }
@@ -201,7 +218,7 @@ FractalCost fractal_cost(const FractalConfig& config, const SamplingCostRule& ru
     cost.networks.push_back(
         network_cost(pixel_shape(Kind::pixel, config, last, config.embed_dim_list[last],
                                  config.num_blocks_list[last], config.num_heads_list[last]),
-                     last, sequences, rows));
+                     last, sequences, {rows}));
     return cost;
 }
 

@@ -16,6 +16,10 @@
 //   pixel level        T = C, A = C (C + 1) / 2                T = C + 1, A = T^2
 //   conditions (E D)   counted                                 not counted
 //
+// Sampling runs the engine's forward pass once, a MAR level's in every step. Where few rows of a MAR level's last block
+// are read (outputs_drawn_rows_alone), its output projection and MLP are counted, and computed, for these alone:
+// 9 D^2 for each patch and condition that is handed on, once, in place of 9 T D^2 in every step.
+//
 // The paper's count reproduces its figures (512, 1,073 and 1,134 GFLOP): published sequences, the full
 // attention matrix although a causal one needs half, but not the projections of the conditions. This engine's
 // count is the arithmetic performed: without tokens and pairs on which no output depends.

@@ -42,14 +42,19 @@ MarLevel::MarLevel(Parameters& parameters, const std::string& prefix, const Frac
             FractalConfig::guiding_width, FractalConfig::guiding_blocks, FractalConfig::guiding_heads);
 }
 
-Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& conditions,
-                         const Tensor& guiding_pixel, const Tensor& mask, const Tensor& sequence_ids,
-                         const PassRule& rule, GradientReadyListener* listener) const {
+Tensor MarLevel::sequence(Tape& tape, const Tensor& patches, const Tensor& conditions,
+                          const Tensor& guiding_pixel, const Tensor& mask) const {
     const Tensor tokens = patch_embedding_.forward(tape, patches);
     const Tensor condition_tokens = linear_tokens(tape, conditions, *condition_weight_, condition_bias_);
     const Tensor guide = guiding_level_ ? linear(tape, guiding_pixel, *pixel_weight_, pixel_bias_) : Tensor();
-    Tensor x = masked_sequence(tape, guide, condition_tokens, tokens, mask, *mask_token_, *positions_);
-    x = layernorm_f32(tape, x, *patch_norm_weight_, *patch_norm_bias_, epsilon);
+    const Tensor x = masked_sequence(tape, guide, condition_tokens, tokens, mask, *mask_token_, *positions_);
+    return layernorm_f32(tape, x, *patch_norm_weight_, *patch_norm_bias_, epsilon);
+}
+
+Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& conditions,
+                         const Tensor& guiding_pixel, const Tensor& mask, const Tensor& sequence_ids,
+                         const PassRule& rule, GradientReadyListener* listener) const {
+    Tensor x = sequence(tape, patches, conditions, guiding_pixel, mask);
     for (const VitBlock& block : blocks_) {
         announce_ready(tape, listener, block.first().offset);
         const int number = static_cast<int>(&block - blocks_.data());
@@ -62,4 +67,24 @@ Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& condit
         x = rule.recompute ? recompute(tape, x, sequence_ids, run) : run(x);
     }
     return layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
+}
+
+MarLevel::LastAttention MarLevel::attend(Tape& tape, const Tensor& patches, const Tensor& conditions,
+                                         const Tensor& guiding_pixel, const Tensor& mask) const {
+    Tensor x = sequence(tape, patches, conditions, guiding_pixel, mask);
+    const std::size_t last = blocks_.size() - 1;
+    for (std::size_t i = 0; i < last; ++i) {
+        const ProfileRange range("block", static_cast<int>(i));
+        x = blocks_[i].forward(tape, x, length_, false, {});
+    }
+    const ProfileRange range("block", static_cast<int>(last));
+    return {x, blocks_[last].attend(tape, x, length_, false, {})};
+}
+
+Tensor MarLevel::next_conditions(Tape& tape, const LastAttention& last, const Tensor& selected) const {
+    const ProfileRange range("block", static_cast<int>(blocks_.size()) - 1);
+    const auto [x, attended] = neighbour_rows(tape, last.x, last.attended, selected, neighbours_);
+    const Tensor rows = blocks_.back().finish(tape, x, attended, {});
+    return join_neighbours(tape, layernorm(tape, rows, *norm_weight_, *norm_bias_, epsilon), selected,
+                           neighbours_);
 }

@@ -33,6 +33,17 @@ class MarLevel {
                    const Tensor& mask, const Tensor& sequence_ids, const PassRule& rule,
                    GradientReadyListener* listener = nullptr) const;
 
+    // The same for sampling, in two halves. The residual stream and what attention returns in the last block, of all
+    // tokens; and the conditions of the next level [K, n * D] for the patches that `selected`, int32 [K, 1], names,
+    // each m * L + t: the rest of the last block for their rows alone. A row of it depends on no other row, so that
+    // on the CPU they are the same, bit for bit.
+    struct LastAttention {
+        Tensor x, attended;
+    };
+    LastAttention attend(Tape& tape, const Tensor& patches, const Tensor& conditions,
+                         const Tensor& guiding_pixel, const Tensor& mask) const;
+    Tensor next_conditions(Tape& tape, const LastAttention& last, const Tensor& selected) const;
+
     // From these outputs to the conditions of the next level (runtime/ops/masking_ops.h,
     // neighbour_conditions).
     const NeighbourShape& neighbours() const { return neighbours_; }
@@ -40,6 +51,10 @@ class MarLevel {
     const PixelLevel* guiding_level() const { return guiding_level_.get(); }
 
   private:
+    // [guiding pixel, conditions, patches], normalised: the first block's input.
+    Tensor sequence(Tape& tape, const Tensor& patches, const Tensor& conditions, const Tensor& guiding_pixel,
+                    const Tensor& mask) const;
+
     std::int64_t prefix_tokens_, length_, width_;  // in front of the patches, of a sequence, of a token
     NeighbourShape neighbours_;
     const Parameter *mask_token_, *positions_;

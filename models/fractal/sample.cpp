@@ -203,19 +203,28 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const SampledImages&
     const Tensor schedule = settings_schedule(job, level, order);
     const Tensor guide =
         model_.config().guides(level) ? guiding_pixel(job, level, images, condition) : Tensor();
+    const bool drawn_rows_alone = outputs_drawn_rows_alone(model_.config(), level, iterations_[level]);
     report_step(job, level, patches, order, 0);
     tape_.arena().loop(order.steps(), [&](std::int64_t s) {
         set_settings(job, schedule, s);
         run_step(job, level, images, order.drawn_by(s), [&] {
-            const Tensor outputs = generator.forward(
-                tape_, patches, condition, guide, order.mask(condition.rows() / images.count), Tensor(), {});
-            sample_children(
-                job, level, images, order.next(s),
-                [&](const ChildRows& rows) {
+            const Tensor mask = order.mask(condition.rows() / images.count);
+            const auto draw = [&](const Conditions& conditions) {
+                sample_children(job, level, images, order.next(s), conditions, patches);
+            };
+            if (drawn_rows_alone) {
+                const auto last = generator.attend(tape_, patches, condition, guide, mask);
+                draw([&](const ChildRows& rows) {
+                    return generator.next_conditions(tape_, last, rows.patches);
+                });
+            } else {
+                const Tensor outputs =
+                    generator.forward(tape_, patches, condition, guide, mask, Tensor(), {});
+                draw([&](const ChildRows& rows) {
                     return neighbour_conditions(tape_, outputs, rows.patches, Tensor(),
                                                 generator.neighbours());
-                },
-                patches);
+                });
+            }
         });
         report_step(job, level, patches, order, s + 1);
     });

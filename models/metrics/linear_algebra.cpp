@@ -15,14 +15,38 @@ namespace {
 
 constexpr std::int64_t strip = 128;  // rows of a product that a thread computes at a time
 
-// OpenBLAS has threads of its own, the reference BLAS has none. Looked up since only OpenBLAS's header
-// declares it, and the distribution's alternatives choose the library when the program starts.
-void keep_to_calling_thread() {
-    [[maybe_unused]] static const bool done = [] {
-        if (void* set = ::dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))
+// The libraries, loaded by the first call: relocating OpenBLAS takes 10 ms, half of what a program's start takes, and
+// it starts its threads when it is loaded.
+struct Libraries {
+    decltype(&cblas_dgemm) dgemm;
+    decltype(&LAPACKE_dsyevd) dsyevd;
+};
+
+// Never unloaded. Throws Error.
+void* load_library(const char* name) {
+    if (void* const library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL)) return library;
+    fail("{}: cannot be loaded, expected BLAS and LAPACKE to be installed (libopenblas, liblapacke): {}",
+         name, ::dlerror());
+}
+
+template <class Function>
+Function function_of(void* library, const char* name) {
+    void* const address = ::dlsym(library, name);
+    if (address == nullptr) fail("{}: not a function of the BLAS and LAPACKE that are installed", name);
+    return reinterpret_cast<Function>(address);
+}
+
+const Libraries& libraries() {
+    static const Libraries loaded = [] {
+        void* const blas = load_library("libblas.so.3");
+        // OpenBLAS has threads of its own, the reference BLAS has none.
+        if (void* const set = ::dlsym(blas, "openblas_set_num_threads"))
             reinterpret_cast<void (*)(int)>(set)(1);
-        return true;
+        return Libraries{
+            function_of<decltype(&cblas_dgemm)>(blas, "cblas_dgemm"),
+            function_of<decltype(&LAPACKE_dsyevd)>(load_library("liblapacke.so.3"), "LAPACKE_dsyevd")};
     }();
+    return loaded;
 }
 
 int as_int(std::int64_t size) {
@@ -35,13 +59,12 @@ std::size_t at(std::int64_t index) {
 
 // Eigenvalues, ascending; `job` 'V' overwrites the matrix with the eigenvectors as rows.
 std::vector<double> decompose(std::vector<double>& matrix, std::int64_t n, char job) {
-    keep_to_calling_thread();
     if (n <= 0 || matrix.size() != at(n * n)) throw std::logic_error("eigenvalues: not a square matrix");
     if (!std::ranges::all_of(matrix, [](double value) { return std::isfinite(value); }))
         fail("eigenvalues of a covariance: a value is not finite");
     std::vector<double> values(at(n));
     const lapack_int info =
-        LAPACKE_dsyevd(LAPACK_COL_MAJOR, job, 'U', as_int(n), matrix.data(), as_int(n), values.data());
+        libraries().dsyevd(LAPACK_COL_MAJOR, job, 'U', as_int(n), matrix.data(), as_int(n), values.data());
     if (info != 0) fail("eigenvalues of a covariance: LAPACK's dsyevd returned {}, expected 0", info);
     return values;
 }
@@ -50,16 +73,16 @@ std::vector<double> decompose(std::vector<double>& matrix, std::int64_t n, char 
 
 void multiply_by_transpose(const MatrixView& A, const MatrixView& B, double* C, std::int64_t stride) {
     if (A.columns != B.columns) throw std::logic_error("product: different inner sizes");
-    keep_to_calling_thread();
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, as_int(A.rows), as_int(B.rows), as_int(A.columns), 1,
-                A.values, as_int(A.stride), B.values, as_int(B.stride), 0, C, as_int(stride));
+    libraries().dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, as_int(A.rows), as_int(B.rows),
+                      as_int(A.columns), 1, A.values, as_int(A.stride), B.values, as_int(B.stride), 0, C,
+                      as_int(stride));
 }
 
 void add_transpose_product(const MatrixView& A, const MatrixView& B, double* C, std::int64_t stride) {
     if (A.rows != B.rows) throw std::logic_error("product: different inner sizes");
-    keep_to_calling_thread();
-    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, as_int(A.columns), as_int(B.columns), as_int(A.rows),
-                1, A.values, as_int(A.stride), B.values, as_int(B.stride), 1, C, as_int(stride));
+    libraries().dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, as_int(A.columns), as_int(B.columns),
+                      as_int(A.rows), 1, A.values, as_int(A.stride), B.values, as_int(B.stride), 1, C,
+                      as_int(stride));
 }
 
 std::vector<double> square_product(const std::vector<double>& A, const std::vector<double>& B,

@@ -24,20 +24,32 @@ VitBlock::VitBlock(Parameters& parameters, const std::string& prefix, std::int64
 }
 
 Tensor VitBlock::forward(Tape& tape, const Tensor& x, std::int64_t length, bool causal,
-                         const BlockDropout& dropped) const {
-    const auto drop = [&](const char* where) {
-        return DropoutRule{dropped.probability, random_key(dropped.seed, "dropout/" + prefix_ + "." + where),
-                           dropped.step, dropped.sequence_ids};
-    };
+                         const BlockDropout& dropout) const {
+    return finish(tape, x, attend(tape, x, length, causal, dropout), dropout);
+}
+
+DropoutRule VitBlock::drop(const BlockDropout& dropout, const char* where) const {
+    return {dropout.probability, random_key(dropout.seed, "dropout/" + prefix_ + "." + where), dropout.step,
+            dropout.sequence_ids};
+}
+
+Tensor VitBlock::attend(Tape& tape, const Tensor& x, std::int64_t length, bool causal,
+                        const BlockDropout& dropout) const {
     const Tensor qkv =
         linear(tape, layernorm(tape, x, *norm1_weight_, *norm1_bias_, epsilon_), *qkv_weight_, qkv_bias_);
-    const Tensor attended = attention(tape, qkv, length, heads_, causal, drop("attn"));
-    const auto [h, normed] = residual_layernorm(tape, x, linear(tape, attended, *proj_weight_, proj_bias_),
-                                                drop("attn.proj"), *norm2_weight_, *norm2_bias_, epsilon_);
+    return attention(tape, qkv, length, heads_, causal, drop(dropout, "attn"));
+}
+
+Tensor VitBlock::finish(Tape& tape, const Tensor& x, const Tensor& attended,
+                        const BlockDropout& dropped) const {
+    const auto [h, normed] =
+        residual_layernorm(tape, x, linear(tape, attended, *proj_weight_, proj_bias_),
+                           drop(dropped, "attn.proj"), *norm2_weight_, *norm2_bias_, epsilon_);
     const Tensor hidden = quick_gelu_ ? quick_gelu(tape, linear(tape, normed, *fc1_weight_, fc1_bias_))
                                       : linear_gelu(tape, normed, *fc1_weight_, *fc1_bias_);
-    return residual(tape, h, linear(tape, dropout(tape, hidden, drop("mlp.fc1")), *fc2_weight_, fc2_bias_),
-                    drop("mlp.fc2"));
+    return residual(tape, h,
+                    linear(tape, dropout(tape, hidden, drop(dropped, "mlp.fc1")), *fc2_weight_, fc2_bias_),
+                    drop(dropped, "mlp.fc2"));
 }
 
 PixelSamplerBlock VitBlock::weights() const {

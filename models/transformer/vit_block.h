@@ -37,6 +37,11 @@ class VitBlock {
     // x [sequences * length, D] -> the same.
     Tensor forward(Tape& tape, const Tensor& x, std::int64_t length, bool causal,
                    const BlockDropout& dropout) const;
+    // Its two halves: what attention returns for all tokens, and the rest, which may go on with a few rows of x
+    // and `attended`.
+    Tensor attend(Tape& tape, const Tensor& x, std::int64_t length, bool causal,
+                  const BlockDropout& dropout) const;
+    Tensor finish(Tape& tape, const Tensor& x, const Tensor& attended, const BlockDropout& dropout) const;
 
     // The first in their slab.
     const Parameter& first() const { return *norm1_weight_; }
@@ -44,6 +49,8 @@ class VitBlock {
     PixelSamplerBlock weights() const;
 
   private:
+    DropoutRule drop(const BlockDropout& dropout, const char* where) const;
+
     std::string prefix_;
     std::int64_t heads_;
     float epsilon_;

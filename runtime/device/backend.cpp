@@ -17,8 +17,10 @@ Backend select_backend(std::string_view device, std::string_view precision, int 
     const Device where = select_device(device, gpu);
     bool rounds = where == Device::cuda ? precision != "fp32" : precision == "bf16";
     if (rounds && where == Device::cpu && cpu::bf16_unit() == cpu::Bf16Unit::none) {
-        fmt::print(stderr,
-                   "--precision bf16: this CPU has neither AVX512-BF16 nor AMX; it computes in fp32\n");
+        if (gpu == 0)
+            fmt::print(
+                stderr,
+                "--precision bf16: this CPU multiplies bf16 no faster than fp32; it computes in fp32\n");
         rounds = false;
     }
     return {where, rounds ? Precision::bf16 : Precision::fp32};

@@ -6,8 +6,8 @@
 // An ElementPointer becomes a float* or, on the GPU, a bf16*, a ConstElementPointer the same of const: all of
 // a call have one type, which selects the kernel's T. A WeightPointer becomes the same as they; on the CPU it
 // may be a const bf16* beside their float*, as a ProductSum may be a Bf16ProductSum, which select an
-// overload. Launches are timed while profiling; those on a GPU are passed to a WorkCount if there is one. A build without the CUDA backend compiles these calls but
-// discards them, and so needs none of the backend's symbols.
+// overload. Launches are timed while profiling; those on a GPU are passed to a WorkCount if there is one. A build
+// without the CUDA backend compiles these calls but discards them, and so needs none of the backend's symbols.
 #pragma once
 
 #include <any>

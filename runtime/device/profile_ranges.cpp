@@ -1,13 +1,12 @@
 // Ranges for Nsight Systems and Nsight Compute: NVTX, whose header loads the tool that started the program,
-// if any; of counted work; and for an observer in this process.
+// if any; and for an observer in this process.
 #include "runtime/device/profile_ranges.h"
 
-#include <string>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "runtime/device/profile.h"
-#include "runtime/device/work_count.h"
 
 #ifdef FRACTAL_NVTX
 #include <nvtx3/nvToolsExt.h>
@@ -22,21 +21,21 @@ struct Range {
 RangeObserver observer;
 std::vector<Range> open_ranges;  // while there is an observer, outermost first
 
-std::string text_of(const char* name, int number) {
-    return number < 0 ? name : std::string(name) + " " + std::to_string(number);
-}
-
 }  // namespace
 
+std::string range_text(std::string_view name, int number) {
+    return number < 0 ? std::string(name) : std::string(name) + " " + std::to_string(number);
+}
+
 void observe_ranges(RangeObserver each) {
+    if (each && observer) throw std::logic_error("ranges: a second observer at the same time");
     observer = std::move(each);
 }
 
 // NVTX copies its text.
 ProfileRange::ProfileRange(const char* name, int number) {
-    if (counting_work()) begin_counted_range(text_of(name, number));
 #ifdef FRACTAL_NVTX
-    nvtxRangePushA(number < 0 ? name : text_of(name, number).c_str());
+    nvtxRangePushA(number < 0 ? name : range_text(name, number).c_str());
 #endif
     if (!observer) return;
     open_ranges.push_back({name, number});
@@ -52,5 +51,4 @@ ProfileRange::~ProfileRange() {
 #ifdef FRACTAL_NVTX
     nvtxRangePop();
 #endif
-    if (counting_work()) end_counted_range();
 }

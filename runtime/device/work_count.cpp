@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "runtime/device/profile_ranges.h"
+
 namespace {
 
 struct Count {
@@ -25,9 +27,16 @@ const std::byte* end_of(const std::pair<const std::byte* const, std::size_t>& pi
 WorkCount::WorkCount(Observer observer) {
     if (count) throw std::logic_error("work count: a second one at the same time");
     count = Count{std::move(observer), {}, {}, {}};
+    observe_ranges([](std::string_view name, int number, RangeEdge edge) {
+        if (edge == RangeEdge::begin)
+            count->ranges.push_back(range_text(name, number));
+        else
+            count->ranges.pop_back();
+    });
 }
 
 WorkCount::~WorkCount() {
+    observe_ranges({});
     count.reset();
 }
 
@@ -42,13 +51,6 @@ void note_counted_memory(const void* address, std::size_t bytes) {
     if (next != memory.begin() && end_of(*std::prev(next)) > begin) --next;
     while (next != memory.end() && next->first < begin + bytes) next = memory.erase(next);
     memory[begin] = bytes;
-}
-
-void begin_counted_range(std::string name) {
-    count->ranges.push_back(std::move(name));
-}
-void end_counted_range() {
-    count->ranges.pop_back();
 }
 
 void count_work(const char* kernel, std::span<const std::any> arguments,

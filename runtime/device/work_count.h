@@ -37,8 +37,6 @@ class WorkCount {
 bool counting_work();
 // `address` is where a tensor or parameter of `bytes` bytes begins, until another takes its place.
 void note_counted_memory(const void* address, std::size_t bytes);
-void begin_counted_range(std::string name);
-void end_counted_range();
 // `addresses`: those among the arguments, null for the others.
 void count_work(const char* kernel, std::span<const std::any> arguments,
                 std::span<const void* const> addresses);

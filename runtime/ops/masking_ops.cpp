@@ -52,3 +52,26 @@ Tensor neighbour_conditions(Tape& tape, const Tensor& x, const Tensor& selected,
         });
     return y;
 }
+
+NeighbourRows neighbour_rows(Tape& tape, const Tensor& x, const Tensor& attended, const Tensor& selected,
+                             const NeighbourShape& shape) {
+    const std::int64_t K = selected.rows();
+    for (const Tensor& each : {x, attended})
+        require(each.width() == shape.D && each.rows() % (shape.prefix + shape.side * shape.side) == 0,
+                "neighbour_rows: inputs of another shape");
+    NeighbourRows rows{tape.create(K * shape.n, shape.D, false),
+                       tape.create(K * shape.n, shape.D, false, tape.element(attended.node()))};
+    LAUNCH(tape, gather_neighbour_rows, tape.mutable_value(rows.x), tape.mutable_data(rows.attended),
+           tape.value(x), tape.data(attended), tape.value<std::int32_t>(selected), K, shape);
+    return rows;
+}
+
+Tensor join_neighbours(Tape& tape, const Tensor& rows, const Tensor& selected, const NeighbourShape& shape) {
+    const std::int64_t K = selected.rows();
+    require(rows.width() == shape.D && rows.rows() == K * shape.n, "join_neighbours: rows of another shape");
+    if (shape.n == 1) return rows;  // a patch itself lies within the border
+    const Tensor y = tape.create(K, shape.n * shape.D, false, tape.element(rows.node()));
+    LAUNCH(tape, join_neighbours, tape.mutable_data(y), tape.data(rows), tape.value<std::int32_t>(selected),
+           K, shape);
+    return y;
+}

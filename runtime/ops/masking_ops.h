@@ -18,3 +18,11 @@ Tensor masked_sequence(Tape& tape, const Tensor& guide, const Tensor& conditions
 // pass only: may be none while nothing is recorded). See kernels/layout/neighbours.h.
 Tensor neighbour_conditions(Tape& tape, const Tensor& x, const Tensor& selected, const Tensor& rows,
                             const NeighbourShape& shape);
+// The same in two steps, not differentiable: the rows [K * n, D] of a residual stream x and of what attention returned,
+// for the rest of a block; and the conditions from rows computed from them.
+struct NeighbourRows {
+    Tensor x, attended;
+};
+NeighbourRows neighbour_rows(Tape& tape, const Tensor& x, const Tensor& attended, const Tensor& selected,
+                             const NeighbourShape& shape);
+Tensor join_neighbours(Tape& tape, const Tensor& rows, const Tensor& selected, const NeighbourShape& shape);

@@ -92,6 +92,23 @@ void add_neighbours(KernelList& list) {
         std::int32_t* selected = every_patch(in);
         return [=] { LAUNCH_ON(on.device, on.stream, gather_neighbours, y, x, selected, chosen, shape); };
     });
+    list.add("gather_neighbour_rows", text, Bound::memory, {2 * (a + 4) * count, 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        float *const y = in.floats(chosen * n * D), *const x = in.floats(x_elements);
+        const ElementPointer attended_y = in.activations(chosen * n * D),
+                             attended = in.activations(x_elements);
+        std::int32_t* selected = every_patch(in);
+        return [=] {
+            LAUNCH_ON(on.device, on.stream, gather_neighbour_rows, y, attended_y, x, attended, selected,
+                      chosen, shape);
+        };
+    });
+    list.add("join_neighbours", text, Bound::memory, {2 * a * count, 0}, [=](Operands& in) {
+        const LaunchSite on = in.site();
+        const ElementPointer y = in.activations(chosen * n * D), x = in.activations(chosen * n * D);
+        std::int32_t* selected = every_patch(in);
+        return [=] { LAUNCH_ON(on.device, on.stream, join_neighbours, y, x, selected, chosen, shape); };
+    });
     list.add("gather_neighbours_backward", text, Bound::memory, {a * (count + rows), count},
              [=](Operands& in) {
                  const LaunchSite on = in.site();

@@ -12,6 +12,7 @@
 #include <string>
 #include <thread>
 
+#include "kernels/linear/matmul_bf16.h"
 #include "models/fractal/checkpoint.h"
 #include "runtime/checkpoint/sharded_checkpoint.h"
 #include "runtime/ranks/comm_mpi.h"
@@ -372,6 +373,25 @@ TEST_CASE_FIXTURE(Ranks, "ranks: what goes wrong is said in one line") {
           std::string::npos);
     CHECK_FALSE(fs::exists(checkpoint("lame", 2)));
     check_manifests("lame");
+}
+
+TEST_CASE_FIXTURE(Ranks, "ranks: in bf16 on the CPU they train as one, and refuse to mix precisions") {
+    if (!can_start_ranks()) return;
+    if (cpu::bf16_unit() == cpu::Bf16Unit::none) return skip_test("no products in bf16 on this CPU");
+    // The first loss and gradient: weights that differ in a last bit are rounded to other bf16.
+    train(1, "one", 1, {"--precision", "bf16", "--batch", "4"});
+    train(2, "two", 1, {"--precision", "bf16", "--batch", "2"});
+    check_same_curve("two", "one");
+    const auto rank = [&](const char* precision) {
+        return Words{"-np", "1", work.program("train").string()} +
+               work.training("mixed", 2, {"--precision", precision});
+    };
+    const Outcome mixed =
+        Command(launcher(), Words{"--quiet", "-x", no_leak_check} + rank("bf16") + Words{":"} + rank("fp32"))
+            .finish();
+    CHECK(mixed.exit_code == 1);
+    CHECK(is_one_line(mixed.errors));
+    CHECK(mixed.errors.find("expected one precision") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(Ranks, "ranks: a build without MPI refuses to be one of several") {

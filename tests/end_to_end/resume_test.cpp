@@ -368,6 +368,25 @@ TEST_CASE_FIXTURE(Bench, "end to end: --init-from on a run that has begun must b
     CHECK(old.errors.find("--init-from " + first[1] + " is not read") != std::string::npos);
 }
 
+TEST_CASE_FIXTURE(Bench, "end to end: a run that continues with another arithmetic says so") {
+    train("run", 1);
+    CHECK(work.run("train", work.training("run", 2)).errors == "");
+    auto config = nlohmann::json::parse(read_file(work.at("run/config.json")));
+    const std::string now = config["arithmetic"];
+    CHECK(now.starts_with("cpu fp32 "));
+    const auto continued = [&](const std::string& began) {
+        config["arithmetic"] = began;
+        overwrite(work.at("run/config.json"), config.dump());
+        return work.run("train", work.training("run", 3));
+    };
+    const Outcome other = continued("cuda bf16 NVIDIA H100");
+    CHECK(other.exit_code == 0);
+    CHECK(is_one_line(other.errors));
+    CHECK(other.errors.find(work.path("run") + ": began with \"cuda bf16 NVIDIA H100\", continues with " +
+                            now) != std::string::npos);
+    CHECK(continued(now).errors == "");
+}
+
 TEST_CASE_FIXTURE(Bench, "end to end: numbers are shown as they were given") {
     const Words more{"--lr", "1e-3", "--clip", "0.7", "--ema", "0.9999", "--red-weight", "0.1"};
     train("run", 1, more);

@@ -172,3 +172,15 @@ TEST_CASE("end to end: two batches of 4 make the update that one batch of 8 make
                           column, " in row ", i);
     CHECK(large[0].at("loss") != large[1].at("loss"));
 }
+
+// The loader lists what a program is linked with, instead of starting it.
+TEST_CASE("end to end: programs start without BLAS, whose loading would take half of the time") {
+    const TestDirectory work;
+    for (const char* const program : {"train", "sample", "data"}) {
+        const Outcome listed =
+            Command("/usr/bin/env", {"LD_TRACE_LOADED_OBJECTS=1", work.program(program).string()}).finish();
+        CHECK(listed.output.find("libdnnl") != std::string::npos);
+        CHECK(listed.output.find("blas") == std::string::npos);
+        CHECK(listed.output.find("lapack") == std::string::npos);
+    }
+}

@@ -46,15 +46,24 @@ DEVICE_TEST("conditions are a patch's own output and its neighbours', zero beyon
                     const Selection selection(M * L);
                     const auto K = static_cast<std::int64_t>(selection.selected.size());
                     const std::vector<float> x = uniform(M * T * D, 1), dy = uniform(K * n * D, 2);
-                    std::vector<float> y(dy.size(), NAN), dx(x.size(), NAN), y_expected(dy.size(), 0.0f);
+                    std::vector<float> y(dy.size(), NAN), joined = y, dx(x.size(), NAN),
+                                                          y_expected(dy.size(), 0.0f),
+                                                          joined_expected = y_expected;
                     std::vector<double> dx_expected(x.size(), 0.0);
                     RUN(device, gather_neighbours, y, x, selection.selected, K, shape);
                     RUN(device, gather_neighbours_backward, dx, dy, selection.rows, M, shape);
+                    RUN(device, join_neighbours, joined, dy, selection.selected, K, shape);
+                    const std::vector<float> attended = uniform(M * T * D, 3);
+                    std::vector<float> rows = y, attended_rows = y, attended_expected = y;
+                    RUN(device, gather_neighbour_rows, rows, attended_rows, x, attended, selection.selected,
+                        K, shape);
+                    RUN(device, gather_neighbours, attended_expected, attended, selection.selected, K, shape);
                     for (std::int64_t k = 0; k < K; ++k)
                         for (std::int64_t j = 0; j < n; ++j) {
                             const std::int64_t from = source(selection.selected[k], j, shape);
                             for (std::int64_t i = 0; i < D && from >= 0; ++i) {
                                 y_expected[(k * n + j) * D + i] = x[from * D + i];
+                                joined_expected[(k * n + j) * D + i] = dy[(k * n + j) * D + i];
                                 dx_expected[from * D + i] += dy[(k * n + j) * D + i];
                             }
                         }
@@ -63,6 +72,9 @@ DEVICE_TEST("conditions are a patch's own output and its neighbours', zero beyon
                     CAPTURE(n);
                     CAPTURE(D);
                     CHECK(same_bits(y, y_expected));
+                    CHECK(same_bits(joined, joined_expected));
+                    CHECK(same_bits(rows, y_expected));
+                    CHECK(same_bits(attended_rows, attended_expected));
                     CHECK(relative_error(dx, dx_expected) < 1e-6);
                 }
 }
@@ -76,15 +88,23 @@ CUDA_TEST("conditions in bf16 are copied, and their gradients summed in float") 
             const auto K = static_cast<std::int64_t>(selection.selected.size());
             const std::vector<bf16> x = to_bf16(uniform(M * T * D, 1)), dy = to_bf16(uniform(K * n * D, 2));
             const std::vector<float> wide_x = to_floats(x), wide_dy = to_floats(dy);
-            std::vector<bf16> y(dy.size()), dx(x.size());
-            std::vector<float> y_expected(dy.size()), dx_expected(x.size());
+            std::vector<bf16> y(dy.size()), joined = y, dx(x.size());
+            std::vector<float> y_expected(dy.size()), joined_expected = y_expected, dx_expected(x.size());
             RUN_CUDA(gather_neighbours, y, x, selection.selected, K, shape);
             RUN_CUDA(gather_neighbours_backward, dx, dy, selection.rows, M, shape);
+            RUN_CUDA(join_neighbours, joined, dy, selection.selected, K, shape);
+            std::vector<float> rows(dy.size(), NAN);
+            std::vector<bf16> attended_rows = y;
+            RUN_CUDA(gather_neighbour_rows, rows, attended_rows, wide_x, x, selection.selected, K, shape);
             RUN(Device::cpu, gather_neighbours, y_expected, wide_x, selection.selected, K, shape);
             RUN(Device::cpu, gather_neighbours_backward, dx_expected, wide_dy, selection.rows, M, shape);
+            RUN(Device::cpu, join_neighbours, joined_expected, wide_dy, selection.selected, K, shape);
             CAPTURE(n);
             CAPTURE(D);
             CHECK(same_bits(y, to_bf16(y_expected)));
+            CHECK(same_bits(joined, to_bf16(joined_expected)));
+            CHECK(same_bits(rows, y_expected));
+            CHECK(same_bits(attended_rows, y));
             CHECK(same_bits(dx, to_bf16(dx_expected)));
         }
 }

@@ -132,6 +132,28 @@ DEVICE_TEST("linear: the same operands give the same bits") {
     }
 }
 
+TEST_CASE("linear on the CPU: the bits of a row do not depend on the other rows") {
+    for (const auto& [N, K] :
+         {std::pair<std::int64_t, std::int64_t>{96, 96}, {48, 400}, {20, 33}, {64, 800}}) {
+        const Layer many({1100, N, K}, 0);
+        std::vector<float> expected(many.dy.size());
+        RUN(Device::cpu, linear_forward, expected, N, many.x, K, many.weight, many.bias, 1100, N, K);
+        for (const std::int64_t rows : {1, 2, 5, 12, 15, 17, 27, 77, 131, 151, 257, 390, 601, 1099}) {
+            const std::int64_t first = 1100 - rows;
+            const std::vector<float> x(many.x.begin() + first * K, many.x.end());
+            std::vector<float> y(static_cast<std::size_t>(rows * N), not_a_number), activated = y, before = y;
+            RUN(Device::cpu, linear_forward, y, N, x, K, many.weight, many.bias, rows, N, K);
+            RUN(Device::cpu, linear_gelu_forward, activated, before, x, many.weight, many.bias, rows, N, K);
+            CAPTURE(rows);
+            CAPTURE(N);
+            CAPTURE(K);
+            const std::vector<float> same(expected.begin() + first * N, expected.end());
+            CHECK(same_bits(y, same));
+            CHECK(same_bits(before, same));
+        }
+    }
+}
+
 TEST_CASE("linear: results do not depend on the number of threads") {
     // One row, few, many and one too many for even tiles; sums that the library would cut.
     for (const Shape& shape : std::vector<Shape>{{1, 256, 768},

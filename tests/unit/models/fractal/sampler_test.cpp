@@ -5,9 +5,13 @@
 
 #include "models/fractal/sample.h"
 #include "runtime/base/error.h"
-#include "tests/unit/models/fractal/random_fractal.h"
+#include "runtime/ops/masking_ops.h"
+#include "tests/unit/kernels/kernel_check.h"
+#include "tests/unit/models/device_model.h"
 
 using namespace random_fractal;
+using namespace kernel_check;
+using device_model::on_gpu;
 
 TEST_CASE("sampler: an image depends on its number, class and seed alone") {
     for (const FractalConfig& config : configs)
@@ -35,6 +39,51 @@ TEST_CASE("sampler: an image depends on its number, class and seed alone") {
             }
             rule.seed = 1;
             CHECK(drawn_values(config, four, classes, rule) != images);
+        }
+}
+
+DEVICE_TEST("sampler: a MAR level's conditions are the same when their rows alone are computed") {
+    for (const FractalConfig& config : mar_configs)
+        for (std::size_t level = 0; level < config.generators(); ++level) {
+            if (!config.is_mar(level)) continue;
+            const auto cpu = random_model(config);
+            const auto gpu = device == Device::cuda ? on_gpu(*cpu, Precision::fp32) : nullptr;
+            const FractalModel& model = gpu ? *gpu : *cpu;
+            const MarLevel& generator = model.mar_level(level);
+            const std::int64_t L = config.tokens(level), M = 7, p = config.patch_size(level);
+            std::vector<std::int32_t> chosen;
+            for (std::int32_t patch = 0; patch < M * L; patch += 3) chosen.push_back(patch);
+            const auto count = static_cast<std::int64_t>(chosen.size()),
+                       width = config.conditions(level + 1) * config.embed_dim_list[level];
+            std::vector<float> all(static_cast<std::size_t>(count * width)), alone = all;
+            Tape tape(model.backend());
+            const auto job = [&] {
+                const auto numbers = [&](std::int64_t rows, std::int64_t columns, int seed) {
+                    return device_copy(tape, uniform(rows * columns, seed), rows);
+                };
+                const Tensor patches = numbers(M * L, config.channels * p * p, 1),
+                             conditions =
+                                 numbers(M, config.conditions(level) * config.condition_width(level), 2),
+                             guide = config.guides(level) ? numbers(M, config.channels, 3) : Tensor(),
+                             selected = device_copy(tape, chosen, count);
+                std::vector<std::uint8_t> hidden(static_cast<std::size_t>(M * L));
+                for (std::size_t i = 0; i < hidden.size(); i += 2) hidden[i] = 1;
+                const Tensor mask = device_copy(tape, hidden, M);
+                const Tensor from_all = neighbour_conditions(
+                    tape, generator.forward(tape, patches, conditions, guide, mask, Tensor(), {}), selected,
+                    Tensor(), generator.neighbours());
+                const Tensor from_rows = generator.next_conditions(
+                    tape, generator.attend(tape, patches, conditions, guide, mask), selected);
+                copy_from_tensor(tape, all.data(), from_all, all.size() * sizeof(float));
+                copy_from_tensor(tape, alone.data(), from_rows, alone.size() * sizeof(float));
+            };
+            run_job(tape, plan_job(tape, job), job);
+            CAPTURE(config.generator_type_list);
+            CAPTURE(level);
+            if (device == Device::cpu)
+                CHECK(same_bits(alone, all));
+            else
+                CHECK(relative_error(alone, std::vector<double>(all.begin(), all.end())) < 1e-5);
         }
 }
 
