@@ -51,8 +51,8 @@ __device__ inline void store_to_rank(T* shared, int rank, const Packed<T>& value
     CLUSTER_PTX("mapa.shared::cluster.u32 %0, %1, %2;\n"
                 : "=r"(address)
                 : "r"(shared_address(shared)), "r"(rank));
-    CLUSTER_PTX("st.shared::cluster.v4.b32 [%0], {%1,%2,%3,%4};\n" ::"r"(address), "r"(words[0]), "r"(words[1]),
-                "r"(words[2]), "r"(words[3])
+    CLUSTER_PTX("st.shared::cluster.v4.b32 [%0], {%1,%2,%3,%4};\n" ::"r"(address), "r"(words[0]),
+                "r"(words[1]), "r"(words[2]), "r"(words[3])
                 : "memory");
 }
 template <class T>
@@ -89,7 +89,8 @@ __device__ inline void mbarrier_wait(std::uint64_t* barrier, unsigned parity) {
     std::uint32_t complete = 0;
     while (complete == 0)
         CLUSTER_PTX(
-            "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}\n"
+            "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, "
+            "p;\n}\n"
             : "=r"(complete)
             : "r"(shared_address(barrier)), "r"(parity)
             : "memory");

@@ -1,6 +1,7 @@
 #include "models/fractal/mar_level.h"
 
 #include "runtime/device/profile.h"
+#include "runtime/ops/mar_level_ops.h"
 
 namespace {
 
@@ -10,7 +11,11 @@ constexpr float epsilon = 1e-6f;
 
 MarLevel::MarLevel(Parameters& parameters, const std::string& prefix, const FractalConfig& config,
                    std::size_t level)
-    : prefix_tokens_(config.conditions(level) + (config.guides(level) ? 1 : 0)),
+    : inputs_(config.channels * config.patch_size(level) * config.patch_size(level)),
+      conditions_(config.conditions(level)),
+      heads_(config.num_heads_list[level]),
+      of_codes_(config.of_codes()),
+      prefix_tokens_(config.conditions(level) + (config.guides(level) ? 1 : 0)),
       length_(prefix_tokens_ + config.tokens(level)),
       width_(config.embed_dim_list[level]),
       neighbours_{config.img_size_list[level] / config.patch_size(level), prefix_tokens_,
@@ -46,8 +51,7 @@ Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& condit
                          const Tensor& guiding_pixel, const Tensor& mask, const Tensor& sequence_ids,
                          const PassRule& rule, GradientReadyListener* listener) const {
     const Tensor tokens = patch_embedding_.forward(tape, patches);
-    const Tensor condition_tokens = linear_tokens(tape, conditions, *condition_weight_, condition_bias_);
-    const Tensor guide = guiding_level_ ? linear(tape, guiding_pixel, *pixel_weight_, pixel_bias_) : Tensor();
+    const auto [condition_tokens, guide] = prefix(tape, conditions, guiding_pixel);
     Tensor x = masked_sequence(tape, guide, condition_tokens, tokens, mask, *mask_token_, *positions_);
     x = layernorm_f32(tape, x, *patch_norm_weight_, *patch_norm_bias_, epsilon);
     for (const VitBlock& block : blocks_) {
@@ -62,4 +66,45 @@ Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& condit
         x = rule.recompute ? recompute(tape, x, sequence_ids, run) : run(x);
     }
     return layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
+}
+
+MarLevel::Prefix MarLevel::prefix(Tape& tape, const Tensor& conditions, const Tensor& guiding_pixel) const {
+    return {linear_tokens(tape, conditions, *condition_weight_, condition_bias_),
+            guiding_level_ ? linear(tape, guiding_pixel, *pixel_weight_, pixel_bias_) : Tensor()};
+}
+
+MarLevelShape MarLevel::kernel_shape(std::int64_t sequences, std::int64_t halves) const {
+    return {sequences,
+            halves,
+            length_ - prefix_tokens_,
+            conditions_,
+            guiding_level_ != nullptr,
+            width_,
+            static_cast<std::int64_t>(blocks_.size()),
+            heads_,
+            inputs_};
+}
+
+// In one kernel a step takes some 20 us for as many sequences as the device runs at once; as kernels one after
+// another 1 to 2 us for each of about 40, whatever the sequences. So up to two turns.
+bool MarLevel::fits_one_kernel(const Tape& tape, std::int64_t sequences, std::int64_t halves) const {
+    constexpr std::int64_t most_turns = 2;
+    return !of_codes_ && sequences <= most_turns * resident_mar_levels(tape, kernel_shape(sequences, halves));
+}
+
+Tensor MarLevel::pack_for_sampling(Tape& tape) const {
+    std::vector<PixelSamplerBlock> blocks;
+    for (const VitBlock& block : blocks_) blocks.push_back(block.weights());
+    const auto [patch_weight, patch_bias] = patch_embedding_.weights();
+    return pack_mar_level(
+        tape,
+        {patch_weight, patch_bias, mask_token_->value, positions_->value, patch_norm_weight_->value,
+         patch_norm_bias_->value, norm_weight_->value, norm_bias_->value, blocks.data()},
+        kernel_shape(0, 1));
+}
+
+Tensor MarLevel::sampling_outputs(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask,
+                                  std::int64_t halves, const Tensor& packed) const {
+    return mar_level_in_one_kernel(tape, patches, prefix.conditions, prefix.guide, mask, packed,
+                                   kernel_shape(mask.rows() / halves, halves));
 }

@@ -19,6 +19,8 @@
 #include "runtime/tensor/parameters.h"
 #include "runtime/tensor/tape.h"
 
+struct MarLevelShape;  // kernels/level/mar_level.h
+
 class MarLevel {
   public:
     // Registers the parameters PREFIX.mask_token, ... of level `level`.
@@ -33,6 +35,18 @@ class MarLevel {
                    const Tensor& mask, const Tensor& sequence_ids, const PassRule& rule,
                    GradientReadyListener* listener = nullptr) const;
 
+    // The same of sampling, in one kernel (kernels/level/mar_level.h), on devices that have it and for few
+    // sequences: whether it takes up to so many, of `halves` rows each; its weights, for one job; the tokens in
+    // front of the patches, for all steps of a call; and the outputs, for `packed` of the same job.
+    bool fits_one_kernel(const Tape& tape, std::int64_t sequences, std::int64_t halves) const;
+    Tensor pack_for_sampling(Tape& tape) const;
+    struct Prefix {
+        Tensor conditions, guide;
+    };
+    Prefix prefix(Tape& tape, const Tensor& conditions, const Tensor& guiding_pixel) const;
+    Tensor sampling_outputs(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask,
+                            std::int64_t halves, const Tensor& packed) const;
+
     // From these outputs to the conditions of the next level (runtime/ops/masking_ops.h,
     // neighbour_conditions).
     const NeighbourShape& neighbours() const { return neighbours_; }
@@ -40,6 +54,10 @@ class MarLevel {
     const PixelLevel* guiding_level() const { return guiding_level_.get(); }
 
   private:
+    MarLevelShape kernel_shape(std::int64_t sequences, std::int64_t halves) const;
+
+    std::int64_t inputs_, conditions_, heads_;  // values of a patch; conditions of a sequence
+    bool of_codes_;
     std::int64_t prefix_tokens_, length_, width_;  // in front of the patches, of a sequence, of a token
     NeighbourShape neighbours_;
     const Parameter *mask_token_, *positions_;

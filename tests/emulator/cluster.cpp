@@ -55,7 +55,8 @@ void Worker::end_cluster_barrier_if_all_arrived() {
 
 // By a block's last thread.
 void Worker::end_block() {
-    if (current_->cluster_barrier >= 0) fail("ends between arriving at the cluster's barrier and waiting for it");
+    if (current_->cluster_barrier >= 0)
+        fail("ends between arriving at the cluster's barrier and waiting for it");
     for (const RemoteStore& store : stores_)
         if (store.to_rank == block().rank) {
             std::string message = fmt::format(
@@ -80,8 +81,8 @@ std::byte* Worker::at_rank(const void* shared, int rank, std::size_t bytes, cons
     if (rank < 0 || rank >= ranks_) {
         problem = fmt::format("{} rank {} of a cluster of {}", what, rank, ranks_);
     } else if (cluster_barriers_ == 0 && rank != block().rank) {
-        problem = fmt::format("{} rank {} before the first barrier of the cluster, when it may not have started",
-                              what, rank);
+        problem = fmt::format(
+            "{} rank {} before the first barrier of the cluster, when it may not have started", what, rank);
     } else {
         Block& partner = *blocks_[static_cast<std::size_t>(rank)];
         at = partner.shared.at(block().shared.offset(shared), bytes);
@@ -181,7 +182,8 @@ void arrive_at_mbarrier(std::uint64_t* barrier, unsigned bytes) {
 void start_bulk_copy(void* shared, const void* global, unsigned bytes, std::uint64_t* barrier) {
     require_aligned(shared, "a bulk copy's shared address");
     require_aligned(global, "a bulk copy's global address");
-    if (bytes % 16 != 0 || bytes == 0) fail_if(fmt::format("a bulk copy of {} bytes, no multiple of 16", bytes));
+    if (bytes % 16 != 0 || bytes == 0)
+        fail_if(fmt::format("a bulk copy of {} bytes, no multiple of 16", bytes));
     require_shared(shared, bytes, "a bulk copy's target");
     std::memset(shared, 0xFF, bytes);
     fail_if(in_kernel->block().mbarriers.copy(barrier, shared, global, bytes));

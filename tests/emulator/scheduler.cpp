@@ -325,7 +325,8 @@ std::string Worker::unfinished(const Block& block) const {
         if (thread.state == State::waits_for_mbarrier)
             return what_it_does(thread) + ", " + block.mbarriers.why_not_complete(thread.number);
         if (thread.state == State::waits_for_cluster)
-            return what_it_does(thread) + fmt::format(", {} of {} threads arrived", cluster_arrivals_, alive());
+            return what_it_does(thread) +
+                   fmt::format(", {} of {} threads arrived", cluster_arrivals_, alive());
     }
     for (int number = 0; number < block.threads; ++number)
         if (block.arrived > 0 && block.all_threads[number].state == State::ended)
