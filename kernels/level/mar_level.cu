@@ -1,4 +1,4 @@
-// A cluster of D / 16 blocks computes one sequence, both halves of guidance together, since with few sequences
+// A cluster of D / 16 blocks computes one sequence, or both halves of guidance together, since with few sequences
 // nothing but latency counts: a chain of kernels costs 2 us for each, whose work is a fraction of that.
 //
 // Who does what. Every block keeps the whole residual stream in registers, a row per warp and 8 columns per

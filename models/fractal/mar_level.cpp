@@ -103,8 +103,11 @@ Tensor MarLevel::pack_for_sampling(Tape& tape) const {
         kernel_shape(0, 1));
 }
 
+// A cluster for each half while the device runs so many at once: its blocks then exchange half as many rows.
 Tensor MarLevel::sampling_outputs(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask,
                                   std::int64_t halves, const Tensor& packed) const {
+    const MarLevelShape apart = kernel_shape(mask.rows(), 1);
+    const bool has_room = mask.rows() <= resident_mar_levels(tape, apart);
     return mar_level_in_one_kernel(tape, patches, prefix.conditions, prefix.guide, mask, packed,
-                                   kernel_shape(mask.rows() / halves, halves));
+                                   has_room ? apart : kernel_shape(mask.rows() / halves, halves));
 }

@@ -1,6 +1,7 @@
 // A MAR level in one kernel against the separate kernels that it replaces, on the GPU in bf16.
 #include "models/fractal/mar_level.h"
 
+#include "runtime/ops/mar_level_ops.h"
 #include "runtime/ops/row_ops.h"
 #include "tests/unit/kernels/kernel_check.h"
 #include "tests/unit/models/device_model.h"
@@ -24,8 +25,9 @@ FractalConfig level_config(std::int64_t heads, std::int64_t blocks, std::int64_t
     return config;
 }
 
+// By separate kernels, and in one kernel with a cluster for each half of guidance and with one for both.
 struct Outputs {
-    std::vector<float> separate, together;
+    std::vector<float> separate, apart, together;
 };
 
 // Of random inputs, every third patch being hidden.
@@ -57,8 +59,18 @@ Outputs outputs_of(const FractalModel& model, std::int64_t sequences, std::int64
         for (std::size_t i = 0; i < hidden.size(); ++i) hidden[i] = i % 3 == 0;
         copy_to_tensor(tape, mask, hidden.data(), hidden.size());
         read(level.forward(tape, patches, conditions, pixel, mask, Tensor(), {}), outputs.separate);
-        read(level.sampling_outputs(tape, patches, level.prefix(tape, conditions, pixel), mask, halves,
-                                    packed),
+        const MarLevel::Prefix prefix = level.prefix(tape, conditions, pixel);
+        read(level.sampling_outputs(tape, patches, prefix, mask, halves, packed), outputs.apart);
+        const MarLevelShape together{sequences,
+                                     halves,
+                                     L,
+                                     config.conditions(1),
+                                     config.guides(1),
+                                     config.embed_dim_list[1],
+                                     config.num_blocks_list[1],
+                                     config.num_heads_list[1],
+                                     C};
+        read(mar_level_in_one_kernel(tape, patches, prefix.conditions, prefix.guide, mask, packed, together),
              outputs.together);
     };
     const Plan plan = plan_job(tape, job);
@@ -82,6 +94,7 @@ CUDA_TEST("level in one kernel: outputs are those of separate kernels") {
         const auto gpu = on_gpu(*cpu, Precision::bf16);
         const Outputs outputs = outputs_of(*gpu, each.sequences, each.halves);
         REQUIRE(outputs.separate.size() == outputs.together.size());
+        CHECK(kernel_check::same_bits(outputs.apart, outputs.together));
         double largest = 0, squares = 0, norm = 0;
         for (std::size_t i = 0; i < outputs.separate.size(); ++i) {
             const double x = outputs.separate[i], difference = outputs.together[i] - x;
