@@ -1,6 +1,7 @@
 #include "models/fractal/mar_level.h"
 
 #include "runtime/device/profile.h"
+#include "runtime/ops/mar_level_ops.h"
 
 namespace {
 
@@ -10,7 +11,11 @@ constexpr float epsilon = 1e-6f;
 
 MarLevel::MarLevel(Parameters& parameters, const std::string& prefix, const FractalConfig& config,
                    std::size_t level)
-    : prefix_tokens_(config.conditions(level) + (config.guides(level) ? 1 : 0)),
+    : inputs_(config.channels * config.patch_size(level) * config.patch_size(level)),
+      conditions_(config.conditions(level)),
+      heads_(config.num_heads_list[level]),
+      of_codes_(config.of_codes()),
+      prefix_tokens_(config.conditions(level) + (config.guides(level) ? 1 : 0)),
       length_(prefix_tokens_ + config.tokens(level)),
       width_(config.embed_dim_list[level]),
       neighbours_{config.img_size_list[level] / config.patch_size(level), prefix_tokens_,
@@ -42,19 +47,17 @@ MarLevel::MarLevel(Parameters& parameters, const std::string& prefix, const Frac
             FractalConfig::guiding_width, FractalConfig::guiding_blocks, FractalConfig::guiding_heads);
 }
 
-Tensor MarLevel::sequence(Tape& tape, const Tensor& patches, const Tensor& conditions,
-                          const Tensor& guiding_pixel, const Tensor& mask) const {
+Tensor MarLevel::sequence(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask) const {
     const Tensor tokens = patch_embedding_.forward(tape, patches);
-    const Tensor condition_tokens = linear_tokens(tape, conditions, *condition_weight_, condition_bias_);
-    const Tensor guide = guiding_level_ ? linear(tape, guiding_pixel, *pixel_weight_, pixel_bias_) : Tensor();
-    const Tensor x = masked_sequence(tape, guide, condition_tokens, tokens, mask, *mask_token_, *positions_);
+    const Tensor x =
+        masked_sequence(tape, prefix.guide, prefix.conditions, tokens, mask, *mask_token_, *positions_);
     return layernorm_f32(tape, x, *patch_norm_weight_, *patch_norm_bias_, epsilon);
 }
 
 Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& conditions,
                          const Tensor& guiding_pixel, const Tensor& mask, const Tensor& sequence_ids,
                          const PassRule& rule, GradientReadyListener* listener) const {
-    Tensor x = sequence(tape, patches, conditions, guiding_pixel, mask);
+    Tensor x = sequence(tape, patches, prefix(tape, conditions, guiding_pixel), mask);
     for (const VitBlock& block : blocks_) {
         announce_ready(tape, listener, block.first().offset);
         const int number = static_cast<int>(&block - blocks_.data());
@@ -69,9 +72,9 @@ Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& condit
     return layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
 }
 
-MarLevel::LastAttention MarLevel::attend(Tape& tape, const Tensor& patches, const Tensor& conditions,
-                                         const Tensor& guiding_pixel, const Tensor& mask) const {
-    Tensor x = sequence(tape, patches, conditions, guiding_pixel, mask);
+MarLevel::LastAttention MarLevel::attend(Tape& tape, const Tensor& patches, const Prefix& prefix,
+                                         const Tensor& mask) const {
+    Tensor x = sequence(tape, patches, prefix, mask);
     const std::size_t last = blocks_.size() - 1;
     for (std::size_t i = 0; i < last; ++i) {
         const ProfileRange range("block", static_cast<int>(i));
@@ -87,4 +90,48 @@ Tensor MarLevel::next_conditions(Tape& tape, const LastAttention& last, const Te
     const Tensor rows = blocks_.back().finish(tape, x, attended, {});
     return join_neighbours(tape, layernorm(tape, rows, *norm_weight_, *norm_bias_, epsilon), selected,
                            neighbours_);
+}
+
+MarLevel::Prefix MarLevel::prefix(Tape& tape, const Tensor& conditions, const Tensor& guiding_pixel) const {
+    return {linear_tokens(tape, conditions, *condition_weight_, condition_bias_),
+            guiding_level_ ? linear(tape, guiding_pixel, *pixel_weight_, pixel_bias_) : Tensor()};
+}
+
+MarLevelShape MarLevel::kernel_shape(std::int64_t sequences, std::int64_t halves) const {
+    return {sequences,
+            halves,
+            length_ - prefix_tokens_,
+            conditions_,
+            guiding_level_ != nullptr,
+            width_,
+            static_cast<std::int64_t>(blocks_.size()),
+            heads_,
+            inputs_};
+}
+
+// In one kernel a step takes some 20 us for as many sequences as the device runs at once; as kernels one after
+// another 1 to 2 us for each of about 40, whatever the sequences. So up to two turns.
+bool MarLevel::fits_one_kernel(const Tape& tape, std::int64_t sequences, std::int64_t halves) const {
+    constexpr std::int64_t most_turns = 2;
+    return !of_codes_ && sequences <= most_turns * resident_mar_levels(tape, kernel_shape(sequences, halves));
+}
+
+Tensor MarLevel::pack_for_sampling(Tape& tape) const {
+    std::vector<PixelSamplerBlock> blocks;
+    for (const VitBlock& block : blocks_) blocks.push_back(block.weights());
+    const auto [patch_weight, patch_bias] = patch_embedding_.weights();
+    return pack_mar_level(
+        tape,
+        {patch_weight, patch_bias, mask_token_->value, positions_->value, patch_norm_weight_->value,
+         patch_norm_bias_->value, norm_weight_->value, norm_bias_->value, blocks.data()},
+        kernel_shape(0, 1));
+}
+
+// A cluster for each half while the device runs so many at once: its blocks then exchange half as many rows.
+Tensor MarLevel::sampling_outputs(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask,
+                                  std::int64_t halves, const Tensor& packed) const {
+    const MarLevelShape apart = kernel_shape(mask.rows(), 1);
+    const bool has_room = mask.rows() <= resident_mar_levels(tape, apart);
+    return mar_level_in_one_kernel(tape, patches, prefix.conditions, prefix.guide, mask, packed,
+                                   has_room ? apart : kernel_shape(mask.rows() / halves, halves));
 }

@@ -19,6 +19,8 @@
 #include "runtime/tensor/parameters.h"
 #include "runtime/tensor/tape.h"
 
+struct MarLevelShape;  // kernels/level/mar_level.h
+
 class MarLevel {
   public:
     // Registers the parameters PREFIX.mask_token, ... of level `level`.
@@ -33,16 +35,29 @@ class MarLevel {
                    const Tensor& mask, const Tensor& sequence_ids, const PassRule& rule,
                    GradientReadyListener* listener = nullptr) const;
 
-    // The same for sampling, in two halves. The residual stream and what attention returns in the last block, of all
+    // Of sampling. The tokens in front of the patches, for all steps of a call.
+    struct Prefix {
+        Tensor conditions, guide;
+    };
+    Prefix prefix(Tape& tape, const Tensor& conditions, const Tensor& guiding_pixel) const;
+
+    // The pass of sampling, in two halves. The residual stream and what attention returns in the last block, of all
     // tokens; and the conditions of the next level [K, n * D] for the patches that `selected`, int32 [K, 1], names,
     // each m * L + t: the rest of the last block for their rows alone. A row of it depends on no other row, so that
     // on the CPU they are the same, bit for bit.
     struct LastAttention {
         Tensor x, attended;
     };
-    LastAttention attend(Tape& tape, const Tensor& patches, const Tensor& conditions,
-                         const Tensor& guiding_pixel, const Tensor& mask) const;
+    LastAttention attend(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask) const;
     Tensor next_conditions(Tape& tape, const LastAttention& last, const Tensor& selected) const;
+
+    // The same of sampling, in one kernel (kernels/level/mar_level.h), on devices that have it and for few
+    // sequences: whether it takes up to so many, of `halves` rows each; its weights, for one job; and
+    // the outputs, for `packed` of the same job.
+    bool fits_one_kernel(const Tape& tape, std::int64_t sequences, std::int64_t halves) const;
+    Tensor pack_for_sampling(Tape& tape) const;
+    Tensor sampling_outputs(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask,
+                            std::int64_t halves, const Tensor& packed) const;
 
     // From these outputs to the conditions of the next level (runtime/ops/masking_ops.h,
     // neighbour_conditions).
@@ -52,9 +67,11 @@ class MarLevel {
 
   private:
     // [guiding pixel, conditions, patches], normalised: the first block's input.
-    Tensor sequence(Tape& tape, const Tensor& patches, const Tensor& conditions, const Tensor& guiding_pixel,
-                    const Tensor& mask) const;
+    Tensor sequence(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask) const;
+    MarLevelShape kernel_shape(std::int64_t sequences, std::int64_t halves) const;
 
+    std::int64_t inputs_, conditions_, heads_;  // values of a patch; conditions of a sequence
+    bool of_codes_;
     std::int64_t prefix_tokens_, length_, width_;  // in front of the patches, of a sequence, of a token
     NeighbourShape neighbours_;
     const Parameter *mask_token_, *positions_;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "models/fractal/config.h"
 #include "runtime/ops/sampling_ops.h"
@@ -23,6 +24,8 @@ class PatchEmbedding {
     // Its two parts for sampling: what the linear layer reads, as activations, and its weights, packed for one job.
     Tensor inputs(Tape& tape, const Tensor& patches) const;
     PackedLinear pack_for_sampling(Tape& tape) const;
+    // The linear layer's, fp32: weight [D, inputs], bias [D].
+    std::pair<const float*, const float*> weights() const { return {weight_->value, bias_->value}; }
 
   private:
     std::int64_t vocabulary_, width_;

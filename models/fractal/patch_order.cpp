@@ -50,7 +50,7 @@ PatchOrder::PatchOrder(Tape& tape, const FractalConfig& config, std::size_t leve
       L_(config.tokens(level)),
       iterations_(rule.iterations),
       steps_(random_ ? std::min(L_, rule.iterations) : L_),
-      largest_step_(random_ ? largest_cosine_step(L_, rule.iterations) : 1),
+      largest_step_(most_drawn(config, level, rule.iterations)),
       ranks_{tape.create(M_, L_, false, Element::i32), tape.create(M_, 1, false, Element::i32)} {
     if (on_host_) {
         hidden_ = hidden_patches(config, level, *task, images.origins);
@@ -68,6 +68,10 @@ PatchOrder::PatchOrder(Tape& tape, const FractalConfig& config, std::size_t leve
         }
         copy_to_tensor(tape_, ranks_.ranks, ranks.data(), ranks.size() * sizeof(std::int32_t));
     }
+}
+
+std::int64_t PatchOrder::most_drawn(const FractalConfig& config, std::size_t level, std::int64_t iterations) {
+    return config.is_mar(level) ? largest_cosine_step(config.tokens(level), iterations) : 1;
 }
 
 void PatchOrder::order_on_host(const OrderRule& rule) {

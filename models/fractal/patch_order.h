@@ -51,6 +51,8 @@ class PatchOrder {
     PatchOrder(Tape& tape, const FractalConfig& config, std::size_t level, const EditTask* task,
                const SampledImages& images, const OrderRule& rule);
 
+    // The most patches of an image that a step of the level draws, of so many steps.
+    static std::int64_t most_drawn(const FractalConfig& config, std::size_t level, std::int64_t iterations);
     // Steps until nothing is hidden any more; an AR level's step may draw nothing when editing.
     std::int64_t steps() const { return steps_; }
     // For each step, the fraction of the first image's patches present after it, for guidance schedules.

@@ -25,6 +25,7 @@ struct FractalSampler::Job {
     std::vector<PhiloxKey> keys;                             // of the orders by level, then of the draws
     Tensor device_keys;                                      // the same on the device
     std::vector<Tensor> guiding;  // of guiding pixels by level, last the pixel level's
+    std::vector<Tensor> levels;   // weights of levels in one kernel, none of others
 };
 
 namespace {
@@ -62,6 +63,13 @@ FractalSampler::FractalSampler(const FractalModel& model, std::int64_t batch, bo
     if (!model.pixel_level().can_sample(model.backend().device))
         fail("the pixel level, width {} with {} blocks, is too large for its sampler",
              config.embed_dim_list.back(), config.num_blocks_list.back());
+    std::int64_t sequences = batch;  // of a level at once, at most
+    for (std::size_t level = 0; level < config.generators(); ++level) {
+        if (level > 0) sequences = std::min(sequences, chunks_[level]);
+        in_one_kernel_.push_back(config.is_mar(level) &&
+                                 model.mar_level(level).fits_one_kernel(tape_, sequences, guided ? 2 : 1));
+        sequences *= PatchOrder::most_drawn(config, level, iterations_[level]);
+    }
     const std::vector<std::int64_t> classes(static_cast<std::size_t>(batch), -1);
     SampleRule rule;
     rule.guidance = guided ? 2.0f : 1.0f;
@@ -126,6 +134,7 @@ void FractalSampler::run(const EditTask* task, std::span<const std::int64_t> cla
             device_settings(tape_, std::array{guidance_of(rule, rule.guidance)}),
             keys,
             device_keys(tape_, keys),
+            {},
             {}};
     if (task != nullptr) job.picture = to_moved(config, task->picture);
     for (std::size_t level = 0; level < config.generators(); ++level) {
@@ -134,6 +143,8 @@ void FractalSampler::run(const EditTask* task, std::span<const std::int64_t> cla
         job.guiding.push_back(config.guides(level)
                                   ? model_.mar_level(level).guiding_level()->pack_for_sampling(tape_)
                                   : Tensor());
+        job.levels.push_back(in_one_kernel_[level] ? model_.mar_level(level).pack_for_sampling(tape_)
+                                                   : Tensor());
     }
     job.guiding.push_back(model_.pixel_level().pack_for_sampling(tape_));
     std::vector<std::int64_t> sequence_ids(classes.size());
@@ -203,23 +214,30 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const SampledImages&
     const Tensor schedule = settings_schedule(job, level, order);
     const Tensor guide =
         model_.config().guides(level) ? guiding_pixel(job, level, images, condition) : Tensor();
-    const bool drawn_rows_alone = outputs_drawn_rows_alone(model_.config(), level, iterations_[level]);
+    const bool in_one_kernel = in_one_kernel_[level],
+               drawn_rows_alone =
+                   !in_one_kernel && outputs_drawn_rows_alone(model_.config(), level, iterations_[level]);
+    const std::int64_t halves = condition.rows() / images.count;
+    const MarLevel::Prefix prefix =
+        in_one_kernel || drawn_rows_alone ? generator.prefix(tape_, condition, guide) : MarLevel::Prefix();
     report_step(job, level, patches, order, 0);
     tape_.arena().loop(order.steps(), [&](std::int64_t s) {
         set_settings(job, schedule, s);
         run_step(job, level, images, order.drawn_by(s), [&] {
-            const Tensor mask = order.mask(condition.rows() / images.count);
+            const Tensor mask = order.mask(halves);
             const auto draw = [&](const Conditions& conditions) {
                 sample_children(job, level, images, order.next(s), conditions, patches);
             };
             if (drawn_rows_alone) {
-                const auto last = generator.attend(tape_, patches, condition, guide, mask);
+                const auto last = generator.attend(tape_, patches, prefix, mask);
                 draw([&](const ChildRows& rows) {
                     return generator.next_conditions(tape_, last, rows.patches);
                 });
             } else {
                 const Tensor outputs =
-                    generator.forward(tape_, patches, condition, guide, mask, Tensor(), {});
+                    in_one_kernel
+                        ? generator.sampling_outputs(tape_, patches, prefix, mask, halves, job.levels[level])
+                        : generator.forward(tape_, patches, condition, guide, mask, Tensor(), {});
                 draw([&](const ChildRows& rows) {
                     return neighbour_conditions(tape_, outputs, rows.patches, Tensor(),
                                                 generator.neighbours());
@@ -312,9 +330,9 @@ Tensor FractalSampler::sample_pixel(Job& job, std::size_t level, const SampledIm
     const PixelLevel& model =
         level == config.generators() ? model_.pixel_level() : *model_.mar_level(level).guiding_level();
     if (source_ != nullptr)
-        return moved_values(
-            tape_, config,
-            source_->values(tape_, condition, job.guiding[level], model.sampler_shape(), images.sequence_ids));
+        return moved_values(tape_, config,
+                            source_->values(tape_, condition, job.guiding[level], model.sampler_shape(),
+                                            images.sequence_ids));
     const Tensor margins = tape_.create(config.channels, images.count, false);
     const Tensor numbers = uniforms(job, level, images);
     const Tensor values =

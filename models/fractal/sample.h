@@ -142,6 +142,7 @@ class FractalSampler {
     bool guided_;
     std::vector<std::int64_t> iterations_;
     ChunkSizes chunks_;
+    std::vector<bool> in_one_kernel_;  // levels whose steps are
     ValueSource* source_;
     Tape tape_;
     Plan plan_;

@@ -63,7 +63,7 @@ std::span<const TextPreset> text_presets() {
                    {ids, 1280, 32, 20, 4, 77, 0, false, "open_clip"}},
         TextPreset{"text_mini",
                    "small, of texts of at most 30 ids, trained with the transformer",
-                   {4096, 128, 2, 2, 4, 32, 0, false, "openai"}}};
+                   {8192, 128, 2, 2, 4, 32, 0, false, "openai"}}};
     return presets;
 }
 

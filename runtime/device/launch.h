@@ -1,6 +1,8 @@
 // Dispatch to a backend, cpu:: or cuda::, and a precision.
 //
 //   LAUNCH_ON(device, stream, kernel, arguments...)  on a device's stream
+//   LAUNCH_ON_GPU(stream, kernel, arguments...)      of kernels that the CPU has not, which puts the same together
+//                                                    from others
 //   SIZE_ON(device, size, arguments...)              a size that each backend chooses for itself
 //
 // An ElementPointer becomes a float* or, on the GPU, a bf16*, a ConstElementPointer the same of const: all of
@@ -139,6 +141,13 @@ void timed(Device device, const char* kernel, Call call) {
                                            __VA_ARGS__);                                                    \
         }                                                                                                   \
         return launch_detail::call_on_cpu([](auto... each) { cpu::kernel(each...); }, __VA_ARGS__);         \
+    })
+
+#define LAUNCH_ON_GPU(stream, kernel, ...)                                                          \
+    launch_detail::timed(Device::cuda, #kernel, [&] {                                               \
+        if (counting_work()) return launch_detail::count(#kernel, __VA_ARGS__);                     \
+        if constexpr (cuda_backend_built)                                                           \
+            launch_detail::call([&](auto... each) { cuda::kernel(stream, each...); }, __VA_ARGS__); \
     })
 
 #define SIZE_ON(device, size, ...)                                        \

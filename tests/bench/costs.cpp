@@ -34,6 +34,15 @@ Cost attention_decode_cost(const DecodeShape& shape, double a) {
     return {2 * a * cached, 4 * cached};
 }
 
+Cost mar_level_cost(const MarLevelShape& shape, double a) {
+    const double T = static_cast<double>(shape.length()), D = static_cast<double>(shape.width),
+                 B = static_cast<double>(shape.blocks), sequences = elements(shape.halves, shape.sequences),
+                 prefix = T - static_cast<double>(shape.tokens);
+    return {a * (12 * D * D * B + sequences * D * (T + prefix)) +
+                4 * sequences * elements(shape.tokens, shape.inputs),
+            2 * sequences * T * B * (12 * D * D + 2 * T * D)};
+}
+
 double pixel_sample_weights(const PixelSamplerShape& shape) {
     const auto [C, W, K, B, heads] = shape;
     return elements(W, K + C * (12 * W * B + Shapes::vocabulary));

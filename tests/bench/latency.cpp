@@ -70,6 +70,23 @@ Priced pixel_sample_price(const CountedWork& work) {
             static_cast<double>(waves) * element * pixel_sample_weights(shape) / stream_rate};
 }
 
+// Of each of its blocks of the transformer: five barriers; the longest chain of dependent products, one for 16 of
+// the depth of a product and 6 for attention; and what comes from partners: queries, keys and values of a head,
+// attention's result and both updates of all rows in bf16, and the parts of 16 columns in fp32.
+Priced mar_level_price(const CountedWork& work) {
+    constexpr double barrier_seconds = 0.4e-6, product_seconds = 33 / 1.7e9, partner_rate = 20e9;
+    constexpr int barriers = 5;
+    const auto& shape = argument_of<MarLevelShape>(work);
+    const double D = static_cast<double>(shape.width),
+                 rows = static_cast<double>(shape.halves * shape.length()),
+                 products = 3 * D / 16 + 6 + D / 128 * 4, bytes = 80 * 64 * 2 + rows * D * (3 * 2 + 4);
+    const std::int64_t turns =
+        (shape.sequences + WorkCount::resident_clusters - 1) / WorkCount::resident_clusters;
+    return {mar_level_cost(shape, element), packed_rate,
+            static_cast<double>(turns * shape.blocks) *
+                (barriers * barrier_seconds + products * product_seconds + bytes / partner_rate)};
+}
+
 Priced price_of(const CountedWork& work) {
     const std::string_view kernel = work.kernel;
     if (kernel == "linear_forward") {
@@ -95,12 +112,14 @@ Priced price_of(const CountedWork& work) {
     if (kernel == "attention_decode")
         return {attention_decode_cost(decode_shape(work), element), attention_rate};
     if (kernel == "pixel_sample") return pixel_sample_price(work);
+    if (kernel == "mar_level_forward") return mar_level_price(work);
     Priced price{{work.bytes, 0}, library_rate};
     if (kernel == "groupnorm_forward") price.kernels = 3;
     if (kernel == "pixel_sampler_pack") {  // two for each linear layer and norm, one for each other codebook
         const auto& shape = argument_of<PixelSamplerShape>(work);
         price.kernels = 5 + 3 * shape.channels + 12 * shape.blocks;
     }
+    if (kernel == "mar_level_pack") price.kernels = 8 + 14 * argument_of<MarLevelShape>(work).blocks;
     return price;
 }
 

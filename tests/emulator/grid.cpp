@@ -12,11 +12,14 @@
 namespace emulator {
 namespace {
 
-// Block number i of a grid in the order of its run.
-class BlockOrder {
+// First block of cluster number i of a grid in the order of its run; a cluster's blocks are neighbours in x.
+class ClusterOrder {
   public:
-    BlockOrder(dim3 grid, ThreadOrder order)
-        : grid_(grid), order_(order), count_(std::uint64_t{grid.x} * grid.y * grid.z) {
+    ClusterOrder(dim3 grid, unsigned cluster, ThreadOrder order)
+        : grid_(grid),
+          cluster_(cluster),
+          order_(order),
+          count_(std::uint64_t{grid.x / cluster} * grid.y * grid.z) {
         if (order.order != Order::shuffled) return;
         // i -> (stride i + offset) mod count, with a stride prime to it.
         offset_ = (order.seed * 2654435761u + 12345) % count_;
@@ -30,12 +33,15 @@ class BlockOrder {
         if (order_.order == Order::shuffled)
             number =
                 static_cast<std::uint64_t>((static_cast<unsigned __int128>(stride_) * i + offset_) % count_);
-        return {static_cast<unsigned>(number % grid_.x), static_cast<unsigned>(number / grid_.x % grid_.y),
-                static_cast<unsigned>(number / grid_.x / grid_.y)};
+        const unsigned in_x = grid_.x / cluster_;
+        return {static_cast<unsigned>(number % in_x) * cluster_,
+                static_cast<unsigned>(number / in_x % grid_.y),
+                static_cast<unsigned>(number / in_x / grid_.y)};
     }
 
   private:
     dim3 grid_;
+    unsigned cluster_;
     ThreadOrder order_;
     std::uint64_t count_, stride_ = 1, offset_ = 0;
 };
@@ -46,20 +52,20 @@ thread_local std::unique_ptr<Worker> the_worker;
 
 Failure run(const Grid& grid) {
     const ThreadOrder order = emulated_device().order;
-    const BlockOrder block(grid.blocks, order);
+    const ClusterOrder cluster(grid.blocks, grid.cluster, order);
     std::atomic<std::uint64_t> next = 0;
     std::atomic<bool> failed = false;
     Failure first;
     const FaultHandler handler;
-    // Chosen orders are kept by running on one thread of the host.
-    const bool alone =
-        order.order != Order::forward || thread_sanitizer() || omp_in_parallel() || cpu::inside_shared_task();
+    // Chosen orders are kept by running on one thread of the host; so are clusters, whose fibers are many.
+    const bool alone = grid.cluster > 1 || order.order != Order::forward || thread_sanitizer() ||
+                       omp_in_parallel() || cpu::inside_shared_task();
     const int workers =
-        alone ? 1 : static_cast<int>(std::min<std::uint64_t>(cpu::thread_count(), block.count()));
+        alone ? 1 : static_cast<int>(std::min<std::uint64_t>(cpu::thread_count(), cluster.count()));
     const auto work = [&] {
         if (the_worker == nullptr) the_worker = std::make_unique<Worker>();
-        for (std::uint64_t i; !failed && (i = next++) < block.count();)
-            if (!the_worker->run_block(grid, block(i), order) && !failed.exchange(true))
+        for (std::uint64_t i; !failed && (i = next++) < cluster.count();)
+            if (!the_worker->run_cluster(grid, cluster(i), order) && !failed.exchange(true))
                 first = std::move(the_worker->failure());
         the_worker->finish();
     };

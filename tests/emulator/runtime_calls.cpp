@@ -57,6 +57,7 @@ constexpr ErrorText error_texts[] = {
     {cudaErrorGraphExecUpdateFailure, "cudaErrorGraphExecUpdateFailure",
      "the graph update was not performed because it included changes which violated constraints specific to "
      "instantiated graph update"},
+    {cudaErrorInvalidClusterSize, "cudaErrorInvalidClusterSize", "cluster misconfiguration"},
 };
 
 const ErrorText* text_of(cudaError_t error) {
@@ -66,12 +67,30 @@ const ErrorText* text_of(cudaError_t error) {
 }
 
 std::mutex attributes_mutex;
-std::map<const void*, std::size_t> shared_limits;  // of kernels, by cudaFuncSetAttribute
+// Of kernels, by cudaFuncSetAttribute.
+std::map<const void*, std::size_t> shared_limits;
+std::map<const void*, bool> large_clusters;
 
 std::size_t shared_limit(const void* kernel) {
     const std::lock_guard lock(attributes_mutex);
     const auto found = shared_limits.find(kernel);
     return found == shared_limits.end() ? shared_default : found->second;
+}
+
+// Blocks of a launch's clusters; 0 if the device or the kernel has no such clusters. Source: CUDA C++ Programming
+// Guide, "Thread Block Clusters": 8 blocks on every device from 9.0 on, more where the kernel allows them.
+unsigned cluster_of(const cudaLaunchConfig_t& config, const void* kernel) {
+    constexpr unsigned portable = 8, most = 16;
+    unsigned blocks = 1;
+    for (unsigned i = 0; i < config.numAttrs; ++i) {
+        if (config.attrs[i].id != cudaLaunchAttributeClusterDimension) continue;
+        const auto& size = config.attrs[i].val.clusterDim;
+        if (emulator::emulated_device().major < 9 || size.y != 1 || size.z != 1) return 0;
+        blocks = size.x;
+    }
+    const std::lock_guard lock(attributes_mutex);
+    const auto found = large_clusters.find(kernel);
+    return blocks > (found != large_clusters.end() && found->second ? most : portable) ? 0 : blocks;
 }
 
 cudaError_t need_device() {
@@ -203,6 +222,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
         case cudaDevAttrComputeCapabilityMinor:
             *value = properties.minor;
             break;
+        case cudaDevAttrClusterLaunch:
+            *value = properties.major >= 9 ? 1 : 0;
+            break;
         case cudaDevAttrMaxSharedMemoryPerBlockOptin:
             *value = static_cast<int>(properties.sharedMemPerBlockOptin);
             break;
@@ -322,6 +344,11 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 // ---- launches -------------------------------------------------------------------------------------------
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+    if (attribute == cudaFuncAttributeNonPortableClusterSizeAllowed) {
+        if (emulator::emulated_device().major < 9) return remember(cudaErrorInvalidValue);
+        const std::lock_guard lock(attributes_mutex);
+        large_clusters[kernel] = value != 0;
+    }
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
     if (value < 0 || static_cast<std::size_t>(value) > emulator::card().shared_most)
         return remember(cudaErrorInvalidValue);
@@ -337,6 +364,17 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* ke
     attributes->ptxVersion = attributes->binaryVersion =
         10 * emulator::emulated_device().major + emulator::emulated_device().minor;
     attributes->maxDynamicSharedSizeBytes = static_cast<int>(shared_limit(kernel));
+    return cudaSuccess;
+}
+
+// A block takes a multiprocessor, and a cluster lies in one of the parts of at most 16 of them.
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* kernel,
+                                           const cudaLaunchConfig_t* config) {
+    constexpr int part = 16;
+    const unsigned blocks = cluster_of(*config, kernel);
+    if (blocks == 0 || config->dynamicSmemBytes > shared_limit(kernel))
+        return remember(cudaErrorInvalidClusterSize);
+    *clusters = emulator::card().multiprocessors / part * (part / static_cast<int>(blocks));
     return cudaSuccess;
 }
 
@@ -356,7 +394,9 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
             return fault(fmt::format("kernel {}: argument {} points to {}", kernel_name(kernel),
                                      pointer.number, describe(pointer.address)),
                          cudaErrorIllegalAddress);
-    Grid work{grid, block, config.dynamicSmemBytes, std::move(call)};
+    const unsigned cluster = cluster_of(config, kernel);
+    if (cluster == 0 || grid.x % cluster != 0) return remember(cudaErrorInvalidClusterSize);
+    Grid work{grid, block, config.dynamicSmemBytes, std::move(call), cluster};
     return remember(submit(config.stream, [kernel, work = std::move(work)] {
         const DeviceAccess access;
         ++calls().nodes;

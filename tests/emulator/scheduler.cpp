@@ -51,7 +51,8 @@ void for_each_lane(unsigned mask, Function function) {
 
 // An idle fiber. Under the thread sanitizer, each thread has its own fiber.
 Fiber& Worker::fiber_for(const Thread& thread) {
-    if (thread_sanitizer()) return *fibers_[thread.number];
+    if (thread_sanitizer())
+        return *fibers_[static_cast<std::size_t>(thread.block->rank * thread.block->threads + thread.number)];
     if (idle_.empty()) {
         std::unique_ptr<Fiber> fiber(Fiber::create([] { in_kernel->run_threads(); }));
         if (fiber == nullptr) fail("no memory for the stack of a thread");
@@ -69,9 +70,14 @@ void Worker::jump(Fiber& to) {
     from.jump(to);
 }
 
-void Worker::go_on_with(Thread& thread) {
+void Worker::become(Thread& thread) {
     current_ = &thread;
     threadIdx = thread.index;
+    blockIdx = thread.block->index;
+}
+
+void Worker::go_on_with(Thread& thread) {
+    become(thread);
     jump(thread.fiber != nullptr ? *thread.fiber : fiber_for(thread));
 }
 
@@ -81,11 +87,11 @@ void Worker::run_threads() {
         run_current();
         current_->state = State::ended;
         current_->fiber = nullptr;
-        --alive_;
+        --block().alive;
+        end_cluster_barrier_if_all_arrived();
         Thread* const next = take_ready();
         if (next != nullptr && next->fiber == nullptr && !thread_sanitizer()) {
-            current_ = next;
-            threadIdx = next->index;
+            become(*next);
             continue;
         }
         if (!thread_sanitizer()) idle_.push_back(fiber_);
@@ -102,6 +108,7 @@ void Worker::run_current() {
         acquire(&start_sync_);
         grid_->kernel();
         release(&end_sync_);
+        if (block().alive == 1) end_block();
         return;
     } catch (const std::exception& exception) {
         problem = exception.what();
@@ -111,7 +118,7 @@ void Worker::run_current() {
     fail(std::move(problem.insert(0, "threw: ")));
 }
 
-// From a thread that waits to the next one that is ready, or to run_block if none is.
+// From a thread that waits to the next one that is ready, or to run_cluster if none is.
 void Worker::leave() {
     current_->fiber = fiber_;
     release(&end_sync_);
@@ -124,101 +131,136 @@ void Worker::leave() {
 
 // ---- which thread is next -------------------------------------------------------------------------------
 
-void Worker::make_all_ready() {
-    for (int word = 0; word * 64 < threads_; ++word) {
-        const int bits = std::min(threads_ - word * 64, 64);
-        ready_[word] = ~std::uint64_t{0} >> (64 - bits);
+void Worker::make_all_ready(Block& block) {
+    for (int word = 0; word * 64 < block.threads; ++word) {
+        const int bits = std::min(block.threads - word * 64, 64);
+        block.ready[word] = ~std::uint64_t{0} >> (64 - bits);
     }
 }
 
-int Worker::first_ready(int from) const {
-    for (int word = from / 64; word * 64 < threads_; ++word) {
-        std::uint64_t bits = ready_[word];
+int Worker::first_ready(const Block& block, int from) {
+    for (int word = from / 64; word * 64 < block.threads; ++word) {
+        std::uint64_t bits = block.ready[word];
         if (word == from / 64) bits &= ~std::uint64_t{0} << from % 64;
         if (bits != 0) return word * 64 + std::countr_zero(bits);
     }
     return -1;
 }
 
-int Worker::last_ready() const {
-    for (int word = (threads_ - 1) / 64; word >= 0; --word)
-        if (ready_[word] != 0) return word * 64 + 63 - std::countl_zero(ready_[word]);
+int Worker::last_ready(const Block& block) {
+    for (int word = (block.threads - 1) / 64; word >= 0; --word)
+        if (block.ready[word] != 0) return word * 64 + 63 - std::countl_zero(block.ready[word]);
     return -1;
 }
 
+// Of the first block in this order that has one, a cluster's blocks being ordered as their threads are.
 Thread* Worker::take_ready() {
-    int number = -1;
-    if (order_.order == Order::reversed) {
-        number = last_ready();
-    } else if (order_.order == Order::shuffled) {
+    std::uint64_t random = 0;
+    if (order_.order == Order::shuffled) {
         random_ = random_ * 6364136223846793005u + 1442695040888963407u;  // Knuth's MMIX generator
-        number = first_ready(static_cast<int>((random_ >> 33) % static_cast<unsigned>(threads_)));
-        if (number < 0) number = first_ready(0);
-    } else {
-        number = first_ready(0);
+        random = random_ >> 33;
     }
-    if (number < 0) return nullptr;
-    ready_[number / 64] &= ~(std::uint64_t{1} << number % 64);
-    return &all_threads_[number];
+    for (int i = 0; i < ranks_; ++i) {
+        const int rank = order_.order == Order::reversed
+                             ? ranks_ - 1 - i
+                             : static_cast<int>((static_cast<std::uint64_t>(i) + random) %
+                                                static_cast<std::uint64_t>(ranks_));
+        Block& block = *blocks_[static_cast<std::size_t>(rank)];
+        int number = -1;
+        if (order_.order == Order::reversed) {
+            number = last_ready(block);
+        } else {
+            number = first_ready(block, static_cast<int>(random % static_cast<unsigned>(block.threads)));
+            if (number < 0 && random != 0) number = first_ready(block, 0);
+        }
+        if (number < 0) continue;
+        block.ready[number / 64] &= ~(std::uint64_t{1} << number % 64);
+        return &block.all_threads[number];
+    }
+    return nullptr;
 }
 
-// ---- a block --------------------------------------------------------------------------------------------
+// ---- a cluster of blocks ----------------------------------------------------------------------------------
 
-void Worker::start_block(const Grid& grid, uint3 block, ThreadOrder order) {
-    grid_ = &grid;
-    order_ = order;
-    random_ = order.seed + 0x9E3779B97F4A7C15u * (block.x + 1009ull * block.y + 1000033ull * block.z + 1);
-    blockIdx = block;
-    blockDim = grid.threads;
-    gridDim = grid.blocks;
-    threads_ = alive_ = static_cast<int>(grid.threads.x * grid.threads.y * grid.threads.z);
-    uint3 index{};
-    for (int number = 0; number < threads_; ++number) {
-        Thread& thread = all_threads_[number];
+void Worker::start_block(Block& block, const Grid& grid, uint3 index, int rank) {
+    block.index = index;
+    block.rank = rank;
+    block.threads = block.alive = static_cast<int>(grid.threads.x * grid.threads.y * grid.threads.z);
+    uint3 thread_index{};
+    for (int number = 0; number < block.threads; ++number) {
+        Thread& thread = block.all_threads[number];
+        thread.block = &block;
         thread.fiber = nullptr;
+        thread.state = State::ready;
         thread.number = static_cast<std::uint16_t>(number);
-        thread.index = index;
+        thread.index = thread_index;
         thread.group = 0;
         thread.copies.clear();
-        if (++index.x == grid.threads.x) {
-            index.x = 0;
-            if (++index.y == grid.threads.y) index.y = 0, ++index.z;
+        thread.cluster_barrier = -1;
+        if (++thread_index.x == grid.threads.x) {
+            thread_index.x = 0;
+            if (++thread_index.y == grid.threads.y) thread_index.y = 0, ++thread_index.z;
         }
     }
-    make_all_ready();
-    for (int warp = 0; warp * warp_lanes < threads_; ++warp) warps_[warp].waiting = 0;
-    arrived_ = 0;
-    shared_.clear(grid.shared_bytes);
+    make_all_ready(block);
+    for (int warp = 0; warp * warp_lanes < block.threads; ++warp) block.warps[warp].waiting = 0;
+    block.arrived = 0;
+    block.shared.clear(grid.shared_bytes);
+    block.mbarriers.clear();
+}
+
+bool Worker::run_cluster(const Grid& grid, uint3 first, ThreadOrder order) {
+    grid_ = &grid;
+    order_ = order;
+    random_ = order.seed + 0x9E3779B97F4A7C15u * (first.x + 1009ull * first.y + 1000033ull * first.z + 1);
+    blockDim = grid.threads;
+    gridDim = grid.blocks;
+    ranks_ = static_cast<int>(grid.cluster);
+    while (blocks_.size() < grid.cluster) blocks_.push_back(std::make_unique<Block>());
+    for (int rank = 0; rank < ranks_; ++rank)
+        start_block(*blocks_[static_cast<std::size_t>(rank)], grid,
+                    {first.x + static_cast<unsigned>(rank), first.y, first.z}, rank);
+    cluster_arrivals_ = cluster_barriers_ = 0;
+    stores_.clear();
     failure_ = {};
     // To the thread sanitizer, a fiber is ordered after its creator: all are created here, by no thread of
     // the device.
-    while (thread_sanitizer() && fibers_.size() < static_cast<std::size_t>(threads_))
+    while (thread_sanitizer() && fibers_.size() < static_cast<std::size_t>(alive()))
         fibers_.emplace_back(Fiber::create([] { in_kernel->run_threads(); }));
     release(&start_sync_);
-}
-
-bool Worker::run_block(const Grid& grid, uint3 block, ThreadOrder order) {
-    start_block(grid, block, order);
     in_kernel = this;
     go_on_with(*take_ready());
     in_kernel = nullptr;
-    if (alive_ > 0) finish();
-    if (failure_.message.empty() && alive_ > 0) failure_.message = unfinished();
-    if (failure_.message.empty()) failure_.message = shared_.overwritten();
+    if (alive() > 0) finish();
+    if (failure_.message.empty() && alive() > 0) failure_.message = unfinished();
+    for (int rank = 0; rank < ranks_ && failure_.message.empty(); ++rank) {
+        const Block& block = *blocks_[static_cast<std::size_t>(rank)];
+        blockIdx = block.index;
+        failure_.message = block.shared.overwritten();
+    }
     if (failure_.message.empty()) return true;
     failure_.message = fmt::format("block {}: {}", text(blockIdx), failure_.message);
     forget_threads();
     return false;
 }
 
-// Cleanup after a failed block.
+int Worker::alive() const {
+    int alive = 0;
+    for (int rank = 0; rank < ranks_; ++rank) alive += blocks_[static_cast<std::size_t>(rank)]->alive;
+    return alive;
+}
+
+// Cleanup after a failed cluster.
 void Worker::forget_threads() {
-    ready_.fill(0);
-    for (int number = 0; number < threads_; ++number) {
-        Fiber* const fiber = std::exchange(all_threads_[number].fiber, nullptr);
-        if (fiber == nullptr) continue;
-        fiber->reset();
-        if (!thread_sanitizer()) idle_.push_back(fiber);
+    for (int rank = 0; rank < ranks_; ++rank) {
+        Block& block = *blocks_[static_cast<std::size_t>(rank)];
+        block.ready.fill(0);
+        for (int number = 0; number < block.threads; ++number) {
+            Fiber* const fiber = std::exchange(block.all_threads[number].fiber, nullptr);
+            if (fiber == nullptr) continue;
+            fiber->reset();
+            if (!thread_sanitizer()) idle_.push_back(fiber);
+        }
     }
 }
 
@@ -232,21 +274,40 @@ void Worker::fail(std::string message, bool address) {
 }
 
 std::string Worker::what_it_does(const Thread& thread) const {
-    const Lane& lane = warps_[thread.number / warp_lanes].lanes[thread.number % warp_lanes];
-    return fmt::format("thread {} {}", text(thread.index),
-                       thread.state == State::ended ? "ended"
-                       : thread.state == State::waits_for_block
-                           ? "waits at the barrier " + text(block_where_)
-                           : fmt::format("waits for lanes {:#010x} at {} ({})", lane.mask,
-                                         name(lane.operation), text(lane.where)));
+    const Block& block = *thread.block;
+    const Lane& lane = block.warps[thread.number / warp_lanes].lanes[thread.number % warp_lanes];
+    const std::string who = fmt::format("thread {} ", text(thread.index));
+    switch (thread.state) {
+        case State::ended:
+            return who + "ended";
+        case State::waits_for_block:
+            return who + "waits at the barrier " + text(block.where);
+        case State::waits_for_cluster:
+            return who + "waits for the cluster at " + text(thread.where);
+        case State::waits_for_mbarrier:
+            return who + "waits for an mbarrier at " + text(thread.where);
+        default:
+            return who + fmt::format("waits for lanes {:#010x} at {} ({})", lane.mask, name(lane.operation),
+                                     text(lane.where));
+    }
 }
 
-// No thread is ready, and some have not ended: why.
-std::string Worker::unfinished() const {
-    for (int number = 0; number < threads_; ++number) {
-        const Thread& thread = all_threads_[number];
+// No thread is ready, and some have not ended: why. Sets blockIdx to the block of the answer.
+std::string Worker::unfinished() {
+    for (int rank = 0; rank < ranks_; ++rank) {
+        const Block& block = *blocks_[static_cast<std::size_t>(rank)];
+        blockIdx = block.index;
+        std::string why = unfinished(block);
+        if (!why.empty()) return why;
+    }
+    return "threads wait for nothing";
+}
+
+std::string Worker::unfinished(const Block& block) const {
+    for (int number = 0; number < block.threads; ++number) {
+        const Thread& thread = block.all_threads[number];
         if (thread.state != State::waits_for_warp) continue;
-        const Warp& warp = warps_[number / warp_lanes];
+        const Warp& warp = block.warps[number / warp_lanes];
         // The missing lane: one that does not wait, or waits with another mask.
         int missing = -1;
         const unsigned mask = warp.lanes[number % warp_lanes].mask;
@@ -256,44 +317,53 @@ std::string Worker::unfinished() const {
         });
         const int other = number / warp_lanes * warp_lanes + missing;
         return what_it_does(thread) + ", " +
-               (other < threads_ ? what_it_does(all_threads_[other])
-                                 : fmt::format("the block has no lane {} there", missing));
+               (other < block.threads ? what_it_does(block.all_threads[other])
+                                      : fmt::format("the block has no lane {} there", missing));
     }
-    for (int number = 0; number < threads_; ++number)
-        if (all_threads_[number].state == State::ended)
-            return fmt::format("{} of {} threads wait at the barrier {}, {}", arrived_, threads_,
-                               text(block_where_), what_it_does(all_threads_[number]));
-    return "threads wait for nothing";
+    for (int number = 0; number < block.threads; ++number) {
+        const Thread& thread = block.all_threads[number];
+        if (thread.state == State::waits_for_mbarrier)
+            return what_it_does(thread) + ", " + block.mbarriers.why_not_complete(thread.number);
+        if (thread.state == State::waits_for_cluster)
+            return what_it_does(thread) +
+                   fmt::format(", {} of {} threads arrived", cluster_arrivals_, alive());
+    }
+    for (int number = 0; number < block.threads; ++number)
+        if (block.arrived > 0 && block.all_threads[number].state == State::ended)
+            return fmt::format("{} of {} threads wait at the barrier {}, {}", block.arrived, block.threads,
+                               text(block.where), what_it_does(block.all_threads[number]));
+    return "";
 }
 
 // ---- barriers -------------------------------------------------------------------------------------------
 
 int Worker::wait_for_block(BlockOperation operation, bool predicate, const Where& where) {
-    if (arrived_ == 0) {
-        block_operation_ = operation;
-        block_where_ = where;
-        predicates_ = 0;
-    } else if (operation != block_operation_ || !same(where, block_where_)) {
+    Block& block = this->block();
+    if (block.arrived == 0) {
+        block.operation = operation;
+        block.where = where;
+        block.predicates = 0;
+    } else if (operation != block.operation || !same(where, block.where)) {
         std::string message = fmt::format("is at the barrier {} while {} threads wait at the barrier {}",
-                                          text(where), arrived_, text(block_where_));
+                                          text(where), block.arrived, text(block.where));
         fail(std::move(message));
     }
     // A thread that leaves a barrier late must not be ordered after accesses beyond it: two alternating sync
     // variables.
-    char* const sync = &barrier_sync_[barriers_ % 2];
+    char* const sync = &block.barrier_sync[block.barriers % 2];
     release(sync);
-    predicates_ += predicate;
-    if (++arrived_ == threads_) {
-        arrived_ = 0;
-        votes_ = predicates_;
-        ++barriers_;
-        make_all_ready();
+    block.predicates += predicate;
+    if (++block.arrived == block.threads) {
+        block.arrived = 0;
+        block.votes = block.predicates;
+        ++block.barriers;
+        make_all_ready(block);
     } else {
         current_->state = State::waits_for_block;
     }
     leave();
     acquire(sync);
-    return votes_;  // of this barrier: the next one needs this thread
+    return block.votes;  // of this barrier: the next one needs this thread
 }
 
 // The lanes of a mask have arrived: all at the same operation at the same place, with the same mask?
@@ -333,7 +403,8 @@ void Worker::exchange(Warp& warp, const Lane& mine, void (*compute)(void* const*
 std::uint64_t Worker::wait_for_warp(WarpOperation operation, unsigned mask, std::uint64_t value, int source,
                                     void* data, void (*compute)(void* const*), const Where& where) {
     const int number = current_->number, lane = number % warp_lanes;
-    Warp& warp = warps_[number / warp_lanes];
+    Block& block = this->block();
+    Warp& warp = block.warps[number / warp_lanes];
     if ((mask >> lane & 1u) == 0) {
         std::string message = fmt::format("lane {} names lanes {:#010x}, itself not among them, at {} ({})",
                                           lane, mask, name(operation), text(where));
@@ -350,7 +421,7 @@ std::uint64_t Worker::wait_for_warp(WarpOperation operation, unsigned mask, std:
         exchange(warp, mine, compute);
         warp.waiting &= ~mask;
         ++warp.barriers[lowest];
-        ready_[number / 64] |= std::uint64_t{mask} << (number - lane) % 64;
+        block.ready[number / 64] |= std::uint64_t{mask} << (number - lane) % 64;
     } else {
         current_->state = State::waits_for_warp;
     }
@@ -361,7 +432,7 @@ std::uint64_t Worker::wait_for_warp(WarpOperation operation, unsigned mask, std:
 
 void* Worker::shared_array(int index, std::size_t bytes, std::size_t element_bytes) {
     std::string problem;
-    void* const array = shared_.take(index, bytes, element_bytes, problem);
+    void* const array = block().shared.take(index, bytes, element_bytes, problem);
     if (array == nullptr) fail(std::move(problem));
     return array;
 }

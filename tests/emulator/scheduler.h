@@ -4,17 +4,21 @@
 // the device is simply the CUDA device. Each thread of a block is a fiber (fiber.h). Blocks run one after
 // another, or on several threads of the host; within a block, a thread runs until it waits for others, and
 // then another one goes on, in an order that a test can choose. A thread that never waits costs little more
-// than a function call.
+// than a function call. The blocks of a cluster run together.
 //
 // Emulated: __syncthreads and its counting variants, __syncwarp, shuffles, votes, atomics on integers, shared
-// memory, mma and ldmatrix, cp.async, device and pinned memory, streams, events, graphs. Checked:
+// memory, mma and ldmatrix, cp.async, clusters with their barrier and the shared memory of partners, mbarriers
+// and bulk copies, device and pinned memory, streams, events, graphs. Checked:
 //
 //   barriers that some threads of a block never reach, or reach elsewhere; lanes of a mask that are missing,
 //   ended, or at another operation; mma and ldmatrix without all 32 lanes; reads of uninitialised memory
 //   (fresh memory, shared or not, is NaN, and so is the target of a cp.async until its wait); accesses outside
 //   of arrays (guards around shared arrays, guard pages around allocations); shared memory beyond the size of
 //   the launch or of the device; 16-byte accesses and ldmatrix rows that are not aligned; host pointers
-//   passed to a kernel; device memory accessed by the host; calls that are not permitted during capture.
+//   passed to a kernel; device memory accessed by the host; calls that are not permitted during capture; of
+//   clusters: shared memory of a partner that may not have started or has ended, or that was written since the
+//   last barrier of the cluster (a store there is NaN until that barrier); bulk copies of other sizes than the
+//   mbarrier expects, that are not aligned, or that are in flight when the block ends.
 //
 // A kernel that does any of these fails: the launch returns an error, and one line on stderr reports the
 // fault with kernel, block and thread. Unlike on a real device, later kernels are not affected.
@@ -44,6 +48,7 @@ struct Grid {
     dim3 blocks, threads;
     std::size_t shared_bytes = 0;
     std::function<void()> kernel;  // body of each thread
+    unsigned cluster = 1;          // blocks of a cluster, neighbours in x
 };
 
 // Description of a fault in one line with block and thread; empty if there was none.
@@ -89,6 +94,22 @@ void start_copy(void* shared, const void* global);
 void commit_copies();
 // Removes a copy from the list that must complete before at most `groups` groups are in flight.
 bool finish_copy(int groups, PendingCopy& copy);
+
+// The caller's block in its cluster, and the cluster's size.
+int cluster_rank();
+int cluster_ranks();
+// The cluster's barrier in two halves.
+void arrive_at_cluster(const Where& where);
+void wait_for_cluster(const Where& where);
+// Accesses, of at most 16 bytes, to the shared memory of block `rank` at the caller's address `shared`.
+void store_to_rank(void* shared, int rank, const void* value, std::size_t bytes);
+void load_from_rank(void* value, const void* shared, int rank, std::size_t bytes);
+
+// Mbarriers (mbarriers.h).
+void start_mbarrier(std::uint64_t* barrier, unsigned arrivals);
+void arrive_at_mbarrier(std::uint64_t* barrier, unsigned bytes);
+void start_bulk_copy(void* shared, const void* global, unsigned bytes, std::uint64_t* barrier);
+void wait_for_mbarrier(const std::uint64_t* barrier, unsigned parity, const Where& where);
 
 // The caller's previous writes are visible to threads that call this later.
 void thread_fence();

@@ -89,6 +89,26 @@ void* SharedArrays::take(int index, std::size_t bytes, std::size_t element_bytes
     return memory_ + array.offset;
 }
 
+std::size_t SharedArrays::offset(const void* address) const {
+    return reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(memory_);
+}
+
+std::byte* SharedArrays::at(std::size_t offset, std::size_t bytes) const {
+    for (const Array& array : arrays_)
+        if (offset >= array.offset && offset + bytes <= array.offset + array.bytes) return memory_ + offset;
+    return nullptr;
+}
+
+void SharedArrays::publish() {
+    published_.resize(used_);
+    for (const Array& array : arrays_)
+        std::memcpy(published_.data() + array.offset, memory_ + array.offset, array.bytes);
+}
+
+const std::byte* SharedArrays::published(const std::byte* address) const {
+    return published_.data() + offset(address);
+}
+
 std::string SharedArrays::overwritten() const {
 #ifndef __SANITIZE_ADDRESS__
     const auto intact = [&](std::size_t at) {

@@ -22,6 +22,13 @@ class SharedArrays {
     // Array number `index`. Null and a message in `problem` if other threads requested a different array at
     // this index, or if the limit is exceeded.
     void* take(int index, std::size_t bytes, std::size_t element_bytes, std::string& problem);
+    // The offset of an address of this block's memory, which is the same in every block of a cluster; and the
+    // address at an offset, null unless `bytes` bytes of one array lie there.
+    std::size_t offset(const void* address) const;
+    std::byte* at(std::size_t offset, std::size_t bytes) const;
+    // Keeps the arrays' contents of now, and where it keeps those of an address.
+    void publish();
+    const std::byte* published(const std::byte* address) const;
     // Which guard was overwritten, empty if none was.
     std::string overwritten() const;
 
@@ -33,6 +40,7 @@ class SharedArrays {
     std::byte* memory_ = nullptr;
     std::size_t limit_ = 0, taken_ = 0, used_ = 0;
     std::vector<Array> arrays_;
+    std::vector<std::byte> published_;
 };
 
 }  // namespace emulator

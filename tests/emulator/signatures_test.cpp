@@ -56,6 +56,7 @@ static_assert(has<Error(cudaGraph_t)>(cudaGraphDestroy) && has<Error(cudaGraphEx
 static_assert(has<Error(const void*, cudaFuncAttribute, int)>(cudaFuncSetAttribute));
 static_assert(has<Error(cudaFuncAttributes*, const void*)>(cudaFuncGetAttributes));
 static_assert(has<Error(const cudaLaunchConfig_t*, void (*)(int), short&&)>(cudaLaunchKernelEx));
+static_assert(has<Error(int*, const void*, const cudaLaunchConfig_t*)>(cudaOccupancyMaxActiveClusters));
 
 static_assert(cudaSuccess == 0 && cudaErrorInvalidValue == 1 && cudaErrorMemoryAllocation == 2);
 static_assert(cudaErrorInvalidConfiguration == 9 && cudaErrorInvalidMemcpyDirection == 21);
@@ -75,6 +76,9 @@ static_assert(cudaStreamCaptureModeGlobal == 0 && cudaStreamCaptureModeThreadLoc
 static_assert(cudaStreamCaptureModeRelaxed == 2 && cudaStreamCaptureStatusInvalidated == 2);
 static_assert(cudaFuncAttributeMaxDynamicSharedMemorySize == 8 && cudaHostAllocMapped == 2);
 static_assert(cudaGraphExecUpdateErrorTopologyChanged == 2);
+static_assert(cudaLaunchAttributeClusterDimension == 4 && sizeof(cudaLaunchAttribute) == 72);
+static_assert(cudaFuncAttributeNonPortableClusterSizeAllowed == 14 && cudaDevAttrClusterLaunch == 120);
+static_assert(cudaErrorInvalidClusterSize == 912);
 static_assert(cudaDevAttrMultiProcessorCount == 16 && cudaDevAttrMaxSharedMemoryPerBlockOptin == 97);
 static_assert(sizeof(float4) == 16 && alignof(float4) == 16 && alignof(int2) == 8 && alignof(uchar4) == 4);
 static_assert(sizeof(float3) == 12 && alignof(double2) == 16 && alignof(short4) == 8 &&

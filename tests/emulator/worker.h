@@ -10,6 +10,7 @@
 #include "tests/emulator/emulated_device.h"
 #include "tests/emulator/faults.h"
 #include "tests/emulator/fiber.h"
+#include "tests/emulator/mbarriers.h"
 #include "tests/emulator/scheduler.h"
 #include "tests/emulator/shared_arrays.h"
 
@@ -18,15 +19,27 @@ namespace emulator {
 constexpr int max_threads = 1024, warp_lanes = 32, max_warps = max_threads / warp_lanes;
 
 // State of a suspended thread.
-enum class State : std::uint8_t { ready, waits_for_block, waits_for_warp, ended };
+enum class State : std::uint8_t {
+    ready,
+    waits_for_block,
+    waits_for_warp,
+    waits_for_cluster,
+    waits_for_mbarrier,
+    ended
+};
+
+struct Block;
 
 struct Thread {
+    Block* block = nullptr;
     Fiber* fiber = nullptr;  // null: not started
     State state = State::ready;
     std::uint16_t number = 0;  // in the block
     uint3 index{};
     int group = 0;  // of asynchronous copies, the one not yet committed
     std::vector<PendingCopy> copies;
+    int cluster_barrier = -1;  // the cluster's barrier that it arrived at and has not waited for
+    Where where;               // of its wait for the cluster or for an mbarrier
 };
 
 // A waiting lane's operation and its operands.
@@ -48,14 +61,37 @@ struct Warp {
     std::array<std::array<char, 4>, warp_lanes> sync;
 };
 
-// Runs blocks, one after another, on the host's thread it belongs to.
+// A block that runs.
+struct Block {
+    uint3 index{};
+    int rank = 0;  // in its cluster
+    int threads = 0, alive = 0;
+    std::array<Thread, max_threads> all_threads{};
+    std::array<Warp, max_warps> warps{};
+    std::array<std::uint64_t, max_threads / 64> ready{};  // a bit for each thread
+
+    int arrived = 0, predicates = 0, votes = 0;
+    BlockOperation operation{};
+    Where where;
+    // Sync variables for the thread sanitizer: barriers of odd and of even number.
+    unsigned barriers = 0;
+    std::array<char, 2> barrier_sync{};
+
+    SharedArrays shared;
+    Mbarriers mbarriers;
+
+    void make_ready(int thread) { ready[thread / 64] |= std::uint64_t{1} << thread % 64; }
+};
+
+// Runs clusters of blocks, mostly of one, one after another, on the host's thread it belongs to.
 class Worker {
   public:
     Worker() = default;
     Worker(const Worker&) = delete;
     Worker& operator=(const Worker&) = delete;
     ~Worker() { acquire(&end_sync_); }
-    bool run_block(const Grid& grid, uint3 block, ThreadOrder order);
+    // The cluster whose first block is `first`.
+    bool run_cluster(const Grid& grid, uint3 first, ThreadOrder order);
     // After the last block of a grid: makes its threads' accesses visible to the host.
     void finish() { acquire(&end_sync_); }
     Failure& failure() { return failure_; }
@@ -66,18 +102,36 @@ class Worker {
                                 void* data, void (*compute)(void* const*), const Where& where);
     void* shared_array(int index, std::size_t bytes, std::size_t element_bytes);
     Thread& current() { return *current_; }
+    Block& block() { return *current_->block; }
     Fiber& fiber() { return *fiber_; }
 
+    // Of clusters: cluster.cpp.
+    int ranks() const { return ranks_; }
+    void arrive_at_cluster(const Where& where);
+    void wait_for_cluster(const Where& where);
+    void store_to_rank(void* shared, int rank, const void* value, std::size_t bytes);
+    void load_from_rank(void* value, const void* shared, int rank, std::size_t bytes);
+    void wait_for_mbarrier(const std::uint64_t* barrier, unsigned parity, const Where& where);
+
   private:
-    void start_block(const Grid& grid, uint3 block, ThreadOrder order);
-    std::string unfinished() const;
+    void start_block(Block& block, const Grid& grid, uint3 index, int rank);
+    std::string unfinished();
+    std::string unfinished(const Block& block) const;
     std::string what_it_does(const Thread& thread) const;
     void forget_threads();
+    void become(Thread& thread);
+    int alive() const;
 
-    void make_all_ready();
+    static void make_all_ready(Block& block);
     Thread* take_ready();
-    int first_ready(int from) const;
-    int last_ready() const;
+    static int first_ready(const Block& block, int from);
+    static int last_ready(const Block& block);
+
+    // Of clusters.
+    void end_block();
+    void end_cluster_barrier_if_all_arrived();
+    // A partner's memory at the caller's address. Fails if it is not there, or not any more.
+    std::byte* at_rank(const void* shared, int rank, std::size_t bytes, const char* what);
 
     Fiber& fiber_for(const Thread& thread);
     void go_on_with(Thread& thread);
@@ -92,29 +146,29 @@ class Worker {
     const Grid* grid_ = nullptr;
     ThreadOrder order_;
     std::uint64_t random_ = 0;
-    int threads_ = 0, alive_ = 0;
+    std::vector<std::unique_ptr<Block>> blocks_;  // by rank; `ranks_` of them run
+    int ranks_ = 0;
     Thread* current_ = nullptr;
     Failure failure_;
 
-    Fiber host_;             // the context of run_block
+    Fiber host_;             // the context of run_cluster
     Fiber* fiber_ = &host_;  // running
     std::vector<std::unique_ptr<Fiber>> fibers_;
     std::vector<Fiber*> idle_;
     SignalStack signal_stack_;
 
-    std::array<Thread, max_threads> all_threads_{};
-    std::array<Warp, max_warps> warps_{};
-    std::array<std::uint64_t, max_threads / 64> ready_{};  // a bit for each thread
-
-    int arrived_ = 0, predicates_ = 0, votes_ = 0;
-    BlockOperation block_operation_{};
-    Where block_where_;
-    // Sync variables for the thread sanitizer: barriers of odd and of even number, the start, the end.
-    unsigned barriers_ = 0;
-    std::array<char, 2> barrier_sync_{};
+    // Of a cluster: its barrier, and the stores into partners' shared memory since the last one.
+    struct RemoteStore {
+        std::byte* to;
+        int from_rank, to_rank;
+        std::size_t bytes;
+        std::array<std::byte, 16> value;
+    };
+    int cluster_arrivals_ = 0, cluster_barriers_ = 0;
+    std::vector<RemoteStore> stores_;
+    // Sync variables for the thread sanitizer: the start, the end, the cluster's barriers.
     char start_sync_ = 0, end_sync_ = 0;
-
-    SharedArrays shared_;
+    std::array<char, 2> cluster_sync_{};
 };
 
 // The worker that runs a block on this thread of the host, null if none does.

@@ -24,6 +24,9 @@ TEST_CASE("budget: kernels of an iteration of each level of fractalmar_large_in2
     const std::int64_t base = kernels_of({2, 2, 2}), inner = kernels_of({2, 2, 3}) - base,
                        steps = 2 * 2;  // of level 1, each of which draws its patches at once
     CHECK(inner <= steps * 52);
+    // With as many steps as in practice, few sequences at once, the innermost level is one kernel.
+    const std::int64_t few = 64 * 16;
+    CHECK(kernels_of({64, 16, 2}) - kernels_of({64, 16, 1}) <= few * 11);
     const std::int64_t level_0 = 2, middle = kernels_of({2, 3, 2}) - base;
     CHECK(middle / level_0 <= 200);
     CHECK(kernels_of({3, 2, 2}) - base <= 700);
@@ -71,5 +74,12 @@ TEST_CASE("a launch takes the longest of its memory's, its products' and its ker
     CHECK(sample(1) == doctest::Approx(2 * pixel_sample_weights(pixels) / 55e9));
     CHECK(sample(8 * 132) == doctest::Approx(sample(1)));
     CHECK(sample(8 * 132 + 1) == doctest::Approx(2 * sample(1)));
+    const auto level = [&](std::int64_t sequences) {
+        const MarLevelShape shape{sequences, 2, 16, 5, true, 256, 4, 4, 3};
+        return cost_of("mar_level_forward", {nullptr, shape}, 0).seconds;
+    };
+    CHECK(level(1) > 4 * 5 * 0.4e-6);
+    CHECK(level(WorkCount::resident_clusters) == doctest::Approx(level(1)));
+    CHECK(level(WorkCount::resident_clusters + 1) == doctest::Approx(2 * level(1)));
     CHECK_THROWS_AS(cost_of("attention_forward", {}, 0), std::logic_error);
 }

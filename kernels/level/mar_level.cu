@@ -1,0 +1,475 @@
+// A cluster of D / 16 blocks computes one sequence, or both halves of guidance together, since with few sequences
+// nothing but latency counts: a chain of kernels costs 2 us for each, whose work is a fraction of that.
+//
+// Who does what. Every block keeps the whole residual stream in registers, a row per warp and 8 columns per
+// lane, so that a layer normalisation is local; all blocks compute the same. Of a product a block computes its
+// columns: 16 of q, k and v (a quarter of a head), 16 behind the projection, 64 of the hidden layer. Attention is
+// shared by the four blocks of a head by halves and by tiles of 16 queries, with all keys in registers as in
+// attention_short.cuh. fc2 is summed by parts: a block multiplies its 64 values of the hidden layer with all
+// columns, and the owner of 16 columns adds the parts in the order of ranks, so that bits stay.
+//
+// Exchange. What others need is stored into their shared memory, rounded as it would be in front of the next
+// product; the parts of fc2 are read by their owner. Between writing and reading lies a barrier of the cluster,
+// five for a block of the transformer:
+//
+//   q, k, v | attention | projection | fc1, parts of fc2 | their sum |
+//
+// Weights. A block's share of a transformer's block is a slab for each of the four products (98 KB at width 256),
+// fetched by bulk copies; as soon as a slab has been used, the next block's comes into its place, most of a
+// transformer's block ahead of its use.
+//
+// Traded: products have 48 rows whether they are used or not, and a third of the warps idle in most of them.
+//
+// ptxas budget: 128 registers, no spills
+#include "kernels/level/mar_level.h"
+
+#include <stdexcept>
+
+#include "kernels/common/chunk.cuh"
+#include "kernels/common/cluster.cuh"
+#include "kernels/level/mar_level_layout.h"
+#include "kernels/linear/mma_fragments.cuh"
+
+namespace cuda {
+namespace {
+
+using namespace mar_level_detail;
+using namespace mma;
+
+constexpr float epsilon = 1e-6f;
+constexpr float log2_e = 1.44269504f;
+constexpr int level_threads = 512, level_warps = level_threads / warp_size;
+constexpr int m_tiles = most_rows / 16, rows_per_warp = most_rows / level_warps;
+
+struct Job {
+    bf16* outputs;
+    const float* patches;
+    const bf16 *conditions, *guide;
+    const std::uint8_t* mask;
+    const float* level;          // LevelLayout
+    const unsigned char* slabs;  // [blocks, ranks, slabs]
+    LevelLayout layout;
+    std::int64_t sequences;
+    int halves, tokens, conditions_per_sequence, prefix, width, blocks, inputs;
+};
+
+// 8 columns of each row of this warp.
+using Rows = Chunk[rows_per_warp];
+
+struct Level {
+    const Job& job;
+    bf16 *normed, *update;   // [rows, D]
+    float* partial;          // [rows, D]
+    bf16* query;             // [16, 64], and behind it keys and values [32, 64] each
+    bf16* stage;             // results on their way to other blocks, or the hidden layer
+    unsigned char* weights;  // a slab of each kind
+    std::uint64_t* arrived;  // mbarriers of the slabs
+    int rank, length;
+
+    __device__ int ranks() const { return job.width / piece; }
+    __device__ int rows() const { return job.halves * length; }
+    __device__ int stride() const { return stride_of(job.width); }
+    __device__ static int warp() { return static_cast<int>(threadIdx.x) / warp_size; }
+    __device__ static int row_of(int i) { return warp() + i * level_warps; }
+    __device__ static int column() { return lane_index() * chunk_size; }
+    __device__ bool has_column() const { return column() < job.width; }
+    // The row of this token in [halves M, P + L].
+    __device__ std::int64_t sequence_of(int row, std::int64_t sequence) const {
+        return row / length * job.sequences + sequence;
+    }
+
+    // ---- weights ----
+
+    __device__ const unsigned char* slab(Slab which) const { return weights + slab_start(which, job.width); }
+    __device__ const float* floats(Slab which, int offset) const {
+        return reinterpret_cast<const float*>(slab(which) + offset);
+    }
+    __device__ const float* bias(Slab which) const {
+        return floats(which, slab_layout(which, job.width).bias);
+    }
+    // By one thread, when all threads have read what was there.
+    __device__ void fetch(Slab which, int block) const {
+        const auto bytes = static_cast<unsigned>(slab_layout(which, job.width).bytes);
+        const std::int64_t all = slab_start(slab_count, job.width);
+        mbarrier_arrive(arrived + which, bytes);
+        copy_bulk(weights + slab_start(which, job.width),
+                  job.slabs + (static_cast<std::int64_t>(block) * ranks() + rank) * all +
+                      slab_start(which, job.width),
+                  bytes, arrived + which);
+    }
+    // `use`: how many blocks of the transformer this launch has begun before.
+    __device__ void wait_for(Slab which, int use) const { mbarrier_wait(arrived + which, use % 2u); }
+    // A slab has been used by all threads.
+    __device__ void fetch_next(Slab which, int use, int uses) const {
+        if (threadIdx.x == 0 && use + 1 < uses) fetch(which, (use + 1) % job.blocks);
+    }
+
+    // ---- rows ----
+
+    // to = normalised row, rounded; `norm`: weight [D], then bias [D].
+    __device__ Chunk normalized(const Chunk& row, const float* norm) const {
+        const auto width = static_cast<float>(job.width);
+        Chunk weight{}, bias{};
+        if (has_column()) {
+            weight = load_chunk(norm + column());
+            bias = load_chunk(norm + job.width + column());
+        }
+        float total = 0, squares = 0;
+#pragma unroll
+        for (int i = 0; i < chunk_size; ++i) total += row[i];
+        const float mean = warp_sum(total) / width;
+        Chunk result;
+#pragma unroll
+        for (int i = 0; i < chunk_size; ++i) {
+            result[i] = row[i] - mean;
+            if (has_column()) squares += result[i] * result[i];
+        }
+        const float rstd = 1.0f / sqrtf(warp_sum(squares) / width + epsilon);
+#pragma unroll
+        for (int i = 0; i < chunk_size; ++i) result[i] = result[i] * (rstd * weight[i]) + bias[i];
+        return result;
+    }
+    __device__ void normalize(const Rows& x, const float* norm) const {
+#pragma unroll
+        for (int i = 0; i < rows_per_warp; ++i) {
+            const int row = row_of(i);
+            if (row >= rows()) continue;
+            const Chunk result = normalized(x[i], norm);
+            if (has_column()) store_chunk(normed + row * stride() + column(), result);
+        }
+    }
+    __device__ void add_update(Rows& x) const {
+#pragma unroll
+        for (int i = 0; i < rows_per_warp; ++i) {
+            const int row = row_of(i);
+            if (row >= rows() || !has_column()) continue;
+            const Chunk change = load_chunk(update + row * stride() + column());
+#pragma unroll
+            for (int c = 0; c < chunk_size; ++c) x[i][c] += change[c];
+        }
+    }
+
+    // The token of a patch, 8 columns of it.
+    __device__ Chunk patch_token(const float* patch) const {
+        Chunk sum{};
+        for (int k = 0; k < job.inputs; ++k) {
+            const float value = to_float(round_to_bf16(patch[k]));
+            const Chunk weight = load_chunk(job.level + job.layout.patch_weight + k * job.width + column());
+#pragma unroll
+            for (int i = 0; i < chunk_size; ++i) sum[i] += value * weight[i];
+        }
+        const Chunk bias = load_chunk(job.level + job.layout.patch_bias + column());
+#pragma unroll
+        for (int i = 0; i < chunk_size; ++i) sum[i] = to_float(round_to_bf16(sum[i] + bias[i]));
+        return sum;
+    }
+    __device__ Chunk token(int row, std::int64_t sequence) const {
+        if (row >= rows() || !has_column()) return {};
+        const int s = row % length;
+        const std::int64_t m = sequence_of(row, sequence);
+        Chunk sum;
+        if (s < job.prefix) {
+            const int condition = job.prefix - 1 - s;
+            sum = load_chunk((condition < job.conditions_per_sequence
+                                  ? job.conditions + (m * job.conditions_per_sequence + condition) * job.width
+                                  : job.guide + m * job.width) +
+                             column());
+        } else {
+            const std::int64_t patch = m * job.tokens + s - job.prefix;
+            sum = job.mask[patch] != 0 ? load_chunk(job.level + job.layout.mask_token + column())
+                                       : patch_token(job.patches + patch * job.inputs);
+        }
+        const Chunk position = load_chunk(job.level + job.layout.positions + s * job.width + column());
+#pragma unroll
+        for (int i = 0; i < chunk_size; ++i) sum[i] += position[i];
+        return sum;
+    }
+    __device__ void start(Rows& x, std::int64_t sequence) const {
+#pragma unroll
+        for (int i = 0; i < rows_per_warp; ++i) {
+            x[i] = token(row_of(i), sequence);
+            if (row_of(i) < rows()) x[i] = normalized(x[i], job.level + job.layout.patch_norm);
+        }
+    }
+    // Rows are shared among the blocks, which all have all of them.
+    __device__ void write_outputs(const Rows& x, std::int64_t sequence) const {
+#pragma unroll
+        for (int i = 0; i < rows_per_warp; ++i) {
+            const int row = row_of(i);
+            if (row >= rows() || row % ranks() != rank) continue;
+            const Chunk result = normalized(x[i], job.level + job.layout.norm);
+            const std::int64_t at = sequence_of(row, sequence) * length + row % length;
+            if (has_column()) store_chunk(job.outputs + at * job.width + column(), result);
+        }
+    }
+
+    // ---- products ----
+
+    // Every warp takes tiles of 8 outputs, with all rows: emit(row, column, low, high) for two neighbours.
+    template <class Emit>
+    __device__ void multiply(Slab which, const bf16* input, int input_stride, const Emit& emit) const {
+        const SlabLayout layout = slab_layout(which, job.width);
+        const int pairs = depth_of(which, job.width) / tile_depth,
+                  tiles = outputs_of(which, job.width) / tile_outputs, lane = lane_index();
+        for (int tile = warp(); tile < tiles; tile += level_warps) {
+            const auto* fragments = reinterpret_cast<const std::uint32_t*>(
+                slab(which) + layout.tiles + tile * pairs * tile_bytes + lane * 16);
+            Accumulator sums[m_tiles] = {};
+#pragma unroll 1
+            for (int pair = 0; pair < pairs; ++pair) {
+                const Packed<std::uint32_t> b = load_packed(fragments + pair * (tile_bytes / 4));
+#pragma unroll
+                for (int half = 0; half < 2; ++half) {
+                    const FragmentB right = {b[2 * half], b[2 * half + 1]};
+#pragma unroll
+                    for (int m = 0; m < m_tiles; ++m) {
+                        FragmentA left;
+                        load_a(left, input, input_stride, 16 * m, pair * tile_depth + 16 * half);
+                        mma_m16n8k16(sums[m], left, right);
+                    }
+                }
+            }
+            const int column = tile * tile_outputs + lane % 4 * 2;
+#pragma unroll
+            for (int m = 0; m < m_tiles; ++m)
+#pragma unroll
+                for (int lower = 0; lower < 2; ++lower)
+                    emit(16 * m + 8 * lower + lane / 4, column, sums[m][2 * lower], sums[m][2 * lower + 1]);
+        }
+    }
+    __device__ void store_pair(int row, int column, float low, float high) const {
+        *reinterpret_cast<std::uint32_t*>(stage + row * stride_of(hidden_piece) + column) =
+            pack_bf16(low, high);
+    }
+
+    // ---- what other blocks get ----
+
+    // This block's columns of all rows, from the stage into everyone's update.
+    __device__ void send_update() const {
+        constexpr int chunks = piece / chunk_size;
+        for (int i = static_cast<int>(threadIdx.x); i < rows() * chunks * ranks(); i += level_threads) {
+            const int chunk = i % chunks, row = i / chunks % rows(), to = i / (chunks * rows());
+            store_to_rank(update + row * stride() + rank * piece + chunk * chunk_size, to,
+                          load_packed(stage + row * stride_of(hidden_piece) + chunk * chunk_size));
+        }
+    }
+
+    // Of the stage's q, k and v, 16 columns each: to block `part` of this head the queries of half part / 2 from
+    // row 16 (part % 2) on, and the keys and values of that half; zeros where a sequence has ended.
+    __device__ void send_qkv() const {
+        constexpr int chunks = piece / chunk_size, stride = stride_of(head_dim);
+        const int first = rank / ranks_per_head * ranks_per_head;
+        for (int i = static_cast<int>(threadIdx.x); i < attention_rows * chunks * ranks_per_head;
+             i += level_threads) {
+            const int chunk = i % chunks, place = i / chunks % attention_rows,
+                      part = i / (chunks * attention_rows);
+            const int token = place < 16 ? part % 2 * 16 + place : (place - 16) % most_length,
+                      kind = place < 16 ? 0 : 1 + (place - 16) / most_length, half = part / 2;
+            Packed<bf16> values{};
+            if (token < length && half < job.halves)
+                values = load_packed(stage + (half * length + token) * stride_of(hidden_piece) +
+                                     kind * piece + chunk * chunk_size);
+            store_to_rank(query + place * stride + (rank - first) * piece + chunk * chunk_size, first + part,
+                          values);
+        }
+    }
+
+    // ---- attention ----
+
+    // Four warps: each has all scores of the 16 queries, and 16 columns of the result.
+    __device__ void attend() const {
+        constexpr int stride = stride_of(head_dim), n_tiles = most_length / 8;
+        const int part = rank % ranks_per_head, first_token = part % 2 * 16, half = part / 2;
+        if (half >= job.halves || first_token >= length) return;
+        if (warp() < head_dim / 16) {
+            Accumulator s[n_tiles] = {};
+#pragma unroll
+            for (int k = 0; k < head_dim; k += 16) {
+                FragmentA left;
+                load_a(left, query, stride, 0, k);
+#pragma unroll
+                for (int n = 0; n < n_tiles; n += 2) {
+                    FragmentB right[2];
+                    load_b(right, query, stride, 16 + 8 * n, k);
+                    mma_m16n8k16(s[n], left, right[0]);
+                    mma_m16n8k16(s[n + 1], left, right[1]);
+                }
+            }
+            float factor[2];
+            const float scale_log2 = log2_e / sqrtf(static_cast<float>(head_dim));
+#pragma unroll
+            for (int lower = 0; lower < 2; ++lower) {
+                float maximum = -INFINITY, sum = 0;
+#pragma unroll
+                for (int n = 0; n < n_tiles; ++n)
+#pragma unroll
+                    for (int e = 0; e < 2; ++e) {
+                        float& score = s[n][2 * lower + e];
+                        if (8 * n + lane_index() % 4 * 2 + e >= length) score = -INFINITY;
+                        maximum = fmaxf(maximum, score);
+                    }
+                maximum = quad_max(maximum);
+#pragma unroll
+                for (int n = 0; n < n_tiles; ++n)
+#pragma unroll
+                    for (int e = 0; e < 2; ++e) {
+                        float& weight = s[n][2 * lower + e];
+                        weight = exp2_approximate((weight - maximum) * scale_log2);
+                        sum += weight;
+                    }
+                factor[lower] = 1.0f / quad_sum(sum);
+            }
+            Accumulator sums[2] = {};
+#pragma unroll
+            for (int k = 0; k < most_length; k += 16) {
+                FragmentA weights;
+                FragmentB right[2];
+                as_a(weights, s[k / 8], s[k / 8 + 1]);
+                load_b_transposed(right, query, stride, 16 + most_length + k, 16 * warp());
+                mma_m16n8k16(sums[0], weights, right[0]);
+                mma_m16n8k16(sums[1], weights, right[1]);
+            }
+            store_results(stage, stride_of(hidden_piece), 0, 16 * warp(), sums, factor[0], factor[1]);
+        }
+        __syncthreads();
+        constexpr int chunks = head_dim / chunk_size;
+        const int queries = min(16, length - first_token), head = rank / ranks_per_head;
+        for (int i = static_cast<int>(threadIdx.x); i < queries * chunks * ranks(); i += level_threads) {
+            const int chunk = i % chunks, row = i / chunks % queries, to = i / (chunks * queries);
+            store_to_rank(normed + (half * length + first_token + row) * this->stride() + head * head_dim +
+                              chunk * chunk_size,
+                          to, load_packed(stage + row * stride_of(hidden_piece) + chunk * chunk_size));
+        }
+    }
+
+    // ---- a block of the transformer ----
+
+    // The sum of all blocks' parts for this block's columns, 4 of a row per thread, in the order of ranks.
+    __device__ void add_parts() const {
+        constexpr int count = Packed<float>::count, chunks = piece / count;
+        const int i = static_cast<int>(threadIdx.x), row = i / chunks, column = i % chunks * count;
+        if (row >= rows()) return;
+        Packed<float> sum{};
+#pragma unroll 2
+        for (int from = 0; from < ranks(); ++from) {
+            const Packed<float> part = load_from_rank(partial + row * stride() + rank * piece + column, from);
+#pragma unroll
+            for (int c = 0; c < count; ++c) sum[c] += part[c];
+        }
+        const float* b = bias(fc2) + column;
+        store_pair(row, column, sum[0] + b[0], sum[1] + b[1]);
+        store_pair(row, column + 2, sum[2] + b[2], sum[3] + b[3]);
+    }
+
+    // x is complete but for the update, here and behind. The numbers of the phases are the barriers'.
+    __device__ void transform(Rows& x, int use, int uses) const {
+        wait_for(qkv, use);
+        normalize(x, floats(qkv, 0));
+        __syncthreads();
+        multiply(qkv, normed, stride(), [&](int row, int column, float low, float high) {
+            store_pair(row, column, low + bias(qkv)[column], high + bias(qkv)[column + 1]);
+        });
+        __syncthreads();
+        fetch_next(qkv, use, uses);
+        send_qkv();
+        cluster_barrier();  // 1: queries, keys, values
+
+        attend();
+        cluster_barrier();  // 2: attention's result, in `normed`
+
+        wait_for(proj, use);
+        multiply(proj, normed, stride(), [&](int row, int column, float low, float high) {
+            store_pair(row, column, low + bias(proj)[column], high + bias(proj)[column + 1]);
+        });
+        __syncthreads();
+        fetch_next(proj, use, uses);
+        send_update();
+        cluster_barrier();  // 3: the projection
+
+        wait_for(fc1, use);
+        add_update(x);
+        normalize(x, floats(fc1, 0));
+        __syncthreads();
+        multiply(fc1, normed, stride(), [&](int row, int column, float low, float high) {
+            store_pair(row, column, gelu(low + bias(fc1)[column]), gelu(high + bias(fc1)[column + 1]));
+        });
+        __syncthreads();
+        fetch_next(fc1, use, uses);
+        wait_for(fc2, use);
+        multiply(fc2, stage, stride_of(hidden_piece), [&](int row, int column, float low, float high) {
+            *reinterpret_cast<float2*>(partial + row * stride() + column) = make_float2(low, high);
+        });
+        cluster_barrier();  // 4: the parts of fc2
+
+        add_parts();
+        __syncthreads();
+        fetch_next(fc2, use, uses);
+        send_update();
+        cluster_barrier();  // 5: the MLP
+        add_update(x);
+    }
+};
+
+__global__ void __launch_bounds__(level_threads, 1) level_forward(Job job) {
+    SharedMemory shared;
+    const SharedLayout layout = shared_layout(job.width);
+    bf16* normed = shared.take<bf16>(layout.normed);
+    bf16* update = shared.take<bf16>(layout.update);
+    float* partial = shared.take<float>(layout.partial);
+    bf16* attention = shared.take<bf16>(layout.attention);
+    bf16* stage = shared.take<bf16>(layout.stage);
+    unsigned char* weights = shared.take<unsigned char>(layout.weights);
+    std::uint64_t* arrived = shared.take<std::uint64_t>(slab_count);
+    const Level level{job,   normed,  update,  partial,        attention,
+                      stage, weights, arrived, cluster_rank(), job.prefix + job.tokens};
+    if (threadIdx.x == 0)
+        for (int s = 0; s < slab_count; ++s) {
+            mbarrier_init(arrived + s, 1);
+            level.fetch(static_cast<Slab>(s), 0);
+        }
+    cluster_barrier();  // the partners have started, the mbarriers are there
+
+    const std::int64_t sequence = static_cast<int>(blockIdx.x) / cluster_ranks();
+    Rows x;
+    level.start(x, sequence);
+    for (int use = 0; use < job.blocks; ++use) level.transform(x, use, job.blocks);
+    level.write_outputs(x, sequence);
+}
+
+ClusterLaunch launch_of(const MarLevelShape& shape) {
+    const auto ranks = static_cast<unsigned>(mar_level_ranks(shape));
+    return {blocks_for(shape.sequences * ranks, 1), ranks, level_threads, mar_level_shared_bytes(shape)};
+}
+
+}  // namespace
+
+std::int64_t mar_level_resident(const MarLevelShape& shape) {
+    return mar_level_has_shape(shape) ? resident_clusters(level_forward, launch_of(shape)) : 0;
+}
+
+void mar_level_forward(Stream stream, bf16* outputs, const float* patches, const bf16* conditions,
+                       const bf16* guide, const std::uint8_t* mask, const bf16* packed,
+                       const MarLevelShape& shape) {
+    if (!mar_level_has_shape(shape)) throw std::runtime_error("CUDA: no cluster for a level of this shape");
+    if (shape.sequences == 0) return;
+    const LevelLayout layout = level_layout(shape.length(), shape.width, shape.inputs);
+    const Job job{outputs,
+                  patches,
+                  conditions,
+                  guide,
+                  mask,
+                  reinterpret_cast<const float*>(packed),
+                  reinterpret_cast<const unsigned char*>(packed) + 4 * layout.count,
+                  layout,
+                  shape.sequences,
+                  static_cast<int>(shape.halves),
+                  static_cast<int>(shape.tokens),
+                  static_cast<int>(shape.conditions),
+                  static_cast<int>(shape.length() - shape.tokens),
+                  static_cast<int>(shape.width),
+                  static_cast<int>(shape.blocks),
+                  static_cast<int>(shape.inputs)};
+    launch_clusters(level_forward, launch_of(shape), stream, job);
+}
+
+}  // namespace cuda
