@@ -1,29 +1,23 @@
 // Wrappers of the inline PTX of clusters: barrier.cluster, mapa with ld and st.shared::cluster, mbarrier,
-// cp.async.bulk. For sm_90 and newer: compiled for older ones they trap. As ptx.cuh, the emulated device has a
-// version of this file with checks.
+// cp.async.bulk. For sm_90 and newer: a kernel that is also compiled for older ones calls them only where
+// __CUDA_ARCH__ is at least 900. As ptx.cuh, the emulated device has a version of this file with checks.
 //
 // Source: PTX ISA, "barrier.cluster", "mapa", "mbarrier", "cp.async.bulk".
 #pragma once
 
 #include "kernels/common/ptx.cuh"
 
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-#define CLUSTER_PTX(...) asm volatile(__VA_ARGS__)
-#else
-#define CLUSTER_PTX(...) __trap()
-#endif
-
 namespace cuda {
 
 // This block's rank in its cluster, and the number of ranks.
 __device__ inline int cluster_rank() {
     std::uint32_t rank = 0;
-    CLUSTER_PTX("mov.u32 %0, %%cluster_ctarank;\n" : "=r"(rank));
+    asm volatile("mov.u32 %0, %%cluster_ctarank;\n" : "=r"(rank));
     return static_cast<int>(rank);
 }
 __device__ inline int cluster_ranks() {
     std::uint32_t ranks = 0;
-    CLUSTER_PTX("mov.u32 %0, %%cluster_nctarank;\n" : "=r"(ranks));
+    asm volatile("mov.u32 %0, %%cluster_nctarank;\n" : "=r"(ranks));
     return static_cast<int>(ranks);
 }
 
@@ -31,10 +25,10 @@ __device__ inline int cluster_ranks() {
 // those that have waited. A partner's shared memory exists from the first barrier on until the partner ends:
 // the last access to it lies in front of a barrier.
 __device__ inline void cluster_arrive() {
-    CLUSTER_PTX("barrier.cluster.arrive.release.aligned;\n" ::: "memory");
+    asm volatile("barrier.cluster.arrive.release.aligned;\n" ::: "memory");
 }
 __device__ inline void cluster_wait() {
-    CLUSTER_PTX("barrier.cluster.wait.acquire.aligned;\n" ::: "memory");
+    asm volatile("barrier.cluster.wait.acquire.aligned;\n" ::: "memory");
 }
 __device__ inline void cluster_barrier() {
     cluster_arrive();
@@ -48,47 +42,47 @@ template <class T>
 __device__ inline void store_to_rank(T* shared, int rank, const Packed<T>& values) {
     std::uint32_t address = 0;
     const auto* words = reinterpret_cast<const std::uint32_t*>(&values);
-    CLUSTER_PTX("mapa.shared::cluster.u32 %0, %1, %2;\n"
-                : "=r"(address)
-                : "r"(shared_address(shared)), "r"(rank));
-    CLUSTER_PTX("st.shared::cluster.v4.b32 [%0], {%1,%2,%3,%4};\n" ::"r"(address), "r"(words[0]),
-                "r"(words[1]), "r"(words[2]), "r"(words[3])
-                : "memory");
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;\n"
+                 : "=r"(address)
+                 : "r"(shared_address(shared)), "r"(rank));
+    asm volatile("st.shared::cluster.v4.b32 [%0], {%1,%2,%3,%4};\n" ::"r"(address), "r"(words[0]),
+                 "r"(words[1]), "r"(words[2]), "r"(words[3])
+                 : "memory");
 }
 template <class T>
 __device__ inline Packed<T> load_from_rank(const T* shared, int rank) {
     std::uint32_t address = 0;
     Packed<T> values{};
     auto* words = reinterpret_cast<std::uint32_t*>(&values);
-    CLUSTER_PTX("mapa.shared::cluster.u32 %0, %1, %2;\n"
-                : "=r"(address)
-                : "r"(shared_address(shared)), "r"(rank));
-    CLUSTER_PTX("ld.shared::cluster.v4.b32 {%0,%1,%2,%3}, [%4];\n"
-                : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
-                : "r"(address)
-                : "memory");
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;\n"
+                 : "=r"(address)
+                 : "r"(shared_address(shared)), "r"(rank));
+    asm volatile("ld.shared::cluster.v4.b32 {%0,%1,%2,%3}, [%4];\n"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"(address)
+                 : "memory");
     return values;
 }
 
 // An mbarrier in shared memory counts the arrivals and the bytes of each of its phases. Its initialisation is
 // visible to this thread's bulk copies, to other threads after a barrier.
 __device__ inline void mbarrier_init(std::uint64_t* barrier, unsigned arrivals) {
-    CLUSTER_PTX("mbarrier.init.shared::cta.b64 [%0], %1;\nfence.proxy.async.shared::cta;\n" ::"r"(
-                    shared_address(barrier)),
-                "r"(arrivals)
-                : "memory");
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;\nfence.proxy.async.shared::cta;\n" ::"r"(
+                     shared_address(barrier)),
+                 "r"(arrivals)
+                 : "memory");
 }
 // Arrives, and lets the phase wait for `bytes` bytes more of bulk copies.
 __device__ inline void mbarrier_arrive(std::uint64_t* barrier, unsigned bytes) {
-    CLUSTER_PTX("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;\n" ::"r"(shared_address(barrier)),
-                "r"(bytes)
-                : "memory");
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;\n" ::"r"(shared_address(barrier)),
+                 "r"(bytes)
+                 : "memory");
 }
 // Waits for the end of the phase of this parity: 0 for the first, 1 for the second, 0 for the third.
 __device__ inline void mbarrier_wait(std::uint64_t* barrier, unsigned parity) {
     std::uint32_t complete = 0;
     while (complete == 0)
-        CLUSTER_PTX(
+        asm volatile(
             "{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, "
             "p;\n}\n"
             : "=r"(complete)
@@ -98,7 +92,7 @@ __device__ inline void mbarrier_wait(std::uint64_t* barrier, unsigned parity) {
 // Starts copying `bytes` bytes, a multiple of 16, from global to shared memory, both 16-byte aligned: by one
 // thread, for the phase of `barrier`. What was read there before is read: the threads have met at a barrier.
 __device__ inline void copy_bulk(void* shared, const void* global, unsigned bytes, std::uint64_t* barrier) {
-    CLUSTER_PTX(
+    asm volatile(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];\n" ::"r"(
             shared_address(shared)),
         "l"(global), "r"(bytes), "r"(shared_address(barrier))

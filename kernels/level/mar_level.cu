@@ -31,9 +31,8 @@
 #include "kernels/linear/mma_fragments.cuh"
 
 namespace cuda {
-namespace {
+namespace mar_level_detail {  // not without a name: what only GPUs with clusters use is unused elsewhere
 
-using namespace mar_level_detail;
 using namespace mma;
 
 constexpr float epsilon = 1e-6f;
@@ -410,7 +409,16 @@ struct Level {
     }
 };
 
+}  // namespace mar_level_detail
+
+namespace {
+
+using namespace mar_level_detail;
+
 __global__ void __launch_bounds__(level_threads, 1) level_forward(Job job) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+    static_cast<void>(job);  // never launched: no clusters
+#else
     SharedMemory shared;
     const SharedLayout layout = shared_layout(job.width);
     bf16* normed = shared.take<bf16>(layout.normed);
@@ -434,6 +442,7 @@ __global__ void __launch_bounds__(level_threads, 1) level_forward(Job job) {
     level.start(x, sequence);
     for (int use = 0; use < job.blocks; ++use) level.transform(x, use, job.blocks);
     level.write_outputs(x, sequence);
+#endif
 }
 
 ClusterLaunch launch_of(const MarLevelShape& shape) {
