@@ -1,5 +1,7 @@
 #include "models/fractal/mar_level.h"
 
+#include <utility>
+
 #include "runtime/device/profile.h"
 
 namespace {
@@ -42,24 +44,33 @@ MarLevel::MarLevel(Parameters& parameters, const std::string& prefix, const Frac
             FractalConfig::guiding_width, FractalConfig::guiding_blocks, FractalConfig::guiding_heads);
 }
 
-Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& conditions,
-                         const Tensor& guiding_pixel, const Tensor& mask, const Tensor& sequence_ids,
-                         const PassRule& rule, GradientReadyListener* listener) const {
+MarLevel::Prefix MarLevel::prefix(Tape& tape, const Tensor& conditions, const Tensor& guiding_pixel) const {
+    return {linear_tokens(tape, conditions, *condition_weight_, condition_bias_),
+            guiding_level_ ? linear(tape, guiding_pixel, *pixel_weight_, pixel_bias_) : Tensor()};
+}
+
+Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask,
+                         const Tensor& sequence_ids, const PassRule& rule,
+                         GradientReadyListener* listener) const {
     const Tensor tokens = patch_embedding_.forward(tape, patches);
-    const Tensor condition_tokens = linear_tokens(tape, conditions, *condition_weight_, condition_bias_);
-    const Tensor guide = guiding_level_ ? linear(tape, guiding_pixel, *pixel_weight_, pixel_bias_) : Tensor();
-    Tensor x = masked_sequence(tape, guide, condition_tokens, tokens, mask, *mask_token_, *positions_);
-    x = layernorm_f32(tape, x, *patch_norm_weight_, *patch_norm_bias_, epsilon);
-    for (const VitBlock& block : blocks_) {
-        announce_ready(tape, listener, block.first().offset);
-        const int number = static_cast<int>(&block - blocks_.data());
-        const auto run = [&tape, &block, number, length = length_, sequence_ids = sequence_ids.node(),
-                          rule](const Tensor& input) {
+    const Tensor sequence =
+        masked_sequence(tape, prefix.guide, prefix.conditions, tokens, mask, *mask_token_, *positions_);
+    NormedSum x{layernorm_f32(tape, sequence, *patch_norm_weight_, *patch_norm_bias_, epsilon), {}};
+    const Norm last{norm_weight_, norm_bias_, epsilon};
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+        const VitBlock& block = blocks_[i];
+        announce_ready(tape, listener, block.behind_norm1().offset);
+        const Norm next = i + 1 < blocks_.size() ? blocks_[i + 1].norm1() : last;
+        const auto run = [&tape, &block, number = static_cast<int>(i), length = length_,
+                          dropout = BlockDropout{rule.dropout, rule.seed, rule.step, sequence_ids.node()}](
+                             auto input, const auto... following) {
             const ProfileRange range("block", number);
-            return block.forward(tape, input, length, false,
-                                 {rule.dropout, rule.seed, rule.step, sequence_ids});
+            return block.forward(tape, std::move(input), length, false, dropout, following...);
         };
-        x = rule.recompute ? recompute(tape, x, sequence_ids, run) : run(x);
+        if (rule.recompute)
+            x = {recompute(tape, x.sum, sequence_ids, [run](const Tensor& input) { return run(input); }), {}};
+        else
+            x = run(std::move(x), &next);
     }
-    return layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
+    return x.normed ? x.normed : layernorm(tape, x.sum, *norm_weight_, *norm_bias_, epsilon);
 }

@@ -203,12 +203,13 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const SampledImages&
     const Tensor schedule = settings_schedule(job, level, order);
     const Tensor guide =
         model_.config().guides(level) ? guiding_pixel(job, level, images, condition) : Tensor();
+    const MarLevel::Prefix prefix = generator.prefix(tape_, condition, guide);
     report_step(job, level, patches, order, 0);
     tape_.arena().loop(order.steps(), [&](std::int64_t s) {
         set_settings(job, schedule, s);
         run_step(job, level, images, order.drawn_by(s), [&] {
             const Tensor outputs = generator.forward(
-                tape_, patches, condition, guide, order.mask(condition.rows() / images.count), Tensor(), {});
+                tape_, patches, prefix, order.mask(condition.rows() / images.count), Tensor(), {});
             sample_children(
                 job, level, images, order.next(s),
                 [&](const ChildRows& rows) {

@@ -24,20 +24,28 @@ VitBlock::VitBlock(Parameters& parameters, const std::string& prefix, std::int64
 }
 
 Tensor VitBlock::forward(Tape& tape, const Tensor& x, std::int64_t length, bool causal,
-                         const BlockDropout& dropped) const {
+                         const BlockDropout& dropout) const {
+    return forward(tape, NormedSum{x, {}}, length, causal, dropout, nullptr).sum;
+}
+
+NormedSum VitBlock::forward(Tape& tape, NormedSum x, std::int64_t length, bool causal,
+                            const BlockDropout& dropped, const Norm* next) const {
     const auto drop = [&](const char* where) {
         return DropoutRule{dropped.probability, random_key(dropped.seed, "dropout/" + prefix_ + "." + where),
                            dropped.step, dropped.sequence_ids};
     };
-    const Tensor qkv =
-        linear(tape, layernorm(tape, x, *norm1_weight_, *norm1_bias_, epsilon_), *qkv_weight_, qkv_bias_);
+    if (!x.normed) x.normed = layernorm(tape, x.sum, *norm1_weight_, *norm1_bias_, epsilon_);
+    const Tensor qkv = linear(tape, x.normed, *qkv_weight_, qkv_bias_);
+    x.normed = {};
     const Tensor attended = attention(tape, qkv, length, heads_, causal, drop("attn"));
-    const auto [h, normed] = residual_layernorm(tape, x, linear(tape, attended, *proj_weight_, proj_bias_),
-                                                drop("attn.proj"), *norm2_weight_, *norm2_bias_, epsilon_);
+    const auto [h, normed] =
+        residual_layernorm(tape, x.sum, linear(tape, attended, *proj_weight_, proj_bias_), drop("attn.proj"),
+                           *norm2_weight_, *norm2_bias_, epsilon_);
     const Tensor hidden = quick_gelu_ ? quick_gelu(tape, linear(tape, normed, *fc1_weight_, fc1_bias_))
                                       : linear_gelu(tape, normed, *fc1_weight_, *fc1_bias_);
-    return residual(tape, h, linear(tape, dropout(tape, hidden, drop("mlp.fc1")), *fc2_weight_, fc2_bias_),
-                    drop("mlp.fc2"));
+    const Tensor branch = linear(tape, dropout(tape, hidden, drop("mlp.fc1")), *fc2_weight_, fc2_bias_);
+    if (next == nullptr) return {residual(tape, h, branch, drop("mlp.fc2")), {}};
+    return residual_layernorm(tape, h, branch, drop("mlp.fc2"), *next->weight, *next->bias, next->epsilon);
 }
 
 PixelSamplerBlock VitBlock::weights() const {

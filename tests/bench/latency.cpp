@@ -80,8 +80,11 @@ Priced price_of(const CountedWork& work) {
             price.kernels = 2;
         return price;
     }
-    if (kernel == "linear_gelu_forward")
-        return {linear_gelu_cost(linear_shape(work), element, element), library_rate};
+    if (kernel == "linear_gelu_forward") {
+        const bool keeps_input = argument_of<ElementPointer>(work, 1).address != nullptr;
+        return {(keeps_input ? linear_gelu_cost : linear_cost)(linear_shape(work), element, element),
+                library_rate};
+    }
     if (kernel == "packed_linear_forward")
         return {packed_linear_cost(linear_shape(work), element), packed_rate};
     if (kernel == "conv2d_forward") {  // packs its weights first

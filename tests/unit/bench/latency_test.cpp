@@ -23,10 +23,10 @@ std::int64_t kernels_of(const std::vector<std::int64_t>& iterations) {
 TEST_CASE("budget: kernels of an iteration of each level of fractalmar_large_in256") {
     const std::int64_t base = kernels_of({2, 2, 2}), inner = kernels_of({2, 2, 3}) - base,
                        steps = 2 * 2;  // of level 1, each of which draws its patches at once
-    CHECK(inner <= steps * 52);
+    CHECK(inner <= steps * 41);
     const std::int64_t level_0 = 2, middle = kernels_of({2, 3, 2}) - base;
-    CHECK(middle / level_0 <= 200);
-    CHECK(kernels_of({3, 2, 2}) - base <= 700);
+    CHECK(middle / level_0 <= 160);
+    CHECK(kernels_of({3, 2, 2}) - base <= 570);
 }
 
 TEST_CASE("budget: kernels of a step of autonat_l, and of its decoder") {
@@ -39,7 +39,7 @@ TEST_CASE("budget: kernels of a step of autonat_l, and of its decoder") {
             .parts;
     };
     const auto few = parts_of(2), more = parts_of(3);
-    CHECK(more.at("steps").kernels - few.at("steps").kernels <= 286);
+    CHECK(more.at("steps").kernels - few.at("steps").kernels <= 274);
     CHECK(more.at("decoder").kernels == few.at("decoder").kernels);
     CHECK(few.at("decoder").kernels <= 151);
 }
