@@ -24,6 +24,7 @@ constexpr int pack_threads = 256;
 template <class T>
 __global__ void pack(T* packed, const T* weight, std::int64_t weights, int N, int C, int taps,
                      bool transposed) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index();
     if (i >= weights) return;
     const int columns = transposed ? N : C;

@@ -211,6 +211,7 @@ __device__ void store_results(T* out, const T* results, const Product& p, int fi
 template <class T, int m_tiles, int n_pairs>
 __global__ void __launch_bounds__(threads)
     product(T* out, const T* map, const T* weight, const T* bias, Product p) {
+    wait_for_previous_kernel();
     constexpr int stage = stage_elements<T, m_tiles, n_pairs>, b_place = block_rows<m_tiles> * tile_stride<T>;
     SharedMemory shared;
     T* tiles = shared.take<T>(shared_elements<T, m_tiles, n_pairs>);

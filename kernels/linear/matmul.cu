@@ -291,6 +291,7 @@ constexpr int tile = 32, tile_threads = 256;
 // A tile of 32 x 32 numbers of D per block, four per thread, over steps of 32 in k.
 template <class T, class R>
 __global__ void multiply_tile(Product<T, R> p) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     auto* const a = shared.take<float>(tile * (tile + 1));  // [k, m], one more column against bank conflicts
     auto* const b = shared.take<float>(tile * (tile + 1));  // [n, k]
@@ -330,6 +331,7 @@ __global__ void multiply_tile(Product<T, R> p) {
 
 template <class T>
 __global__ void fill_rows(T* y, std::int64_t y_stride, const T* row, std::int64_t rows, std::int64_t N) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index();
     if (i < rows * N) y[i / N * y_stride + i % N] = row[i % N];
 }

@@ -59,6 +59,7 @@ __device__ Place place(std::int64_t index, std::int64_t padded_N, std::int64_t p
 
 template <class T>
 __global__ void pack(T* packed, const float* weight, const float* bias, std::int64_t N, std::int64_t K) {
+    wait_for_previous_kernel();
     const std::int64_t padded_N = padded(N, tile_outputs), padded_K = padded(K, tile_k), i = thread_index();
     if (i < padded_N) {
         packed[i] = as<T>(bias != nullptr && i < N ? bias[i] : 0.0f);
@@ -116,6 +117,7 @@ template <int row_tiles, int output_tiles>
 __global__ void __launch_bounds__(warps* warp_size)
     forward_bf16(bf16* y, const bf16* x, const bf16* packed, std::int64_t rows, std::int64_t N,
                  std::int64_t K) {
+    wait_for_previous_kernel();
     constexpr int block_rows = row_tiles * mma_rows, block_outputs = output_tiles * tile_outputs,
                   row_floats = block_outputs + 1;
     SharedMemory shared;
@@ -171,6 +173,7 @@ constexpr int float_threads = 64, float_rows = 8;
 
 __global__ void forward_float(float* y, const float* x, const float* packed, std::int64_t rows,
                               std::int64_t N, std::int64_t K) {
+    wait_for_previous_kernel();
     const std::int64_t n = thread_index(), first = static_cast<std::int64_t>(blockIdx.y) * float_rows,
                        padded_N = padded(N, tile_outputs);
     if (n >= N) return;

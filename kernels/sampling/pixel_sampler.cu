@@ -325,6 +325,7 @@ struct Sampler {
 template <class T, int row_tiles, bool resident>
 __global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads, resident ? 1 : 2)
     sample(const __grid_constant__ Job<T> job) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     Activations<T> tile;
     tile.rows = job.rows;

@@ -16,7 +16,8 @@
 
 namespace {
 
-constexpr double memory_rate = 4.3e12, library_rate = 790e12, node_seconds = 2e-6, stream_rate = 55e9;
+constexpr double memory_rate = 4.3e12, library_rate = 790e12, stream_rate = 55e9;
+constexpr double node_seconds = 2e-6, early_node_seconds = node_seconds - 0.8e-6;
 // mma.sync, which our kernels use, is issued once in 16 cycles for each quarter of a multiprocessor at best;
 // with n other instructions beside each product it is once in max(16, n + 1). The convolution's main loop has
 // 2,174 instructions for 32 products, the tiles of attention about 60 for each, and a wgmma product of the
@@ -56,6 +57,7 @@ struct Priced {
     double rate;       // of its operations
     double least = 0;  // seconds
     std::int64_t kernels = 1;
+    bool early = true;  // they start before those in front of them have ended
 };
 
 // Tiles of 8 draws, or of 16 where there are more than the device holds at once; each reads all weights.
@@ -75,15 +77,15 @@ Priced price_of(const CountedWork& work) {
     if (kernel == "linear_forward") {
         const LinearShape shape = linear_shape(work);
         Priced price{linear_cost(shape, element, element), library_rate};
-        // No product of the library has rows of an odd number of bf16: the bias and the product apart.
-        if (shape.K % 2 != 0 && argument_of<ConstElementPointer>(work, 1).address != nullptr)
-            price.kernels = 2;
+        // No product of the library has rows of an odd number of bf16: ours, the bias and the product apart.
+        price.early = shape.K % 2 != 0;
+        if (price.early && argument_of<ConstElementPointer>(work, 1).address != nullptr) price.kernels = 2;
         return price;
     }
     if (kernel == "linear_gelu_forward") {
         const bool keeps_input = argument_of<ElementPointer>(work, 1).address != nullptr;
         return {(keeps_input ? linear_gelu_cost : linear_cost)(linear_shape(work), element, element),
-                library_rate};
+                library_rate, 0, 1, false};
     }
     if (kernel == "packed_linear_forward")
         return {packed_linear_cost(linear_shape(work), element), packed_rate};
@@ -99,6 +101,7 @@ Priced price_of(const CountedWork& work) {
         return {attention_decode_cost(decode_shape(work), element), attention_rate};
     if (kernel == "pixel_sample") return pixel_sample_price(work);
     Priced price{{work.bytes, 0}, library_rate};
+    if (kernel == "copy" || kernel == "fill") price.early = false;
     if (kernel == "groupnorm_forward") price.kernels = 3;
     if (kernel == "pixel_sampler_pack") {  // two for each linear layer and norm, one for each other codebook
         const auto& shape = argument_of<PixelSamplerShape>(work);
@@ -124,9 +127,10 @@ const Backend gpu(Device::cuda, Precision::bf16);
 
 LaunchCost launch_cost(const CountedWork& work) {
     const Priced price = price_of(work);
-    return {price.cost, price.kernels,
-            std::max({price.cost.bytes / memory_rate, price.cost.operations / price.rate, price.least,
-                      static_cast<double>(price.kernels) * node_seconds})};
+    return {
+        price.cost, price.kernels,
+        std::max({price.cost.bytes / memory_rate, price.cost.operations / price.rate, price.least,
+                  static_cast<double>(price.kernels) * (price.early ? early_node_seconds : node_seconds)})};
 }
 
 void PartCost::add(const LaunchCost& launch) {

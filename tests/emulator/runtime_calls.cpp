@@ -356,9 +356,20 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
             return fault(fmt::format("kernel {}: argument {} points to {}", kernel_name(kernel),
                                      pointer.number, describe(pointer.address)),
                          cudaErrorIllegalAddress);
+    bool early = false;
+    for (unsigned i = 0; i < config.numAttrs; ++i) {
+        if (config.attrs[i].id != cudaLaunchAttributeProgrammaticStreamSerialization ||
+            emulated_device().major < 9)
+            return remember(cudaErrorNotSupported);
+        early = config.attrs[i].val.programmaticStreamSerializationAllowed != 0;
+    }
     Grid work{grid, block, config.dynamicSmemBytes, std::move(call)};
-    return remember(submit(config.stream, [kernel, work = std::move(work)] {
-        const DeviceAccess access;
+    return remember(submit(config.stream, [kernel, early, work = std::move(work)]() mutable {
+        PreviousKernel previous;
+        if (early)
+            work.previous = &previous;
+        else
+            previous.end();
         ++calls().nodes;
         Failure failure = run(work);
         if (failure.message.empty()) failure.message = overwritten_guard();

@@ -102,6 +102,7 @@ void Worker::run_current() {
         acquire(&start_sync_);
         grid_->kernel();
         release(&end_sync_);
+        if (too_early()) fail("ends without having waited for the previous kernel");
         return;
     } catch (const std::exception& exception) {
         problem = exception.what();
@@ -179,6 +180,7 @@ void Worker::start_block(const Grid& grid, uint3 block, ThreadOrder order) {
         thread.number = static_cast<std::uint16_t>(number);
         thread.index = index;
         thread.group = 0;
+        thread.waited = false;
         thread.copies.clear();
         if (++index.x == grid.threads.x) {
             index.x = 0;
@@ -366,10 +368,19 @@ void* Worker::shared_array(int index, std::size_t bytes, std::size_t element_byt
     return array;
 }
 
+void Worker::wait_for_previous_kernel() {
+    current_->waited = true;
+    if (grid_->previous != nullptr) grid_->previous->end();
+}
+
 // ---- the calls of threads --------------------------------------------------------------------------------
 
 void fail(std::string message) {
     in_kernel->fail(std::move(message));
+}
+
+void wait_for_previous_kernel() {
+    in_kernel->wait_for_previous_kernel();
 }
 
 // Few calls deep: the processor mispredicts each return after a jump to another stack.

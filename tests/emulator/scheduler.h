@@ -14,7 +14,9 @@
 //   (fresh memory, shared or not, is NaN, and so is the target of a cp.async until its wait); accesses outside
 //   of arrays (guards around shared arrays, guard pages around allocations); shared memory beyond the size of
 //   the launch or of the device; 16-byte accesses and ldmatrix rows that are not aligned; host pointers
-//   passed to a kernel; device memory accessed by the host; calls that are not permitted during capture.
+//   passed to a kernel; device memory accessed by the host; calls that are not permitted during capture; of a
+//   kernel that may start before the one in front of it has ended: threads that touch device memory before
+//   any has waited for that one, or end without having waited.
 //
 // A kernel that does any of these fails: the launch returns an error, and one line on stderr reports the
 // fault with kernel, block and thread. Unlike on a real device, later kernels are not affected.
@@ -32,18 +34,35 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <mutex>
+#include <optional>
 #include <source_location>
 #include <string>
 
+#include "tests/emulator/emulated_device.h"
 #include "tests/emulator/include/emulated/types.h"
 
 namespace emulator {
+
+// The kernel in front of one that may start before it has ended. Until a thread waits for it, the device's
+// memory is as inaccessible as it is to the host.
+class PreviousKernel {
+  public:
+    void end() {
+        std::call_once(once_, [&] { access_.emplace(); });
+    }
+
+  private:
+    std::once_flag once_;
+    std::optional<DeviceAccess> access_;
+};
 
 // A kernel with its arguments and its grid.
 struct Grid {
     dim3 blocks, threads;
     std::size_t shared_bytes = 0;
     std::function<void()> kernel;  // body of each thread
+    PreviousKernel* previous = nullptr;  // null: it has ended
 };
 
 // Description of a fault in one line with block and thread; empty if there was none.
@@ -89,6 +108,9 @@ void start_copy(void* shared, const void* global);
 void commit_copies();
 // Removes a copy from the list that must complete before at most `groups` groups are in flight.
 bool finish_copy(int groups, PendingCopy& copy);
+
+// Waits until the kernel in front of the caller's has ended.
+void wait_for_previous_kernel();
 
 // The caller's previous writes are visible to threads that call this later.
 void thread_fence();

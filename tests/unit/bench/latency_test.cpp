@@ -50,16 +50,25 @@ TEST_CASE("a launch takes the longest of its memory's, its products' and its ker
     };
     const LaunchCost small = cost_of("layernorm_forward", {}, 1000);
     CHECK(small.kernels == 1);
-    CHECK(small.seconds == doctest::Approx(2e-6));
+    CHECK(small.seconds == doctest::Approx(1.2e-6));
+    CHECK(cost_of("copy", {}, 1000).seconds == doctest::Approx(2e-6));
     CHECK(small.cost.bytes == 1000);
     CHECK(cost_of("layernorm_forward", {}, 4.3e9).seconds == doctest::Approx(1e-3));
-    CHECK(cost_of("groupnorm_forward", {}, 1000).seconds == doctest::Approx(6e-6));
+    CHECK(cost_of("groupnorm_forward", {}, 1000).seconds == doctest::Approx(3.6e-6));
 
     const LinearShape shape{65536, 3072, 1024};
     const LaunchCost product = cost_of("linear_forward", {nullptr, shape.rows, shape.N, shape.K}, 1);
     CHECK(product.cost.operations == shape.operations());
     CHECK(product.cost.bytes == linear_cost(shape, 2, 2).bytes);
     CHECK(product.seconds == doctest::Approx(shape.operations() / 790e12));
+
+    const auto tiny = [&](std::int64_t K) {
+        return cost_of("linear_forward",
+                       {ConstElementPointer(), ConstElementPointer(), std::int64_t{1}, std::int64_t{8}, K}, 0)
+            .seconds;
+    };
+    CHECK(tiny(16) == doctest::Approx(2e-6));
+    CHECK(tiny(3) == doctest::Approx(1.2e-6));
 
     const PixelSamplerShape pixels{
         .channels = 3, .width = 64, .condition_width = 256, .blocks = 4, .heads = 4};
