@@ -115,7 +115,7 @@ __device__ void load_dy_chunk(T* to, const T* dy, int row, bool exists, int colu
 }
 
 // parts [slice, N, K]. Block (column tile, row tile, slice).
-template <class T>
+template <class T, bool packed>
 __global__ void __launch_bounds__(threads)
     weight_product(float* parts, const T* dy, const T* x, WeightProduct p) {
     wait_for_previous_kernel();
@@ -137,7 +137,7 @@ __global__ void __launch_bounds__(threads)
             const int row = first_row + step * weight_rows + line + lines * r;
             T* const to = tile + (line + lines * r) * weight_stride<T> + chunk;
             load_dy_chunk(to, dy, row, row < end, first_n + chunk, p);
-            load_chunk(to + weight_tile<T>, x, p.gather, origin_of(p.gather, row, row < end), at);
+            load_chunk<packed>(to + weight_tile<T>, x, p.gather, origin_of(p.gather, row, row < end), at);
         }
     };
     WeightSums<T> sums;
