@@ -60,14 +60,15 @@ struct Priced {
     bool early = true;  // they start before those in front of them have ended
 };
 
-// Tiles of 8 draws, or of 16 where there are more than the device holds at once; each reads all weights.
+// Tiles as pixel_sampler.cu chooses them with guidance and weights that are streamed; each reads all weights.
 Priced pixel_sample_price(const CountedWork& work) {
     const auto& shape = argument_of<PixelSamplerShape>(work);
     const std::int64_t draws = integer(work.arguments[6]),
                        rows = draws * (argument_of<Guidance>(work).scale == 1 ? 1 : 2);
     const auto tiles = [&](std::int64_t each) { return (draws + each - 1) / each; };
-    const std::int64_t used = tiles(8) <= 2 * multiprocessors ? tiles(8) : tiles(16),
-                       waves = (used + multiprocessors - 1) / multiprocessors;
+    std::int64_t each = 1;
+    while (each < 16 && tiles(each) > (each < 8 ? multiprocessors : 2 * multiprocessors)) each *= 2;
+    const std::int64_t waves = (tiles(each) + multiprocessors - 1) / multiprocessors;
     return {pixel_sample_cost(shape, draws, rows, element), packed_rate,
             static_cast<double>(waves) * element * pixel_sample_weights(shape) / stream_rate};
 }
