@@ -19,9 +19,9 @@ namespace {
 constexpr double memory_rate = 4.3e12, library_rate = 790e12, stream_rate = 55e9;
 constexpr double node_seconds = 2e-6, early_node_seconds = node_seconds - 0.8e-6;
 // mma.sync, which our kernels use, is issued once in 16 cycles for each quarter of a multiprocessor at best;
-// with n other instructions beside each product it is once in max(16, n + 1). The tiles of attention have about
-// 60 for each, the convolution's main loop fewer, but it waits for copies as they do, and a wgmma product of
-// the data sheet's rate costs half an mma.sync of the same size: shares of 990 TFLOP/s.
+// with n other instructions beside each product it is once in max(16, n + 1). The tiles of attention have
+// about 60 for each, the convolution's main loop fewer, but it waits for copies as they do, and a wgmma
+// product of the data sheet's rate costs half an mma.sync of the same size: shares of 990 TFLOP/s.
 constexpr double convolution_rate = 0.28 * 990e12, attention_rate = 0.28 * 990e12,
                  packed_rate = 0.25 * 990e12;
 constexpr std::int64_t multiprocessors = 132;
