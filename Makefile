@@ -150,6 +150,8 @@ $(call object,$(filter tests/unit/kernels/% tests/unit/models/% tests/gradient/%
 TESTS := $(call object,$(TEST_SOURCES) tests/bench/latency.cpp tests/bench/costs.cpp) $(filter-out %/main.o,$(TRAIN) $(SAMPLE))
 ifneq ($(CUDA)$(EMULATED),)
 TESTS += $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(call sources,tests/unit,*.cu))
+LADDER := $(patsubst %.cu,$(BUILD)/objects/%.cu.o,$(wildcard tests/bench/ladder/*.cu))
+TESTS += $(LADDER)
 endif
 BENCH := $(call object,$(wildcard tests/bench/*.cpp))
 $(filter-out %/layernorm_steps.o,$(BENCH)): CXXFLAGS += -O1
@@ -213,7 +215,7 @@ $(BUILD)/sample: $(SAMPLE) $(BUILD)/libfractal.a
 $(BUILD)/data: $(DATA_JOBS) $(BUILD)/libfractal.a
 $(BUILD)/tests: $(TESTS) $(BUILD)/libfractal.a
 $(BUILD)/tests: LDLIBS += -lwebpdemux
-$(BUILD)/bench: $(BENCH) $(BUILD)/libfractal.a
+$(BUILD)/bench: $(BENCH) $(LADDER) $(BUILD)/libfractal.a
 $(BUILD)/train $(BUILD)/sample $(BUILD)/data $(BUILD)/tests $(BUILD)/bench:
 	@echo "linking $@"
 	@$(CXX) $(CXXFLAGS) $^ $(LDLIBS) $(MPI_LINK) -o $@

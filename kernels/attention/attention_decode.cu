@@ -135,6 +135,7 @@ __device__ void decode_rows(Partial& part, const float (&query)[per_lane], const
 template <class T>
 __global__ void __launch_bounds__(decode_threads)
     decode(T* out, T* key_cache, T* value_cache, const T* qkv, DecodeShape shape) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     float* maxima = shared.take<float>(decode_warps);
     float* sums = shared.take<float>(decode_warps);

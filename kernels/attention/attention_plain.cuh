@@ -206,6 +206,7 @@ template <class T, bool has_dropout>
 __global__ void __launch_bounds__(plain_threads, 1)
     plain_forward(T* out, float* log_sum_exp, const T* qkv, Shape shape, Drops drops, PlainTiling tiling,
                   float scale) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     float* query = shared.take<float>(tiling.row_tile_floats());
     float* key = shared.take<float>(tiling.row_tile_floats());
@@ -324,6 +325,7 @@ template <class T, bool has_dropout>
 __global__ void __launch_bounds__(plain_threads, 1)
     plain_backward_keys(T* d_qkv, const T* d_out, const T* out, const float* log_sum_exp, const T* qkv,
                         Shape shape, Drops drops, PlainTiling tiling, float scale) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     const PlainBackward tiles(shared, tiling);
     float* d_key = shared.take<float>(tiling.row_tile_floats());
@@ -358,6 +360,7 @@ template <class T, bool has_dropout>
 __global__ void __launch_bounds__(plain_threads, 1)
     plain_backward_queries(T* d_qkv, const T* d_out, const T* out, const float* log_sum_exp, const T* qkv,
                            Shape shape, Drops drops, PlainTiling tiling, float scale) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     const PlainBackward tiles(shared, tiling);
     float* d_query = shared.take<float>(tiling.row_tile_floats());

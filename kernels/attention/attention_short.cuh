@@ -181,6 +181,7 @@ template <int m_tiles, bool has_dropout>
 __global__ void __launch_bounds__(short_max_warps* warp_size, 1)
     short_forward(bf16* out, float* log_sum_exp, const bf16* qkv, Shape shape, Drops drops,
                   ShortTiling tiling, float scale) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     const int columns = tiling.columns, warp = static_cast<int>(threadIdx.x) / warp_size,
               warps = static_cast<int>(blockDim.x) / warp_size;
@@ -310,6 +311,7 @@ template <int m_tiles, bool has_dropout>
 __global__ void __launch_bounds__(short_max_warps* warp_size, 1)
     short_backward(bf16* d_qkv, const bf16* d_out, const float* log_sum_exp, const bf16* qkv, Shape shape,
                    Drops drops, ShortTiling tiling, float scale) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     const int columns = tiling.columns, warp = static_cast<int>(threadIdx.x) / warp_size,
               warps = static_cast<int>(blockDim.x) / warp_size;

@@ -186,6 +186,7 @@ template <int columns, bool has_dropout>
 __global__ void __launch_bounds__(tile_threads, 1)
     tiles_forward(bf16* out, float* log_sum_exp, const bf16* qkv, Shape shape, Drops drops, float scale,
                   bool packed, int buffers) {
+    wait_for_previous_kernel();
     constexpr int stride = row_stride_of(columns), keys = ForwardState<columns>::tile_keys;
     SharedMemory shared;
     bf16* queries = shared.take<bf16>(tile_elements(tile_queries, columns));

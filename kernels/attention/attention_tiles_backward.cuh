@@ -31,6 +31,7 @@ constexpr int backward_rows = 32;  // of the tiles that pass by
 __global__ void __launch_bounds__(tile_threads, 1)
     store_out_dot_d_out(bf16* d_qkv, const bf16* d_out, const bf16* out, Shape shape, std::int64_t rows,
                         bool packed) {
+    wait_for_previous_kernel();
     const int member = lane_index() % 16, d = shape.head_dim;
     const std::int64_t row = thread_index() / 16, token = row / shape.heads, first = row * d;
     float sum = 0;
@@ -137,6 +138,7 @@ template <int columns, bool has_dropout>
 __global__ void __launch_bounds__(tile_threads, 1)
     tiles_backward_keys(bf16* d_qkv, const bf16* d_out, const float* log_sum_exp, const bf16* qkv,
                         Shape shape, Drops drops, float scale, bool packed) {
+    wait_for_previous_kernel();
     constexpr int stride = row_stride_of(columns), block_keys = 16 * tile_warps;
     constexpr int step = KeyGradients<columns>::step;
     SharedMemory shared;
@@ -240,6 +242,7 @@ template <int columns, bool has_dropout>
 __global__ void __launch_bounds__(tile_threads, 1)
     tiles_backward_queries(bf16* d_qkv, const bf16* d_out, const float* log_sum_exp, const bf16* qkv,
                            Shape shape, Drops drops, float scale, bool packed) {
+    wait_for_previous_kernel();
     constexpr int stride = row_stride_of(columns), keys = backward_rows;
     SharedMemory shared;
     bf16* queries = shared.take<bf16>(tile_elements(tile_queries, columns));

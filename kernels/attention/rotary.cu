@@ -34,6 +34,7 @@ __device__ void turn(Chunk& x, const float* cosine, const float* sine, int first
 
 template <class T>
 __global__ void rotate(T* qkv, const float* cosine, const float* sine, Rotation rotation) {
+    wait_for_previous_kernel();
     const std::int64_t first_token = std::int64_t{blockIdx.x} * rotation.tokens_per_block;
     const int first_in_sequence = static_cast<int>(first_token % rotation.length);
     const int tokens = static_cast<int>(

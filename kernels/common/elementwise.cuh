@@ -23,6 +23,7 @@ __device__ float call(const Function& function, const Chunk (&inputs)[arrays], i
 
 template <class Y, class Function, class... X>
 __global__ void apply(Y* y, std::int64_t count, Function function, const X*... x) {
+    wait_for_previous_kernel();
     const std::int64_t first = thread_index() * chunk_size;
     if (first >= count) return;
     if (first + chunk_size <= count && aligned(y) && (aligned(x) && ...)) {

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernels/common/ptx.cuh"
 #include "kernels/common/stream.h"
 
 namespace cuda {
@@ -28,7 +29,20 @@ inline unsigned blocks_for(std::int64_t count, std::int64_t per_block) {
 // Dynamic shared memory in bytes that needs no opt-in; launch() opts in beyond it.
 constexpr std::size_t default_shared_bytes = 48 * 1024;
 
-// Queues kernel<<<grid, block, shared_bytes, stream>>>(arguments...); a grid of no blocks is no launch.
+// Whether the current device has programmatic dependent launch, and a driver that also records it in graphs.
+inline bool has_dependent_launch() {
+    constexpr int first_capability = 9, first_driver = 12030;
+    int device = 0, capability = 0, driver = 0;
+    check(cudaGetDevice(&device), "current device");
+    check(cudaDeviceGetAttribute(&capability, cudaDevAttrComputeCapabilityMajor, device),
+          "compute capability");
+    check(cudaDriverGetVersion(&driver), "version of the driver");
+    return capability >= first_capability && driver >= first_driver;
+}
+
+// Queues kernel<<<grid, block, shared_bytes, stream>>>(arguments...); a grid of no blocks is no launch. The
+// kernel may start before the one in front of it has ended: wait_for_previous_kernel (ptx.cuh) is its first
+// statement.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
             Arguments... arguments) {
@@ -42,6 +56,11 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
     config.blockDim = block;
     config.dynamicSmemBytes = shared_bytes;
     config.stream = stream.handle;
+    cudaLaunchAttribute early{};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &early;
+    config.numAttrs = has_dependent_launch() ? 1 : 0;
     check(cudaLaunchKernelEx(&config, kernel, arguments...), "launch of a kernel");
 }
 

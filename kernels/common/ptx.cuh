@@ -1,4 +1,4 @@
-// Wrappers of inline PTX: mma, ldmatrix, cp.async, cvt.bf16x2, ex2; and shared memory and 16-byte accesses,
+// Wrappers of inline PTX: griddepcontrol, mma, ldmatrix, cp.async, cvt.bf16x2, ex2; and shared memory and 16-byte accesses,
 // which the emulated device's version of this file checks. For sm_80 and newer.
 //
 // Fragments of mma.m16n8k16, with lane = 4 g + t (g = lane / 4, t = lane % 4), each register two bf16, the
@@ -19,6 +19,17 @@
 #include "kernels/common/bf16.h"
 
 namespace cuda {
+
+// First statement of every kernel, in all threads: launch() lets a kernel start before the one in front of it
+// in its stream has ended, so that its launch costs no time of its own. Waits until that one has ended and its
+// writes are visible, and then lets the next kernel start, which waits here in turn: whatever a kernel finds
+// after this call is as if kernels ran one after another. No effect below sm_90, where launch() does no such
+// thing. Source: CUDA C++ Programming Guide, "Programmatic Dependent Launch and Synchronization".
+__device__ inline void wait_for_previous_kernel() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;\ngriddepcontrol.launch_dependents;\n" ::: "memory");
+#endif
+}
 
 // D += A B for one 16 x 8 x 16 tile, bf16 times bf16 summed in float. All 32 lanes together.
 __device__ inline void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {

@@ -90,6 +90,7 @@ constexpr std::int64_t max_grid_y = 65535;
 
 template <int n, class Body>
 __global__ void each_chunk(std::int64_t rows, std::int64_t chunks, Body body) {
+    wait_for_previous_kernel();
     const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * blockDim.y + threadIdx.y,
                        first = static_cast<std::int64_t>(blockIdx.y) * blockDim.x + threadIdx.x,
                        step = static_cast<std::int64_t>(gridDim.y) * blockDim.x;

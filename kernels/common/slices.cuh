@@ -20,6 +20,7 @@ constexpr unsigned columns = 8, max_lanes = 128;
 
 static __global__ void add(float* sums, const float* parts, std::int64_t stride, std::int64_t slices,
                            std::int64_t width) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     float* totals = shared.take<float>(static_cast<std::size_t>(columns) * blockDim.y);
     const unsigned lane = threadIdx.y, lanes = blockDim.y, here = lane * columns + threadIdx.x;

@@ -19,6 +19,7 @@ constexpr std::size_t shared_bytes = shared_array_bytes(warp_size * sizeof(doubl
 
 template <class Term, class... X>
 __global__ void sum_parts(double* parts, std::int64_t count, Term term, const X*... x) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     auto* const sums = shared.take<double>(warp_size);
     double sum = 0;
@@ -35,6 +36,7 @@ __global__ void sum_parts(double* parts, std::int64_t count, Term term, const X*
 }
 
 static __global__ void add_in_order(double* total, const double* parts, int count) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     auto* const sums = shared.take<double>(warp_size);
     double sum = 0;

@@ -24,6 +24,7 @@ constexpr int pack_threads = 256;
 template <class T>
 __global__ void pack(T* packed, const T* weight, std::int64_t weights, int N, int C, int taps,
                      bool transposed) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index();
     if (i >= weights) return;
     const int columns = transposed ? N : C;
@@ -158,7 +159,7 @@ void conv2d_backward_weight(Stream stream, float* d_weight, float* d_bias, float
     const WeightProduct p{gather_x(x, x, shape), static_cast<int>(shape.N), static_cast<int>(K),
                           static_cast<int>(slice_rows), shape.N % chunk_of<T> == 0 && aligned(dy)};
     const unsigned used = blocks_for(shape.out_rows(), slice_rows);
-    launch(weight_product<T>,
+    launch(p.gather.packed ? weight_product<T, true> : weight_product<T, false>,
            dim3(blocks_for(K, weight_columns<T>), blocks_for(shape.N, weight_columns<T>), used), threads,
            shared_array_bytes(weight_stages * 2 * weight_tile<T> * sizeof(T)), stream, workspace, dy, x, p);
     launch(weight_sum, blocks_for(shape.weights(), pack_threads), pack_threads, 0, stream, d_weight,

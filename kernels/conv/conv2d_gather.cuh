@@ -7,7 +7,8 @@
 // v, in which the taps are evenly spaced and the sum is dense.
 //
 // Tiles of A and B are copied to shared memory in chunks of 16 bytes, asynchronously if the number of
-// channels allows it, otherwise (3 channels) element by element.
+// channels allows it, otherwise (3 channels) element by element: a template parameter of the kernels, since
+// the second way takes eight times as many instructions, which would fill the main loop of the first.
 #pragma once
 
 #include "kernels/common/device_math.cuh"
@@ -106,30 +107,30 @@ __device__ inline std::int64_t offset_of(const Gather& g, const Origin& origin, 
     return inside ? origin.image + std::int64_t{i * g.columns.size + j} * g.channels + at.c : -1;
 }
 
-// A chunk of a row of A to shared memory.
-template <class T>
+// A chunk of a row of A to shared memory; `packed`: as g.packed.
+template <bool packed, class T>
 __device__ void load_chunk(T* to, const T* map, const Gather& g, const Origin& origin, Cursor at) {
-    if (g.packed) {
+    if constexpr (packed) {
         const std::int64_t offset = offset_of(g, origin, at);
         copy_async_16(to, map + (offset < 0 ? 0 : offset), offset >= 0);
-        return;
-    }
-    for (int e = 0; e < chunk_of<T>; ++e, g.advance(at, 1)) {
-        const std::int64_t offset = offset_of(g, origin, at);
-        to[e] = offset < 0 ? T{} : map[offset];
+    } else {
+        for (int e = 0; e < chunk_of<T>; ++e, g.advance(at, 1)) {
+            const std::int64_t offset = offset_of(g, origin, at);
+            to[e] = offset < 0 ? T{} : map[offset];
+        }
     }
 }
 
 // The matching chunk of a row of packed weights, zeros where the row does not exist.
-template <class T>
+template <bool packed, class T>
 __device__ void load_weight_chunk(T* to, const T* row, bool row_exists, const Gather& g, Cursor at) {
-    if (g.packed) {
+    if constexpr (packed) {
         const bool valid = row_exists && g.exists(at);
         copy_async_16(to, valid ? row + g.weight_column(at) : row, valid);
-        return;
+    } else {
+        for (int e = 0; e < chunk_of<T>; ++e, g.advance(at, 1))
+            to[e] = row_exists && g.exists(at) ? row[g.weight_column(at)] : T{};
     }
-    for (int e = 0; e < chunk_of<T>; ++e, g.advance(at, 1))
-        to[e] = row_exists && g.exists(at) ? row[g.weight_column(at)] : T{};
 }
 
 }  // namespace cuda::conv2d

@@ -7,7 +7,8 @@
 // between the rows of a tile, an odd number of 16-byte units, so that the 8 rows of an ldmatrix lie in
 // different banks. Results leave through shared memory, 16 bytes of a row at a time.
 //
-// ptxas budget of product: 160 registers, no spills, 118 KiB of code, 16-byte loads
+// ptxas budget of product: 160 registers, no spills, 37 KiB of code, 16-byte loads
+// ptxas budget of product_by_elements: 160 registers, no spills, 76 KiB of code
 #pragma once
 
 #include "kernels/common/launch.cuh"
@@ -140,7 +141,7 @@ struct Sums<float, m_tiles, n_pairs> {
 };
 
 // A thread's part in loading the tiles: one chunk of every 32nd row.
-template <class T, int m_tiles, int n_pairs>
+template <class T, bool packed, int m_tiles, int n_pairs>
 class Loader {
   public:
     __device__ Loader(const Product& p, const T* map, const T* weight, int first_row, int first_column)
@@ -161,14 +162,14 @@ class Loader {
                   place = line * tile_stride<T> + chunk() * chunk_of<T>;
 #pragma unroll
         for (int r = 0; r < a_lines; ++r)
-            load_chunk(a_tile + place + r * lines * tile_stride<T>, map_, p.gather, origin_[r], at_);
+            load_chunk<packed>(a_tile + place + r * lines * tile_stride<T>, map_, p.gather, origin_[r], at_);
 #pragma unroll
         for (int r = 0; r < b_lines; ++r) {
             const int n = first_column_ + lines * r;
             if (line + lines * r < block_columns<n_pairs>)
-                load_weight_chunk(b_tile + place + r * lines * tile_stride<T>,
-                                  weight_ + std::int64_t{n < p.N ? n : 0} * p.weight_stride, n < p.N,
-                                  p.gather, at_);
+                load_weight_chunk<packed>(b_tile + place + r * lines * tile_stride<T>,
+                                          weight_ + std::int64_t{n < p.N ? n : 0} * p.weight_stride, n < p.N,
+                                          p.gather, at_);
         }
         p.gather.advance(at_, depth_of<T>);
     }
@@ -208,15 +209,14 @@ __device__ void store_results(T* out, const T* results, const Product& p, int fi
     }
 }
 
-template <class T, int m_tiles, int n_pairs>
-__global__ void __launch_bounds__(threads)
-    product(T* out, const T* map, const T* weight, const T* bias, Product p) {
+template <class T, bool packed, int m_tiles, int n_pairs>
+__device__ void multiply_block(T* out, const T* map, const T* weight, const T* bias, const Product& p) {
     constexpr int stage = stage_elements<T, m_tiles, n_pairs>, b_place = block_rows<m_tiles> * tile_stride<T>;
     SharedMemory shared;
     T* tiles = shared.take<T>(shared_elements<T, m_tiles, n_pairs>);
     const int first_row = static_cast<int>(blockIdx.x) * block_rows<m_tiles>,
               first_column = static_cast<int>(blockIdx.y) * block_columns<n_pairs>;
-    Loader<T, m_tiles, n_pairs> loader(p, map, weight, first_row, first_column);
+    Loader<T, packed, m_tiles, n_pairs> loader(p, map, weight, first_row, first_column);
     Sums<T, m_tiles, n_pairs> sums;
 #pragma unroll
     for (int step = 0; step < stages - 1; ++step) {
@@ -246,23 +246,43 @@ __global__ void __launch_bounds__(threads)
 }
 
 template <class T, int m_tiles, int n_pairs>
-void launch_product(Stream stream, T* out, const T* map, const T* weight, const T* bias, const Product& p) {
-    launch(product<T, m_tiles, n_pairs>,
+__global__ void __launch_bounds__(threads)
+    product(T* out, const T* map, const T* weight, const T* bias, Product p) {
+    wait_for_previous_kernel();
+    multiply_block<T, true, m_tiles, n_pairs>(out, map, weight, bias, p);
+}
+
+// Of maps whose channels do not come in chunks (conv2d_gather.cuh).
+template <class T, int m_tiles, int n_pairs>
+__global__ void __launch_bounds__(threads)
+    product_by_elements(T* out, const T* map, const T* weight, const T* bias, Product p) {
+    wait_for_previous_kernel();
+    multiply_block<T, false, m_tiles, n_pairs>(out, map, weight, bias, p);
+}
+
+template <int m_tiles, int n_pairs, class T>
+void launch_product(void (*kernel)(T*, const T*, const T*, const T*, Product), Stream stream, T* out,
+                    const T* map, const T* weight, const T* bias, const Product& p) {
+    launch(kernel,
            dim3(blocks_for(p.gather.grid.rows, block_rows<m_tiles>), blocks_for(p.N, block_columns<n_pairs>)),
            threads, shared_array_bytes(shared_elements<T, m_tiles, n_pairs> * sizeof(T)), stream, out, map,
            weight, bias, p);
 }
 
-// With the largest blocks that still keep a large device busy.
+// With the largest blocks that still keep a large device busy; maps of few channels have short sums.
 template <class T>
 void launch_product(Stream stream, T* out, const T* map, const T* weight, const T* bias, const Product& p) {
     constexpr unsigned busy = 264;  // two blocks for each multiprocessor of an H100
+    const bool packed = p.gather.packed;
     if (p.N <= block_columns<1>)
-        launch_product<T, 1, 1>(stream, out, map, weight, bias, p);
-    else if (blocks_for(p.gather.grid.rows, block_rows<2>) * blocks_for(p.N, block_columns<4>) >= busy)
-        launch_product<T, 2, 4>(stream, out, map, weight, bias, p);
+        launch_product<1, 1>(packed ? product<T, 1, 1> : product_by_elements<T, 1, 1>, stream, out, map,
+                             weight, bias, p);
+    else if (packed &&
+             blocks_for(p.gather.grid.rows, block_rows<2>) * blocks_for(p.N, block_columns<4>) >= busy)
+        launch_product<2, 4>(product<T, 2, 4>, stream, out, map, weight, bias, p);
     else
-        launch_product<T, 1, 4>(stream, out, map, weight, bias, p);
+        launch_product<1, 4>(packed ? product<T, 1, 4> : product_by_elements<T, 1, 4>, stream, out, map,
+                             weight, bias, p);
 }
 
 }  // namespace cuda::conv2d

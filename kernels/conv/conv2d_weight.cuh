@@ -115,9 +115,10 @@ __device__ void load_dy_chunk(T* to, const T* dy, int row, bool exists, int colu
 }
 
 // parts [slice, N, K]. Block (column tile, row tile, slice).
-template <class T>
+template <class T, bool packed>
 __global__ void __launch_bounds__(threads)
     weight_product(float* parts, const T* dy, const T* x, WeightProduct p) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     T* tiles = shared.take<T>(weight_stages * 2 * weight_tile<T>);
     const int chunk = static_cast<int>(threadIdx.x) % weight_chunks * chunk_of<T>,
@@ -136,7 +137,7 @@ __global__ void __launch_bounds__(threads)
             const int row = first_row + step * weight_rows + line + lines * r;
             T* const to = tile + (line + lines * r) * weight_stride<T> + chunk;
             load_dy_chunk(to, dy, row, row < end, first_n + chunk, p);
-            load_chunk(to + weight_tile<T>, x, p.gather, origin_of(p.gather, row, row < end), at);
+            load_chunk<packed>(to + weight_tile<T>, x, p.gather, origin_of(p.gather, row, row < end), at);
         }
     };
     WeightSums<T> sums;
@@ -163,6 +164,7 @@ __global__ void __launch_bounds__(threads)
 // d_weight [N, C, taps] += the sum over slices of parts [slice, N, taps, C].
 static __global__ void weight_sum(float* d_weight, const float* parts, int slices, std::int64_t weights,
                                   int C, int taps) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index();
     if (i >= weights) return;
     float total = 0;

@@ -85,6 +85,7 @@ __device__ void add_matches(float (&sums)[columns_per_lane], const Gradient<T>& 
 
 template <class T>
 __global__ void add_few_rows(Gradient<T> to) {
+    wait_for_previous_kernel();
     const int lane = static_cast<int>(threadIdx.x) % warp_size,
               warp = static_cast<int>(threadIdx.x) / warp_size;
     const std::int64_t own = blockIdx.x, id = to.ids[own * to.ids_stride],
@@ -173,6 +174,7 @@ __device__ inline void add_group(float* column, const int (&entries)[group], con
 // one slice, which adds to the table.
 template <class T>
 __global__ void add_slice(Gradient<T> to, float* parts, std::int64_t slices, int tile_entries) {
+    wait_for_previous_kernel();
     constexpr int ring = ring_rows<T>;
     const std::int64_t slice = blockIdx.x, first_entry = static_cast<std::int64_t>(blockIdx.z) * tile_entries,
                        column = static_cast<std::int64_t>(blockIdx.y) * warp_size + threadIdx.x;

@@ -58,6 +58,7 @@ __device__ int first_nearest(float distance, int code) {
 __global__ void __launch_bounds__(side* side)
     find_nearest(std::int32_t* codes, const float* z, const float* codebook, std::int64_t M, std::int64_t K,
                  std::int64_t C) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     float *z_tile = shared.take<float>(step * stride), *code_tile = shared.take<float>(step * stride);
     const int column = static_cast<int>(threadIdx.x) % side, row = static_cast<int>(threadIdx.x) / side;

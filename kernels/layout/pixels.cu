@@ -110,6 +110,7 @@ struct FromValues {
 
 // Threads (row of pixels, plane of the block's blockDim.y). Shared: the rows' means [blockDim.y, size].
 __global__ void mean_of_planes(float* y, const float* images, std::int64_t planes, std::int64_t size) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     float* row_means = shared.take<float>(static_cast<std::size_t>(size) * blockDim.y) + threadIdx.y * size;
     const std::int64_t plane = static_cast<std::int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;

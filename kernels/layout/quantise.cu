@@ -20,6 +20,7 @@ struct Place {
 __global__ void __launch_bounds__(block_threads)
     replace_vectors(float* y, float* squares, const float* z, const float* codebook,
                     const std::int32_t* codes, std::int64_t M, std::int64_t C) {
+    wait_for_previous_kernel();
     const Place place;
     if (place.m >= M) return;
     const float* q = codebook + codes[place.m] * C;
@@ -39,6 +40,7 @@ __global__ void __launch_bounds__(block_threads)
     pass_gradients(float* dz, float* d_rows, const float* dy, const float* z, const float* codebook,
                    const std::int32_t* codes, float z_scale, float codebook_scale, std::int64_t M,
                    std::int64_t C) {
+    wait_for_previous_kernel();
     const Place place;
     if (place.m >= M) return;
     const float* q = codebook + codes[place.m] * C;

@@ -32,6 +32,7 @@ struct PatchPlace {
 };
 
 __global__ void move_ids(std::int32_t* y, const std::int32_t* x, std::int64_t count, PatchPlace place) {
+    wait_for_previous_kernel();
     const std::int64_t t = thread_index();
     if (t < count) y[place.of(t)] = x[t];
 }

@@ -215,7 +215,7 @@ void linear_forward(float* y, std::int64_t y_stride, const float* x, std::int64_
 void linear_gelu_forward(float* activated, float* y, const float* x, const float* weight, const float* bias,
                          std::int64_t rows, std::int64_t N, std::int64_t K) {
     for_row_tiles(rows, tile_rows, [=](std::int64_t first, std::int64_t count) {
-        float* out = y + first * N;
+        float* out = (y != nullptr ? y : activated) + first * N;
         forward_rows(out, N, x + first * K, K, weight, count, N, K);
         add_bias(out, N, bias, count, N);
         gelu_forward(activated + first * N, out, count * N);

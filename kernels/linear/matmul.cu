@@ -77,9 +77,22 @@ struct Product {
     bool accumulate;
 };
 
-// Operation on a tile of D before it is stored. bias_gelu also stores the input of gelu, with D's leading
-// dimension m.
-enum class Epilogue { none, bias, bias_gelu };
+// Operation on a tile of D before it is stored. bias_gelu_input also stores the input of gelu, with D's
+// leading dimension m.
+enum class Epilogue { none, bias, bias_gelu, bias_gelu_input };
+
+cublasLtEpilogue_t library_epilogue(Epilogue epilogue) {
+    switch (epilogue) {
+        case Epilogue::bias:
+            return CUBLASLT_EPILOGUE_BIAS;
+        case Epilogue::bias_gelu:
+            return CUBLASLT_EPILOGUE_GELU_BIAS;
+        case Epilogue::bias_gelu_input:
+            return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+        default:
+            return CUBLASLT_EPILOGUE_DEFAULT;
+    }
+}
 
 // ---- cuBLASLt ---------------------------------------------------------------------------------------------
 
@@ -165,10 +178,8 @@ Operation make_operation(const Problem& problem) {
     Operation operation(made);
     set(operation, CUBLASLT_MATMUL_DESC_TRANSA, problem.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(operation, CUBLASLT_MATMUL_DESC_TRANSB, problem.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
-    if (problem.epilogue != Epilogue::none)
-        set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE,
-            problem.epilogue == Epilogue::bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_GELU_AUX_BIAS);
-    if (problem.epilogue == Epilogue::bias_gelu)
+    set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, library_epilogue(problem.epilogue));
+    if (problem.epilogue == Epilogue::bias_gelu_input)
         set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, problem.m);
     return operation;
 }
@@ -176,7 +187,7 @@ Operation make_operation(const Problem& problem) {
 // The heuristic reads the alignment of bias and auxiliary matrix off their addresses.
 void set_epilogue_pointers(const Plan& plan, Epilogue epilogue, const void* bias, void* gelu_input) {
     if (epilogue != Epilogue::none) set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-    if (epilogue == Epilogue::bias_gelu)
+    if (epilogue == Epilogue::bias_gelu_input)
         set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, gelu_input);
 }
 
@@ -280,6 +291,7 @@ constexpr int tile = 32, tile_threads = 256;
 // A tile of 32 x 32 numbers of D per block, four per thread, over steps of 32 in k.
 template <class T, class R>
 __global__ void multiply_tile(Product<T, R> p) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     auto* const a = shared.take<float>(tile * (tile + 1));  // [k, m], one more column against bank conflicts
     auto* const b = shared.take<float>(tile * (tile + 1));  // [n, k]
@@ -319,6 +331,7 @@ __global__ void multiply_tile(Product<T, R> p) {
 
 template <class T>
 __global__ void fill_rows(T* y, std::int64_t y_stride, const T* row, std::int64_t rows, std::int64_t N) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index();
     if (i < rows * N) y[i / N * y_stride + i % N] = row[i % N];
 }
@@ -374,11 +387,12 @@ void linear_gelu_forward(Stream stream, T* activated, T* y, const T* x, const T*
         const auto ld_bytes = N * static_cast<std::int64_t>(sizeof(T));
         if (fit_for_epilogue(bias) && fit_for_epilogue(y, ld_bytes) && fit_for_epilogue(activated) &&
             library().multiply(stream, forward_product(activated, N, x, K, weight, rows, N, K),
-                               Epilogue::bias_gelu, bias, y))
+                               y != nullptr ? Epilogue::bias_gelu_input : Epilogue::bias_gelu, bias, y))
             return;
     }
-    linear_forward(stream, y, N, x, K, weight, bias, rows, N, K);
-    gelu_forward(stream, activated, y, rows * N);
+    T* const before = y != nullptr ? y : activated;
+    linear_forward(stream, before, N, x, K, weight, bias, rows, N, K);
+    gelu_forward(stream, activated, before, rows * N);
 }
 
 template <class T>

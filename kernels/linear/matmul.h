@@ -26,7 +26,8 @@ void linear_forward(float* y, std::int64_t y_stride, const float* x, std::int64_
                     std::int64_t K);
 
 // As linear_forward, with contiguous rows and always a bias; also `activated` [rows, N] = gelu(y). Both are
-// one pass over a tile of rows just computed.
+// one pass over a tile of rows just computed. `y` may be null: gelu's input is then not kept, 4 rows N bytes
+// less.
 void linear_gelu_forward(float* activated, float* y, const float* x, const float* weight, const float* bias,
                          std::int64_t rows, std::int64_t N, std::int64_t K);
 

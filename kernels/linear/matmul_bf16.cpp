@@ -428,10 +428,11 @@ void linear_forward(float* y, std::int64_t y_stride, const float* x, std::int64_
 
 void linear_gelu_forward(float* activated, float* y, const float* x, const bf16* weight, const float* bias,
                          std::int64_t rows, std::int64_t N, std::int64_t K) {
-    const Product p{y, N, x, K, weight, bias, rows, N, K, Start::row};
+    float* const before = y != nullptr ? y : activated;
+    const Product p{before, N, x, K, weight, bias, rows, N, K, Start::row};
     for_tiles(p, true, [=, &p](auto row, auto count, auto first, auto last) {
         multiply_tile(p, row, count, first, last);
-        gelu_forward(activated + row * N, y + row * N, count * N);
+        gelu_forward(activated + row * N, before + row * N, count * N);
     });
 }
 

@@ -59,6 +59,7 @@ __device__ Place place(std::int64_t index, std::int64_t padded_N, std::int64_t p
 
 template <class T>
 __global__ void pack(T* packed, const float* weight, const float* bias, std::int64_t N, std::int64_t K) {
+    wait_for_previous_kernel();
     const std::int64_t padded_N = padded(N, tile_outputs), padded_K = padded(K, tile_k), i = thread_index();
     if (i < padded_N) {
         packed[i] = as<T>(bias != nullptr && i < N ? bias[i] : 0.0f);
@@ -68,17 +69,14 @@ __global__ void pack(T* packed, const float* weight, const float* bias, std::int
     }
 }
 
-// 8 consecutive elements of a row of x from k on, zeros behind K.
-__device__ Packed<bf16> load_x(const bf16* row, std::int64_t k, std::int64_t K, bool aligned) {
-    if (aligned && k + 8 <= K) return load_packed(row + k);
-    Packed<bf16> x;
+// 8 consecutive elements of a row of x from k on, zeros behind K, two in each word: a product's registers.
+__device__ Packed<std::uint32_t> load_x(const bf16* row, std::int64_t k, std::int64_t K, bool aligned) {
+    if (aligned && k + 8 <= K) return load_packed(reinterpret_cast<const std::uint32_t*>(row + k));
+    const auto bits = [&](int i) { return k + i < K ? std::uint32_t{row[k + i].bits} : 0u; };
+    Packed<std::uint32_t> x;
 #pragma unroll
-    for (int i = 0; i < 8; ++i) x[i] = k + i < K ? row[k + i] : bf16{0};
+    for (int i = 0; i < 4; ++i) x[i] = bits(2 * i) | bits(2 * i + 1) << 16;
     return x;
-}
-
-__device__ std::uint32_t pair(const Packed<bf16>& packed, int first) {
-    return packed[first].bits | static_cast<std::uint32_t>(packed[first + 1].bits) << 16;
 }
 
 // Adds tile number `tile` of the outputs' K to the sums of 16 output_tiles outputs for 8 row_tiles rows.
@@ -87,26 +85,23 @@ __device__ void multiply_tile(float (&sums)[output_tiles][row_tiles][4], const b
                               std::int64_t tiles_k, const bf16* x, std::int64_t first_row, std::int64_t rows,
                               std::int64_t K, std::int64_t tile, bool aligned) {
     const int lane = static_cast<int>(threadIdx.x) % warp_size;
-    Packed<bf16> w[output_tiles][2];
+    Packed<std::uint32_t> w[output_tiles][2];
 #pragma unroll
     for (int o = 0; o < output_tiles; ++o)
 #pragma unroll
         for (int step = 0; step < 2; ++step)
-            w[o][step] = load_packed(weights + (o * tiles_k + tile) * tile_elements + step * 256 + lane * 8);
+            w[o][step] = load_packed(reinterpret_cast<const std::uint32_t*>(
+                weights + (o * tiles_k + tile) * tile_elements + step * 256 + lane * 8));
 #pragma unroll
     for (int r = 0; r < row_tiles; ++r) {
         const std::int64_t row = first_row + r * mma_rows + lane / 4;
-        Packed<bf16> values{};
+        Packed<std::uint32_t> values{};
         if (row < rows) values = load_x(x + row * K, tile * tile_k + lane % 4 * 8, K, aligned);
 #pragma unroll
         for (int step = 0; step < 2; ++step) {
-            const std::uint32_t b[2] = {pair(values, 4 * step), pair(values, 4 * step + 2)};
+            const std::uint32_t b[2] = {values[2 * step], values[2 * step + 1]};
 #pragma unroll
-            for (int o = 0; o < output_tiles; ++o) {
-                const std::uint32_t a[4] = {pair(w[o][step], 0), pair(w[o][step], 2), pair(w[o][step], 4),
-                                            pair(w[o][step], 6)};
-                mma_m16n8k16(sums[o][r], a, b);
-            }
+            for (int o = 0; o < output_tiles; ++o) mma_m16n8k16(sums[o][r], w[o][step].values, b);
         }
     }
 }
@@ -116,6 +111,7 @@ template <int row_tiles, int output_tiles>
 __global__ void __launch_bounds__(warps* warp_size)
     forward_bf16(bf16* y, const bf16* x, const bf16* packed, std::int64_t rows, std::int64_t N,
                  std::int64_t K) {
+    wait_for_previous_kernel();
     constexpr int block_rows = row_tiles * mma_rows, block_outputs = output_tiles * tile_outputs,
                   row_floats = block_outputs + 1;
     SharedMemory shared;
@@ -171,6 +167,7 @@ constexpr int float_threads = 64, float_rows = 8;
 
 __global__ void forward_float(float* y, const float* x, const float* packed, std::int64_t rows,
                               std::int64_t N, std::int64_t K) {
+    wait_for_previous_kernel();
     const std::int64_t n = thread_index(), first = static_cast<std::int64_t>(blockIdx.y) * float_rows,
                        padded_N = padded(N, tile_outputs);
     if (n >= N) return;

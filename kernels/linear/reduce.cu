@@ -56,6 +56,7 @@ __device__ double block_share(const float* values, std::int64_t count, Term term
 }
 
 __global__ void sum_block(double* total, const float* values, std::int64_t count, double weight) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     auto* const parts = shared.take<double>(warp_size);
     const double sum = block_share(values, count, Identity{}, parts);
@@ -63,6 +64,7 @@ __global__ void sum_block(double* total, const float* values, std::int64_t count
 }
 
 __global__ void squared_norm_parts(double* results, const float* x, std::int64_t count) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     auto* const parts = shared.take<double>(warp_size);
     const double sum = block_share(x, count, Square{}, parts);
@@ -94,6 +96,7 @@ template <class T, int each>
 __global__ void column_sum_slice(float* results, bool accumulate, const T* x, std::int64_t x_stride,
                                  std::int64_t rows, std::int64_t width, std::int64_t rows_per_slice,
                                  int lanes) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     auto* const parts = shared.take<float>(column_threads * each);  // [thread, each]
     const int thread = static_cast<int>(threadIdx.x), lane = thread % lanes, height = column_threads / lanes;

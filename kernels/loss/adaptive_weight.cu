@@ -13,6 +13,7 @@ namespace cuda {
 namespace {
 
 __global__ void find_weight(float* weight, const double* squared_norms, float factor) {
+    wait_for_previous_kernel();
     const double ratio = sqrt(squared_norms[0]) / (sqrt(squared_norms[1]) + 1e-4);
     *weight = static_cast<float>(fmin(static_cast<double>(factor) * ratio, 1e4));
 }

@@ -66,6 +66,7 @@ template <class Logit, bool smooths>
 __global__ void warp_per_row(float* losses, Logit* logits, const std::int32_t* targets,
                              std::int64_t target_stride, std::int64_t rows, int vocabulary, float scale,
                              Target<smooths> smoothed) {
+    wait_for_previous_kernel();
     const std::int64_t row = thread_index() / warp_size;
     if (row >= rows) return;
     const int column = static_cast<int>(threadIdx.x) % warp_size * chunk_size, count = vocabulary - column;
@@ -95,6 +96,7 @@ template <class Logit, bool smooths>
 __global__ void block_per_row(float* losses, Logit* logits, const std::int32_t* targets,
                               std::int64_t target_stride, int vocabulary, float scale,
                               Target<smooths> smoothed) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     float *maxima = shared.take<float>(warp_size), *sums = shared.take<float>(warp_size),
           *distance_sums = shared.take<float>(warp_size);

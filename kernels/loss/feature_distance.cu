@@ -72,6 +72,7 @@ __device__ Norms norms_of(const Maps<T>& maps, std::int64_t offset, std::int64_t
 
 template <int lanes, class T>
 __global__ void forward(double* parts, Maps<T> maps, double factor) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     auto* const sums = shared.take<double>(warp_size);
     double sum = 0;
@@ -98,6 +99,7 @@ __global__ void forward(double* parts, Maps<T> maps, double factor) {
 
 template <int lanes, class T>
 __global__ void backward(T* da, Maps<T> maps, float scale) {
+    wait_for_previous_kernel();
     for_own_rows<lanes>(maps, [&](std::int64_t row, std::int64_t width, bool packed) {
         const std::int64_t offset = row * maps.width;
         const Norms norms = norms_of<lanes>(maps, offset, width, packed);

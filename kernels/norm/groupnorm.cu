@@ -110,6 +110,7 @@ __device__ void write_sums(float* parts, const Chunk (&sums)[2], std::int64_t ch
 template <class T>
 __global__ void __launch_bounds__(block_threads)
     sum_slices(float* parts, const T* x, GroupNormShape shape, int slices) {
+    wait_for_previous_kernel();
     Share share(shape, slices);
     const bool packed = packed_rows(x, shape.channels);
     const Chunk shift = load_chunk(x + share.offset(shape, 0), share.count, packed);
@@ -132,6 +133,7 @@ template <class T>
 __global__ void __launch_bounds__(block_threads)
     finish_groups(float* mean, float* rstd, const float* parts, const T* x, GroupNormShape shape, int slices,
                   float epsilon) {
+    wait_for_previous_kernel();
     const std::int64_t index = thread_index() / warp_size;
     const int lane = static_cast<int>(threadIdx.x) % warp_size;
     if (index >= shape.images * shape.groups) return;
@@ -162,6 +164,7 @@ template <class F, class T>
 __global__ void __launch_bounds__(block_threads)
     write_result(T* y, const float* mean, const float* rstd, const T* x, const float* weight,
                  const float* bias, GroupNormShape shape, int slices) {
+    wait_for_previous_kernel();
     Share share(shape, slices);
     if (share.count <= 0) return;
     const bool packed = packed_rows(x, shape.channels) && packed_rows(y, shape.channels);
@@ -213,6 +216,7 @@ struct Channels {
 
 template <class F, class T>
 __global__ void __launch_bounds__(block_threads, 2) sum_backward_slices(float* parts, Backward<T> a) {
+    wait_for_previous_kernel();
     Share share(a.shape, a.slices);
     const bool packed = packed_rows(a.x, a.shape.channels) && packed_rows(a.dy, a.shape.channels);
     const Channels channels(a, share);
@@ -237,6 +241,7 @@ __global__ void __launch_bounds__(block_threads, 2) sum_backward_slices(float* p
 __global__ void __launch_bounds__(block_threads)
     finish_backward_groups(float* image_sums, float* means, const float* parts, const float* weight,
                            GroupNormShape shape, int slices) {
+    wait_for_previous_kernel();
     const std::int64_t index = thread_index() / warp_size, groups = shape.images * shape.groups;
     const int lane = static_cast<int>(threadIdx.x) % warp_size;
     if (index >= groups) return;
@@ -260,6 +265,7 @@ __global__ void __launch_bounds__(block_threads)
 
 template <class F, class T>
 __global__ void __launch_bounds__(block_threads, 2) write_backward(Backward<T> a, const float* means) {
+    wait_for_previous_kernel();
     Share share(a.shape, a.slices);
     if (share.count <= 0) return;
     const bool packed = packed_rows(a.x, a.shape.channels) && packed_rows(a.dy, a.shape.channels) &&

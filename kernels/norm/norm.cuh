@@ -129,6 +129,7 @@ struct Forward {
 template <bool centred, int lanes, int chunks, class T>
 __global__ void __launch_bounds__(most_threads<lanes>, resident_threads<lanes, chunks> / most_threads<lanes>)
     forward(Forward<T> a) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     Team<lanes> team(shared);
     const bool packed = packed_rows(a.x, a.width) && packed_rows(a.y, a.width) &&
@@ -233,6 +234,7 @@ __device__ void write_slice(float* slice, const Chunk (&sums)[results<centred>][
 template <bool centred, int lanes, int chunks, class T>
 __global__ void __launch_bounds__(most_threads<lanes>, resident_threads<lanes, chunks> / most_threads<lanes>)
     backward(Backward<T> a) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     Team<lanes> team(shared);
     const bool packed = packed_rows(a.dx, a.width) && packed_rows(a.dy, a.width) &&
@@ -294,6 +296,7 @@ __global__ void __launch_bounds__(most_threads<lanes>, resident_threads<lanes, c
 template <bool centred>
 __global__ void add_slices(float* dweight, float* dbias, const float* workspace, int slices,
                            std::int64_t width) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     float* parts = shared.take<float>(blockDim.x);
     const int lane = static_cast<int>(threadIdx.x) % warp_size,

@@ -21,6 +21,7 @@ __device__ float clip_factor(const AdamW& adamw) {
 
 __global__ void update(float* parameter, bf16* rounded, float* exp_avg, float* exp_avg_sq,
                        const float* gradient, std::int64_t count, AdamW adamw) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     float* clip_of_block = shared.take<float>(1);
     const std::int64_t first = thread_index() * chunk_size;

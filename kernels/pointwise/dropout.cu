@@ -21,6 +21,7 @@ struct Identity {
 
 template <class T>
 __global__ void drop(T* y, const T* x, std::int64_t sequences, std::int64_t elements, DropoutMask mask) {
+    wait_for_previous_kernel();
     const RowChunk at = row_chunk(sequences, elements);
     if (at.count <= 0) return;
     const std::int64_t offset = at.row * elements + at.column;

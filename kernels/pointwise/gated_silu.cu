@@ -13,6 +13,7 @@ constexpr int gated_silu_threads = 256;
 
 template <class T>
 __global__ void forward(T* y, const T* gate_up, std::int64_t rows, std::int64_t hidden) {
+    wait_for_previous_kernel();
     const RowChunk at = row_chunk(rows, hidden);
     if (at.count <= 0) return;
     const bool packed = packed_rows(y, hidden) && packed_rows(gate_up, hidden);
@@ -27,6 +28,7 @@ __global__ void forward(T* y, const T* gate_up, std::int64_t rows, std::int64_t 
 template <class T>
 __global__ void backward(T* d_gate_up, const T* dy, const T* gate_up, std::int64_t rows,
                          std::int64_t hidden) {
+    wait_for_previous_kernel();
     const RowChunk at = row_chunk(rows, hidden);
     if (at.count <= 0) return;
     const bool packed =

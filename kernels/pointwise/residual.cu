@@ -19,6 +19,7 @@ struct Sum {
 template <class T>
 __global__ void add_dropped(float* out, const float* x, const T* branch, std::int64_t sequences,
                             std::int64_t elements, DropoutMask mask) {
+    wait_for_previous_kernel();
     const RowChunk at = row_chunk(sequences, elements);
     if (at.count <= 0) return;
     const std::int64_t offset = at.row * elements + at.column;

@@ -26,6 +26,7 @@ struct Rows {
 };
 
 __global__ void sample(Rows rows) {
+    wait_for_previous_kernel();
     const int lane = static_cast<int>(threadIdx.x) % warp_size,
               warp = static_cast<int>(threadIdx.x) / warp_size,
               warps = static_cast<int>(blockDim.x) / warp_size;

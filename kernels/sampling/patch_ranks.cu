@@ -17,6 +17,7 @@ constexpr unsigned block_threads = 128;
 // Dynamic shared memory: L words.
 __global__ void random_ranks_kernel(std::int32_t* ranks, std::int32_t* hidden,
                                     const std::int64_t* sequence_ids, int L, const PhiloxKey* key) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     auto* words = shared.take<std::uint32_t>(static_cast<std::size_t>(L));
     const std::int64_t m = blockIdx.x;
@@ -40,6 +41,7 @@ __global__ void random_ranks_kernel(std::int32_t* ranks, std::int32_t* hidden,
 
 __global__ void raster_ranks_kernel(std::int32_t* ranks, std::int32_t* hidden, std::int64_t count,
                                     std::int64_t L) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index();
     if (i >= count) return;
     ranks[i] = static_cast<std::int32_t>(L - 1 - i % L);
@@ -48,6 +50,7 @@ __global__ void raster_ranks_kernel(std::int32_t* ranks, std::int32_t* hidden, s
 
 __global__ void hidden_mask_kernel(std::uint8_t* mask, const std::int32_t* ranks, const std::int32_t* hidden,
                                    std::int64_t count, std::int64_t copies, std::int64_t L) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index(), patch = i % count;
     if (i < count * copies) mask[i] = ranks[patch] < hidden[patch / L] ? 1 : 0;
 }
@@ -57,6 +60,7 @@ __global__ void chosen_patches_kernel(std::int32_t* index, std::int64_t* child_s
                                       std::int32_t* hidden, const std::int32_t* ranks,
                                       const std::int64_t* sequence_ids, std::int64_t M, std::int64_t L,
                                       int n) {
+    wait_for_previous_kernel();
     const std::int64_t m = thread_index() / warp_size;
     if (m >= M) return;  // whole warps
     const int lane = static_cast<int>(threadIdx.x) % warp_size;
@@ -80,6 +84,7 @@ __global__ void chosen_patches_kernel(std::int32_t* index, std::int64_t* child_s
 __global__ void child_rows_kernel(std::int32_t* patches, std::int32_t* parents, const std::int32_t* index,
                                   std::int64_t count, std::int64_t M, std::int64_t L,
                                   std::int64_t guidance_rows) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index();
     if (i >= guidance_rows * count) return;
     const std::int64_t half = i / count, patch = index[i % count];

@@ -11,16 +11,17 @@
 // would add a copy and a barrier, and no other warp of the block needs them.
 //
 // Rows. A matrix product has 16 rows whether they are used or not, and with few pixels the latency of one
-// tile dominates. So tiles are as small as 8 draws, one per warp, while there are idle multiprocessors, and
-// grow to 32 rows, 64 with resident weights, when there are more pixels: every streamed weight then serves
-// more rows. If activations leave no room for 16 rows, tiles have fewer, down to one draw; a row's arithmetic
-// is always the same, so that its bits depend neither on the batch nor on the device.
+// tile dominates: of what is done row by row between the products, and of draws. So tiles are as small as one
+// draw while there are idle multiprocessors, and grow to 32 rows, 64 with resident weights, when there are
+// more pixels: every streamed weight then serves more rows. If activations leave no room for so many, tiles
+// have fewer; a row's arithmetic is always the same, so that its bits depend neither on the batch nor on the
+// device.
 //
 // Numbers. bf16: the residual stream, norms, softmax, gelu, logits and the draw in float; inputs of products
 // (normed, q, k, v, attention's result, the hidden layer) are rounded once. float: the same kernel, products
 // by plain multiply-adds.
 //
-// ptxas budget: 128 registers, no spills, 151 KiB of code
+// ptxas budget: 128 registers, no spills
 #include "kernels/sampling/pixel_sampler.h"
 
 #include <array>
@@ -67,16 +68,20 @@ __device__ int warp_count() {
     return static_cast<int>(blockDim.x) / warp_size;
 }
 
-// One row, by one warp; `to` may be `from`.
+// One row, by one warp; `to` may be `from`. One copy for all its callers, and short loops over the lanes: the
+// kernel's code would otherwise exceed the instruction caches.
 template <class To>
-__device__ void normalize(To* to, const float* from, const float* norm, int W) {
+__attribute__((noinline)) __device__ void normalize(To* to, const float* from, const float* norm, int W) {
     float sum = 0;
+#pragma unroll 2
     for (int i = lane_index(); i < W; i += warp_size) sum += from[i];
     const float mean = warp_sum(sum) / static_cast<float>(W);
     float squares = 0;
+#pragma unroll 2
     for (int i = lane_index(); i < W; i += warp_size) squares += (from[i] - mean) * (from[i] - mean);
     const float rstd = rsqrtf(warp_sum(squares) / static_cast<float>(W) + epsilon);
     const float* bias = norm + norm_bias(W);
+#pragma unroll 2
     for (int i = lane_index(); i < W; i += warp_size)
         to[i] = as<To>((from[i] - mean) * rstd * norm[i] + bias[i]);
 }
@@ -164,6 +169,7 @@ struct Sampler {
             const T* from = job.conditions + (row / drawn * job.draws + draw) * job.condition_width + first;
             T* to = wide(row);
             const int valid = draw < job.draws ? min(count, job.condition_width - first) : 0;
+#pragma unroll 2
             for (int i = lane_index(); i < count; i += warp_size) to[i] = i < valid ? from[i] : T{};
         }
     }
@@ -255,6 +261,7 @@ struct Sampler {
             if (channel + 1 == job.channels) continue;
             const T* token = job.packed + job.layout.codebooks[channel] + value * job.width;
             for (int row = i; row < job.rows; row += drawn) {
+#pragma unroll 2
                 for (int d = lane_index(); d < job.width; d += warp_size) x(row)[d] = to_float(token[d]);
                 __syncwarp();
                 enter(row);
@@ -267,6 +274,7 @@ struct Sampler {
         normalize_rows(norm2);
         const int hidden = 4 * job.width;
         for (int row = warp_index(); row < job.rows; row += warp_count())
+#pragma unroll 2
             for (int i = hidden + lane_index(); i < padded_depth<T>(hidden); i += warp_size)
                 wide(row)[i] = T{};
     }
@@ -274,6 +282,7 @@ struct Sampler {
     __device__ void run(std::int64_t first_draw) const {
         const Step start = job.blocks > 0 ? Step::qkv : Step::logits;
         for (int row = warp_index(); row < job.rows; row += warp_count())
+#pragma unroll 2
             for (int i = lane_index(); i < job.strides.x; i += warp_size) x(row)[i] = 0;
         load_conditions(first_draw, 0);
         __syncthreads();
@@ -325,6 +334,7 @@ struct Sampler {
 template <class T, int row_tiles, bool resident>
 __global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads, resident ? 1 : 2)
     sample(const __grid_constant__ Job<T> job) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     Activations<T> tile;
     tile.rows = job.rows;
@@ -345,6 +355,7 @@ __global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads, 
         blocks = copy;
     }
     for (int row = warp_index(); row < job.rows; row += warp_count())
+#pragma unroll 2
         for (int i = job.width + lane_index(); i < job.strides.normed; i += warp_size)
             tile.normed[row * job.strides.normed + i] = T{};
     const Sampler<T, row_tiles> sampler{job, tile, blocks};
@@ -388,7 +399,7 @@ bool choose(Plan& plan, const PixelSamplerShape& shape, std::int64_t rows, std::
     return true;
 }
 
-// The smallest tiles that are all resident on the device at once, or the largest.
+// The smallest tiles that are all on the device at once, or the largest.
 template <class T>
 Plan plan_tiles(const PixelSamplerShape& shape, std::int64_t draws, std::int64_t guidance_rows) {
     const std::int64_t places = device_limits().multiprocessors;
@@ -396,16 +407,19 @@ Plan plan_tiles(const PixelSamplerShape& shape, std::int64_t draws, std::int64_t
     if constexpr (std::is_same_v<T, bf16>) {
         const std::size_t weights =
             sizeof(T) * static_cast<std::size_t>(shape.blocks * packed_layout<T>(shape).block.elements);
-        if (weights > 0 && choose<T>(plan, shape, 16, weights, draws, guidance_rows)) {
-            for (const std::int64_t rows :
-                 {8 * guidance_rows, std::int64_t{16}, std::int64_t{32}, std::int64_t{64}})
-                if (choose<T>(plan, shape, rows, weights, draws, guidance_rows) && plan.tiles <= places)
-                    break;
-            return plan;
+        Plan any;
+        const bool resident = weights > 0 && choose<T>(any, shape, 16, weights, draws, guidance_rows);
+        for (const std::int64_t rows :
+             {guidance_rows, 2 * guidance_rows, 4 * guidance_rows, 8 * guidance_rows, std::int64_t{16},
+              std::int64_t{32}, std::int64_t{64}}) {
+            // Two blocks of a multiprocessor share what is streamed: tiles of a few draws are for those
+            // that would be idle.
+            const std::int64_t at_once = resident || rows < 8 * guidance_rows ? places : 2 * places;
+            if (rows == 64 && !resident) continue;
+            if (choose<T>(plan, shape, rows, resident ? weights : 0, draws, guidance_rows) &&
+                plan.tiles <= at_once)
+                break;
         }
-        for (const std::int64_t rows : {8 * guidance_rows, std::int64_t{16}, std::int64_t{32}})
-            if (choose<T>(plan, shape, rows, 0, draws, guidance_rows) && plan.tiles <= 2 * places)
-                return plan;
         if (plan.rows > 0) return plan;
     }
     for (const std::int64_t rows : {8, 4, 2, 1})

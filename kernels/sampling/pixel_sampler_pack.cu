@@ -17,12 +17,14 @@ constexpr int pack_threads = 256;
 
 // packed [padded] = from [count], then zeros.
 __global__ void pack_floats(float* packed, const float* from, std::int64_t count, std::int64_t padded) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index();
     if (i < padded) packed[i] = i < count ? from[i] : 0.0f;
 }
 
 template <class T>
 __global__ void pack_as_is(T* packed, const float* from, std::int64_t count) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index();
     if (i < count) packed[i] = as<T>(from[i]);
 }
@@ -30,6 +32,7 @@ __global__ void pack_as_is(T* packed, const float* from, std::int64_t count) {
 // packed [K, outputs] from [N, K].
 __global__ void pack_weight(float* packed, const float* from, std::int64_t N, std::int64_t K,
                             std::int64_t outputs) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index();
     if (i >= K * outputs) return;
     const std::int64_t k = i / outputs, n = i % outputs;
@@ -39,6 +42,7 @@ __global__ void pack_weight(float* packed, const float* from, std::int64_t N, st
 // Fragments from [N, K]; a thread writes two neighbours in k.
 __global__ void pack_weight(bf16* packed, const float* from, std::int64_t N, std::int64_t K,
                             std::int64_t outputs) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index(), pairs = round_up(K, depth_of_pair) / depth_of_pair;
     if (i >= outputs * pairs * (depth_of_pair / 2)) return;
     const std::int64_t word = i % 4, lane = i / 4 % warp_size, pair = i / (4 * warp_size) % pairs,

@@ -21,6 +21,7 @@ constexpr std::int64_t most_threads = 256;
 __global__ void remask_image(std::int32_t* ids, const std::int32_t* filled, const float* confidence,
                              const std::int32_t* ranks, const DecodingStep* steps, int images_per_step,
                              std::int64_t guidance_rows, int N, std::int32_t K) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     auto* keys = shared.take<std::uint32_t>(static_cast<std::size_t>(N));
     int* parts = shared.take<int>(2 * warp_size);

@@ -27,6 +27,7 @@ constexpr float coldest = 1e-4f;
 
 __global__ void noise(float* uniforms, float* gumbel, const std::int64_t* numbers, const PhiloxKey* key,
                       std::int64_t count, Divisor N, std::uint32_t step) {
+    wait_for_previous_kernel();
     const std::int64_t row = thread_index();
     if (row >= count) return;
     const auto number = static_cast<std::uint64_t>(numbers[N.quotient(static_cast<std::uint32_t>(row))]);
@@ -113,6 +114,7 @@ __device__ void write(const Draw<T>& draw, int value, float confidence, float re
 
 template <int n, class T>
 __global__ void draw_row(Draw<T> draw) {
+    wait_for_previous_kernel();
     SharedMemory shared;
     float* z = shared.take<float>(static_cast<std::size_t>(draw.K));
     Sum *plain_parts = shared.take<Sum>(warp_size), *parts = shared.take<Sum>(warp_size);

@@ -13,6 +13,7 @@ constexpr int block_threads = 128;
 
 __global__ void draw(float* values, const std::int64_t* sequence_ids, std::int64_t rows,
                      std::int64_t channels, const PhiloxKey* key) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index();
     if (i >= channels * rows) return;
     const auto sequence_id = static_cast<std::uint64_t>(sequence_ids[i % rows]);

@@ -139,11 +139,14 @@ struct SamplingPasses {
     bool drawn_rows_alone = false;
 };
 
-// Operations of a sequence in sampling, `forward` those of a pass.
+// Operations of a sequence in sampling, `forward` those of a pass. Conditions and the guiding pixel are projected
+// once for all steps.
 double sampling_operations(const Shape& s, double forward, const SamplingPasses& passes) {
-    if (!passes.drawn_rows_alone) return passes.rows * passes.steps * forward;
+    const double prefix = 2 * (s.K * s.E + s.G * s.C) * s.D, step = forward - prefix;
+    if (!passes.drawn_rows_alone) return passes.rows * (prefix + passes.steps * step);
     const double row = 2 * 9 * s.D * s.D;
-    return passes.rows * (passes.steps * (forward - engine_count(s).tokens * row) + s.L * s.handed * row);
+    return passes.rows *
+           (prefix + passes.steps * (step - engine_count(s).tokens * row) + s.L * s.handed * row);
 }
 
 NetworkCost network_cost(const Shape& s, std::size_t level, const Sequences& sequences,

@@ -184,10 +184,11 @@ void FractalModel::mar_loss(Pass& pass, std::size_t level, const Tensor& patches
     const ChunkMask chunk = chunk_mask(tape, pass.masks, level, pass.done[level], M, config_.tokens(level));
     // A guiding pixel's level lies behind the blocks in the slab, but finishes after them.
     GradientReadyListener* const listener = config_.guides(level) ? nullptr : pass.listener;
-    const Tensor outputs = mar_level(level).forward(tape, patches, condition, guiding_pixel, chunk.mask,
-                                                    pass.sequence_ids(level, M), pass.rule, listener);
+    const MarLevel& model = mar_level(level);
+    const Tensor outputs = model.forward(tape, patches, model.prefix(tape, condition, guiding_pixel),
+                                         chunk.mask, pass.sequence_ids(level, M), pass.rule, listener);
     const Tensor conditions =
-        neighbour_conditions(tape, outputs, chunk.selected, chunk.rows, mar_level(level).neighbours());
+        neighbour_conditions(tape, outputs, chunk.selected, chunk.rows, model.neighbours());
     children_loss(pass, level, gather_rows(tape, patches, chunk.selected), conditions);
 }
 

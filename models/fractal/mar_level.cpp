@@ -1,5 +1,7 @@
 #include "models/fractal/mar_level.h"
 
+#include <utility>
+
 #include "runtime/device/profile.h"
 #include "runtime/ops/mar_level_ops.h"
 
@@ -47,6 +49,11 @@ MarLevel::MarLevel(Parameters& parameters, const std::string& prefix, const Frac
             FractalConfig::guiding_width, FractalConfig::guiding_blocks, FractalConfig::guiding_heads);
 }
 
+MarLevel::Prefix MarLevel::prefix(Tape& tape, const Tensor& conditions, const Tensor& guiding_pixel) const {
+    return {linear_tokens(tape, conditions, *condition_weight_, condition_bias_),
+            guiding_level_ ? linear(tape, guiding_pixel, *pixel_weight_, pixel_bias_) : Tensor()};
+}
+
 Tensor MarLevel::sequence(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask) const {
     const Tensor tokens = patch_embedding_.forward(tape, patches);
     const Tensor x =
@@ -54,47 +61,49 @@ Tensor MarLevel::sequence(Tape& tape, const Tensor& patches, const Prefix& prefi
     return layernorm_f32(tape, x, *patch_norm_weight_, *patch_norm_bias_, epsilon);
 }
 
-Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Tensor& conditions,
-                         const Tensor& guiding_pixel, const Tensor& mask, const Tensor& sequence_ids,
-                         const PassRule& rule, GradientReadyListener* listener) const {
-    Tensor x = sequence(tape, patches, prefix(tape, conditions, guiding_pixel), mask);
-    for (const VitBlock& block : blocks_) {
-        announce_ready(tape, listener, block.first().offset);
-        const int number = static_cast<int>(&block - blocks_.data());
-        const auto run = [&tape, &block, number, length = length_, sequence_ids = sequence_ids.node(),
-                          rule](const Tensor& input) {
+Tensor MarLevel::forward(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask,
+                         const Tensor& sequence_ids, const PassRule& rule,
+                         GradientReadyListener* listener) const {
+    NormedSum x{sequence(tape, patches, prefix, mask), {}};
+    const Norm last{norm_weight_, norm_bias_, epsilon};
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+        const VitBlock& block = blocks_[i];
+        announce_ready(tape, listener, block.behind_norm1().offset);
+        const Norm next = i + 1 < blocks_.size() ? blocks_[i + 1].norm1() : last;
+        const auto run = [&tape, &block, number = static_cast<int>(i), length = length_,
+                          dropout = BlockDropout{rule.dropout, rule.seed, rule.step, sequence_ids.node()}](
+                             auto input, const auto... following) {
             const ProfileRange range("block", number);
-            return block.forward(tape, input, length, false,
-                                 {rule.dropout, rule.seed, rule.step, sequence_ids});
+            return block.forward(tape, std::move(input), length, false, dropout, following...);
         };
-        x = rule.recompute ? recompute(tape, x, sequence_ids, run) : run(x);
+        if (rule.recompute)
+            x = {recompute(tape, x.sum, sequence_ids, [run](const Tensor& input) { return run(input); }), {}};
+        else
+            x = run(std::move(x), &next);
     }
-    return layernorm(tape, x, *norm_weight_, *norm_bias_, epsilon);
+    return x.normed ? x.normed : layernorm(tape, x.sum, *norm_weight_, *norm_bias_, epsilon);
 }
 
 MarLevel::LastAttention MarLevel::attend(Tape& tape, const Tensor& patches, const Prefix& prefix,
                                          const Tensor& mask) const {
-    Tensor x = sequence(tape, patches, prefix, mask);
+    NormedSum x{sequence(tape, patches, prefix, mask), {}};
     const std::size_t last = blocks_.size() - 1;
     for (std::size_t i = 0; i < last; ++i) {
         const ProfileRange range("block", static_cast<int>(i));
-        x = blocks_[i].forward(tape, x, length_, false, {});
+        const Norm next = blocks_[i + 1].norm1();
+        x = blocks_[i].forward(tape, std::move(x), length_, false, {}, &next);
     }
     const ProfileRange range("block", static_cast<int>(last));
-    return {x, blocks_[last].attend(tape, x, length_, false, {})};
+    const Tensor sum = x.sum;
+    return {sum, blocks_[last].attend(tape, std::move(x), length_, false, {})};
 }
 
 Tensor MarLevel::next_conditions(Tape& tape, const LastAttention& last, const Tensor& selected) const {
     const ProfileRange range("block", static_cast<int>(blocks_.size()) - 1);
     const auto [x, attended] = neighbour_rows(tape, last.x, last.attended, selected, neighbours_);
-    const Tensor rows = blocks_.back().finish(tape, x, attended, {});
-    return join_neighbours(tape, layernorm(tape, rows, *norm_weight_, *norm_bias_, epsilon), selected,
+    const Norm norm{norm_weight_, norm_bias_, epsilon};
+    return join_neighbours(tape, blocks_.back().finish(tape, x, attended, {}, &norm).normed, selected,
                            neighbours_);
-}
-
-MarLevel::Prefix MarLevel::prefix(Tape& tape, const Tensor& conditions, const Tensor& guiding_pixel) const {
-    return {linear_tokens(tape, conditions, *condition_weight_, condition_bias_),
-            guiding_level_ ? linear(tape, guiding_pixel, *pixel_weight_, pixel_bias_) : Tensor()};
 }
 
 MarLevelShape MarLevel::kernel_shape(std::int64_t sequences, std::int64_t halves) const {

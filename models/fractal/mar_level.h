@@ -27,19 +27,19 @@ class MarLevel {
     MarLevel(Parameters& parameters, const std::string& prefix, const FractalConfig& config,
              std::size_t level);
 
-    // patches [M * L, C * p^2]; conditions [M, n * condition width], the patch's own first; guiding_pixel [M,
-    // C], normalised, if the level is guided, else none; mask uint8 [M, L]; sequence_ids int64 [M, 1], for
-    // dropout. `listener` is called after each block. Returns the outputs of all tokens [M * (prefix + L),
-    // D].
-    Tensor forward(Tape& tape, const Tensor& patches, const Tensor& conditions, const Tensor& guiding_pixel,
-                   const Tensor& mask, const Tensor& sequence_ids, const PassRule& rule,
-                   GradientReadyListener* listener = nullptr) const;
-
-    // Of sampling. The tokens in front of the patches, for all steps of a call.
+    // The tokens in front of the patches, the same whatever the patches are.
     struct Prefix {
-        Tensor conditions, guide;
+        Tensor conditions, guide;  // [M, n * D]; [M, D], none if the level is not guided
     };
+    // conditions [M, n * condition width], the patch's own first; guiding_pixel [M, C], normalised, if the
+    // level is guided, else none.
     Prefix prefix(Tape& tape, const Tensor& conditions, const Tensor& guiding_pixel) const;
+
+    // patches [M * L, C * p^2]; mask uint8 [M, L]; sequence_ids int64 [M, 1], for dropout. `listener` is
+    // called after each block. Returns the outputs of all tokens [M * (prefix + L), D].
+    Tensor forward(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask,
+                   const Tensor& sequence_ids, const PassRule& rule,
+                   GradientReadyListener* listener = nullptr) const;
 
     // The pass of sampling, in two halves. The residual stream and what attention returns in the last block, of all
     // tokens; and the conditions of the next level [K, n * D] for the patches that `selected`, int32 [K, 1], names,

@@ -218,8 +218,7 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const SampledImages&
                drawn_rows_alone =
                    !in_one_kernel && outputs_drawn_rows_alone(model_.config(), level, iterations_[level]);
     const std::int64_t halves = condition.rows() / images.count;
-    const MarLevel::Prefix prefix =
-        in_one_kernel || drawn_rows_alone ? generator.prefix(tape_, condition, guide) : MarLevel::Prefix();
+    const MarLevel::Prefix prefix = generator.prefix(tape_, condition, guide);
     report_step(job, level, patches, order, 0);
     tape_.arena().loop(order.steps(), [&](std::int64_t s) {
         set_settings(job, schedule, s);
@@ -237,7 +236,7 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const SampledImages&
                 const Tensor outputs =
                     in_one_kernel
                         ? generator.sampling_outputs(tape_, patches, prefix, mask, halves, job.levels[level])
-                        : generator.forward(tape_, patches, condition, guide, mask, Tensor(), {});
+                        : generator.forward(tape_, patches, prefix, mask, Tensor(), {});
                 draw([&](const ChildRows& rows) {
                     return neighbour_conditions(tape_, outputs, rows.patches, Tensor(),
                                                 generator.neighbours());

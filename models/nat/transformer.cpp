@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include "runtime/base/error.h"
 #include "runtime/device/profile.h"
@@ -178,30 +179,43 @@ Tensor NatTransformer::trunk(Tape& tape, Tensor x, const Tensor& sequence_ids, c
                              GradientReadyListener* listener) const {
     const std::int64_t length = config_.sequence();
     int number = 0;
-    const auto run = [&](const VitBlock& block, const Tensor& input) {
-        const auto forward = [&tape, &block, number = number++, length](const Tensor& from) {
+    NormedSum state{std::move(x), {}};
+    // `next`: the block that reads the result as it is, if there is one.
+    const auto run = [&](const VitBlock& block, const VitBlock* next) {
+        const auto forward = [&tape, &block, number = number++, length](auto from, const auto... norm) {
             const ProfileRange range("block", number);
-            return block.forward(tape, from, length, false, {});
+            return block.forward(tape, std::move(from), length, false, {}, norm...);
         };
-        return rule.recompute ? recompute(tape, input, sequence_ids, forward) : forward(input);
+        if (rule.recompute) {
+            const auto alone = [forward](const Tensor& from) { return forward(from); };
+            state = {recompute(tape, state.sum, sequence_ids, alone), {}};
+        } else {
+            const Norm norm = next != nullptr ? next->norm1() : Norm();
+            state = forward(std::move(state), next != nullptr ? &norm : nullptr);
+        }
     };
     std::vector<Tensor> skips;
-    for (const VitBlock& block : in_blocks_) {
-        announce_ready(tape, listener, block.first().offset);
-        skips.push_back(x = run(block, x));
+    for (std::size_t i = 0; i < in_blocks_.size(); ++i) {
+        announce_ready(tape, listener, in_blocks_[i].behind_norm1().offset);
+        run(in_blocks_[i], i + 1 < in_blocks_.size() ? &in_blocks_[i + 1] : mid_block_.get());
+        skips.push_back(state.sum);
     }
-    announce_ready(tape, listener, mid_block_->first().offset);
-    x = run(*mid_block_, x);
-    for (const OutBlock& out : out_blocks_) {
-        announce_ready(tape, listener, out.block.first().offset);
+    const auto after = [&](std::size_t out) {
+        return config_.skip || out == out_blocks_.size() ? nullptr : &out_blocks_[out].block;
+    };
+    announce_ready(tape, listener, mid_block_->behind_norm1().offset);
+    run(*mid_block_, after(0));
+    for (std::size_t i = 0; i < out_blocks_.size(); ++i) {
+        const OutBlock& out = out_blocks_[i];
+        announce_ready(tape, listener, out.block.behind_norm1().offset);
         if (config_.skip) {
-            x = to_f32(tape,
-                       linear(tape, join_columns(tape, x, skips.back()), *out.skip_weight, out.skip_bias));
+            state.sum = to_f32(tape, linear(tape, join_columns(tape, state.sum, skips.back()),
+                                            *out.skip_weight, out.skip_bias));
         }
         skips.pop_back();
-        x = run(out.block, x);
+        run(out.block, after(i + 1));
     }
-    return x;
+    return state.sum;
 }
 
 Tensor NatTransformer::head_hidden(Tape& tape, const Tensor& x) const {

@@ -25,7 +25,14 @@ VitBlock::VitBlock(Parameters& parameters, const std::string& prefix, std::int64
 
 Tensor VitBlock::forward(Tape& tape, const Tensor& x, std::int64_t length, bool causal,
                          const BlockDropout& dropout) const {
-    return finish(tape, x, attend(tape, x, length, causal, dropout), dropout);
+    return forward(tape, NormedSum{x, {}}, length, causal, dropout, nullptr).sum;
+}
+
+NormedSum VitBlock::forward(Tape& tape, NormedSum x, std::int64_t length, bool causal,
+                            const BlockDropout& dropout, const Norm* next) const {
+    const Tensor sum = x.sum;
+    const Tensor attended = attend(tape, std::move(x), length, causal, dropout);
+    return finish(tape, sum, attended, dropout, next);
 }
 
 DropoutRule VitBlock::drop(const BlockDropout& dropout, const char* where) const {
@@ -33,23 +40,26 @@ DropoutRule VitBlock::drop(const BlockDropout& dropout, const char* where) const
             dropout.sequence_ids};
 }
 
-Tensor VitBlock::attend(Tape& tape, const Tensor& x, std::int64_t length, bool causal,
+Tensor VitBlock::attend(Tape& tape, NormedSum x, std::int64_t length, bool causal,
                         const BlockDropout& dropout) const {
-    const Tensor qkv =
-        linear(tape, layernorm(tape, x, *norm1_weight_, *norm1_bias_, epsilon_), *qkv_weight_, qkv_bias_);
+    if (!x.normed) x.normed = layernorm(tape, x.sum, *norm1_weight_, *norm1_bias_, epsilon_);
+    const Tensor qkv = linear(tape, x.normed, *qkv_weight_, qkv_bias_);
+    x.normed = {};
     return attention(tape, qkv, length, heads_, causal, drop(dropout, "attn"));
 }
 
-Tensor VitBlock::finish(Tape& tape, const Tensor& x, const Tensor& attended,
-                        const BlockDropout& dropped) const {
+NormedSum VitBlock::finish(Tape& tape, const Tensor& x, const Tensor& attended, const BlockDropout& dropped,
+                           const Norm* next) const {
     const auto [h, normed] =
         residual_layernorm(tape, x, linear(tape, attended, *proj_weight_, proj_bias_),
                            drop(dropped, "attn.proj"), *norm2_weight_, *norm2_bias_, epsilon_);
     const Tensor hidden = quick_gelu_ ? quick_gelu(tape, linear(tape, normed, *fc1_weight_, fc1_bias_))
                                       : linear_gelu(tape, normed, *fc1_weight_, *fc1_bias_);
-    return residual(tape, h,
-                    linear(tape, dropout(tape, hidden, drop(dropped, "mlp.fc1")), *fc2_weight_, fc2_bias_),
-                    drop(dropped, "mlp.fc2"));
+    const Tensor branch =
+        linear(tape, dropout(tape, hidden, drop(dropped, "mlp.fc1")), *fc2_weight_, fc2_bias_);
+    if (next == nullptr) return {residual(tape, h, branch, drop(dropped, "mlp.fc2")), {}};
+    return residual_layernorm(tape, h, branch, drop(dropped, "mlp.fc2"), *next->weight, *next->bias,
+                              next->epsilon);
 }
 
 PixelSamplerBlock VitBlock::weights() const {

@@ -28,6 +28,12 @@ struct BlockDropout {
     NodeId sequence_ids = -1;
 };
 
+// A layer norm: the first of a block, or what follows the last block.
+struct Norm {
+    const Parameter *weight, *bias;
+    float epsilon;
+};
+
 class VitBlock {
   public:
     // Registers PREFIX.norm1.weight, PREFIX.attn.qkv.weight, ...
@@ -37,14 +43,20 @@ class VitBlock {
     // x [sequences * length, D] -> the same.
     Tensor forward(Tape& tape, const Tensor& x, std::int64_t length, bool causal,
                    const BlockDropout& dropout) const;
-    // Its two halves: what attention returns for all tokens, and the rest, which may go on with a few rows of x
+    // The same with the norm that follows, in one pass with the block's last addition; `next` null: without,
+    // `normed` is none. x.normed is norm1() of x.sum, or none: then it is computed here.
+    NormedSum forward(Tape& tape, NormedSum x, std::int64_t length, bool causal, const BlockDropout& dropout,
+                      const Norm* next) const;
+    // Its two halves: what attention returns for all tokens, and the rest, which may go on with a few rows of x.sum
     // and `attended`.
-    Tensor attend(Tape& tape, const Tensor& x, std::int64_t length, bool causal,
+    Tensor attend(Tape& tape, NormedSum x, std::int64_t length, bool causal,
                   const BlockDropout& dropout) const;
-    Tensor finish(Tape& tape, const Tensor& x, const Tensor& attended, const BlockDropout& dropout) const;
+    NormedSum finish(Tape& tape, const Tensor& x, const Tensor& attended, const BlockDropout& dropout,
+                     const Norm* next) const;
 
-    // The first in their slab.
-    const Parameter& first() const { return *norm1_weight_; }
+    Norm norm1() const { return {norm1_weight_, norm1_bias_, epsilon_}; }
+    // The first in their slab but norm1, which may have been computed in front of the block.
+    const Parameter& behind_norm1() const { return *qkv_weight_; }
     // The weights, for the pixel level's sampler, whose blocks have a qkv bias.
     PixelSamplerBlock weights() const;
 

@@ -16,12 +16,13 @@
 
 namespace {
 
-constexpr double memory_rate = 4.3e12, library_rate = 790e12, node_seconds = 2e-6, stream_rate = 55e9;
+constexpr double memory_rate = 4.3e12, library_rate = 790e12, stream_rate = 55e9;
+constexpr double node_seconds = 2e-6, early_node_seconds = node_seconds - 0.8e-6;
 // mma.sync, which our kernels use, is issued once in 16 cycles for each quarter of a multiprocessor at best;
-// with n other instructions beside each product it is once in max(16, n + 1). The convolution's main loop has
-// 2,174 instructions for 32 products, the tiles of attention about 60 for each, and a wgmma product of the
-// data sheet's rate costs half an mma.sync of the same size: shares of 990 TFLOP/s.
-constexpr double convolution_rate = 0.22 * 990e12, attention_rate = 0.28 * 990e12,
+// with n other instructions beside each product it is once in max(16, n + 1). The tiles of attention have
+// about 60 for each, the convolution's main loop fewer, but it waits for copies as they do, and a wgmma
+// product of the data sheet's rate costs half an mma.sync of the same size: shares of 990 TFLOP/s.
+constexpr double convolution_rate = 0.28 * 990e12, attention_rate = 0.28 * 990e12,
                  packed_rate = 0.25 * 990e12;
 constexpr std::int64_t multiprocessors = 132;
 constexpr double element = 2;  // bytes of a bf16
@@ -56,16 +57,18 @@ struct Priced {
     double rate;       // of its operations
     double least = 0;  // seconds
     std::int64_t kernels = 1;
+    bool early = true;  // they start before those in front of them have ended
 };
 
-// Tiles of 8 draws, or of 16 where there are more than the device holds at once; each reads all weights.
+// Tiles as pixel_sampler.cu chooses them with guidance and weights that are streamed; each reads all weights.
 Priced pixel_sample_price(const CountedWork& work) {
     const auto& shape = argument_of<PixelSamplerShape>(work);
     const std::int64_t draws = integer(work.arguments[6]),
                        rows = draws * (argument_of<Guidance>(work).scale == 1 ? 1 : 2);
     const auto tiles = [&](std::int64_t each) { return (draws + each - 1) / each; };
-    const std::int64_t used = tiles(8) <= 2 * multiprocessors ? tiles(8) : tiles(16),
-                       waves = (used + multiprocessors - 1) / multiprocessors;
+    std::int64_t each = 1;
+    while (each < 16 && tiles(each) > (each < 8 ? multiprocessors : 2 * multiprocessors)) each *= 2;
+    const std::int64_t waves = (tiles(each) + multiprocessors - 1) / multiprocessors;
     return {pixel_sample_cost(shape, draws, rows, element), packed_rate,
             static_cast<double>(waves) * element * pixel_sample_weights(shape) / stream_rate};
 }
@@ -92,13 +95,16 @@ Priced price_of(const CountedWork& work) {
     if (kernel == "linear_forward") {
         const LinearShape shape = linear_shape(work);
         Priced price{linear_cost(shape, element, element), library_rate};
-        // No product of the library has rows of an odd number of bf16: the bias and the product apart.
-        if (shape.K % 2 != 0 && argument_of<ConstElementPointer>(work, 1).address != nullptr)
-            price.kernels = 2;
+        // No product of the library has rows of an odd number of bf16: ours, the bias and the product apart.
+        price.early = shape.K % 2 != 0;
+        if (price.early && argument_of<ConstElementPointer>(work, 1).address != nullptr) price.kernels = 2;
         return price;
     }
-    if (kernel == "linear_gelu_forward")
-        return {linear_gelu_cost(linear_shape(work), element, element), library_rate};
+    if (kernel == "linear_gelu_forward") {
+        const bool keeps_input = argument_of<ElementPointer>(work, 1).address != nullptr;
+        return {(keeps_input ? linear_gelu_cost : linear_cost)(linear_shape(work), element, element),
+                library_rate, 0, 1, false};
+    }
     if (kernel == "packed_linear_forward")
         return {packed_linear_cost(linear_shape(work), element), packed_rate};
     if (kernel == "conv2d_forward") {  // packs its weights first
@@ -114,6 +120,7 @@ Priced price_of(const CountedWork& work) {
     if (kernel == "pixel_sample") return pixel_sample_price(work);
     if (kernel == "mar_level_forward") return mar_level_price(work);
     Priced price{{work.bytes, 0}, library_rate};
+    if (kernel == "copy" || kernel == "fill") price.early = false;
     if (kernel == "groupnorm_forward") price.kernels = 3;
     if (kernel == "pixel_sampler_pack") {  // two for each linear layer and norm, one for each other codebook
         const auto& shape = argument_of<PixelSamplerShape>(work);
@@ -140,9 +147,10 @@ const Backend gpu(Device::cuda, Precision::bf16);
 
 LaunchCost launch_cost(const CountedWork& work) {
     const Priced price = price_of(work);
-    return {price.cost, price.kernels,
-            std::max({price.cost.bytes / memory_rate, price.cost.operations / price.rate, price.least,
-                      static_cast<double>(price.kernels) * node_seconds})};
+    return {
+        price.cost, price.kernels,
+        std::max({price.cost.bytes / memory_rate, price.cost.operations / price.rate, price.least,
+                  static_cast<double>(price.kernels) * (price.early ? early_node_seconds : node_seconds)})};
 }
 
 void PartCost::add(const LaunchCost& launch) {

@@ -8,7 +8,11 @@
 //   operations / rate      of its products: 790 TFLOP/s for cuBLASLt's, as large products in bf16 reach of the
 //                          data sheet's 990; our own kernels' rate follows from the instructions for each
 //                          product in their compiled main loop (latency.cpp)
-//   kernels x 2 us         a kernel that waits for the one before it in a graph: reported as 1.3 to 2 us
+//   kernels x 1.2 us       a kernel that waits for the one before it in a graph takes 2 us (reported: 1.3 to 2);
+//                          ours start before that one has ended (kernels/common/launch.cuh), by which 0.8 us are
+//                          taken to be hidden, the launch itself: an assumption, and less behind a product of
+//                          cuBLASLt, which lets the next kernel start only when it ends. Products of cuBLASLt,
+//                          copies and fills themselves: 2 us
 //   weights / 55 GB/s      the pixel sampler alone: what one multiprocessor streams from the L2 cache (64
 //                          bytes a cycle at 1.7 GHz are 110 GB/s, half of it with its dependent rows), since a
 //                          block reads all weights for each of its tiles

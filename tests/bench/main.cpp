@@ -25,7 +25,7 @@ namespace {
 
 struct Options {
     BackendFlags backend;
-    bool quick = false, smoke = false, formulas = false, paper = false, goals = false;
+    bool quick = false, smoke = false, formulas = false, paper = false, goals = false, ladder = false;
     std::string only, markdown;
     JobSizes jobs;
 };
@@ -64,6 +64,10 @@ void measure_all(const Options& options, std::string_view command) {
     };
     table.begin(ceiling);
     if (options.goals) return bench_goals(table, write);
+    if (options.ladder) {
+        bench_ladder(table);
+        return write();
+    }
     measure_kernels(table, all_kernels(shapes_for(options, backend.device), backend));
     bench_layernorm_steps(table);
     fmt::print("\n");
@@ -113,6 +117,8 @@ int main(int argument_count, char** arguments) {
         "--goals", options.goals,
         "Only what the stated goals are about, on a GPU with 64 GiB of free memory: fractalmar_large_in256 "
         "draws 1 and 512 pictures and is trained, autonat_l draws 1 and 64 in 8 steps; minutes");
+    app.add_flag("--ladder", options.ladder,
+                 "Only matmul, layernorm and attention from a naive kernel to today's, on a GPU in bf16");
     app.add_option("--markdown", options.markdown, "Also write what was measured to this file");
     app.add_flag(
         "--formulas", options.formulas,

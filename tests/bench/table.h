@@ -75,6 +75,9 @@ class Table {
 // On the CPU: the steps of kernels/README.md from a naive loop to the kernel, as kernels.
 void bench_layernorm_steps(Table& table);
 
+// On a GPU: three operations from a naive kernel to today's (ladder/ladder.h), as kernels in bf16.
+void bench_ladder(Table& table);
+
 // Whole jobs: seconds and images per second, operations, and the share of the product's ceiling.
 struct JobSizes {
     std::int64_t batch = 0;         // of the training step; 0: the largest power of two that memory allows

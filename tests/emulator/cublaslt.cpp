@@ -77,11 +77,15 @@ struct Problem {
 
 // ---- supported problems -----------------------------------------------------------------------------------
 
+bool has_auxiliary(std::uint32_t epilogue) {
+    return epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+}
 bool has_bias(std::uint32_t epilogue) {
-    return epilogue == CUBLASLT_EPILOGUE_BIAS || epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+    return epilogue == CUBLASLT_EPILOGUE_BIAS || epilogue == CUBLASLT_EPILOGUE_GELU_BIAS ||
+           epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
 }
 bool has_gelu(std::uint32_t epilogue) {
-    return epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+    return epilogue == CUBLASLT_EPILOGUE_GELU_BIAS || has_auxiliary(epilogue);
 }
 
 bool valid(const MatrixLayout& layout) {
@@ -108,7 +112,7 @@ cublasStatus_t check(const Problem& p) {
     if (operation.epilogue != CUBLASLT_EPILOGUE_DEFAULT && !has_bias(operation.epilogue))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (has_bias(operation.epilogue) && operation.bias == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
-    if (has_gelu(operation.epilogue) &&
+    if (has_auxiliary(operation.epilogue) &&
         (operation.auxiliary == nullptr || operation.auxiliary_ld < p.m() || operation.auxiliary_ld % 8 != 0))
         return CUBLAS_STATUS_INVALID_VALUE;
     return CUBLAS_STATUS_SUCCESS;
@@ -131,8 +135,8 @@ bool has_algorithm(const Problem& p, const std::uint32_t (&alignment)[4]) {
     const Operation& operation = p.operation;
     if (!has_bias(operation.epilogue)) return true;
     if (!aligned(operation.bias, 16) || !aligned(p.d, alignment[3], 16)) return false;
-    return !has_gelu(operation.epilogue) ||
-           (p.a.type == CUDA_R_16BF && p.d.type == CUDA_R_16BF && aligned(operation.auxiliary, 16));
+    if (has_auxiliary(operation.epilogue) && !aligned(operation.auxiliary, 16)) return false;
+    return !has_gelu(operation.epilogue) || (p.a.type == CUDA_R_16BF && p.d.type == CUDA_R_16BF);
 }
 
 // Hash of a problem: FNV-1a over all values on which an algorithm depends.
@@ -250,10 +254,9 @@ void finish(const Call& call, float sum, std::int64_t row, std::int64_t column) 
     float value = call.alpha * sum;
     if (call.beta != 0) value += call.beta * element(call.c, c.type, row + column * c.ld);
     if (has_bias(operation.epilogue)) value += element(operation.bias, d.type, row);
-    if (has_gelu(operation.epilogue)) {
+    if (has_auxiliary(operation.epilogue))
         set_element(operation.auxiliary, d.type, row + column * operation.auxiliary_ld, value);
-        value = tanh_gelu(value);
-    }
+    if (has_gelu(operation.epilogue)) value = tanh_gelu(value);
     set_element(call.d, d.type, row + column * d.ld, value);
 }
 
@@ -309,7 +312,7 @@ bool on_device(const Call& call) {
         return false;
     if (has_bias(p.operation.epilogue) && !on_gpu(p.operation.bias, p.d.rows * bytes_of(p.d.type)))
         return false;
-    if (has_gelu(p.operation.epilogue)) {
+    if (has_auxiliary(p.operation.epilogue)) {
         MatrixLayout auxiliary = p.d;
         auxiliary.ld = p.operation.auxiliary_ld;
         if (!on_gpu(p.operation.auxiliary, extent(auxiliary))) return false;

@@ -87,6 +87,7 @@ void on_fault(int signal, const void* address) {
     if (in_kernel->fiber().overflowed_at(address))
         in_kernel->fail("needs a larger stack than the emulated device's threads have");
     std::string message = "touches " + describe(address);
+    if (in_kernel->too_early()) message += " before it has waited for the previous kernel";
     in_kernel->fail(std::move(message), true);
 }
 

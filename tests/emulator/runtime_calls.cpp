@@ -396,9 +396,21 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
                          cudaErrorIllegalAddress);
     const unsigned cluster = cluster_of(config, kernel);
     if (cluster == 0 || grid.x % cluster != 0) return remember(cudaErrorInvalidClusterSize);
+    bool early = false;
+    for (unsigned i = 0; i < config.numAttrs; ++i) {
+        if (config.attrs[i].id == cudaLaunchAttributeClusterDimension) continue;
+        if (config.attrs[i].id != cudaLaunchAttributeProgrammaticStreamSerialization ||
+            emulated_device().major < 9)
+            return remember(cudaErrorNotSupported);
+        early = config.attrs[i].val.programmaticStreamSerializationAllowed != 0;
+    }
     Grid work{grid, block, config.dynamicSmemBytes, std::move(call), cluster};
-    return remember(submit(config.stream, [kernel, work = std::move(work)] {
-        const DeviceAccess access;
+    return remember(submit(config.stream, [kernel, early, work = std::move(work)]() mutable {
+        PreviousKernel previous;
+        if (early)
+            work.previous = &previous;
+        else
+            previous.end();
         ++calls().nodes;
         Failure failure = run(work);
         if (failure.message.empty()) failure.message = overwritten_guard();

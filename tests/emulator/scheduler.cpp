@@ -108,6 +108,7 @@ void Worker::run_current() {
         acquire(&start_sync_);
         grid_->kernel();
         release(&end_sync_);
+        if (too_early()) fail("ends without having waited for the previous kernel");
         if (block().alive == 1) end_block();
         return;
     } catch (const std::exception& exception) {
@@ -195,6 +196,7 @@ void Worker::start_block(Block& block, const Grid& grid, uint3 index, int rank) 
         thread.number = static_cast<std::uint16_t>(number);
         thread.index = thread_index;
         thread.group = 0;
+        thread.waited = false;
         thread.copies.clear();
         thread.cluster_barrier = -1;
         if (++thread_index.x == grid.threads.x) {
@@ -437,10 +439,19 @@ void* Worker::shared_array(int index, std::size_t bytes, std::size_t element_byt
     return array;
 }
 
+void Worker::wait_for_previous_kernel() {
+    current_->waited = true;
+    if (grid_->previous != nullptr) grid_->previous->end();
+}
+
 // ---- the calls of threads --------------------------------------------------------------------------------
 
 void fail(std::string message) {
     in_kernel->fail(std::move(message));
+}
+
+void wait_for_previous_kernel() {
+    in_kernel->wait_for_previous_kernel();
 }
 
 // Few calls deep: the processor mispredicts each return after a jump to another stack.

@@ -18,7 +18,9 @@
 //   passed to a kernel; device memory accessed by the host; calls that are not permitted during capture; of
 //   clusters: shared memory of a partner that may not have started or has ended, or that was written since the
 //   last barrier of the cluster (a store there is NaN until that barrier); bulk copies of other sizes than the
-//   mbarrier expects, that are not aligned, or that are in flight when the block ends.
+//   mbarrier expects, that are not aligned, or that are in flight when the block ends; of a kernel that may
+//   start before the one in front of it has ended: threads that touch device memory before any has waited for
+//   that one, or end without having waited.
 //
 // A kernel that does any of these fails: the launch returns an error, and one line on stderr reports the
 // fault with kernel, block and thread. Unlike on a real device, later kernels are not affected.
@@ -36,19 +38,36 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <mutex>
+#include <optional>
 #include <source_location>
 #include <string>
 
+#include "tests/emulator/emulated_device.h"
 #include "tests/emulator/include/emulated/types.h"
 
 namespace emulator {
+
+// The kernel in front of one that may start before it has ended. Until a thread waits for it, the device's
+// memory is as inaccessible as it is to the host.
+class PreviousKernel {
+  public:
+    void end() {
+        std::call_once(once_, [&] { access_.emplace(); });
+    }
+
+  private:
+    std::once_flag once_;
+    std::optional<DeviceAccess> access_;
+};
 
 // A kernel with its arguments and its grid.
 struct Grid {
     dim3 blocks, threads;
     std::size_t shared_bytes = 0;
-    std::function<void()> kernel;  // body of each thread
-    unsigned cluster = 1;          // blocks of a cluster, neighbours in x
+    std::function<void()> kernel;        // body of each thread
+    unsigned cluster = 1;                // blocks of a cluster, neighbours in x
+    PreviousKernel* previous = nullptr;  // null: it has ended
 };
 
 // Description of a fault in one line with block and thread; empty if there was none.
@@ -110,6 +129,8 @@ void start_mbarrier(std::uint64_t* barrier, unsigned arrivals);
 void arrive_at_mbarrier(std::uint64_t* barrier, unsigned bytes);
 void start_bulk_copy(void* shared, const void* global, unsigned bytes, std::uint64_t* barrier);
 void wait_for_mbarrier(const std::uint64_t* barrier, unsigned parity, const Where& where);
+// Waits until the kernel in front of the caller's has ended.
+void wait_for_previous_kernel();
 
 // The caller's previous writes are visible to threads that call this later.
 void thread_fence();

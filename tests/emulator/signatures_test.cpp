@@ -76,9 +76,10 @@ static_assert(cudaStreamCaptureModeGlobal == 0 && cudaStreamCaptureModeThreadLoc
 static_assert(cudaStreamCaptureModeRelaxed == 2 && cudaStreamCaptureStatusInvalidated == 2);
 static_assert(cudaFuncAttributeMaxDynamicSharedMemorySize == 8 && cudaHostAllocMapped == 2);
 static_assert(cudaGraphExecUpdateErrorTopologyChanged == 2);
-static_assert(cudaLaunchAttributeClusterDimension == 4 && sizeof(cudaLaunchAttribute) == 72);
+static_assert(cudaLaunchAttributeClusterDimension == 4);
 static_assert(cudaFuncAttributeNonPortableClusterSizeAllowed == 14 && cudaDevAttrClusterLaunch == 120);
 static_assert(cudaErrorInvalidClusterSize == 912);
+static_assert(cudaLaunchAttributeProgrammaticStreamSerialization == 6 && sizeof(cudaLaunchAttribute) == 72);
 static_assert(cudaDevAttrMultiProcessorCount == 16 && cudaDevAttrMaxSharedMemoryPerBlockOptin == 97);
 static_assert(sizeof(float4) == 16 && alignof(float4) == 16 && alignof(int2) == 8 && alignof(uchar4) == 4);
 static_assert(sizeof(float3) == 12 && alignof(double2) == 16 && alignof(short4) == 8 &&

@@ -35,6 +35,7 @@ struct Thread {
     Fiber* fiber = nullptr;  // null: not started
     State state = State::ready;
     std::uint16_t number = 0;  // in the block
+    bool waited = false;       // for the previous kernel
     uint3 index{};
     int group = 0;  // of asynchronous copies, the one not yet committed
     std::vector<PendingCopy> copies;
@@ -101,6 +102,9 @@ class Worker {
     std::uint64_t wait_for_warp(WarpOperation operation, unsigned mask, std::uint64_t value, int source,
                                 void* data, void (*compute)(void* const*), const Where& where);
     void* shared_array(int index, std::size_t bytes, std::size_t element_bytes);
+    void wait_for_previous_kernel();
+    // Whether the running thread may still be ahead of the previous kernel's end.
+    bool too_early() const { return grid_->previous != nullptr && !current_->waited; }
     Thread& current() { return *current_; }
     Block& block() { return *current_->block; }
     Fiber& fiber() { return *fiber_; }

@@ -77,6 +77,19 @@ TEST_CASE("bench: the goals are not measured without a large GPU") {
     CHECK(outcome.output.ends_with("goals: not measured: they need a GPU with 64 GiB of free memory\n"));
 }
 
+DEVICE_TEST("bench: the ladder has a row for each rung, on a GPU") {
+    const TestDirectory work;
+    const bool cpu = device == Device::cpu;
+    const Outcome outcome = work.run("bench", {"--ladder", "--smoke", "--device", cpu ? "cpu" : "cuda",
+                                               "--precision", cpu ? "fp32" : "bf16"});
+    CAPTURE(outcome.output);
+    REQUIRE(outcome.exit_code == 0);
+    CHECK(outcome.output.ends_with("ladder: not measured: its kernels need a GPU\n") == cpu);
+    for (const auto& [operation, rungs] : {std::pair{"matmul", 7}, {"layernorm", 5}, {"attention", 5}})
+        for (int rung = 1; rung <= rungs; ++rung)
+            CHECK(lines_with(outcome.output, fmt::format("\n{} {} ", operation, rung)) == (cpu ? 0 : 1));
+}
+
 TEST_CASE("bench: the tables of its README are what the program prints") {
     const TestDirectory work;
     const Outcome outcome = work.run("bench", {"--formulas"});

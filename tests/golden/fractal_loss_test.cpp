@@ -117,7 +117,8 @@ LevelOutput run_level(Tape& tape, const FractalGolden& golden, const FractalMask
     copy_to_tensor(tape, mask, hidden.mask.data(), hidden.mask.size());
     copy_to_tensor(tape, selected, hidden.selected.data(), hidden.selected.size() * 4);
     const Tensor guide = config.guides(level) ? mean_pixels(tape, images, config.channels, size) : Tensor();
-    const Tensor outputs = generator.forward(tape, patches, condition, guide, mask, Tensor(), {});
+    const Tensor outputs =
+        generator.forward(tape, patches, generator.prefix(tape, condition, guide), mask, Tensor(), {});
     return {gather_rows(tape, patches, selected),
             neighbour_conditions(tape, outputs, selected, Tensor(), generator.neighbours())};
 }

@@ -12,7 +12,8 @@
 //                   workspace
 //   EXECUTION_FAILED for pointers that are not, or not far enough, into device memory
 //   NOT_SUPPORTED   for types other than float, float -> float and bf16, bf16 -> bf16 or float with
-//                   CUBLAS_COMPUTE_32F, for epilogues other than none, bias, and bias with GELU
+//                   CUBLAS_COMPUTE_32F, for epilogues other than none, bias, and bias with GELU,
+//                   its input kept or not
 //   no algorithm    (the heuristic's number of results is 0), where the library may have none or be slow:
 //                   an epilogue whose bias, auxiliary matrix or D is not 16-byte aligned throughout; GELU
 //                   of anything but bf16; bf16 matrices not aligned to 4 bytes throughout

@@ -8,6 +8,7 @@ namespace {
 
 __global__ void draw(std::uint32_t* words, float* numbers, const PhiloxCounter* counters,
                      const PhiloxKey* keys, std::int64_t count) {
+    wait_for_previous_kernel();
     const std::int64_t index = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (index >= count) return;
     const std::array<std::uint32_t, 4> drawn = philox(counters[index], keys[index]);

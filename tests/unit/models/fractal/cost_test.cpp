@@ -183,7 +183,7 @@ TEST_CASE("fractal cost: operations of a MAR level with conditions and a guiding
     config.generator_type_list = {"mar", "mar", "ar"};
     config.num_conds = 5;
     config.guiding_pixel = true;
-    double guiding = 0, level = 0, last_outputs = 0;
+    double guiding = 0, level = 0, prefix = 0, last_outputs = 0;
     for (int sequence = 0; sequence < 4; ++sequence) {
         guiding += products(128, 32);
         for (int channel = 0; channel < 3; ++channel) {
@@ -193,7 +193,9 @@ TEST_CASE("fractal cost: operations of a MAR level with conditions and a guiding
                            products(128, 128) + products(4 * 128, 128) + products(128, 4 * 128);
         }
         for (int token = 0; token < 16 + 5 + 1; ++token) {
-            level += token < 16 ? products(16, 3) : token < 21 ? products(16, 32) : products(16, 3);
+            const double projection = token < 16 || token == 21 ? products(16, 3) : products(16, 32);
+            level += projection;
+            if (token >= 16) prefix += projection;
             for (int block = 0; block < 3; ++block)
                 level += products(3 * 16, 16) + attention_products(2, 8, 22) + products(16, 16) +
                          products(4 * 16, 16) + products(16, 4 * 16);
@@ -206,12 +208,15 @@ TEST_CASE("fractal cost: operations of a MAR level with conditions and a guiding
     CHECK(cost.networks[1].forward == 2 * guiding);
     CHECK(cost.networks[1].sampling == 2 * guiding);
     CHECK(cost.networks[2].forward == 2 * level);
-    // Every step runs the whole sequence but the last outputs, which are computed for the 16 patches alone.
-    CHECK(cost.networks[2].sampling == 7 * 2 * (level - last_outputs) + 2 * last_outputs * 16 / (16 + 5 + 1));
+    // Every step runs the whole sequence but the tokens in front of the patches, which are projected once, and the
+    // last outputs, which are computed for the 16 patches alone.
+    CHECK(cost.networks[2].sampling ==
+          7 * 2 * (level - prefix - last_outputs) + 2 * prefix + 2 * last_outputs * 16 / (16 + 5 + 1));
     // Level 0 has 4 patches and 5 conditions, so takes no more than 4 of its 64 steps; each patch hands on 5 conditions.
     const double outer_row = 2 * (products(32, 32) + products(4 * 32, 32) + products(32, 4 * 32));
-    CHECK(cost.networks[0].sampling ==
-          4 * (cost.networks[0].forward - (4 + 5) * outer_row) + 4 * 5 * outer_row);
+    const double outer_prefix = 2 * 5 * products(32, 32);
+    CHECK(cost.networks[0].sampling == 4 * (cost.networks[0].forward - outer_prefix - (4 + 5) * outer_row) +
+                                           outer_prefix + 4 * 5 * outer_row);
     // In a single step all tokens are fewer rows than those.
     CHECK(fractal_cost(config, {{1, 7}, false}).networks[0].sampling == cost.networks[0].forward);
     CHECK(cost.networks[2].training_sequences == expected_masked_patches(4));

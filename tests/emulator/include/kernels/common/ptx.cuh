@@ -14,6 +14,10 @@
 
 namespace cuda {
 
+inline void wait_for_previous_kernel() {
+    emulator::wait_for_previous_kernel();
+}
+
 inline void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                          const emulator::Where& where = emulator::Where::current()) {
     emulator::MatrixProduct mine;
