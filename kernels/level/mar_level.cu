@@ -416,6 +416,7 @@ namespace {
 using namespace mar_level_detail;
 
 __global__ void __launch_bounds__(level_threads, 1) level_forward(Job job) {
+    wait_for_previous_kernel();
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
     static_cast<void>(job);  // never launched: no clusters
 #else

@@ -22,6 +22,7 @@ struct FloatCopy {
     bool rounded;  // to bf16
 };
 __global__ void pack_floats(FloatCopy copy) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index(), rank = i / copy.count, at = i % copy.count;
     if (rank >= copy.ranks) return;
     const float value = copy.from[rank * copy.from_step + at];
@@ -30,6 +31,7 @@ __global__ void pack_floats(FloatCopy copy) {
 
 // [inputs, D] from [D, inputs].
 __global__ void pack_patch_weight(float* to, const float* from, std::int64_t D, std::int64_t inputs) {
+    wait_for_previous_kernel();
     const std::int64_t i = thread_index();
     if (i < D * inputs) to[i] = to_float(round_to_bf16(from[i % D * inputs + i / D]));
 }
@@ -43,6 +45,7 @@ struct TilePack {
     int D, ranks;
 };
 __global__ void pack_tiles(TilePack pack) {
+    wait_for_previous_kernel();
     const int D = pack.D, depth = depth_of(pack.slab, D), pairs = depth / tile_depth,
               words = outputs_of(pack.slab, D) * depth / 2;
     const std::int64_t i = thread_index();

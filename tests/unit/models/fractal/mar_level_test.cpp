@@ -58,8 +58,8 @@ Outputs outputs_of(const FractalModel& model, std::int64_t sequences, std::int64
         std::vector<std::uint8_t> hidden(static_cast<std::size_t>(rows * L));
         for (std::size_t i = 0; i < hidden.size(); ++i) hidden[i] = i % 3 == 0;
         copy_to_tensor(tape, mask, hidden.data(), hidden.size());
-        read(level.forward(tape, patches, conditions, pixel, mask, Tensor(), {}), outputs.separate);
         const MarLevel::Prefix prefix = level.prefix(tape, conditions, pixel);
+        read(level.forward(tape, patches, prefix, mask, Tensor(), {}), outputs.separate);
         read(level.sampling_outputs(tape, patches, prefix, mask, halves, packed), outputs.apart);
         const MarLevelShape together{sequences,
                                      halves,

@@ -69,11 +69,12 @@ DEVICE_TEST("sampler: a MAR level's conditions are the same when their rows alon
                 std::vector<std::uint8_t> hidden(static_cast<std::size_t>(M * L));
                 for (std::size_t i = 0; i < hidden.size(); i += 2) hidden[i] = 1;
                 const Tensor mask = device_copy(tape, hidden, M);
+                const MarLevel::Prefix prefix = generator.prefix(tape, conditions, guide);
                 const Tensor from_all = neighbour_conditions(
-                    tape, generator.forward(tape, patches, conditions, guide, mask, Tensor(), {}), selected,
-                    Tensor(), generator.neighbours());
-                const Tensor from_rows = generator.next_conditions(
-                    tape, generator.attend(tape, patches, conditions, guide, mask), selected);
+                    tape, generator.forward(tape, patches, prefix, mask, Tensor(), {}), selected, Tensor(),
+                    generator.neighbours());
+                const Tensor from_rows =
+                    generator.next_conditions(tape, generator.attend(tape, patches, prefix, mask), selected);
                 copy_from_tensor(tape, all.data(), from_all, all.size() * sizeof(float));
                 copy_from_tensor(tape, alone.data(), from_rows, alone.size() * sizeof(float));
             };
