@@ -321,12 +321,12 @@ struct Level {
             Accumulator sums[2] = {};
 #pragma unroll
             for (int k = 0; k < most_length; k += 16) {
-                FragmentA weights;
+                FragmentA exponentials;
                 FragmentB right[2];
-                as_a(weights, s[k / 8], s[k / 8 + 1]);
+                as_a(exponentials, s[k / 8], s[k / 8 + 1]);
                 load_b_transposed(right, query, stride, 16 + most_length + k, 16 * warp());
-                mma_m16n8k16(sums[0], weights, right[0]);
-                mma_m16n8k16(sums[1], weights, right[1]);
+                mma_m16n8k16(sums[0], exponentials, right[0]);
+                mma_m16n8k16(sums[1], exponentials, right[1]);
             }
             store_results(stage, stride_of(hidden_piece), 0, 16 * warp(), sums, factor[0], factor[1]);
         }

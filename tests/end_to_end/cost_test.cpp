@@ -51,7 +51,9 @@ TEST_CASE("end to end: the cost of the paper's models is what the paper says") {
     const auto sampling = [](const nlohmann::json& report, int network) {
         return report.at("networks").at(network).at("sampling_operations").get<double>();
     };
-    CHECK(sampling(guided, 0) == doctest::Approx(sampling(json, 0)));  // half the steps, twice the rows
+    // Half the steps, twice the rows; what runs once for all steps is twice as much.
+    CHECK(sampling(guided, 0) > sampling(json, 0));
+    CHECK(sampling(guided, 0) == doctest::Approx(sampling(json, 0)).epsilon(0.005));
     CHECK(sampling(guided, 1) == doctest::Approx(2 * sampling(json, 1)));
 
     const Outcome table = work.run("sample", {"cost", "--preset", "fractalmar_large_in256"});
