@@ -25,6 +25,19 @@ FractalConfig level_config(std::int64_t heads, std::int64_t blocks, std::int64_t
     return config;
 }
 
+// The device's: from compute capability 9.0 on.
+bool has_clusters() {
+    const auto cpu = random_fractal::random_model(level_config(1, 1, 1, false));
+    const auto gpu = on_gpu(*cpu, Precision::bf16);
+    Tape tape(gpu->backend());
+    const bool fits = gpu->mar_level(1).fits_one_kernel(tape, 1, 1);
+#if __has_include("emulated/runtime_calls.h")
+    CHECK(fits == (emulator::emulated_device().major >= 9));
+#endif
+    return fits;
+}
+constexpr const char* no_clusters = "no clusters of blocks on this GPU";
+
 // By separate kernels, and in one kernel with a cluster for each half of guidance and with one for both.
 struct Outputs {
     std::vector<float> separate, apart, together;
@@ -81,6 +94,7 @@ Outputs outputs_of(const FractalModel& model, std::int64_t sequences, std::int64
 }  // namespace
 
 CUDA_TEST("level in one kernel: outputs are those of separate kernels") {
+    if (!has_clusters()) return skip_test(no_clusters);
     struct Case {
         std::int64_t heads, blocks, conditions;
         bool guiding;
@@ -109,6 +123,7 @@ CUDA_TEST("level in one kernel: outputs are those of separate kernels") {
 }
 
 CUDA_TEST("level in one kernel: a sequence's bits do not depend on the others") {
+    if (!has_clusters()) return skip_test(no_clusters);
     const auto cpu = random_fractal::random_model(level_config(1, 2, 5, true));
     const auto gpu = on_gpu(*cpu, Precision::bf16);
     const std::vector<float> one = outputs_of(*gpu, 1, 1).together, two = outputs_of(*gpu, 2, 1).together;
@@ -131,6 +146,7 @@ Drawn draw_one(const FractalModel& model, bool keeps_draws) {
 }  // namespace
 
 CUDA_TEST("level in one kernel: the sampler draws through it, with and without recorded graphs") {
+    if (!has_clusters()) return skip_test(no_clusters);
     [[maybe_unused]] const HostAccessAllowed open;
     const auto cpu = random_fractal::random_model(level_config(1, 1, 5, true));
     const auto gpu = on_gpu(*cpu, Precision::bf16);
