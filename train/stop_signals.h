@@ -10,8 +10,8 @@ namespace stop_signals {
 // To be called first in main(): from then on these signals are received only by a thread that waits for them.
 // A handler would run on the stack of a computing thread, and the generated kernels of oneDNN's matrix
 // product keep data below the stack pointer beyond the ABI's red zone. Threads that were there before main() (of
-// OpenBLAS, which starts them as it is loaded) pass on what they receive. SIGPIPE is ignored: a run continues
-// without a reader of its output.
+// a library that starts them as it is loaded, as OpenBLAS does if it is preloaded) pass on what they receive.
+// SIGPIPE is ignored: a run continues without a reader of its output.
 void receive();
 
 // Before this a signal ends the process as usual, after it the first one sets requested().

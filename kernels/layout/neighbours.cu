@@ -55,7 +55,8 @@ __device__ inline void copy_row(T* to, const T* x, std::int64_t from, std::int64
     store_elements(to + column, values);
 }
 
-template <class T>
+// From the tokens of x or, `joins`, from the row of x itself.
+template <class T, bool joins>
 struct Gather {
     static constexpr int chunk = Packed<T>::count;
     T* y;
@@ -64,8 +65,8 @@ struct Gather {
 
     template <int n>
     __device__ void run(std::int64_t task, std::int64_t column) const {
-        const std::int64_t D = neighbours.shape.D;
-        copy_row<n>(y + task * D, x, neighbours.token(task), D, column);
+        const std::int64_t D = neighbours.shape.D, token = neighbours.token(task);
+        copy_row<n>(y + task * D, x, joins && token >= 0 ? task : token, D, column);
     }
 };
 
@@ -83,20 +84,6 @@ struct GatherRows {
         const std::int64_t D = neighbours.shape.D, token = neighbours.token(task);
         copy_row<n>(y + task * D, x, token, D, column);
         copy_row<n>(attended_y + task * D, attended, token, D, column);
-    }
-};
-
-template <class T>
-struct Join {
-    static constexpr int chunk = Packed<T>::count;
-    T* y;
-    const T* x;
-    Neighbours neighbours;
-
-    template <int n>
-    __device__ void run(std::int64_t task, std::int64_t column) const {
-        const std::int64_t D = neighbours.shape.D;
-        copy_row<n>(y + task * D, x, neighbours.token(task) < 0 ? -1 : task, D, column);
     }
 };
 
@@ -135,7 +122,7 @@ template <class T>
 void gather_neighbours(Stream stream, T* y, const T* x, const std::int32_t* selected, std::int64_t K,
                        const NeighbourShape& shape) {
     for_rows(stream, K * shape.n, shape.D, shape.D % Packed<T>::count == 0 && aligned(y, x),
-             Gather<T>{y, x, Neighbours(selected, shape)});
+             Gather<T, false>{y, x, Neighbours(selected, shape)});
 }
 
 template <class T>
@@ -150,7 +137,7 @@ template <class T>
 void join_neighbours(Stream stream, T* y, const T* x, const std::int32_t* selected, std::int64_t K,
                      const NeighbourShape& shape) {
     for_rows(stream, K * shape.n, shape.D, shape.D % Packed<T>::count == 0 && aligned(y, x),
-             Join<T>{y, x, Neighbours(selected, shape)});
+             Gather<T, true>{y, x, Neighbours(selected, shape)});
 }
 
 template <class T>

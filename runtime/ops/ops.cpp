@@ -76,14 +76,11 @@ Tensor linear_pair(Tape& tape, const Tensor& x, const Parameter& first, const Pa
 Tensor linear_gelu(Tape& tape, const Tensor& x, const Parameter& weight, const Parameter& bias) {
     const std::int64_t N = weight.shape[0], K = x.width();
     const Tensor y = activation(tape, x.rows(), N);
-    if (!tape.recording()) {  // nothing reads gelu's input
-        LAUNCH(tape, linear_gelu_forward, tape.mutable_data(y), ElementPointer(), tape.data(x),
-               tape.weight(weight, N), tape.constant(bias), x.rows(), N, K);
-        return y;
-    }
-    const Tensor before = activation(tape, x.rows(), N);
-    LAUNCH(tape, linear_gelu_forward, tape.mutable_data(y), tape.mutable_data(before), tape.data(x),
-           tape.weight(weight, N), tape.constant(bias), x.rows(), N, K);
+    // gelu's input is for the backward pass alone.
+    const Tensor before = tape.recording() ? activation(tape, x.rows(), N) : Tensor();
+    LAUNCH(tape, linear_gelu_forward, tape.mutable_data(y),
+           before ? tape.mutable_data(before) : ElementPointer(), tape.data(x), tape.weight(weight, N),
+           tape.constant(bias), x.rows(), N, K);
     tape.on_backward(
         y, {x.node(), before.node()}, {x.node(), before.node()},
         [&tape, x = x.node(), y = y.node(), before = before.node(), weight = &weight, bias = &bias] {
