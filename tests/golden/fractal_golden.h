@@ -21,7 +21,7 @@
 struct FractalGolden {
     FractalGolden(const std::string& name, Backend backend)
         : device(backend.device),
-          arrays("tests/golden/" + name + ".safetensors"),
+          arrays(GoldenFile(name + ".safetensors").path()),
           model(read_config(), backend) {
         model.parameters().allocate(backend, true);
         // Of the one with an optimizer's state, the checkpoint as it is published.

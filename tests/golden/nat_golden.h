@@ -15,6 +15,7 @@
 #include "models/nat/transformer.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/files/open_tensor_file.h"
+#include "tests/golden/golden_file.h"
 #include "tests/golden/stored_form.h"
 #include "tests/test_devices.h"
 
@@ -22,13 +23,13 @@
 struct NatGolden {
     NatGolden(const std::string& which, Backend backend)
         : device(backend.device),
-          arrays("tests/golden/nat_tiny.safetensors"),
+          arrays(GoldenFile("nat_tiny.safetensors").path()),
           model(read_config(which), backend) {
         model.parameters().allocate(backend, true);
         // Each in one of the forms in which weights are published.
         const std::string form = which == "train" ? ".pth" : ".weights.safetensors";
-        load_slab(*open_tensor_file("tests/golden/nat_tiny_" + which + "_ema" + form), model.parameters(), "",
-                  model.parameters().values());
+        load_slab(*open_tensor_file(GoldenFile("nat_tiny_" + which + "_ema" + form).path()),
+                  model.parameters(), "", model.parameters().values());
         model.parameters().round_values();
     }
 

@@ -127,6 +127,6 @@ BF16_TEST("nat golden: the loss in bf16") {
 
 TEST_CASE("nat golden: the published .pth holds the model's weights and nothing else") {
     const NatGolden golden("train", {Device::cpu, Precision::fp32});
-    CHECK_NOTHROW(require_fitting(*open_tensor_file("tests/golden/nat_tiny_train_ema.pth"),
+    CHECK_NOTHROW(require_fitting(*open_tensor_file(GoldenFile("nat_tiny_train_ema.pth").path()),
                                   golden.model.parameters(), ""));
 }

@@ -24,11 +24,11 @@
 namespace {
 
 constexpr double fp32_tolerance = 1e-5, gradient_tolerance = 1e-4;
-constexpr const char* weights = "tests/golden/nat_text_tiny_ema.pth";
 
 struct TextGolden {
     explicit TextGolden(Backend backend) : device(backend.device) {
-        const auto file = open_tensor_file(weights);
+        const GoldenFile weights("nat_text_tiny_ema.pth");
+        const auto file = open_tensor_file(weights.path());
         const NatConfig config = parse_nat_config(arrays.metadata("model"), "the golden");
         model = std::make_unique<NatTransformer>(read_nat_metadata(*file, config).config, backend);
         model->parameters().allocate(backend, true);
@@ -42,7 +42,7 @@ struct TextGolden {
     }
 
     Device device;
-    SafetensorsFile arrays{"tests/golden/nat_text_tiny.safetensors"};
+    SafetensorsFile arrays{GoldenFile("nat_text_tiny.safetensors").path()};
     std::unique_ptr<NatTransformer> model;
 };
 
@@ -154,7 +154,8 @@ DEVICE_TEST("golden: tokens of texts, from their features and through their enco
     const auto file = open_tensor_file(GoldenFile("clip_text_tiny.weights.safetensors").path());
     const auto encoder = load_text_encoder(*file, TextConfig{1000, 64, 2, 4}, device);
     golden.model->use_encoder(*encoder);
-    const auto wide = SafetensorsFile("tests/golden/clip_text_tiny.safetensors").integers("pad_zero.ids");
+    const auto wide =
+        SafetensorsFile(GoldenFile("clip_text_tiny.safetensors").path()).integers("pad_zero.ids");
     std::vector<std::int32_t> ids(wide.begin() + 77, wide.begin() + 4 * 77);
     ids.insert(ids.end(), wide.begin(), wide.begin() + 77);
     drawn_with({ids});

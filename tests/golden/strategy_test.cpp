@@ -15,6 +15,7 @@
 #include "runtime/files/text_file.h"
 #include "runtime/ops/ops.h"
 #include "runtime/tensor/tape.h"
+#include "tests/golden/golden_file.h"
 #include "tests/unit/models/device_model.h"
 
 namespace {
@@ -51,7 +52,7 @@ struct SamplerGolden {
     }
 
     std::string prefix;
-    SafetensorsFile arrays{"tests/golden/nat_text_tiny.safetensors"};
+    SafetensorsFile arrays{GoldenFile("nat_text_tiny.safetensors").path()};
 };
 
 template <class Value>

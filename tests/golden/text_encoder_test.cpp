@@ -57,7 +57,7 @@ std::vector<float> outputs(const std::string& weights, const Variant& variant, B
 }  // namespace
 
 DEVICE_TEST("golden: a text encoder's outputs, from both namings, with each padding and activation") {
-    const SafetensorsFile golden("tests/golden/clip_text_tiny.safetensors");
+    const SafetensorsFile golden(GoldenFile("clip_text_tiny.safetensors").path());
     for (const char* weights : weight_files)
         for (const Variant& variant : variants) {
             CAPTURE(weights);
@@ -69,7 +69,7 @@ DEVICE_TEST("golden: a text encoder's outputs, from both namings, with each padd
 }
 
 CUDA_TEST("golden: a text encoder's outputs in bf16") {
-    const SafetensorsFile golden("tests/golden/clip_text_tiny.safetensors");
+    const SafetensorsFile golden(GoldenFile("clip_text_tiny.safetensors").path());
     const Backend backend(Device::cuda, Precision::bf16);
     for (const Variant& variant : variants)
         CHECK(relative_difference(outputs(weight_files[0], variant, backend, golden),
@@ -78,7 +78,7 @@ CUDA_TEST("golden: a text encoder's outputs in bf16") {
 
 TEST_CASE("text encoder: written and read again, refused where it does not fit") {
     const TemporaryFolder folder;
-    const SafetensorsFile golden("tests/golden/clip_text_tiny.safetensors");
+    const SafetensorsFile golden(GoldenFile("clip_text_tiny.safetensors").path());
     const GoldenFile weights(weight_files[0]);
     const auto published = open_tensor_file(weights.path());
     const auto encoder = load_text_encoder(*published, tiny_config(true), Device::cpu);
