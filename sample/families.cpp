@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "data/charts/captioned_sheet.h"
+#include "data/charts/prompt_sheet.h"
 #include "data/images/image_file.h"
 #include "data/records/picture_source.h"
 #include "models/fractal/cost.h"
@@ -99,10 +99,10 @@ void print_table(const std::vector<Row>& rows) {
         "seeds\n");
 }
 
-// A row of pictures of each run, its name under the first.
+// A row of pictures of each run, its name under them.
 Image sheet_of(const std::vector<Row>& rows) {
     std::vector<std::uint8_t> pictures;
-    std::vector<std::vector<std::string>> captions;
+    std::vector<std::string> names;
     int size = 0;
     for (const Row& row : rows) {
         const std::filesystem::path folder(row.trained.folder);
@@ -112,10 +112,9 @@ Image sheet_of(const std::vector<Row>& rows) {
             fail("{}: {} pictures of {}x{} pixels, expected at least {} of {}x{}", source->name(),
                  source->count(), source->width(), source->height(), pictures_in_row, size, size);
         std::ranges::copy(source->read(0, pictures_in_row), std::back_inserter(pictures));
-        captions.push_back({folder.filename().string()});
-        captions.resize(captions.size() + pictures_in_row - 1);
+        names.push_back(folder.filename().string());
     }
-    return captioned_sheet(pictures, PictureSource::channels(), size, pictures_in_row, captions);
+    return prompt_sheet(pictures, PictureSource::channels(), size, pictures_in_row, names);
 }
 
 void run_families(const FamiliesJob& job) {

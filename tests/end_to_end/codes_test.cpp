@@ -333,6 +333,6 @@ TEST_CASE_FIXTURE(Codes, "end to end: models of both families side by side, in a
     CHECK(quality.at("seconds_per_picture") > 0);
     CHECK(quality.at("operations_per_picture") > cost.at("sampling_operations"));  // the decoder's
     const Image sheet = read_image(work.at("sheet.png"), 3);
-    CHECK(sheet.width > 10 * 160);
-    CHECK(sheet.height > 2 * 160);
+    CHECK(sheet.width > 10 * 64);
+    CHECK(sheet.height > 2 * 64);
 }
