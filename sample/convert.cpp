@@ -34,7 +34,8 @@ void write_weights(const ConvertJob& job, const TensorFile& file, Model& model, 
     const std::string_view prefix = chosen_prefix(file, job.checkpoint.weight_choice());
     CheckpointWriter writer;
     writer.add_slab(model.parameters(), "", model.parameters().values());
-    if (job.precision == "bf16") writer.round_to_bf16();
+    // Tokens and models know their tokenizer by its codebook.
+    if (job.precision == "bf16") writer.round_to_bf16(codebook_name);
     for (const auto& [key, value] : remaining_metadata(file, prefix)) writer.set(key, value);
     metadata.ema_decay = 0;
     write_metadata(writer, metadata);
@@ -78,7 +79,8 @@ void add_convert_job(CommandLine& app) {
     command->add_option("--out", job->out, "Safetensors file to write")->type_name("FILE")->required();
     command
         ->add_option("--precision", job->precision,
-                     "fp32, or bf16, which halves the file and rounds the weights to 8 bits of significand")
+                     "fp32, or bf16, which halves the file and rounds the weights to 8 bits of significand, but "
+                     "for a tokenizer's codebook, by which its tokens know it")
         ->type_name("NAME")
         ->capture_default_str();
     command->callback([job] { run_convert(*job); });

@@ -6,25 +6,10 @@
 
 #include "kernels/common/bf16.h"
 #include "kernels/common/rows.cuh"
+#include "kernels/layout/neighbour_place.cuh"
 
 namespace cuda {
 namespace {
-
-// Place of the patch `direction` (itself, top, right, bottom, left) of patch t, or beyond the border.
-struct Place {
-    int row, column;
-    __device__ Place(int t, int side, int direction, int distance) {
-        const int down = direction == 1   ? -1
-                         : direction == 3 ? 1
-                                          : 0,
-                  right = direction == 2   ? 1
-                          : direction == 4 ? -1
-                                           : 0;
-        row = t / side + distance * down;
-        column = t % side + distance * right;
-    }
-    __device__ bool inside(int side) const { return row >= 0 && row < side && column >= 0 && column < side; }
-};
 
 // Token of x that row `task` of y shows, or -1 beyond the border.
 struct Neighbours {
@@ -40,7 +25,7 @@ struct Neighbours {
         const std::int64_t k = by_conditions.quotient(static_cast<std::uint32_t>(task));
         const int index = selected[k], direction = static_cast<int>(task - k * shape.n);
         const std::int64_t m = by_patches.quotient(static_cast<std::uint32_t>(index));
-        const Place place(index - static_cast<int>(m) * patches, side, direction, 1);
+        const NeighbourPlace place(index - static_cast<int>(m) * patches, side, direction, 1);
         if (!place.inside(side)) return -1;
         return m * (shape.prefix + patches) + shape.prefix + place.row * side + place.column;
     }
@@ -103,7 +88,7 @@ struct Backward {
                            t = task - m * (shape.prefix + patches) - shape.prefix;
         float sum[n] = {};
         for (int j = 0; t >= 0 && j < shape.n; ++j) {
-            const Place place(static_cast<int>(t), side, j, -1);
+            const NeighbourPlace place(static_cast<int>(t), side, j, -1);
             if (!place.inside(side)) continue;
             const std::int64_t k = rows[m * patches + place.row * side + place.column];
             if (k < 0) continue;

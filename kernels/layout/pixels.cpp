@@ -37,10 +37,11 @@ void pixel_values(std::int32_t* values, const float* normalized, const float* me
 }
 
 void normalize_values(float* y, const std::int32_t* values, const float* mean, const float* deviation,
-                      std::int64_t N, std::int64_t C) {
+                      const std::int32_t* rows, std::int64_t N, std::int64_t C) {
     for_each_task(N, N * C, [=](std::int64_t n) {
+        const std::int64_t row = rows == nullptr ? n : rows[n];
         for (std::int64_t c = 0; c < C; ++c)
-            y[n * C + c] = (static_cast<float>(values[n * C + c]) / 255.0f - mean[c]) / deviation[c];
+            y[row * C + c] = (static_cast<float>(values[n * C + c]) / 255.0f - mean[c]) / deviation[c];
     });
 }
 

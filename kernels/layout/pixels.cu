@@ -97,14 +97,17 @@ struct FromValues {
     static constexpr int chunk = 1;
     float* y;
     const std::int32_t* values;
+    const std::int32_t* rows;
     Channels channels;
     Divisor by_channels;
+    std::int64_t C;
 
     template <int n>
     __device__ void run(std::int64_t i, std::int64_t) const {
-        const std::uint32_t c = by_channels.remainder(static_cast<std::uint32_t>(i));
-        y[i] = normalized(static_cast<float>(values[i]), of_channel(channels.mean, c),
-                          of_channel(channels.deviation, c));
+        const std::uint32_t row = by_channels.quotient(static_cast<std::uint32_t>(i));
+        const std::int64_t c = i - row * C;
+        y[rows ? rows[row] * C + c : i] = normalized(
+            static_cast<float>(values[i]), of_channel(channels.mean, c), of_channel(channels.deviation, c));
     }
 };
 
@@ -146,8 +149,9 @@ void pixel_values(Stream stream, std::int32_t* values, const float* normalized, 
 }
 
 void normalize_values(Stream stream, float* y, const std::int32_t* values, const float* mean,
-                      const float* deviation, std::int64_t N, std::int64_t C) {
-    for_rows(stream, N * C, 1, false, FromValues{y, values, channels_of(mean, deviation, C), Divisor(C)});
+                      const float* deviation, const std::int32_t* rows, std::int64_t N, std::int64_t C) {
+    for_rows(stream, N * C, 1, false,
+             FromValues{y, values, rows, channels_of(mean, deviation, C), Divisor(C), C});
 }
 
 void mean_pixels(Stream stream, float* y, const float* images, std::int64_t M, std::int64_t C,

@@ -19,9 +19,10 @@ void normalize_pixels(float* y, const std::uint8_t* x, const float* mean, const 
 void pixel_values(std::int32_t* values, const float* normalized, const float* mean, const float* deviation,
                   std::int64_t N, std::int64_t C);
 
-// The inverse: y [N, C] from values [N, C]; the same bits as normalize_pixels.
+// The inverse: y [N, C] from values [N, C]; the same bits as normalize_pixels. With rows [N], which may be null and
+// names no row twice, y[rows[n]] in place of y[n]; other rows of y stay.
 void normalize_values(float* y, const std::int32_t* values, const float* mean, const float* deviation,
-                      std::int64_t N, std::int64_t C);
+                      const std::int32_t* rows, std::int64_t N, std::int64_t C);
 
 // Mean colour of images [M, C, size, size]: y [M, C], summed along the rows of pixels first, then over them.
 // Moves 4 bytes per element.
@@ -37,7 +38,7 @@ void normalize_pixels(Stream stream, float* y, const std::uint8_t* x, const floa
 void pixel_values(Stream stream, std::int32_t* values, const float* normalized, const float* mean,
                   const float* deviation, std::int64_t N, std::int64_t C);
 void normalize_values(Stream stream, float* y, const std::int32_t* values, const float* mean,
-                      const float* deviation, std::int64_t N, std::int64_t C);
+                      const float* deviation, const std::int32_t* rows, std::int64_t N, std::int64_t C);
 void mean_pixels(Stream stream, float* y, const float* images, std::int64_t M, std::int64_t C,
                  std::int64_t size);
 

@@ -27,6 +27,7 @@
 
 #include "kernels/common/chunk.cuh"
 #include "kernels/common/cluster.cuh"
+#include "kernels/layout/neighbour_place.cuh"
 #include "kernels/level/mar_level_layout.h"
 #include "kernels/linear/mma_fragments.cuh"
 
@@ -41,15 +42,16 @@ constexpr int level_threads = 512, level_warps = level_threads / warp_size;
 constexpr int m_tiles = most_rows / 16, rows_per_warp = most_rows / level_warps;
 
 struct Job {
-    bf16* outputs;
+    bf16* y;
     const float* patches;
     const bf16 *conditions, *guide;
     const std::uint8_t* mask;
+    const std::int32_t* selected;
     const float* level;          // LevelLayout
     const unsigned char* slabs;  // [blocks, ranks, slabs]
     LevelLayout layout;
     std::int64_t sequences;
-    int halves, tokens, conditions_per_sequence, prefix, width, blocks, inputs;
+    int halves, tokens, conditions_per_sequence, prefix, width, blocks, inputs, side, next_conditions, drawn;
 };
 
 // 8 columns of each row of this warp.
@@ -64,9 +66,11 @@ struct Level {
     unsigned char* weights;  // a slab of each kind
     std::uint64_t* arrived;  // mbarriers of the slabs
     int rank, length;
+    std::uint64_t rows_used;  // a bit for each row: all, but in the last block those that are drawn from
 
     __device__ int ranks() const { return job.width / piece; }
     __device__ int rows() const { return job.halves * length; }
+    __device__ bool in_use(int row) const { return row < rows() && (rows_used >> row & 1) != 0; }
     __device__ int stride() const { return stride_of(job.width); }
     __device__ static int warp() { return static_cast<int>(threadIdx.x) / warp_size; }
     __device__ static int row_of(int i) { return warp() + i * level_warps; }
@@ -132,7 +136,7 @@ struct Level {
 #pragma unroll
         for (int i = 0; i < rows_per_warp; ++i) {
             const int row = row_of(i);
-            if (row >= rows()) continue;
+            if (!in_use(row)) continue;
             const Chunk result = normalized(x[i], norm);
             if (has_column()) store_chunk(normed + row * stride() + column(), result);
         }
@@ -141,7 +145,7 @@ struct Level {
 #pragma unroll
         for (int i = 0; i < rows_per_warp; ++i) {
             const int row = row_of(i);
-            if (row >= rows() || !has_column()) continue;
+            if (!in_use(row) || !has_column()) continue;
             const Chunk change = load_chunk(update + row * stride() + column());
 #pragma unroll
             for (int c = 0; c < chunk_size; ++c) x[i][c] += change[c];
@@ -190,15 +194,35 @@ struct Level {
             if (row_of(i) < rows()) x[i] = normalized(x[i], job.level + job.layout.patch_norm);
         }
     }
+    // Row of condition j of drawn patch k; -1 beyond the border, -2 if the patch is another cluster's.
+    __device__ int row_of_condition(int k, int j, std::int64_t sequence) const {
+        const int index = job.selected[k], m = index / job.tokens,
+                  sequences = static_cast<int>(job.sequences);
+        if (m % sequences != sequence) return -2;
+        const NeighbourPlace place(index - m * job.tokens, job.side, j, 1);
+        if (!place.inside(job.side)) return -1;
+        return m / sequences * length + job.prefix + place.row * job.side + place.column;
+    }
+    __device__ std::uint64_t rows_drawn_from(std::int64_t sequence) const {
+        std::uint64_t bits = 0;
+        for (int i = lane_index(); i < job.drawn * job.next_conditions; i += warp_size) {
+            const int row = row_of_condition(i / job.next_conditions, i % job.next_conditions, sequence);
+            if (row >= 0) bits |= std::uint64_t{1} << row;
+        }
+        for (int distance = warp_size / 2; distance > 0; distance /= 2)
+            bits |= __shfl_xor_sync(all_lanes, bits, distance);
+        return bits;
+    }
     // Rows are shared among the blocks, which all have all of them.
-    __device__ void write_outputs(const Rows& x, std::int64_t sequence) const {
-#pragma unroll
-        for (int i = 0; i < rows_per_warp; ++i) {
-            const int row = row_of(i);
-            if (row >= rows() || row % ranks() != rank) continue;
-            const Chunk result = normalized(x[i], job.level + job.layout.norm);
-            const std::int64_t at = sequence_of(row, sequence) * length + row % length;
-            if (has_column()) store_chunk(job.outputs + at * job.width + column(), result);
+    __device__ void write_conditions(const Rows& x, std::int64_t sequence) const {
+        normalize(x, job.level + job.layout.norm);
+        __syncthreads();
+        for (int i = rank * level_warps + warp(); i < job.drawn * job.next_conditions;
+             i += ranks() * level_warps) {
+            const int row = row_of_condition(i / job.next_conditions, i % job.next_conditions, sequence);
+            if (row == -2 || !has_column()) continue;
+            const Chunk values = row < 0 ? Chunk{} : load_chunk(normed + row * stride() + column());
+            store_chunk(job.y + static_cast<std::int64_t>(i) * job.width + column(), values);
         }
     }
 
@@ -248,6 +272,7 @@ struct Level {
         constexpr int chunks = piece / chunk_size;
         for (int i = static_cast<int>(threadIdx.x); i < rows() * chunks * ranks(); i += level_threads) {
             const int chunk = i % chunks, row = i / chunks % rows(), to = i / (chunks * rows());
+            if (!in_use(row)) continue;
             store_to_rank(update + row * stride() + rank * piece + chunk * chunk_size, to,
                           load_packed(stage + row * stride_of(hidden_piece) + chunk * chunk_size));
         }
@@ -335,6 +360,7 @@ struct Level {
         const int queries = min(16, length - first_token), head = rank / ranks_per_head;
         for (int i = static_cast<int>(threadIdx.x); i < queries * chunks * ranks(); i += level_threads) {
             const int chunk = i % chunks, row = i / chunks % queries, to = i / (chunks * queries);
+            if (!in_use(half * length + first_token + row)) continue;
             store_to_rank(normed + (half * length + first_token + row) * this->stride() + head * head_dim +
                               chunk * chunk_size,
                           to, load_packed(stage + row * stride_of(hidden_piece) + chunk * chunk_size));
@@ -347,7 +373,7 @@ struct Level {
     __device__ void add_parts() const {
         constexpr int count = Packed<float>::count, chunks = piece / count;
         const int i = static_cast<int>(threadIdx.x), row = i / chunks, column = i % chunks * count;
-        if (row >= rows()) return;
+        if (!in_use(row)) return;
         Packed<float> sum{};
 #pragma unroll 2
         for (int from = 0; from < ranks(); ++from) {
@@ -360,8 +386,9 @@ struct Level {
         store_pair(row, column + 2, sum[2] + b[2], sum[3] + b[3]);
     }
 
-    // x is complete but for the update, here and behind. The numbers of the phases are the barriers'.
-    __device__ void transform(Rows& x, int use, int uses) const {
+    // x is complete but for the update, here and behind. The numbers of the phases are the barriers'. Behind queries,
+    // keys and values the last block goes on with the rows `last`.
+    __device__ void transform(Rows& x, int use, int uses, std::uint64_t last) {
         wait_for(qkv, use);
         normalize(x, floats(qkv, 0));
         __syncthreads();
@@ -371,6 +398,7 @@ struct Level {
         __syncthreads();
         fetch_next(qkv, use, uses);
         send_qkv();
+        if (use + 1 == uses) rows_used = last;
         cluster_barrier();  // 1: queries, keys, values
 
         attend();
@@ -429,8 +457,17 @@ __global__ void __launch_bounds__(level_threads, 1) level_forward(Job job) {
     bf16* stage = shared.take<bf16>(layout.stage);
     unsigned char* weights = shared.take<unsigned char>(layout.weights);
     std::uint64_t* arrived = shared.take<std::uint64_t>(slab_count);
-    const Level level{job,   normed,  update,  partial,        attention,
-                      stage, weights, arrived, cluster_rank(), job.prefix + job.tokens};
+    Level level{job,
+                normed,
+                update,
+                partial,
+                attention,
+                stage,
+                weights,
+                arrived,
+                cluster_rank(),
+                job.prefix + job.tokens,
+                ~std::uint64_t{0}};
     if (threadIdx.x == 0)
         for (int s = 0; s < slab_count; ++s) {
             mbarrier_init(arrived + s, 1);
@@ -441,8 +478,9 @@ __global__ void __launch_bounds__(level_threads, 1) level_forward(Job job) {
     const std::int64_t sequence = static_cast<int>(blockIdx.x) / cluster_ranks();
     Rows x;
     level.start(x, sequence);
-    for (int use = 0; use < job.blocks; ++use) level.transform(x, use, job.blocks);
-    level.write_outputs(x, sequence);
+    const std::uint64_t drawn_from = level.rows_drawn_from(sequence);
+    for (int use = 0; use < job.blocks; ++use) level.transform(x, use, job.blocks, drawn_from);
+    level.write_conditions(x, sequence);
 #endif
 }
 
@@ -457,17 +495,20 @@ std::int64_t mar_level_resident(const MarLevelShape& shape) {
     return mar_level_has_shape(shape) ? resident_clusters(level_forward, launch_of(shape)) : 0;
 }
 
-void mar_level_forward(Stream stream, bf16* outputs, const float* patches, const bf16* conditions,
-                       const bf16* guide, const std::uint8_t* mask, const bf16* packed,
-                       const MarLevelShape& shape) {
+void mar_level_forward(Stream stream, bf16* y, const float* patches, const bf16* conditions,
+                       const bf16* guide, const std::uint8_t* mask, const std::int32_t* selected,
+                       const bf16* packed, const MarLevelShape& shape) {
     if (!mar_level_has_shape(shape)) throw std::runtime_error("CUDA: no cluster for a level of this shape");
-    if (shape.sequences == 0) return;
+    if (shape.sequences == 0 || shape.drawn == 0) return;
     const LevelLayout layout = level_layout(shape.length(), shape.width, shape.inputs);
-    const Job job{outputs,
+    int side = 1;
+    while (side * side < shape.tokens) ++side;
+    const Job job{y,
                   patches,
                   conditions,
                   guide,
                   mask,
+                  selected,
                   reinterpret_cast<const float*>(packed),
                   reinterpret_cast<const unsigned char*>(packed) + 4 * layout.count,
                   layout,
@@ -478,7 +519,10 @@ void mar_level_forward(Stream stream, bf16* outputs, const float* patches, const
                   static_cast<int>(shape.length() - shape.tokens),
                   static_cast<int>(shape.width),
                   static_cast<int>(shape.blocks),
-                  static_cast<int>(shape.inputs)};
+                  static_cast<int>(shape.inputs),
+                  side,
+                  static_cast<int>(shape.next_conditions),
+                  static_cast<int>(shape.drawn)};
     launch_clusters(level_forward, launch_of(shape), stream, job);
 }
 

@@ -1,5 +1,5 @@
-// A MAR level of the fractal model on a few sequences, from its conditions to its outputs in one kernel: what
-// takes some 40 kernels one after another otherwise. GPUs with clusters alone, bf16 alone; elsewhere and for many
+// A MAR level of the fractal model on a few sequences, from its conditions to those of the next level in one kernel:
+// what takes some 40 kernels one after another otherwise. GPUs with clusters alone, bf16 alone; elsewhere and for many
 // sequences the same is put together from other kernels (models/fractal/mar_level.cpp).
 //
 // For each sequence m, with P tokens in front of its L patches, rounding to bf16 written as [ ]:
@@ -9,11 +9,13 @@
 //   for every block:   q, k, v = [[LN(x; norm1)] Q^T + b_q]
 //                      x += [[attention(q, k, v)] P^T + b_p]              (per head, 1 / sqrt(head_dim))
 //                      x += [[gelu([LN(x; norm2)] F1^T + b_1)] F2^T + b_2]
-//   outputs = [LN(x; norm)]
+//   y = [LN(x; norm)], of the drawn patches and their neighbours (gather_neighbours)
 //
 // with LN layer normalisation, eps 1e-6, gelu the exact one, weights and biases rounded to bf16, norms in float:
 // the roundings of the separate kernels. Source: Li et al., "Fractal Generative Models" (2025, arXiv 2502.17437),
 // section 4.2; its Appendix, "Implementation Details", for the sizes.
+//
+// Of the last block the kernel computes what these rows need: all keys and values, the rest of their rows alone.
 //
 // Cost per sequence and half, with T = P + L tokens, width D and B blocks: 2 T B (12 D^2 + 2 T D) operations; 24
 // B D^2 bytes of weights, read once for both halves.
@@ -33,7 +35,9 @@ struct MarLevelShape {
     std::int64_t conditions;
     bool guided;  // the prefix begins with a guiding pixel
     std::int64_t width, blocks, heads;
-    std::int64_t inputs;  // values of a patch
+    std::int64_t inputs;           // values of a patch
+    std::int64_t next_conditions;  // n', of a patch in the next level, 1 to 5
+    std::int64_t drawn;            // K: patches that go on, of both halves
 
     std::int64_t length() const { return conditions + (guided ? 1 : 0) + tokens; }
 };
@@ -64,11 +68,12 @@ std::int64_t mar_level_packed_elements(const MarLevelShape& shape);
 // 16-byte aligned.
 void mar_level_pack(Stream stream, bf16* packed, const MarLevelWeights& weights, const MarLevelShape& shape);
 
-// outputs [halves M, P + L, D], overwritten; patches [halves M, L, inputs]; conditions [halves M, n, D] and guide
-// [halves M, D] as masked_sequence_forward takes them, the latter not read unless guided; mask [halves M, L], 1 =
-// hidden. A row's bits do not depend on other sequences, nor on their number.
-void mar_level_forward(Stream stream, bf16* outputs, const float* patches, const bf16* conditions,
-                       const bf16* guide, const std::uint8_t* mask, const bf16* packed,
-                       const MarLevelShape& shape);
+// y [K, n', D], overwritten; patches [halves M, L, inputs]; conditions [halves M, n, D] and guide [halves M, D] as
+// masked_sequence_forward takes them, the latter not read unless guided; mask [halves M, L], 1 = hidden; selected
+// [K], each m * L + t. A row's bits depend neither on other sequences, nor on their number, nor on what else is
+// selected.
+void mar_level_forward(Stream stream, bf16* y, const float* patches, const bf16* conditions,
+                       const bf16* guide, const std::uint8_t* mask, const std::int32_t* selected,
+                       const bf16* packed, const MarLevelShape& shape);
 
 }  // namespace cuda

@@ -33,32 +33,27 @@ void raster_ranks(std::int32_t* ranks, std::int32_t* hidden, std::int64_t M, std
     for (std::int64_t i = 0; i < M * L; ++i) ranks[i] = static_cast<std::int32_t>(L - 1 - i % L);
 }
 
-void hidden_mask(std::uint8_t* mask, const std::int32_t* ranks, const std::int32_t* hidden, std::int64_t M,
-                 std::int64_t L, std::int64_t guidance_rows) {
-    for (std::int64_t i = 0; i < M * L; ++i)
-        for (std::int64_t half = 0; half < guidance_rows; ++half)
-            mask[half * M * L + i] = ranks[i] < hidden[i / L] ? 1 : 0;
-}
-
-void chosen_patches(std::int32_t* index, std::int64_t* child_sequence_ids, std::int32_t* hidden,
-                    const std::int32_t* ranks, const std::int64_t* sequence_ids, std::int64_t M,
-                    std::int64_t L, std::int64_t n) {
-    for (std::int64_t i = 0; i < M * L; ++i)
-        if (ranks[i] >= hidden[i / L] - n && ranks[i] < hidden[i / L]) {
-            *index++ = static_cast<std::int32_t>(i);
-            *child_sequence_ids++ = sequence_ids[i / L] * L + i % L;
+void next_patches(std::uint8_t* mask, std::int64_t* child_sequence_ids, std::int32_t* patches,
+                  std::int32_t* parents, std::int32_t* hidden, const std::int32_t* ranks,
+                  const std::int64_t* sequence_ids, std::int64_t M, std::int64_t L, std::int64_t n,
+                  std::int64_t guidance_rows, std::int64_t chunk) {
+    std::int64_t child = 0;
+    for (std::int64_t i = 0; i < M * L; ++i) {
+        const std::int64_t m = i / L;
+        const std::int32_t left = hidden[m];
+        if (mask != nullptr)
+            for (std::int64_t half = 0; half < guidance_rows; ++half)
+                mask[half * M * L + i] = ranks[i] < left ? 1 : 0;
+        if (ranks[i] < left - n || ranks[i] >= left) continue;
+        child_sequence_ids[child] = sequence_ids[m] * L + i % L;
+        for (std::int64_t half = 0; half < guidance_rows; ++half) {
+            const std::int64_t place = child_row_place(child, half, M * n, chunk, guidance_rows);
+            patches[place] = static_cast<std::int32_t>(half * M * L + i);
+            parents[place] = static_cast<std::int32_t>(half * M + m);
         }
+        ++child;
+    }
     for (std::int64_t m = 0; m < M; ++m) hidden[m] -= static_cast<std::int32_t>(n);
-}
-
-void child_rows(std::int32_t* patches, std::int32_t* parents, const std::int32_t* index, std::int64_t count,
-                std::int64_t M, std::int64_t L, std::int64_t guidance_rows) {
-    for (std::int64_t half = 0; half < guidance_rows; ++half)
-        for (std::int64_t i = 0; i < count; ++i) {
-            patches[half * count + i] = index[i] + static_cast<std::int32_t>(half * M * L);
-            parents[half * count + i] =
-                index[i] / static_cast<std::int32_t>(L) + static_cast<std::int32_t>(half * M);
-        }
 }
 
 }  // namespace cpu

@@ -16,6 +16,14 @@
 #include "kernels/common/philox.h"
 #include "kernels/common/stream.h"
 
+// Where the row of child i in one half stands among those of `count` children: children come in chunks of `chunk`,
+// the last with fewer, and in a chunk the rows of one half after those of the other.
+constexpr std::int64_t child_row_place(std::int64_t i, std::int64_t half, std::int64_t count,
+                                       std::int64_t chunk, std::int64_t guidance_rows) {
+    const std::int64_t begin = i / chunk * chunk, in_chunk = count - begin < chunk ? count - begin : chunk;
+    return guidance_rows * begin + half * in_chunk + i - begin;
+}
+
 namespace cpu {
 
 // ranks [M, L] and hidden [M], which becomes L, overwritten; sequence_ids [M].
@@ -24,22 +32,17 @@ void random_ranks(std::int32_t* ranks, std::int32_t* hidden, const std::int64_t*
 // The same with ranks L - 1 - t, so that the first patch is drawn first.
 void raster_ranks(std::int32_t* ranks, std::int32_t* hidden, std::int64_t M, std::int64_t L);
 
-// mask [guidance_rows * M, L]: 1 where ranks [M, L] is below the sequence's hidden [M], the same in each of
-// `guidance_rows` copies.
-void hidden_mask(std::uint8_t* mask, const std::int32_t* ranks, const std::int32_t* hidden, std::int64_t M,
-                 std::int64_t L, std::int64_t guidance_rows);
-
-// The n patches of each sequence that are drawn next, ascending: index [M * n] receives m * L + t, and
-// child_sequence_ids [M * n] their names, sequence_ids[m] * L + t. hidden [M], at least n each, loses n.
-void chosen_patches(std::int32_t* index, std::int64_t* child_sequence_ids, std::int32_t* hidden,
-                    const std::int32_t* ranks, const std::int64_t* sequence_ids, std::int64_t M,
-                    std::int64_t L, std::int64_t n);
-
-// Rows of the children's patches and of their parents, for each half of the rows (the unconditional ones
-// follow the conditional ones): patches [guidance_rows, count] = index + half * M * L, parents
-// [guidance_rows, count] = index / L + half * M; index [count].
-void child_rows(std::int32_t* patches, std::int32_t* parents, const std::int32_t* index, std::int64_t count,
-                std::int64_t M, std::int64_t L, std::int64_t guidance_rows);
+// One step: what is hidden before it, and the n patches of each sequence that it draws, the children, ascending.
+//   mask [guidance_rows * M, L], may be null: 1 where ranks [M, L] is below the sequence's hidden [M], the same
+//     in each of `guidance_rows` copies
+//   child_sequence_ids [M * n]: their names, sequence_ids[m] * L + t
+//   patches, parents [guidance_rows * M * n]: at its child_row_place, each child's row half * M * L + m * L + t and
+//     its sequence's, half * M + m
+//   hidden [M], at least n each: loses n
+void next_patches(std::uint8_t* mask, std::int64_t* child_sequence_ids, std::int32_t* patches,
+                  std::int32_t* parents, std::int32_t* hidden, const std::int32_t* ranks,
+                  const std::int64_t* sequence_ids, std::int64_t M, std::int64_t L, std::int64_t n,
+                  std::int64_t guidance_rows, std::int64_t chunk);
 
 }  // namespace cpu
 
@@ -49,12 +52,9 @@ namespace cuda {
 void random_ranks(Stream stream, std::int32_t* ranks, std::int32_t* hidden, const std::int64_t* sequence_ids,
                   std::int64_t M, std::int64_t L, const PhiloxKey* key);
 void raster_ranks(Stream stream, std::int32_t* ranks, std::int32_t* hidden, std::int64_t M, std::int64_t L);
-void hidden_mask(Stream stream, std::uint8_t* mask, const std::int32_t* ranks, const std::int32_t* hidden,
-                 std::int64_t M, std::int64_t L, std::int64_t guidance_rows);
-void chosen_patches(Stream stream, std::int32_t* index, std::int64_t* child_sequence_ids,
-                    std::int32_t* hidden, const std::int32_t* ranks, const std::int64_t* sequence_ids,
-                    std::int64_t M, std::int64_t L, std::int64_t n);
-void child_rows(Stream stream, std::int32_t* patches, std::int32_t* parents, const std::int32_t* index,
-                std::int64_t count, std::int64_t M, std::int64_t L, std::int64_t guidance_rows);
+void next_patches(Stream stream, std::uint8_t* mask, std::int64_t* child_sequence_ids, std::int32_t* patches,
+                  std::int32_t* parents, std::int32_t* hidden, const std::int32_t* ranks,
+                  const std::int64_t* sequence_ids, std::int64_t M, std::int64_t L, std::int64_t n,
+                  std::int64_t guidance_rows, std::int64_t chunk);
 
 }  // namespace cuda

@@ -12,6 +12,7 @@
 #include "kernels/linear/packed_linear.h"
 #include "kernels/norm/layernorm.h"
 #include "kernels/pointwise/gelu.h"
+#include "kernels/sampling/uniform.h"
 
 namespace cpu {
 namespace {
@@ -131,6 +132,8 @@ struct Job {
     const Guidance& guidance;
     const std::uint8_t* limits;
     const PixelCode& code;
+    const std::int64_t* sequence_ids;
+    const PhiloxKey* key;
 };
 
 // Tokens of the first channel, for the guidance_rows rows of each draw.
@@ -148,8 +151,16 @@ void draw_tile(const Job& job, const Tile& tile, std::int32_t* values, std::int6
                std::int64_t channel) {
     const float* unconditional = job.guidance.scale == 1.0f ? nullptr : tile.wide + drawn * vocabulary;
     const std::int64_t at = channel * job.draws + first;
+    const float* uniforms = job.uniforms == nullptr ? nullptr : job.uniforms + at;
+    float numbers[tile_rows];
+    if (uniforms == nullptr && job.key != nullptr) {
+        for (int i = 0; i < drawn; ++i)
+            numbers[i] =
+                uniform_of(static_cast<std::uint32_t>(channel), job.sequence_ids[first + i], *job.key);
+        uniforms = numbers;
+    }
     categorical_sample(values, job.margins == nullptr ? nullptr : job.margins + at, tile.wide, unconditional,
-                       job.uniforms == nullptr ? nullptr : job.uniforms + at, drawn, vocabulary, job.guidance,
+                       uniforms, drawn, vocabulary, job.guidance,
                        job.limits == nullptr ? nullptr : job.limits + 2 * at);
 }
 
@@ -240,10 +251,12 @@ void pixel_sampler_pack(float* packed, const PixelSamplerWeights& weights, const
 
 void pixel_sample(std::int32_t* values, float* margins, const float* conditions, const float* uniforms,
                   const float* packed, const PixelSamplerShape& shape, std::int64_t draws,
-                  const Guidance& guidance, const std::uint8_t* limits, const PixelCode& code) {
+                  const Guidance& guidance, const std::uint8_t* limits, const PixelCode& code,
+                  const std::int64_t* sequence_ids, const PhiloxKey* key) {
     assert(pixel_sampler_fits(shape));
     const Layout layout = packed_layout(shape);
-    const Job job{values, margins, conditions, uniforms, packed, shape, draws, guidance, limits, code};
+    const Job job{values, margins,  conditions, uniforms, packed,       shape,
+                  draws,  guidance, limits,     code,     sequence_ids, key};
     const std::int64_t guidance_rows = guidance.scale == 1.0f ? 1 : 2,
                        tiles = tile_count(draws, tile_rows / guidance_rows);
     const std::int64_t activations =

@@ -31,6 +31,7 @@
 #include "kernels/sampling/categorical.cuh"
 #include "kernels/sampling/pixel_sampler_layout.cuh"
 #include "kernels/sampling/pixel_sampler_product.cuh"
+#include "kernels/sampling/uniform.h"
 #include "kernels/sampling/value_code.cuh"
 
 namespace cuda {
@@ -49,6 +50,8 @@ struct Job {
     const float* uniforms;
     const T* packed;
     const std::uint8_t* limits;
+    const std::int64_t* sequence_ids;
+    const PhiloxKey* key;
     std::int64_t draws, tiles;
     Guidance guidance;
     PixelCode code;
@@ -234,9 +237,14 @@ struct Sampler {
             if (lane_index() == 0) job.values[draw * job.channels + channel] = value;
             return value;
         }
+        float number = 0;
+        if (job.uniforms)
+            number = job.uniforms[at];
+        else if (job.key)
+            number = uniform_of(static_cast<std::uint32_t>(channel), job.sequence_ids[draw], *job.key);
         const int value =
             draw_categorical(logits(row), job.guidance_rows == 2 ? logits(row + drawn) : nullptr, vocabulary,
-                             job.uniforms ? job.uniforms[at] : 0.0f, job.limits ? job.limits[2 * at] : 0,
+                             number, job.limits ? job.limits[2 * at] : 0,
                              job.limits ? job.limits[2 * at + 1] : vocabulary - 1, job.guidance, margin);
         if (lane_index() == 0) {
             for (int half = 0; half < job.guidance_rows; ++half)
@@ -450,24 +458,42 @@ bool pixel_sampler_fits(const PixelSamplerShape& shape) {
 template <class T>
 void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* conditions,
                   const float* uniforms, const T* packed, const PixelSamplerShape& shape, std::int64_t draws,
-                  const Guidance& guidance, const std::uint8_t* limits, const PixelCode& code) {
+                  const Guidance& guidance, const std::uint8_t* limits, const PixelCode& code,
+                  const std::int64_t* sequence_ids, const PhiloxKey* key) {
     const int guidance_rows = guidance.scale == 1.0f ? 1 : 2;
     const Plan plan = plan_tiles<T>(shape, draws, guidance_rows);
     if (plan.rows == 0)
         throw std::runtime_error("CUDA: the pixel sampler's activations exceed a block's shared memory");
     const auto narrow = [](std::int64_t size) { return static_cast<int>(size); };
     launch_tiles<T>(stream, plan,
-                    {values, margins, conditions, uniforms, packed, limits, draws, plan.tiles, guidance, code,
-                     packed_layout<T>(shape), activation_strides<T>(shape), narrow(shape.channels),
-                     narrow(shape.width), narrow(shape.condition_width), narrow(shape.blocks),
-                     narrow(shape.heads), narrow(plan.rows), guidance_rows});
+                    {values,
+                     margins,
+                     conditions,
+                     uniforms,
+                     packed,
+                     limits,
+                     sequence_ids,
+                     key,
+                     draws,
+                     plan.tiles,
+                     guidance,
+                     code,
+                     packed_layout<T>(shape),
+                     activation_strides<T>(shape),
+                     narrow(shape.channels),
+                     narrow(shape.width),
+                     narrow(shape.condition_width),
+                     narrow(shape.blocks),
+                     narrow(shape.heads),
+                     narrow(plan.rows),
+                     guidance_rows});
 }
 
 template void pixel_sample(Stream, std::int32_t*, float*, const float*, const float*, const float*,
                            const PixelSamplerShape&, std::int64_t, const Guidance&, const std::uint8_t*,
-                           const PixelCode&);
+                           const PixelCode&, const std::int64_t*, const PhiloxKey*);
 template void pixel_sample(Stream, std::int32_t*, float*, const bf16*, const float*, const bf16*,
                            const PixelSamplerShape&, std::int64_t, const Guidance&, const std::uint8_t*,
-                           const PixelCode&);
+                           const PixelCode&, const std::int64_t*, const PhiloxKey*);
 
 }  // namespace cuda

@@ -25,6 +25,7 @@
 
 #include <cstdint>
 
+#include "kernels/common/philox.h"
 #include "kernels/common/stream.h"
 #include "kernels/sampling/categorical.h"
 #include "kernels/sampling/value_code.h"
@@ -71,7 +72,8 @@ void pixel_sampler_pack(float* packed, const PixelSamplerWeights& weights, const
 //   values [R, channels], overwritten
 //   margins [channels, draws], overwritten, may be null: see categorical_sample
 //   conditions [R, condition width]
-//   uniforms [channels, draws] in [0, 1), may be null when greedy
+//   uniforms [channels, draws] in [0, 1), may be null when greedy or with a key
+//   key: may be null; without uniforms, those of uniform_by_sequence for sequence_ids [draws]
 //   limits [channels, draws, 2], may be null: smallest and largest value allowed, see categorical_sample
 //   code: where it is on, values are given or decoded in place of drawn (value_code.h); there is no guidance,
 //     uniforms, margins and limits are neither read nor written, and no two draws are of one picture
@@ -80,7 +82,8 @@ void pixel_sampler_pack(float* packed, const PixelSamplerWeights& weights, const
 // allocated. A row's result depends neither on the other rows nor on the number of threads.
 void pixel_sample(std::int32_t* values, float* margins, const float* conditions, const float* uniforms,
                   const float* packed, const PixelSamplerShape& shape, std::int64_t draws,
-                  const Guidance& guidance, const std::uint8_t* limits = nullptr, const PixelCode& code = {});
+                  const Guidance& guidance, const std::uint8_t* limits = nullptr, const PixelCode& code = {},
+                  const std::int64_t* sequence_ids = nullptr, const PhiloxKey* key = nullptr);
 
 }  // namespace cpu
 
@@ -100,6 +103,7 @@ void pixel_sampler_pack(Stream stream, T* packed, const PixelSamplerWeights& wei
 template <class T>
 void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* conditions,
                   const float* uniforms, const T* packed, const PixelSamplerShape& shape, std::int64_t draws,
-                  const Guidance& guidance, const std::uint8_t* limits = nullptr, const PixelCode& code = {});
+                  const Guidance& guidance, const std::uint8_t* limits = nullptr, const PixelCode& code = {},
+                  const std::int64_t* sequence_ids = nullptr, const PhiloxKey* key = nullptr);
 
 }  // namespace cuda

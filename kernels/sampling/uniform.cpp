@@ -6,13 +6,8 @@ namespace cpu {
 
 void uniform_by_sequence(float* values, const std::int64_t* sequence_ids, std::int64_t rows,
                          std::int64_t channels, const PhiloxKey* key) {
-    for (std::int64_t i = 0; i < channels * rows; ++i) {
-        const auto sequence_id = static_cast<std::uint64_t>(sequence_ids[i % rows]);
-        values[i] =
-            unit_float(philox({static_cast<std::uint32_t>(i / rows), static_cast<std::uint32_t>(sequence_id),
-                               static_cast<std::uint32_t>(sequence_id >> 32), 0},
-                              *key)[0]);
-    }
+    for (std::int64_t i = 0; i < channels * rows; ++i)
+        values[i] = uniform_of(static_cast<std::uint32_t>(i / rows), sequence_ids[i % rows], *key);
 }
 
 }  // namespace cpu

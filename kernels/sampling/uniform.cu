@@ -16,11 +16,7 @@ __global__ void draw(float* values, const std::int64_t* sequence_ids, std::int64
     wait_for_previous_kernel();
     const std::int64_t i = thread_index();
     if (i >= channels * rows) return;
-    const auto sequence_id = static_cast<std::uint64_t>(sequence_ids[i % rows]);
-    values[i] = unit_float(
-        philox({static_cast<std::uint32_t>(i / rows), static_cast<std::uint32_t>(sequence_id),
-                static_cast<std::uint32_t>(sequence_id >> 32), 0},
-               *key)[0]);
+    values[i] = uniform_of(static_cast<std::uint32_t>(i / rows), sequence_ids[i % rows], *key);
 }
 
 }  // namespace

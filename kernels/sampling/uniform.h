@@ -7,10 +7,16 @@
 #include "kernels/common/philox.h"
 #include "kernels/common/stream.h"
 
+// In [0, 1): word 0 of philox({channel, low32(sequence_id), high32(sequence_id), 0}, key), 24 bits.
+constexpr float uniform_of(std::uint32_t channel, std::int64_t sequence_id, PhiloxKey key) {
+    const auto id = static_cast<std::uint64_t>(sequence_id);
+    return unit_float(
+        philox({channel, static_cast<std::uint32_t>(id), static_cast<std::uint32_t>(id >> 32), 0}, key)[0]);
+}
+
 namespace cpu {
 
-// values [channels, rows] in [0, 1): word 0 of philox({c, low32(sequence_ids[r]), high32(sequence_ids[r]), 0},
-// *key), 24 bits.
+// values [channels, rows]: uniform_of each channel and row.
 void uniform_by_sequence(float* values, const std::int64_t* sequence_ids, std::int64_t rows,
                          std::int64_t channels, const PhiloxKey* key);
 

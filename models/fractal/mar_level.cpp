@@ -115,7 +115,9 @@ MarLevelShape MarLevel::kernel_shape(std::int64_t sequences, std::int64_t halves
             width_,
             static_cast<std::int64_t>(blocks_.size()),
             heads_,
-            inputs_};
+            inputs_,
+            neighbours_.n,
+            0};
 }
 
 // In one kernel a step takes some 20 us for as many sequences as the device runs at once; as kernels one after
@@ -137,10 +139,11 @@ Tensor MarLevel::pack_for_sampling(Tape& tape) const {
 }
 
 // A cluster for each half while the device runs so many at once: its blocks then exchange half as many rows.
-Tensor MarLevel::sampling_outputs(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask,
-                                  std::int64_t halves, const Tensor& packed) const {
+Tensor MarLevel::sampling_conditions(Tape& tape, const Tensor& patches, const Prefix& prefix,
+                                     const Tensor& mask, const Tensor& selected, std::int64_t halves,
+                                     const Tensor& packed) const {
     const MarLevelShape apart = kernel_shape(mask.rows(), 1);
     const bool has_room = mask.rows() <= resident_mar_levels(tape, apart);
-    return mar_level_in_one_kernel(tape, patches, prefix.conditions, prefix.guide, mask, packed,
+    return mar_level_in_one_kernel(tape, patches, prefix.conditions, prefix.guide, mask, selected, packed,
                                    has_room ? apart : kernel_shape(mask.rows() / halves, halves));
 }

@@ -53,13 +53,13 @@ class MarLevel {
 
     // The same of sampling, in one kernel (kernels/level/mar_level.h), on devices that have it and for few
     // sequences: whether it takes up to so many, of `halves` rows each; its weights, for one job; and
-    // the outputs, for `packed` of the same job.
+    // the next level's conditions of the patches `selected`, for `packed` of the same job.
     bool fits_one_kernel(const Tape& tape, std::int64_t sequences, std::int64_t halves) const;
     Tensor pack_for_sampling(Tape& tape) const;
-    Tensor sampling_outputs(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask,
-                            std::int64_t halves, const Tensor& packed) const;
+    Tensor sampling_conditions(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask,
+                               const Tensor& selected, std::int64_t halves, const Tensor& packed) const;
 
-    // From these outputs to the conditions of the next level (runtime/ops/masking_ops.h,
+    // From forward's outputs to the conditions of the next level (runtime/ops/masking_ops.h,
     // neighbour_conditions).
     const NeighbourShape& neighbours() const { return neighbours_; }
     // The model of the guiding pixel given the level's first condition; null if the level is not guided.

@@ -5,6 +5,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "kernels/sampling/patch_ranks.h"
 #include "runtime/ops/ops.h"
 #include "runtime/tensor/random.h"
 
@@ -110,37 +111,18 @@ std::vector<float> PatchOrder::shown() const {
     return parts;
 }
 
-Tensor PatchOrder::mask(std::int64_t halves) const {
-    const Tensor mask = tape_.create(halves * M_, L_, false, Element::u8);
-    if (!on_host_)
-        hidden_mask(tape_, mask, ranks_);
-    else
-        for (std::int64_t half = 0; half < halves; ++half)
-            copy_to_tensor(tape_, tape_.slice(mask, half * M_, M_), hidden_.data(), hidden_.size());
-    return mask;
-}
-
-ChosenPatches PatchOrder::next(std::int64_t s) {
-    ChosenPatches chosen;
-    if (on_host_) next_on_host(s, chosen);
-    const std::int64_t count = on_host_           ? static_cast<std::int64_t>(chosen.host_index.size())
-                               : tape_.planning() ? M_ * largest_step_
-                                                  : M_ * drawn_by(s);
-    chosen.index = tape_.create(count, 1, false, Element::i32);
-    chosen.sequence_ids = tape_.create(count, 1, false, Element::i64);
+ChosenPatches PatchOrder::next(std::int64_t s, std::int64_t halves, std::int64_t chunk) {
     steps_done_ = s + 1;
-    if (!on_host_) {
-        chosen_patches(tape_, chosen.index, chosen.sequence_ids, ranks_, images_.sequence_ids);
-        return chosen;
-    }
-    copy_to_tensor(tape_, chosen.index, chosen.host_index.data(),
-                   chosen.host_index.size() * sizeof(std::int32_t));
-    copy_to_tensor(tape_, chosen.sequence_ids, chosen.host_sequence_ids.data(),
-                   chosen.host_sequence_ids.size() * sizeof(std::int64_t));
-    return chosen;
+    if (on_host_) return next_on_host(s, halves, chunk);
+    return {next_patches(tape_, ranks_, images_.sequence_ids, tape_.planning() ? largest_step_ : drawn_by(s),
+                         halves, chunk, random_),
+            {},
+            {}};
 }
 
-void PatchOrder::next_on_host(std::int64_t s, ChosenPatches& chosen) {
+ChosenPatches PatchOrder::next_on_host(std::int64_t s, std::int64_t halves, std::int64_t chunk) {
+    const std::vector<std::uint8_t> before = hidden_;
+    ChosenPatches chosen;
     for (std::int64_t m = 0; m < M_; ++m) {
         std::vector<std::int32_t>& order = orders_[static_cast<std::size_t>(m)];
         auto kept = static_cast<std::int64_t>(order.size());
@@ -154,11 +136,30 @@ void PatchOrder::next_on_host(std::int64_t s, ChosenPatches& chosen) {
         order.resize(static_cast<std::size_t>(kept));
     }
     std::ranges::sort(chosen.host_index);
-    for (const std::int32_t index : chosen.host_index) {
+    const auto count = static_cast<std::int64_t>(chosen.host_index.size());
+    std::vector<std::int32_t> patches(static_cast<std::size_t>(halves * count)), parents(patches.size());
+    for (std::int64_t child = 0; child < count; ++child) {
+        const std::int32_t index = chosen.host_index[static_cast<std::size_t>(child)];
         hidden_[static_cast<std::size_t>(index)] = 0;
         chosen.host_sequence_ids.push_back(
             images_.host_sequence_ids[static_cast<std::size_t>(index / L_)] * L_ + index % L_);
+        for (std::int64_t half = 0; half < halves; ++half) {
+            const auto row = static_cast<std::size_t>(child_row_place(child, half, count, chunk, halves));
+            patches[row] = static_cast<std::int32_t>(half * M_ * L_ + index);
+            parents[row] = static_cast<std::int32_t>(half * M_ + index / L_);
+        }
     }
+    static_cast<NextPatches&>(chosen) = create_next_patches(tape_, ranks_, count, halves, random_);
+    if (random_)
+        for (std::int64_t half = 0; half < halves; ++half)
+            copy_to_tensor(tape_, tape_.slice(chosen.mask, half * M_, M_), before.data(), before.size());
+    const auto copy = [&](const Tensor& to, const auto& from) {
+        copy_to_tensor(tape_, to, from.data(), from.size() * sizeof from[0]);
+    };
+    copy(chosen.sequence_ids, chosen.host_sequence_ids);
+    copy(chosen.rows.patches, patches);
+    copy(chosen.rows.parents, parents);
+    return chosen;
 }
 
 std::vector<std::uint8_t> PatchOrder::hidden() const {

@@ -29,10 +29,9 @@ struct SampledImages {
 };
 
 // Patches that a step draws, of all the images of a call.
-struct ChosenPatches {
-    Tensor index;                          // int32 [n, 1]: m * L + t, ascending
-    Tensor sequence_ids;                   // int64 [n, 1]
-    std::vector<std::int32_t> host_index;  // both on the host, only when editing
+struct ChosenPatches : NextPatches {
+    // Only when editing, on the host: m * L + t, and the sequence_ids.
+    std::vector<std::int32_t> host_index;
     std::vector<std::int64_t> host_sequence_ids;
 };
 
@@ -58,12 +57,11 @@ class PatchOrder {
     // For each step, the fraction of the first image's patches present after it, for guidance schedules.
     std::vector<float> shown() const;
 
-    // 1 for the patches that are hidden before the next step, u8 [halves * M, L].
-    Tensor mask(std::int64_t halves) const;
     // Patches of each image that step s draws; not when editing.
     std::int64_t drawn_by(std::int64_t s) const { return hidden_before(s) - hidden_after(L_, s); }
-    // Step s; to be called for s = 0, 1, ....
-    ChosenPatches next(std::int64_t s);
+    // Step s; to be called for s = 0, 1, .... Of a MAR level with the mask of what is hidden before it. `chunk`: how
+    // many of its patches the next level draws at once.
+    ChosenPatches next(std::int64_t s, std::int64_t halves, std::int64_t chunk);
     // On the host: mask of the hidden patches, [M, L], before the next step.
     std::vector<std::uint8_t> hidden() const;
 
@@ -71,7 +69,7 @@ class PatchOrder {
     std::int64_t hidden_after(std::int64_t total, std::int64_t s) const;
     std::int64_t hidden_before(std::int64_t s) const { return s == 0 ? L_ : hidden_after(L_, s - 1); }
     void order_on_host(const OrderRule& rule);
-    void next_on_host(std::int64_t s, ChosenPatches& chosen);
+    ChosenPatches next_on_host(std::int64_t s, std::int64_t halves, std::int64_t chunk);
 
     Tape& tape_;
     const SampledImages& images_;

@@ -166,7 +166,8 @@ Tensor FractalSampler::sample_level(Job& job, std::size_t level, const SampledIm
                                     const Tensor& condition) {
     const ProfileRange range("level", static_cast<int>(level));
     const FractalConfig& config = model_.config();
-    if (level == config.generators()) return sample_pixel(job, level, images, condition, Tensor());
+    if (level == config.generators())
+        return moved_values(tape_, config, draw_pixel(job, level, images, condition, Tensor()));
     const std::int64_t rows = condition.rows(), C = config.channels, size = config.img_size_list[level],
                        p = config.patch_size(level), L = config.tokens(level);
     const Tensor patches = tape_.create(rows * L, C * p * p, false);
@@ -200,8 +201,11 @@ void FractalSampler::ar_steps(Job& job, std::size_t level, const SampledImages& 
             const Tensor outputs =
                 generator.step(tape_, t, condition, previous, *job.generators[level], cache);
             sample_children(
-                job, level, images, order.next(t),
-                [&](const ChildRows& rows) { return gather_rows(tape_, outputs, rows.parents); }, patches);
+                job, level, images, order.next(t, condition.rows() / images.count, chunks_[level + 1]),
+                [&](const ChildRows& rows, std::int64_t) {
+                    return gather_rows(tape_, outputs, rows.parents);
+                },
+                patches);
         });
         report_step(job, level, patches, order, t + 1);
     });
@@ -215,29 +219,31 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const SampledImages&
     const Tensor guide =
         model_.config().guides(level) ? guiding_pixel(job, level, images, condition) : Tensor();
     const bool in_one_kernel = in_one_kernel_[level],
-               drawn_rows_alone =
-                   !in_one_kernel && outputs_drawn_rows_alone(model_.config(), level, iterations_[level]);
+               drawn_rows_alone = outputs_drawn_rows_alone(model_.config(), level, iterations_[level]);
     const std::int64_t halves = condition.rows() / images.count;
     const MarLevel::Prefix prefix = generator.prefix(tape_, condition, guide);
     report_step(job, level, patches, order, 0);
     tape_.arena().loop(order.steps(), [&](std::int64_t s) {
         set_settings(job, schedule, s);
         run_step(job, level, images, order.drawn_by(s), [&] {
-            const Tensor mask = order.mask(halves);
+            const ChosenPatches chosen = order.next(s, halves, chunks_[level + 1]);
             const auto draw = [&](const Conditions& conditions) {
-                sample_children(job, level, images, order.next(s), conditions, patches);
+                sample_children(job, level, images, chosen, conditions, patches);
             };
-            if (drawn_rows_alone) {
-                const auto last = generator.attend(tape_, patches, prefix, mask);
-                draw([&](const ChildRows& rows) {
+            if (in_one_kernel) {
+                const Tensor all = generator.sampling_conditions(
+                    tape_, patches, prefix, chosen.mask, chosen.rows.patches, halves, job.levels[level]);
+                draw([&](const ChildRows& rows, std::int64_t first) {
+                    return tape_.slice(all, first, rows.patches.rows());
+                });
+            } else if (drawn_rows_alone) {
+                const auto last = generator.attend(tape_, patches, prefix, chosen.mask);
+                draw([&](const ChildRows& rows, std::int64_t) {
                     return generator.next_conditions(tape_, last, rows.patches);
                 });
             } else {
-                const Tensor outputs =
-                    in_one_kernel
-                        ? generator.sampling_outputs(tape_, patches, prefix, mask, halves, job.levels[level])
-                        : generator.forward(tape_, patches, prefix, mask, Tensor(), {});
-                draw([&](const ChildRows& rows) {
+                const Tensor outputs = generator.forward(tape_, patches, prefix, chosen.mask, Tensor(), {});
+                draw([&](const ChildRows& rows, std::int64_t) {
                     return neighbour_conditions(tape_, outputs, rows.patches, Tensor(),
                                                 generator.neighbours());
                 });
@@ -293,7 +299,8 @@ void FractalSampler::sample_children(Job& job, std::size_t level, const SampledI
                                      const ChosenPatches& chosen, const Conditions& conditions,
                                      const Tensor& patches) {
     const FractalConfig& config = model_.config();
-    const std::int64_t L = config.tokens(level), chunk = chunks_[level + 1], total = chosen.index.rows();
+    const std::int64_t L = config.tokens(level), chunk = chunks_[level + 1],
+                       total = chosen.sequence_ids.rows(), halves = guided_ ? 2 : 1;
     tape_.arena().loop((total + chunk - 1) / chunk, [&](std::int64_t i) {
         const std::int64_t begin = i * chunk, count = std::min(chunk, total - begin);
         SampledImages children{count, tape_.slice(chosen.sequence_ids, begin, count), {}, {}};
@@ -305,10 +312,17 @@ void FractalSampler::sample_children(Job& job, std::size_t level, const SampledI
                 children.origins.push_back(patch_origin(
                     config, level, images.origins[static_cast<std::size_t>(index / L)], index % L));
             }
-        const ChildRows rows =
-            child_rows(tape_, tape_.slice(chosen.index, begin, count), images.count, L, guided_ ? 2 : 1);
-        const Tensor condition = conditions(rows);
-        scatter_rows(tape_, patches, sample_level(job, level + 1, children, condition), rows.patches);
+        const ChildRows rows{tape_.slice(chosen.rows.patches, halves * begin, halves * count),
+                             tape_.slice(chosen.rows.parents, halves * begin, halves * count)};
+        const Tensor condition = conditions(rows, halves * begin);
+        if (level + 1 == config.generators() && !config.of_codes()) {
+            const ProfileRange range("level", static_cast<int>(level) + 1);
+            scatter_normalized_values(tape_, patches,
+                                      draw_pixel(job, level + 1, children, condition, Tensor()), rows.patches,
+                                      config.pixel_mean(), config.pixel_deviation());
+        } else {
+            scatter_rows(tape_, patches, sample_level(job, level + 1, children, condition), rows.patches);
+        }
     });
 }
 
@@ -317,40 +331,44 @@ Tensor FractalSampler::guiding_pixel(Job& job, std::size_t level, const SampledI
     const FractalConfig& config = model_.config();
     const Tensor first = first_condition(tape_, condition, config.condition_width(level));
     const Tensor limits = tape_.create(config.channels * images.count, 2, false, Element::u8);
-    if (job.task == nullptr) return sample_pixel(job, level, images, first, Tensor());
-    const std::vector<std::uint8_t> allowed = guiding_limits(config, level, *job.task, images.origins);
-    copy_to_tensor(tape_, limits, allowed.data(), allowed.size());
-    return sample_pixel(job, level, images, first, limits);
+    if (job.task != nullptr) {
+        const std::vector<std::uint8_t> allowed = guiding_limits(config, level, *job.task, images.origins);
+        copy_to_tensor(tape_, limits, allowed.data(), allowed.size());
+    }
+    return moved_values(tape_, config,
+                        draw_pixel(job, level, images, first, job.task == nullptr ? Tensor() : limits));
 }
 
-Tensor FractalSampler::sample_pixel(Job& job, std::size_t level, const SampledImages& images,
-                                    const Tensor& condition, const Tensor& limits) {
+Tensor FractalSampler::draw_pixel(Job& job, std::size_t level, const SampledImages& images,
+                                  const Tensor& condition, const Tensor& limits) {
     const FractalConfig& config = model_.config();
     const PixelLevel& model =
         level == config.generators() ? model_.pixel_level() : *model_.mar_level(level).guiding_level();
     if (source_ != nullptr)
-        return moved_values(tape_, config,
-                            source_->values(tape_, condition, job.guiding[level], model.sampler_shape(),
-                                            images.sequence_ids));
+        return source_->values(tape_, condition, job.guiding[level], model.sampler_shape(),
+                               images.sequence_ids);
     const Tensor margins = tape_.create(config.channels, images.count, false);
-    const Tensor numbers = uniforms(job, level, images);
+    const Uniforms numbers = uniforms(job, level, images);
     const Tensor values =
         model.sample(tape_, condition, numbers, job.guiding[level], guided_, job.settings, margins, limits);
-    if (record_draws_ && !tape_.planning()) record_draws(level, images, values, numbers, margins);
-    return moved_values(tape_, config, values);
+    if (record_draws_ && !tape_.planning()) record_draws(level, images, values, numbers.numbers, margins);
+    return values;
 }
 
-Tensor FractalSampler::uniforms(const Job& job, std::size_t level, const SampledImages& images) {
-    const std::int64_t C = model_.config().channels;
-    const std::size_t row = model_.config().generators() + level;  // behind those of the orders
-    const Tensor key = tape_.slice(job.device_keys, static_cast<std::int64_t>(row), 1);
-    const Tensor numbers = uniforms_by_sequence(tape_, images.sequence_ids, images.count, C, key);
-    if (!replay_.empty() && !tape_.planning()) {
-        const auto used = static_cast<std::size_t>(C * images.count);
-        copy_to_tensor(tape_, numbers, replay_.subspan(replayed_, used).data(), used * sizeof(float));
+Uniforms FractalSampler::uniforms(const Job& job, std::size_t level, const SampledImages& images) {
+    const FractalConfig& config = model_.config();
+    const std::size_t row = config.generators() + level;  // behind those of the orders
+    Uniforms uniforms{tape_.create(config.channels, images.count, false), false, images.sequence_ids,
+                      tape_.slice(job.device_keys, static_cast<std::int64_t>(row), 1)};
+    const bool replays = !replay_.empty() && !tape_.planning();
+    if (config.of_codes() || record_draws_ || replays) uniforms_by_sequence(tape_, uniforms);
+    if (replays) {
+        const auto used = static_cast<std::size_t>(config.channels * images.count);
+        copy_to_tensor(tape_, uniforms.numbers, replay_.subspan(replayed_, used).data(),
+                       used * sizeof(float));
         replayed_ += used;
     }
-    return numbers;
+    return uniforms;
 }
 
 void FractalSampler::record_draws(std::size_t level, const SampledImages& images, const Tensor& values,

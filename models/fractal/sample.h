@@ -118,8 +118,9 @@ class FractalSampler {
     // the current ones.
     Tensor settings_schedule(const Job& job, std::size_t level, const PatchOrder& order);
     void set_settings(const Job& job, const Tensor& schedule, std::int64_t step);
-    // Draws the chosen patches through the next level. `conditions` makes their conditions.
-    using Conditions = std::function<Tensor(const ChildRows& rows)>;
+    // Draws the chosen patches through the next level. `conditions` makes those of a chunk of them, whose rows begin
+    // with row `first` of all.
+    using Conditions = std::function<Tensor(const ChildRows& rows, std::int64_t first)>;
     void sample_children(Job& job, std::size_t level, const SampledImages& images,
                          const ChosenPatches& chosen, const Conditions& conditions, const Tensor& patches);
     // A step of a level: the steps of level 1, whose work depends on device memory only, are recorded and
@@ -128,10 +129,11 @@ class FractalSampler {
     void run_step(const Job& job, std::size_t level, const SampledImages& images, std::int64_t kind,
                   const Step& step);
     bool replayable(const Job& job) const;
-    Tensor sample_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
-                        const Tensor& limits);
+    // Values int32 [R, C] of pixels, or of guiding pixels.
+    Tensor draw_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
+                      const Tensor& limits);
     Tensor guiding_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition);
-    Tensor uniforms(const Job& job, std::size_t level, const SampledImages& images);
+    Uniforms uniforms(const Job& job, std::size_t level, const SampledImages& images);
     void record_draws(std::size_t level, const SampledImages& images, const Tensor& values,
                       const Tensor& numbers, const Tensor& margins);
     void report_step(const Job& job, std::size_t level, const Tensor& patches, const PatchOrder& order,

@@ -8,7 +8,7 @@
 
 namespace {
 
-constexpr const char *codebook_name = "quantize.embedding.weight", *first_name = "encoder.conv_in.weight";
+constexpr const char* first_name = "encoder.conv_in.weight";
 
 const std::vector<std::int64_t>& shape_of(const TensorFile& file, const std::string& name, std::size_t rank) {
     const std::vector<std::int64_t>& shape = file.shape(name);

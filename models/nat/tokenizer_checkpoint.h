@@ -35,6 +35,7 @@ std::string_view tokenizer_prefix(const TensorFile& file);
 void load_tokenizer_weights(const TensorFile& file, const Parameters& parameters, std::string_view prefix,
                             float* values);
 
+inline constexpr const char* codebook_name = "quantize.embedding.weight";
 // Which tokenizer tokens belong to: see tokenizer_fingerprint (data/records/tokens.h), which takes this
 // codebook.
 std::vector<float> codebook_values(const Tokenizer& tokenizer);

@@ -113,8 +113,9 @@ void CheckpointWriter::add(std::string name, std::vector<std::int64_t> shape, co
     tensors_.push_back({std::move(name), "F32", std::move(shape), std::as_bytes(std::span(values, count))});
 }
 
-void CheckpointWriter::round_to_bf16() {
+void CheckpointWriter::round_to_bf16(std::string_view kept) {
     for (SafetensorsTensor& tensor : tensors_) {
+        if (tensor.name == kept) continue;
         std::vector<bf16>& rounded = rounded_.emplace_back();
         for (std::size_t at = 0; at < tensor.data.size(); at += sizeof(float)) {
             float value;

@@ -39,8 +39,9 @@ class CheckpointWriter {
     void add_slab(const Parameters& parameters, std::string_view prefix, std::vector<float> values);
     // One fp32 tensor on `device`; `values` must stay until write() has returned.
     void add(std::string name, std::vector<std::int64_t> shape, const float* values, Device device);
-    // Rounds the tensors added so far to bf16, in which they are then stored: half the bytes.
-    void round_to_bf16();
+    // Rounds the tensors added so far, but that of the name `kept`, to bf16, in which they are then stored: half the
+    // bytes.
+    void round_to_bf16(std::string_view kept);
     void set(std::string key, std::string value) { metadata_[std::move(key)] = std::move(value); }
     // Atomic. The metadata hold a CRC-32 for each tensor ("crc32/NAME", 8 hexadecimal digits).
     void write(const std::filesystem::path& path);

@@ -27,8 +27,16 @@ Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float>
                         std::span<const float> deviation) {
     const Tensor y = tape.create(values.rows(), values.width(), false);
     LAUNCH(tape, normalize_values, tape.mutable_value(y), tape.value<std::int32_t>(values), mean.data(),
-           deviation.data(), values.rows(), values.width());
+           deviation.data(), nullptr, values.rows(), values.width());
     return y;
+}
+
+void scatter_normalized_values(Tape& tape, const Tensor& y, const Tensor& values, const Tensor& rows,
+                               std::span<const float> mean, std::span<const float> deviation) {
+    require(y.width() == values.width() && rows.rows() == values.rows(),
+            "scatter_normalized_values: y, values and rows do not fit");
+    LAUNCH(tape, normalize_values, tape.mutable_value(y), tape.value<std::int32_t>(values), mean.data(),
+           deviation.data(), tape.value<std::int32_t>(rows), values.rows(), values.width());
 }
 
 Tensor codes_to_float(Tape& tape, const Tensor& codes) {

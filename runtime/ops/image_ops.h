@@ -15,9 +15,11 @@ Tensor normalize_pixels(Tape& tape, const Tensor& bytes, std::span<const float> 
 // Normalised values [N, C] -> integers int32 [N, C], nearest, halves to even.
 Tensor pixel_values(Tape& tape, const Tensor& normalized, std::span<const float> mean,
                     std::span<const float> deviation);
-// The inverse.
+// The inverse; and into the rows `rows`, int32 [N, 1], of y.
 Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float> mean,
                         std::span<const float> deviation);
+void scatter_normalized_values(Tape& tape, const Tensor& y, const Tensor& values, const Tensor& rows,
+                               std::span<const float> mean, std::span<const float> deviation);
 // Codes of tokens int32 [rows, width] as whole numbers in fp32, which is what patches are moved as, and back.
 Tensor codes_to_float(Tape& tape, const Tensor& codes);
 Tensor float_to_codes(Tape& tape, const Tensor& x);

@@ -20,16 +20,18 @@ Tensor pack_mar_level(Tape& tape, const MarLevelWeights& weights, const MarLevel
 }
 
 Tensor mar_level_in_one_kernel(Tape& tape, const Tensor& patches, const Tensor& conditions,
-                               const Tensor& guide, const Tensor& mask, const Tensor& packed,
-                               const MarLevelShape& shape) {
+                               const Tensor& guide, const Tensor& mask, const Tensor& selected,
+                               const Tensor& packed, MarLevelShape shape) {
+    shape.drawn = selected.rows();
     const std::int64_t rows = shape.halves * shape.sequences;
     require(patches.rows() == rows * shape.tokens && conditions.rows() == rows && mask.rows() == rows &&
                 (!shape.guided || guide.rows() == rows),
             "mar_level: its inputs are of different numbers of sequences");
-    const Tensor y = tape.create(rows * shape.length(), shape.width, false, Element::bf16);
+    const Tensor y = tape.create(shape.drawn, shape.next_conditions * shape.width, false, Element::bf16);
     if (!tape.planning())
         LAUNCH_ON_GPU(tape.stream(), mar_level_forward, tape.mutable_value<bf16>(y), tape.value(patches),
                       tape.value<bf16>(conditions), shape.guided ? tape.value<bf16>(guide) : nullptr,
-                      tape.value<std::uint8_t>(mask), tape.value<bf16>(packed), shape);
+                      tape.value<std::uint8_t>(mask), tape.value<std::int32_t>(selected),
+                      tape.value<bf16>(packed), shape);
     return y;
 }

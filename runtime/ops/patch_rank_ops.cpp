@@ -15,28 +15,27 @@ void raster_ranks(Tape& tape, const PatchRanks& order) {
            tape.mutable_value<std::int32_t>(order.hidden), order.ranks.rows(), order.ranks.width());
 }
 
-void hidden_mask(Tape& tape, const Tensor& mask, const PatchRanks& order) {
-    LAUNCH(tape, hidden_mask, tape.mutable_value<std::uint8_t>(mask), tape.value<std::int32_t>(order.ranks),
-           tape.value<std::int32_t>(order.hidden), order.ranks.rows(), order.ranks.width(),
-           mask.rows() / order.ranks.rows());
+NextPatches create_next_patches(Tape& tape, const PatchRanks& order, std::int64_t count,
+                                std::int64_t guidance_rows, bool with_mask) {
+    const auto numbers = [&](std::int64_t rows, Element element) {
+        return tape.create(rows, 1, false, element);
+    };
+    return {with_mask
+                ? tape.create(guidance_rows * order.ranks.rows(), order.ranks.width(), false, Element::u8)
+                : Tensor(),
+            numbers(count, Element::i64),
+            {numbers(guidance_rows * count, Element::i32), numbers(guidance_rows * count, Element::i32)}};
 }
 
-void chosen_patches(Tape& tape, const Tensor& index, const Tensor& child_sequence_ids,
-                    const PatchRanks& order, const Tensor& sequence_ids) {
+NextPatches next_patches(Tape& tape, const PatchRanks& order, const Tensor& sequence_ids, std::int64_t n,
+                         std::int64_t guidance_rows, std::int64_t chunk, bool with_mask) {
     const std::int64_t M = order.ranks.rows();
-    LAUNCH(tape, chosen_patches, tape.mutable_value<std::int32_t>(index),
-           tape.mutable_value<std::int64_t>(child_sequence_ids),
+    const NextPatches next = create_next_patches(tape, order, M * n, guidance_rows, with_mask);
+    LAUNCH(tape, next_patches, with_mask ? tape.mutable_value<std::uint8_t>(next.mask) : nullptr,
+           tape.mutable_value<std::int64_t>(next.sequence_ids),
+           tape.mutable_value<std::int32_t>(next.rows.patches),
+           tape.mutable_value<std::int32_t>(next.rows.parents),
            tape.mutable_value<std::int32_t>(order.hidden), tape.value<std::int32_t>(order.ranks),
-           tape.value<std::int64_t>(sequence_ids), M, order.ranks.width(), index.rows() / M);
-}
-
-ChildRows child_rows(Tape& tape, const Tensor& index, std::int64_t M, std::int64_t L,
-                     std::int64_t guidance_rows) {
-    const std::int64_t count = index.rows();
-    ChildRows rows{tape.create(guidance_rows * count, 1, false, Element::i32),
-                   tape.create(guidance_rows * count, 1, false, Element::i32)};
-    LAUNCH(tape, child_rows, tape.mutable_value<std::int32_t>(rows.patches),
-           tape.mutable_value<std::int32_t>(rows.parents), tape.value<std::int32_t>(index), count, M, L,
-           guidance_rows);
-    return rows;
+           tape.value<std::int64_t>(sequence_ids), M, order.ranks.width(), n, guidance_rows, chunk);
+    return next;
 }

@@ -15,18 +15,19 @@ struct PatchRanks {
 void random_ranks(Tape& tape, const PatchRanks& order, const Tensor& sequence_ids, const Tensor& key);
 void raster_ranks(Tape& tape, const PatchRanks& order);
 
-// mask u8 [guidance_rows * M, L]: 1 where a patch is hidden.
-void hidden_mask(Tape& tape, const Tensor& mask, const PatchRanks& order);
-
-// The next patches of every sequence, as many of each, which are hidden no more: their numbers m * L + t into
-// `index` int32 [n, 1], their sequence_ids into `child_sequence_ids` int64 [n, 1].
-void chosen_patches(Tape& tape, const Tensor& index, const Tensor& child_sequence_ids,
-                    const PatchRanks& order, const Tensor& sequence_ids);
-
-// Rows of the patches `index` [count, 1] of M sequences of L, and of their sequences, in each half of the
-// rows: int32 [guidance_rows * count, 1] both.
+// Rows of patches and of their sequences, in each half of the rows.
 struct ChildRows {
     Tensor patches, parents;
 };
-ChildRows child_rows(Tape& tape, const Tensor& index, std::int64_t M, std::int64_t L,
-                     std::int64_t guidance_rows);
+// What a step draws, the next n patches of every sequence, which are hidden no more: their sequence_ids int64
+// [M n, 1], their rows int32 [guidance_rows * M n, 1] by chunks (child_row_place), and `mask` u8
+// [guidance_rows * M, L], 1 where a patch is hidden before the step. Without with_mask there is no mask.
+struct NextPatches {
+    Tensor mask, sequence_ids;
+    ChildRows rows;
+};
+NextPatches next_patches(Tape& tape, const PatchRanks& order, const Tensor& sequence_ids, std::int64_t n,
+                         std::int64_t guidance_rows, std::int64_t chunk, bool with_mask);
+// The same without values, for `count` patches that the host has chosen.
+NextPatches create_next_patches(Tape& tape, const PatchRanks& order, std::int64_t count,
+                                std::int64_t guidance_rows, bool with_mask);

@@ -84,12 +84,11 @@ Tensor device_settings(Tape& tape, std::span<const Guidance> settings) {
     return device_rows(tape, settings);
 }
 
-Tensor uniforms_by_sequence(Tape& tape, const Tensor& sequence_ids, std::int64_t rows, std::int64_t channels,
-                            const Tensor& key) {
-    const Tensor y = tape.create(channels, rows, false);
-    LAUNCH(tape, uniform_by_sequence, tape.mutable_value(y), tape.value<std::int64_t>(sequence_ids), rows,
-           channels, key_address(tape, key));
-    return y;
+void uniforms_by_sequence(Tape& tape, Uniforms& uniforms) {
+    const Tensor& y = uniforms.numbers;
+    uniforms.given = true;
+    LAUNCH(tape, uniform_by_sequence, tape.mutable_value(y), tape.value<std::int64_t>(uniforms.sequence_ids),
+           y.width(), y.rows(), key_address(tape, uniforms.key));
 }
 
 Tensor sample_values(Tape& tape, const Tensor& logits, const Tensor& uniforms, bool guided,
@@ -122,14 +121,15 @@ Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const 
     return packed;
 }
 
-Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
+Tensor sample_pixels(Tape& tape, const Tensor& condition, const Uniforms& uniforms, const Tensor& packed,
                      const PixelSamplerShape& shape, bool guided, const Tensor& settings,
                      const Tensor& margins, const Tensor& limits) {
     const Guidance guidance = guidance_by(tape, guided, settings);
     const Tensor values = tape.create(condition.rows(), shape.channels, false, Element::i32);
     LAUNCH(tape, pixel_sample, tape.mutable_value<std::int32_t>(values), tape.mutable_value(margins),
-           tape.data(condition), tape.value(uniforms), tape.data(packed), shape, uniforms.width(), guidance,
-           limits ? tape.value<std::uint8_t>(limits) : nullptr);
+           tape.data(condition), uniforms.given ? tape.value(uniforms.numbers) : nullptr, tape.data(packed),
+           shape, uniforms.numbers.width(), guidance, limits ? tape.value<std::uint8_t>(limits) : nullptr,
+           PixelCode(), tape.value<std::int64_t>(uniforms.sequence_ids), key_address(tape, uniforms.key));
     return values;
 }
 

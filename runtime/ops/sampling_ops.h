@@ -35,9 +35,15 @@ Tensor device_keys(Tape& tape, std::span<const PhiloxKey> keys);
 const PhiloxKey* key_address(Tape& tape, const Tensor& key);
 // Settings of draws in device memory, the same way: a row each.
 Tensor device_settings(Tape& tape, std::span<const Guidance> settings);
-// Uniform numbers [C, rows] for the first `rows` of `sequence_ids`; `key`: a row of device_keys().
-Tensor uniforms_by_sequence(Tape& tape, const Tensor& sequence_ids, std::int64_t rows, std::int64_t channels,
-                            const Tensor& key);
+// Uniform numbers of draws, fp32 [C, draws]: `given`, or those that sequence_ids (int64, the first `draws`) have by
+// `key`, a row of device_keys(), and that the drawing kernel makes for itself.
+struct Uniforms {
+    Tensor numbers;
+    bool given;
+    Tensor sequence_ids, key;
+};
+// Makes them given.
+void uniforms_by_sequence(Tape& tape, Uniforms& uniforms);
 // Draws a value of each row of logits (fp32 [R, V], V <= categorical_max_vocabulary): int32 [R, 1]. R is the number
 // of `uniforms`' columns, or twice that if `guided`: the unconditional rows follow and receive the values of
 // their partners. `settings` and `margins` [1, R] as for sample_pixels.
@@ -47,11 +53,11 @@ Tensor sample_values(Tape& tape, const Tensor& logits, const Tensor& uniforms, b
 bool pixel_sampler_fits(Device device, const PixelSamplerShape& shape);
 // The pixel level's weights in its sampler's layout, for one sampling job: kernels/sampling/pixel_sampler.h.
 Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const PixelSamplerShape& shape);
-// Draws pixels for `condition` [R, condition width]: values int32 [R, C]. R is the number of `uniforms`'
+// Draws pixels for `condition` [R, condition width]: values int32 [R, C]. R is the number of the uniforms'
 // columns, or twice that with guidance, the unconditional rows last. `margins` [C, R] receives each uniform's
 // distance to the nearer edge of its value's interval. `settings`, a row of device_settings(), is what counts;
 // `guided` says whether there are unconditional rows. `limits`, uint8 [C * R, 2] or none, bounds the values.
-Tensor sample_pixels(Tape& tape, const Tensor& condition, const Tensor& uniforms, const Tensor& packed,
+Tensor sample_pixels(Tape& tape, const Tensor& condition, const Uniforms& uniforms, const Tensor& packed,
                      const PixelSamplerShape& shape, bool guided, const Tensor& settings,
                      const Tensor& margins, const Tensor& limits = Tensor());
 

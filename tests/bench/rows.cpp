@@ -221,32 +221,18 @@ void add_orders(KernelList& list) {
         std::int32_t *ranks = in.integers(M * L, 1), *left = in.integers(M, 1);
         return [=] { LAUNCH_ON(on.device, on.stream, raster_ranks, ranks, left, M, L); };
     });
-    list.add("hidden_mask", shape, Bound::memory, {5 * patches, 0}, [=](Operands& in) {
-        const LaunchSite on = in.site();
-        std::int32_t *ranks = in.integers(M * L, static_cast<std::int32_t>(L)), *left = in.integers(M, 1);
-        std::uint8_t* mask = in.bytes(M * L, 0);
-        return
-            [=] { LAUNCH_ON(on.device, on.stream, hidden_mask, mask, ranks, left, M, L, std::int64_t{1}); };
-    });
     // Each call takes patches off what the one before has left: raster_ranks begins anew.
     const std::string anew = shape + ", with raster_ranks";
-    list.add("chosen_patches", anew, Bound::memory, {8 * patches + 12 * chosen, 0}, [=](Operands& in) {
+    list.add("next_patches", anew, Bound::memory, {9 * patches + 16 * chosen, 0}, [=](Operands& in) {
         const LaunchSite on = in.site();
-        std::int32_t *ranks = in.integers(M * L, 1), *left = in.integers(M, 1),
-                     *index = in.integers(count, 1);
+        std::int32_t *ranks = in.integers(M * L, 1), *left = in.integers(M, 1), *rows = in.integers(count, 1),
+                     *parents = in.integers(count, 1);
         std::int64_t *sequence_ids = in.numbers(M), *child_sequence_ids = in.numbers(count);
+        std::uint8_t* mask = in.bytes(M * L, 0);
         return [=] {
             LAUNCH_ON(on.device, on.stream, raster_ranks, ranks, left, M, L);
-            LAUNCH_ON(on.device, on.stream, chosen_patches, index, child_sequence_ids, left, ranks,
-                      sequence_ids, M, L, hidden);
-        };
-    });
-    list.add("child_rows", shape, Bound::memory, {12 * chosen, 0}, [=](Operands& in) {
-        const LaunchSite on = in.site();
-        std::int32_t *index = in.integers(count, static_cast<std::int32_t>(M * L)),
-                     *rows = in.integers(count, 1), *parents = in.integers(count, 1);
-        return [=] {
-            LAUNCH_ON(on.device, on.stream, child_rows, rows, parents, index, count, M, L, std::int64_t{1});
+            LAUNCH_ON(on.device, on.stream, next_patches, mask, child_sequence_ids, rows, parents, left,
+                      ranks, sequence_ids, M, L, hidden, std::int64_t{1}, count);
         };
     });
 }

@@ -149,7 +149,8 @@ void add_pixels(KernelList& list) {
         std::int32_t* values = in.integers(pixels * C, vocabulary);
         float* normalized = in.floats(pixels * C);
         return [=] {
-            LAUNCH_ON(on.device, on.stream, normalize_values, normalized, values, mean, deviation, pixels, C);
+            LAUNCH_ON(on.device, on.stream, normalize_values, normalized, values, mean, deviation, nullptr,
+                      pixels, C);
         };
     });
     const double moved = 8 * static_cast<double>(pixels);

@@ -46,12 +46,22 @@ DEVICE_TEST("every byte survives normalisation and back, and both directions agr
         }
     std::vector<float> y(values.size()), by_pixels(values.size());
     std::vector<std::int32_t> back(values.size(), -1);
-    RUN(device, normalize_values, y, values, address(mean.data()), address(deviation.data()), 256, 3);
+    RUN(device, normalize_values, y, values, address(mean.data()), address(deviation.data()), nullptr, 256,
+        3);
     RUN(device, normalize_pixels, by_pixels, bytes, address(mean.data()), address(deviation.data()), 256, 3,
         1);
     RUN(device, pixel_values, back, y, address(mean.data()), address(deviation.data()), 256, 3);
     CHECK(same_bits(y, by_pixels));
     CHECK(back == values);
+    // Backwards into every second row.
+    std::vector<std::int32_t> rows;
+    for (std::int32_t n = 255; n >= 0; --n) rows.push_back(2 * n);
+    std::vector<float> scattered(2 * values.size(), -7.0f), expected = scattered;
+    RUN(device, normalize_values, scattered, values, address(mean.data()), address(deviation.data()), rows,
+        256, 3);
+    for (std::size_t n = 0; n < rows.size(); ++n)
+        std::copy_n(y.begin() + static_cast<std::ptrdiff_t>(3 * n), 3, expected.begin() + 3 * rows[n]);
+    CHECK(same_bits(scattered, expected));
 }
 
 DEVICE_TEST("pixel values round halves to even and stay within a byte") {

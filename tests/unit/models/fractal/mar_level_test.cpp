@@ -43,7 +43,7 @@ struct Outputs {
     std::vector<float> separate, apart, together;
 };
 
-// Of random inputs, every third patch being hidden.
+// Conditions of some patches, of random inputs, every third patch being hidden.
 Outputs outputs_of(const FractalModel& model, std::int64_t sequences, std::int64_t halves) {
     const FractalConfig& config = model.config();
     const MarLevel& level = model.mar_level(1);
@@ -72,8 +72,15 @@ Outputs outputs_of(const FractalModel& model, std::int64_t sequences, std::int64
         for (std::size_t i = 0; i < hidden.size(); ++i) hidden[i] = i % 3 == 0;
         copy_to_tensor(tape, mask, hidden.data(), hidden.size());
         const MarLevel::Prefix prefix = level.prefix(tape, conditions, pixel);
-        read(level.forward(tape, patches, prefix, mask, Tensor(), {}), outputs.separate);
-        read(level.sampling_outputs(tape, patches, prefix, mask, halves, packed), outputs.apart);
+        // Corners, a border and the middle; of the first sequence two, of others one or none.
+        std::vector<std::int32_t> drawn{0};
+        for (std::int64_t patch = 5; patch < rows * L; patch += L - 1)
+            drawn.push_back(static_cast<std::int32_t>(patch));
+        const Tensor selected = device_copy(tape, drawn, static_cast<std::int64_t>(drawn.size()));
+        read(neighbour_conditions(tape, level.forward(tape, patches, prefix, mask, Tensor(), {}), selected,
+                                  Tensor(), level.neighbours()),
+             outputs.separate);
+        read(level.sampling_conditions(tape, patches, prefix, mask, selected, halves, packed), outputs.apart);
         const MarLevelShape together{sequences,
                                      halves,
                                      L,
@@ -82,8 +89,11 @@ Outputs outputs_of(const FractalModel& model, std::int64_t sequences, std::int64
                                      config.embed_dim_list[1],
                                      config.num_blocks_list[1],
                                      config.num_heads_list[1],
-                                     C};
-        read(mar_level_in_one_kernel(tape, patches, prefix.conditions, prefix.guide, mask, packed, together),
+                                     C,
+                                     config.conditions(2),
+                                     0};
+        read(mar_level_in_one_kernel(tape, patches, prefix.conditions, prefix.guide, mask, selected, packed,
+                                     together),
              outputs.together);
     };
     const Plan plan = plan_job(tape, job);
@@ -126,6 +136,7 @@ CUDA_TEST("level in one kernel: a sequence's bits do not depend on the others") 
     if (!has_clusters()) return skip_test(no_clusters);
     const auto cpu = random_fractal::random_model(level_config(1, 2, 5, true));
     const auto gpu = on_gpu(*cpu, Precision::bf16);
+    // Two drawn patches of the first sequence, in both.
     const std::vector<float> one = outputs_of(*gpu, 1, 1).together, two = outputs_of(*gpu, 2, 1).together;
     CHECK(std::equal(one.begin(), one.end(), two.begin()));
 }
