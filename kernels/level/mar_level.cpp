@@ -15,7 +15,7 @@ bool mar_level_has_shape(const MarLevelShape& shape) {
 std::size_t mar_level_shared_bytes(const MarLevelShape& shape) {
     const SharedLayout layout = shared_layout(static_cast<int>(shape.width));
     const int bytes = 2 * (layout.normed + layout.update + layout.attention + layout.stage) +
-                      4 * layout.partial + layout.weights + slab_count * 8;
+                      4 * layout.partial + layout.weights + state_words * 8;
     return static_cast<std::size_t>(bytes);
 }
 

@@ -66,11 +66,11 @@ struct Level {
     unsigned char* weights;  // a slab of each kind
     std::uint64_t* arrived;  // mbarriers of the slabs
     int rank, length;
-    std::uint64_t rows_used;  // a bit for each row: all, but in the last block those that are drawn from
+    std::uint64_t* rows_used;  // a bit for each row: all, but in the last block those that are drawn from
 
     __device__ int ranks() const { return job.width / piece; }
     __device__ int rows() const { return job.halves * length; }
-    __device__ bool in_use(int row) const { return row < rows() && (rows_used >> row & 1) != 0; }
+    __device__ bool in_use(int row) const { return row < rows() && (*rows_used >> row & 1) != 0; }
     __device__ int stride() const { return stride_of(job.width); }
     __device__ static int warp() { return static_cast<int>(threadIdx.x) / warp_size; }
     __device__ static int row_of(int i) { return warp() + i * level_warps; }
@@ -387,8 +387,8 @@ struct Level {
     }
 
     // x is complete but for the update, here and behind. The numbers of the phases are the barriers'. Behind queries,
-    // keys and values the last block goes on with the rows `last`.
-    __device__ void transform(Rows& x, int use, int uses, std::uint64_t last) {
+    // keys and values the last block goes on with the rows that are drawn from.
+    __device__ void transform(Rows& x, int use, int uses, std::int64_t sequence) const {
         wait_for(qkv, use);
         normalize(x, floats(qkv, 0));
         __syncthreads();
@@ -398,7 +398,10 @@ struct Level {
         __syncthreads();
         fetch_next(qkv, use, uses);
         send_qkv();
-        if (use + 1 == uses) rows_used = last;
+        if (use + 1 == uses && warp() == 0) {
+            const std::uint64_t bits = rows_drawn_from(sequence);
+            if (lane_index() == 0) *rows_used = bits;
+        }
         cluster_barrier();  // 1: queries, keys, values
 
         attend();
@@ -456,30 +459,24 @@ __global__ void __launch_bounds__(level_threads, 1) level_forward(Job job) {
     bf16* attention = shared.take<bf16>(layout.attention);
     bf16* stage = shared.take<bf16>(layout.stage);
     unsigned char* weights = shared.take<unsigned char>(layout.weights);
-    std::uint64_t* arrived = shared.take<std::uint64_t>(slab_count);
-    Level level{job,
-                normed,
-                update,
-                partial,
-                attention,
-                stage,
-                weights,
-                arrived,
-                cluster_rank(),
-                job.prefix + job.tokens,
-                ~std::uint64_t{0}};
-    if (threadIdx.x == 0)
+    std::uint64_t* arrived = shared.take<std::uint64_t>(state_words);
+    std::uint64_t* rows_used = arrived + slab_count;
+    const Level level{job,      normed,  update,  partial,        attention,
+                      stage,    weights, arrived, cluster_rank(), job.prefix + job.tokens,
+                      rows_used};
+    if (threadIdx.x == 0) {
+        *rows_used = ~std::uint64_t{0};
         for (int s = 0; s < slab_count; ++s) {
             mbarrier_init(arrived + s, 1);
             level.fetch(static_cast<Slab>(s), 0);
         }
+    }
     cluster_barrier();  // the partners have started, the mbarriers are there
 
     const std::int64_t sequence = static_cast<int>(blockIdx.x) / cluster_ranks();
     Rows x;
     level.start(x, sequence);
-    const std::uint64_t drawn_from = level.rows_drawn_from(sequence);
-    for (int use = 0; use < job.blocks; ++use) level.transform(x, use, job.blocks, drawn_from);
+    for (int use = 0; use < job.blocks; ++use) level.transform(x, use, job.blocks, sequence);
     level.write_conditions(x, sequence);
 #endif
 }

@@ -73,6 +73,8 @@ constexpr int stride_of(int columns) {
 }
 constexpr int attention_rows = 16 + 2 * most_length;  // queries of a block, keys, values
 
+constexpr int state_words = slab_count + 2;  // of 8 bytes: mbarriers of the slabs, rows in use; 16-byte units
+
 // Elements of a block's arrays in shared memory.
 struct SharedLayout {
     int normed, update, partial, attention, stage, weights;  // weights: in bytes
