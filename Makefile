@@ -402,17 +402,18 @@ $(TEXT_DATA:.bin=.holdout.bin): | build
 # Models to start from (data/models: configurations, weights in bf16, a page each): pixel models of 32x32 fractals; a tokenizer of 64x64
 # fractals, and over its codes a transformer of classes, one of captions, and a fractal model. Each trains in an hour or less on one core.
 MODELS := pixels edits tokenizer classes words codes
-DRAW_PIXELS := --cfg 4 --temperature 1.3
-DRAW_EDITS := --cfg 2 --temperature 1.4
+DRAW_PIXELS := --temperature 1.7
+DRAW_EDITS := --class mandelbrot --cfg 2 --temperature 1.6
 DRAW_TOKENS := --tokenizer data/models/tokenizer.safetensors
+DRAW_CODES := $(DRAW_TOKENS) --cfg 2 --temperature 1.3
 DRAW_MASKED := $(DRAW_TOKENS) --steps 16 --cfg-max 4
 demo: build ## draw with the models of data/models: runs/demo
 	@mkdir -p runs/demo
-	$(BUILD)/sample fractal --checkpoint data/models/pixels.safetensors $(DRAW_PIXELS) --count 30 --out runs/demo/pixels.png --each runs/demo/pictures --overwrite
-	$(BUILD)/sample edit --checkpoint data/models/edits.safetensors $(DRAW_EDITS) --image runs/demo/pictures/000000-mandelbrot.png --box 16,0,16,32 --out runs/demo/edits.png
-	$(BUILD)/sample fractal --checkpoint data/models/codes.safetensors $(DRAW_TOKENS) --cfg 3 --count 30 --out runs/demo/codes.png
+	$(BUILD)/sample fractal --checkpoint data/models/pixels.safetensors $(DRAW_PIXELS) --count 30 --out runs/demo/pixels.png
+	$(BUILD)/sample edit --checkpoint data/models/edits.safetensors $(DRAW_EDITS) --image data/models/mandelbrot.png --box 10,10,12,12 --out runs/demo/edits.png
+	$(BUILD)/sample fractal --checkpoint data/models/codes.safetensors $(DRAW_CODES) --count 30 --out runs/demo/codes.png
 	$(BUILD)/sample nat --checkpoint data/models/classes.safetensors $(DRAW_MASKED) --count 30 --out runs/demo/classes.png
-	$(BUILD)/sample nat --checkpoint data/models/words.safetensors $(DRAW_MASKED) --prompts train/text/prompts.txt --count 6 --out runs/demo/words.png
+	$(BUILD)/sample nat --checkpoint data/models/words.safetensors $(DRAW_MASKED) --prompts train/text/prompts.txt --count 4 --out runs/demo/words.png
 models: build ## train the models of data/models anew: hours
 	@for model in $(MODELS); do $(MAKE) --no-print-directory runs/models/$$model/last.safetensors && \
 	    $(BUILD)/sample convert --checkpoint runs/models/$$model/last.safetensors --precision bf16 --out data/models/$$model.safetensors || exit 1; done
@@ -423,17 +424,16 @@ MODEL_TOKENS = runs/models/$(1).tokens --validation runs/models/$(1).holdout.tok
 TOKENIZER_MODEL := runs/models/tokenizer/last.safetensors
 runs/models/pixels/last.safetensors runs/models/edits/last.safetensors: $(DATASETS)/fractals-32.bin $(DATASETS)/fractals-32.holdout.bin
 $(TOKENIZER_MODEL): $(DATASETS)/captions-64.bin $(DATASETS)/captions-64.holdout.bin
-runs/models/classes/last.safetensors runs/models/codes/last.safetensors: runs/models/fractals-64.tokens runs/models/fractals-64.holdout.tokens
-runs/models/words/last.safetensors: runs/models/captions-64.tokens runs/models/captions-64.holdout.tokens
+runs/models/classes/last.safetensors runs/models/codes/last.safetensors runs/models/words/last.safetensors: runs/models/captions-64.tokens runs/models/captions-64.holdout.tokens
 runs/models/pixels/last.safetensors: TRAIN_MODEL = fractal --data $(call MODEL_DATA,fractals-32) --batch 8 --steps 9000 --lr 3e-3 --no-flip
 runs/models/edits/last.safetensors: TRAIN_MODEL = fractal --data $(call MODEL_DATA,fractals-32) --batch 8 --steps 5000 --lr 3e-3 --no-flip
 $(TOKENIZER_MODEL): TRAIN_MODEL = tokenizer --data $(call MODEL_DATA,captions-64) --batch 8 --steps 5000 --no-flip
-runs/models/classes/last.safetensors: TRAIN_MODEL = nat --tokens $(call MODEL_TOKENS,fractals-64) --batch 16 --steps 6000 --mask-beta 6,3
+runs/models/classes/last.safetensors: TRAIN_MODEL = nat --tokens $(call MODEL_TOKENS,captions-64) --batch 16 --steps 9500 --mask-beta 6,3
 runs/models/words/last.safetensors: TRAIN_MODEL = nat --tokens $(call MODEL_TOKENS,captions-64) --batch 16 --steps 6000 --mask cosine --no-flip
-runs/models/codes/last.safetensors: TRAIN_MODEL = fractal --tokens $(call MODEL_TOKENS,fractals-64) --batch 16 --steps 20000 --lr 3e-3
+runs/models/codes/last.safetensors: TRAIN_MODEL = fractal --tokens $(call MODEL_TOKENS,captions-64) --batch 16 --steps 10000 --lr 3e-3 --no-flip
 runs/models/%.tokens: $(DATASETS)/%.bin $(TOKENIZER_MODEL) | build
 	$(BUILD)/data tokens --tokenizer $(TOKENIZER_MODEL) --data $< --out $@
-MODEL_PICTURES := $(foreach set,fractals-32 fractals-64 captions-64,$(DATASETS)/$(set).bin $(DATASETS)/$(set).holdout.bin)
+MODEL_PICTURES := $(foreach set,fractals-32 captions-64,$(DATASETS)/$(set).bin $(DATASETS)/$(set).holdout.bin)
 $(MODEL_PICTURES): | build
 	@mkdir -p $(DATASETS)
 	$(BUILD)/data fractals --size $(patsubst %.holdout,%,$(lastword $(subst -, ,$(basename $@)))) $(if $(findstring captions,$@),--captions --colours any --combinations seen) \

@@ -5,7 +5,6 @@
 #include <numbers>
 #include <numeric>
 
-#include "kernels/sampling/patch_ranks.h"
 #include "runtime/ops/ops.h"
 #include "runtime/tensor/random.h"
 

@@ -1,6 +1,5 @@
 #include "runtime/ops/patch_rank_ops.h"
 
-#include "kernels/sampling/patch_ranks.h"
 #include "runtime/ops/sampling_ops.h"
 #include "runtime/ops/tape_launch.h"
 

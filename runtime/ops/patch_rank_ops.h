@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/sampling/patch_ranks.h"
 #include "runtime/tensor/tape.h"
 
 // Ranks of the patches of the sequences `sequence_ids` (int64 [M]), int32 [M, L], and the number of each one's
