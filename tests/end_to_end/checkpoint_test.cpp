@@ -15,12 +15,10 @@
 #include "runtime/files/pth/pth.h"
 #include "runtime/files/safetensors.h"
 #include "tests/end_to_end/test_directory.h"
+#include "tests/golden/golden_file.h"
 #include "tests/unit/runtime/files/pth/pth_writer.h"
 
 namespace {
-
-const std::string published = "tests/golden/fractalar_two_level_tiny.pth",
-                  bare = "tests/golden/fractalar_two_level_tiny.weights.safetensors";
 
 // The configuration of the golden model in published.json.
 struct PublishedModel {
@@ -41,6 +39,9 @@ struct PublishedModel {
 
     TestDirectory work;
     const Words config{"--config", work.path("published.json")};
+    const GoldenFile published_file{"fractalar_two_level_tiny.pth"},
+        bare_file{"fractalar_two_level_tiny.weights.safetensors"};
+    const std::string published = published_file.path().string(), bare = bare_file.path().string();
 };
 
 void check_refused(const Outcome& outcome, int exit_code, const std::string& part) {
@@ -61,9 +62,9 @@ void write_kinds(const TestDirectory& work) {
 
 // The golden model's weights as trainers' tools write them: names after `prefix`, the dictionary in `wrap`.
 template <class Wrap>
-void write_wrapped(const std::filesystem::path& path, const std::string& prefix, Wrap wrap) {
+void write_wrapped(const std::filesystem::path& path, const SafetensorsFile& file, const std::string& prefix,
+                   Wrap wrap) {
     using namespace pth_writer;
-    const SafetensorsFile file(bare);
     Pairs pairs;
     std::vector<Storage> storages;
     for (const std::string& name : file.names()) {
@@ -211,12 +212,13 @@ TEST_CASE_FIXTURE(
     PublishedModel,
     "end to end: weights that tools have wrapped are the same weights, and a line says which they are") {
     using namespace pth_writer;
-    write_wrapped(work.at("plain.pth"), "", [](const std::string& weights) { return weights; });
+    write_wrapped(work.at("plain.pth"), SafetensorsFile(bare), "",
+                  [](const std::string& weights) { return weights; });
     const Outcome plain = convert(work.path("plain.pth"), "plain.safetensors", config);
     CHECK(plain.exit_code == 0);
     CHECK(plain.errors == "");
     const auto check = [&](const std::string& entry, const std::string& removed, const auto& wrap) {
-        write_wrapped(work.at("wrapped.pth"), removed, wrap);
+        write_wrapped(work.at("wrapped.pth"), SafetensorsFile(bare), removed, wrap);
         const Outcome outcome = convert(work.path("wrapped.pth"), "wrapped.safetensors", config);
         CHECK(outcome.exit_code == 0);
         CHECK(outcome.errors == "sample: " + work.path("wrapped.pth") + ": weights read from its " + entry +

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "runtime/ops/ops.h"
+#include "tests/golden/golden_file.h"
 #include "tests/golden/hashed_inception.h"
 #include "tests/golden/relative_difference.h"
 #include "tests/skip.h"
@@ -24,7 +25,7 @@ struct Golden {
     Inception network;
 
     Golden(const std::string& file, InceptionInput input, Backend backend)
-        : arrays("tests/golden/" + file), network(HashedInception(arrays), input, backend) {}
+        : arrays(GoldenFile(file).path()), network(HashedInception(arrays), input, backend) {}
 
     std::vector<float> features_of(const std::string& pictures) const {
         const std::vector<std::int64_t>& shape = arrays.shape(pictures);

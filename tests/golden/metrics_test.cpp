@@ -10,6 +10,7 @@
 #include "models/metrics/kernel_distance.h"
 #include "models/metrics/precision_recall.h"
 #include "runtime/files/safetensors.h"
+#include "tests/golden/golden_file.h"
 
 namespace {
 
@@ -46,7 +47,7 @@ double number(const std::string& text) {
 }  // namespace
 
 TEST_CASE("golden: FID, Inception score, precision and recall") {
-    const SafetensorsFile file("tests/golden/metrics.safetensors");
+    const SafetensorsFile file(GoldenFile("metrics.safetensors").path());
     const FeatureMatrix generated = features(file, "features.generated"),
                         reference = features(file, "features.reference");
     CHECK(frechet_distance(generated, reference) == doctest::Approx(doubles(file, "fid")[0]).epsilon(1e-7));
@@ -62,7 +63,7 @@ TEST_CASE("golden: FID, Inception score, precision and recall") {
 }
 
 TEST_CASE("golden: KID, and FID of the same features") {
-    const SafetensorsFile file("tests/golden/kernel_distance.safetensors");
+    const SafetensorsFile file(GoldenFile("kernel_distance.safetensors").path());
     const FeatureMatrix generated = features(file, "generated"), reference = features(file, "reference");
     CHECK(frechet_distance(generated, reference) ==
           doctest::Approx(number(file.metadata("fid"))).epsilon(1e-7));

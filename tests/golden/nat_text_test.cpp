@@ -16,6 +16,7 @@
 #include "models/text/text_checkpoint.h"
 #include "runtime/files/open_tensor_file.h"
 #include "runtime/ops/ops.h"
+#include "tests/golden/clip_weights.h"
 #include "tests/golden/golden_file.h"
 #include "tests/golden/stored_form.h"
 #include "tests/test_devices.h"
@@ -151,7 +152,8 @@ DEVICE_TEST("golden: tokens of texts, from their features and through their enco
     };
     const std::vector<float> features = text_table(golden);
     drawn_with({{}, features});
-    const auto file = open_tensor_file(GoldenFile("clip_text_tiny.weights.safetensors").path());
+    const ClipWeights weights;
+    const auto file = open_tensor_file(weights.transformers());
     const auto encoder = load_text_encoder(*file, TextConfig{1000, 64, 2, 4}, device);
     golden.model->use_encoder(*encoder);
     const auto wide =

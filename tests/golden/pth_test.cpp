@@ -17,8 +17,9 @@ const std::string name = "fractalar_two_level_tiny";
 }  // namespace
 
 TEST_CASE("golden: a published checkpoint's tensors are the weights bit for bit") {
-    const PthFile published("tests/golden/" + name + ".pth");
-    const SafetensorsFile expected("tests/golden/" + name + ".weights.safetensors");
+    const GoldenFile published_file(name + ".pth"), expected_file(name + ".weights.safetensors");
+    const PthFile published(published_file.path());
+    const SafetensorsFile expected(expected_file.path());
     CHECK(published.names() == expected.names());
     for (const std::string& tensor : expected.names()) {
         CAPTURE(tensor);

@@ -1,6 +1,7 @@
 // A small random text encoder of CLIP against its authors' release, from weights in each of the published forms.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "runtime/base/error.h"
 #include "runtime/files/open_tensor_file.h"
 #include "runtime/ops/ops.h"
+#include "tests/golden/clip_weights.h"
 #include "tests/golden/golden_file.h"
 #include "tests/golden/relative_difference.h"
 #include "tests/skip.h"
@@ -16,8 +18,6 @@
 #include "tests/unit/temporary_folder.h"
 
 namespace {
-
-constexpr const char* weight_files[] = {"clip_text_tiny.weights.safetensors", "clip_text_tiny_openai.pth"};
 
 // A variant of the golden: which padding, and which activation.
 struct Variant {
@@ -47,9 +47,9 @@ std::vector<float> outputs(const TextEncoder& encoder, const std::vector<std::in
     return values;
 }
 
-std::vector<float> outputs(const std::string& weights, const Variant& variant, Backend backend,
+std::vector<float> outputs(const std::filesystem::path& weights, const Variant& variant, Backend backend,
                            const SafetensorsFile& golden) {
-    const auto file = open_tensor_file(GoldenFile(weights).path());
+    const auto file = open_tensor_file(weights);
     const TextConfig config = read_text_metadata(*file, tiny_config(variant.quick_gelu)).config;
     return outputs(*load_text_encoder(*file, config, backend), golden.integers(variant.ids));
 }
@@ -58,9 +58,10 @@ std::vector<float> outputs(const std::string& weights, const Variant& variant, B
 
 DEVICE_TEST("golden: a text encoder's outputs, from both namings, with each padding and activation") {
     const SafetensorsFile golden(GoldenFile("clip_text_tiny.safetensors").path());
-    for (const char* weights : weight_files)
+    const ClipWeights published;
+    for (const std::filesystem::path& weights : published.all())
         for (const Variant& variant : variants) {
-            CAPTURE(weights);
+            CAPTURE(weights.string());
             CAPTURE(variant.name);
             CHECK(relative_difference(outputs(weights, variant, device, golden),
                                       golden.floats(std::string(variant.name) + ".last_hidden_state")) <
@@ -71,16 +72,17 @@ DEVICE_TEST("golden: a text encoder's outputs, from both namings, with each padd
 CUDA_TEST("golden: a text encoder's outputs in bf16") {
     const SafetensorsFile golden(GoldenFile("clip_text_tiny.safetensors").path());
     const Backend backend(Device::cuda, Precision::bf16);
+    const ClipWeights published;
     for (const Variant& variant : variants)
-        CHECK(relative_difference(outputs(weight_files[0], variant, backend, golden),
+        CHECK(relative_difference(outputs(published.transformers(), variant, backend, golden),
                                   golden.floats(std::string(variant.name) + ".last_hidden_state")) < 2e-2);
 }
 
 TEST_CASE("text encoder: written and read again, refused where it does not fit") {
     const TemporaryFolder folder;
     const SafetensorsFile golden(GoldenFile("clip_text_tiny.safetensors").path());
-    const GoldenFile weights(weight_files[0]);
-    const auto published = open_tensor_file(weights.path());
+    const ClipWeights weights;
+    const auto published = open_tensor_file(weights.transformers());
     const auto encoder = load_text_encoder(*published, tiny_config(true), Device::cpu);
     CheckpointWriter writer;
     writer.add_slab(encoder->parameters(), "", encoder->parameters().values());

@@ -20,7 +20,6 @@
 namespace {
 
 constexpr double fp32_tolerance = 1e-5, gradient_tolerance = 1e-4;
-const std::string folder = "tests/golden/";
 
 // [B, C, P] <-> [B, P, C].
 std::vector<float> transposed(std::span<const float> x, std::int64_t B, std::int64_t rows,
@@ -49,7 +48,7 @@ std::vector<float> read_maps(Tape& tape, const Tensor& tensor, std::int64_t B) {
 
 struct Golden {
     explicit Golden(Backend backend)
-        : arrays(folder + "vqgan_tiny.safetensors"),
+        : arrays(GoldenFile("vqgan_tiny.safetensors").path()),
           weights(weights_file.path()),
           tokenizer(read_tokenizer_metadata(weights).config, backend) {
         tokenizer.parameters().allocate(backend, true);
@@ -191,7 +190,7 @@ BF16_TEST("golden tokenizer: losses in bf16") {
 TEST_CASE("golden tokenizer: the configuration follows from the shapes of the published weights") {
     const GoldenFile weights("vqgan_tiny.pth");
     const PthFile published(weights.path());
-    const SafetensorsFile arrays(folder + "vqgan_tiny.safetensors");
+    const SafetensorsFile arrays(GoldenFile("vqgan_tiny.safetensors").path());
     const TokenizerConfig config = read_tokenizer_metadata(published).config;
     const auto number = [&](const char* key) { return std::stoll(arrays.metadata(key)); };
     CHECK(config.ch == number("ch"));

@@ -23,7 +23,7 @@ std::string output_of(const std::string& command) {
 
 }  // namespace
 
-TEST_CASE("repository: the tracked files are less than 32 MiB") {
+TEST_CASE("repository: the tracked files are less than 30 MiB") {
     const std::string paths = output_of("git ls-files -z 2> /dev/null");
     if (paths.empty()) return skip_test("no clone by git");
     std::uintmax_t bytes = 0, files = 0;
@@ -36,5 +36,5 @@ TEST_CASE("repository: the tracked files are less than 32 MiB") {
         ++files;
     }
     CHECK(files > 1000);
-    CHECK(bytes < 32 << 20);
+    CHECK(bytes < 30 << 20);
 }

@@ -7,9 +7,10 @@
 
 #include "runtime/base/error.h"
 #include "runtime/files/safetensors.h"
+#include "tests/golden/golden_file.h"
 
 TEST_CASE("crop: eight pictures byte for byte as PIL crops them") {
-    const SafetensorsFile golden("tests/golden/crop.safetensors");
+    const SafetensorsFile golden(GoldenFile("crop.safetensors").path());
     for (int k = 0; k < 8; ++k) {
         CAPTURE(k);
         const std::string input = "input." + std::to_string(k), output = "crop." + std::to_string(k);
@@ -26,7 +27,7 @@ TEST_CASE("crop: eight pictures byte for byte as PIL crops them") {
 }
 
 TEST_CASE("crop: MS-COCO's, eight pictures byte for byte as PIL crops them") {
-    const SafetensorsFile inputs("tests/golden/crop.safetensors"),
+    const SafetensorsFile inputs(GoldenFile("crop.safetensors").path()),
         golden("tests/golden/crop_lanczos.safetensors");
     for (int k = 0; k < 8; ++k) {
         CAPTURE(k);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "runtime/base/error.h"
+#include "tests/golden/golden_file.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace {
@@ -129,7 +130,8 @@ TEST_CASE("nat checkpoint: malformed metadata and other models are refused by na
         CHECK(message_of([&] { read_nat_metadata(SafetensorsFile(path)); }).find("model.safetensors") !=
               std::string::npos);
     }
-    const SafetensorsFile fractal("tests/golden/fractalar_two_level_tiny.weights.safetensors");
+    const GoldenFile weights("fractalar_two_level_tiny.weights.safetensors");
+    const SafetensorsFile fractal(weights.path());
     CHECK_FALSE(holds_nat(fractal));
     CHECK_THROWS_AS(read_nat_metadata(fractal), Error);
 }
