@@ -9,7 +9,7 @@ using namespace mar_level_detail;
 
 bool mar_level_has_shape(const MarLevelShape& shape) {
     return shape.width == shape.heads * head_dim && shape.heads >= 1 && shape.width <= most_width &&
-           shape.blocks >= 1 && shape.length() <= most_length && shape.halves * shape.length() <= most_rows;
+           shape.blocks >= 1 && shape.length() <= most_length;
 }
 
 std::size_t mar_level_shared_bytes(const MarLevelShape& shape) {

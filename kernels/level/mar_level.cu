@@ -1,12 +1,12 @@
-// A cluster of D / 16 blocks computes one sequence, or both halves of guidance together, since with few sequences
-// nothing but latency counts: a chain of kernels costs 2 us for each, whose work is a fraction of that.
+// A cluster of D / 32 blocks computes one sequence, since with few sequences nothing but latency counts: a chain of
+// kernels costs 2 us for each, whose work is a fraction of that.
 //
 // Who does what. Every block keeps the whole residual stream in registers, a row per warp and 8 columns per
 // lane, so that a layer normalisation is local; all blocks compute the same. Of a product a block computes its
-// columns: 16 of q, k and v (a quarter of a head), 16 behind the projection, 64 of the hidden layer. Attention is
-// shared by the four blocks of a head by halves and by tiles of 16 queries, with all keys in registers as in
-// attention_short.cuh. fc2 is summed by parts: a block multiplies its 64 values of the hidden layer with all
-// columns, and the owner of 16 columns adds the parts in the order of ranks, so that bits stay.
+// columns: 32 of q, k and v (half a head), 32 behind the projection, 128 of the hidden layer. Attention is shared by
+// the two blocks of a head by tiles of 16 queries, with all keys in registers as in attention_short.cuh. fc2 is summed
+// by parts: a block multiplies its 128 values of the hidden layer with all columns, and the owner of 32 columns adds
+// the parts in the order of ranks, so that bits stay.
 //
 // Exchange. What others need is stored into their shared memory, rounded as it would be in front of the next
 // product; the parts of fc2 are read by their owner. Between writing and reading lies a barrier of the cluster,
@@ -14,11 +14,15 @@
 //
 //   q, k, v | attention | projection | fc1, parts of fc2 | their sum |
 //
-// Weights. A block's share of a transformer's block is a slab for each of the four products (98 KB at width 256),
-// fetched by bulk copies; as soon as a slab has been used, the next block's comes into its place, most of a
-// transformer's block ahead of its use.
+// Weights. A block's share of a transformer's block (197 KB at width 256) comes by three bulk copies, qkv with proj,
+// fc1, fc2. Two of them fit into shared memory at once: as soon as one has been used, the one behind the next comes
+// into its place, of which fc2 has the least time, that of the projection's exchange and of fc1.
 //
-// Traded: products have 48 rows whether they are used or not, and a third of the warps idle in most of them.
+// Why not 16 blocks: they would read half as many weights each, which are not what takes the time. What a block gets
+// from its partners is the same, and half as many sequences run at once: of one picture's guided pairs, those of a
+// step would share a cluster and exchange twice as many rows.
+//
+// Traded: products have 32 rows whether they are used or not, and some warps idle in most of them.
 //
 // ptxas budget: 128 registers, no spills
 #include "kernels/level/mar_level.h"
@@ -39,7 +43,7 @@ using namespace mma;
 constexpr float epsilon = 1e-6f;
 constexpr float log2_e = 1.44269504f;
 constexpr int level_threads = 512, level_warps = level_threads / warp_size;
-constexpr int m_tiles = most_rows / 16, rows_per_warp = most_rows / level_warps;
+constexpr int m_tiles = most_length / 16, rows_per_warp = most_length / level_warps;
 
 struct Job {
     bf16* y;
@@ -50,8 +54,7 @@ struct Job {
     const float* level;          // LevelLayout
     const unsigned char* slabs;  // [blocks, ranks, slabs]
     LevelLayout layout;
-    std::int64_t sequences;
-    int halves, tokens, conditions_per_sequence, prefix, width, blocks, inputs, side, next_conditions, drawn;
+    int tokens, conditions_per_sequence, prefix, width, blocks, inputs, side, next_conditions, drawn;
 };
 
 // 8 columns of each row of this warp.
@@ -63,48 +66,52 @@ struct Level {
     float* partial;          // [rows, D]
     bf16* query;             // [16, 64], and behind it keys and values [32, 64] each
     bf16* stage;             // results on their way to other blocks, or the hidden layer
-    unsigned char* weights;  // a slab of each kind
-    std::uint64_t* arrived;  // mbarriers of the slabs
+    unsigned char* weights;  // two bulk copies
+    std::uint64_t* arrived;  // their mbarriers
     int rank, length;
     std::uint64_t* rows_used;  // a bit for each row: all, but in the last block those that are drawn from
 
     __device__ int ranks() const { return job.width / piece; }
-    __device__ int rows() const { return job.halves * length; }
-    __device__ bool in_use(int row) const { return row < rows() && (*rows_used >> row & 1) != 0; }
+    __device__ bool in_use(int row) const { return row < length && (*rows_used >> row & 1) != 0; }
     __device__ int stride() const { return stride_of(job.width); }
     __device__ static int warp() { return static_cast<int>(threadIdx.x) / warp_size; }
     __device__ static int row_of(int i) { return warp() + i * level_warps; }
     __device__ static int column() { return lane_index() * chunk_size; }
     __device__ bool has_column() const { return column() < job.width; }
-    // The row of this token in [halves M, P + L].
-    __device__ std::int64_t sequence_of(int row, std::int64_t sequence) const {
-        return row / length * job.sequences + sequence;
-    }
 
     // ---- weights ----
 
-    __device__ const unsigned char* slab(Slab which) const { return weights + slab_start(which, job.width); }
-    __device__ const float* floats(Slab which, int offset) const {
-        return reinterpret_cast<const float*>(slab(which) + offset);
+    // Bulk copies are numbered through all blocks of the transformer; every other one has the same place.
+    __device__ const unsigned char* slab(Slab which, int block) const {
+        const int load = load_of(which);
+        return weights + (block * loads + load) % 2 * load_bytes(job.width) +
+               (slab_start(which, job.width) - load_start(load, job.width));
     }
-    __device__ const float* bias(Slab which) const {
-        return floats(which, slab_layout(which, job.width).bias);
+    __device__ const float* norm(Slab which, int block) const {
+        return reinterpret_cast<const float*>(slab(which, block));
+    }
+    __device__ const float* bias(Slab which, int block) const {
+        return reinterpret_cast<const float*>(slab(which, block) + slab_layout(which, job.width).bias);
     }
     // By one thread, when all threads have read what was there.
-    __device__ void fetch(Slab which, int block) const {
-        const auto bytes = static_cast<unsigned>(slab_layout(which, job.width).bytes);
+    __device__ void fetch(int number) const {
+        const int load = number % loads, start = load_start(load, job.width),
+                  half = number % 2;
+        const auto bytes = static_cast<unsigned>(load_start(load + 1, job.width) - start);
         const std::int64_t all = slab_start(slab_count, job.width);
-        mbarrier_arrive(arrived + which, bytes);
-        copy_bulk(weights + slab_start(which, job.width),
-                  job.slabs + (static_cast<std::int64_t>(block) * ranks() + rank) * all +
-                      slab_start(which, job.width),
-                  bytes, arrived + which);
+        mbarrier_arrive(arrived + half, bytes);
+        copy_bulk(weights + half * load_bytes(job.width),
+                  job.slabs + (static_cast<std::int64_t>(number / loads) * ranks() + rank) * all + start, bytes,
+                  arrived + half);
     }
-    // `use`: how many blocks of the transformer this launch has begun before.
-    __device__ void wait_for(Slab which, int use) const { mbarrier_wait(arrived + which, use % 2u); }
-    // A slab has been used by all threads.
-    __device__ void fetch_next(Slab which, int use, int uses) const {
-        if (threadIdx.x == 0 && use + 1 < uses) fetch(which, (use + 1) % job.blocks);
+    __device__ void wait_for(Slab which, int block) const {
+        const int number = block * loads + load_of(which);
+        mbarrier_wait(arrived + number % 2, number / 2 % 2u);
+    }
+    // The bulk copy that ends with this slab has been used by all threads.
+    __device__ void fetch_behind(Slab which, int block) const {
+        const int next = block * loads + load_of(which) + 2;
+        if (threadIdx.x == 0 && next < job.blocks * loads) fetch(next);
     }
 
     // ---- rows ----
@@ -167,22 +174,21 @@ struct Level {
         return sum;
     }
     __device__ Chunk token(int row, std::int64_t sequence) const {
-        if (row >= rows() || !has_column()) return {};
-        const int s = row % length;
-        const std::int64_t m = sequence_of(row, sequence);
+        if (row >= length || !has_column()) return {};
         Chunk sum;
-        if (s < job.prefix) {
-            const int condition = job.prefix - 1 - s;
-            sum = load_chunk((condition < job.conditions_per_sequence
-                                  ? job.conditions + (m * job.conditions_per_sequence + condition) * job.width
-                                  : job.guide + m * job.width) +
-                             column());
+        if (row < job.prefix) {
+            const int condition = job.prefix - 1 - row;
+            sum = load_chunk(
+                (condition < job.conditions_per_sequence
+                     ? job.conditions + (sequence * job.conditions_per_sequence + condition) * job.width
+                     : job.guide + sequence * job.width) +
+                column());
         } else {
-            const std::int64_t patch = m * job.tokens + s - job.prefix;
+            const std::int64_t patch = sequence * job.tokens + row - job.prefix;
             sum = job.mask[patch] != 0 ? load_chunk(job.level + job.layout.mask_token + column())
                                        : patch_token(job.patches + patch * job.inputs);
         }
-        const Chunk position = load_chunk(job.level + job.layout.positions + s * job.width + column());
+        const Chunk position = load_chunk(job.level + job.layout.positions + row * job.width + column());
 #pragma unroll
         for (int i = 0; i < chunk_size; ++i) sum[i] += position[i];
         return sum;
@@ -191,17 +197,16 @@ struct Level {
 #pragma unroll
         for (int i = 0; i < rows_per_warp; ++i) {
             x[i] = token(row_of(i), sequence);
-            if (row_of(i) < rows()) x[i] = normalized(x[i], job.level + job.layout.patch_norm);
+            if (row_of(i) < length) x[i] = normalized(x[i], job.level + job.layout.patch_norm);
         }
     }
     // Row of condition j of drawn patch k; -1 beyond the border, -2 if the patch is another cluster's.
     __device__ int row_of_condition(int k, int j, std::int64_t sequence) const {
-        const int index = job.selected[k], m = index / job.tokens,
-                  sequences = static_cast<int>(job.sequences);
-        if (m % sequences != sequence) return -2;
+        const int index = job.selected[k], m = index / job.tokens;
+        if (m != sequence) return -2;
         const NeighbourPlace place(index - m * job.tokens, job.side, j, 1);
         if (!place.inside(job.side)) return -1;
-        return m / sequences * length + job.prefix + place.row * job.side + place.column;
+        return job.prefix + place.row * job.side + place.column;
     }
     __device__ std::uint64_t rows_drawn_from(std::int64_t sequence) const {
         std::uint64_t bits = 0;
@@ -230,13 +235,14 @@ struct Level {
 
     // Every warp takes tiles of 8 outputs, with all rows: emit(row, column, low, high) for two neighbours.
     template <class Emit>
-    __device__ void multiply(Slab which, const bf16* input, int input_stride, const Emit& emit) const {
+    __device__ void multiply(Slab which, int block, const bf16* input, int input_stride,
+                             const Emit& emit) const {
         const SlabLayout layout = slab_layout(which, job.width);
         const int pairs = depth_of(which, job.width) / tile_depth,
                   tiles = outputs_of(which, job.width) / tile_outputs, lane = lane_index();
         for (int tile = warp(); tile < tiles; tile += level_warps) {
             const auto* fragments = reinterpret_cast<const std::uint32_t*>(
-                slab(which) + layout.tiles + tile * pairs * tile_bytes + lane * 16);
+                slab(which, block) + layout.tiles + tile * pairs * tile_bytes + lane * 16);
             Accumulator sums[m_tiles] = {};
 #pragma unroll 1
             for (int pair = 0; pair < pairs; ++pair) {
@@ -270,16 +276,16 @@ struct Level {
     // This block's columns of all rows, from the stage into everyone's update.
     __device__ void send_update() const {
         constexpr int chunks = piece / chunk_size;
-        for (int i = static_cast<int>(threadIdx.x); i < rows() * chunks * ranks(); i += level_threads) {
-            const int chunk = i % chunks, row = i / chunks % rows(), to = i / (chunks * rows());
+        for (int i = static_cast<int>(threadIdx.x); i < length * chunks * ranks(); i += level_threads) {
+            const int chunk = i % chunks, row = i / chunks % length, to = i / (chunks * length);
             if (!in_use(row)) continue;
             store_to_rank(update + row * stride() + rank * piece + chunk * chunk_size, to,
                           load_packed(stage + row * stride_of(hidden_piece) + chunk * chunk_size));
         }
     }
 
-    // Of the stage's q, k and v, 16 columns each: to block `part` of this head the queries of half part / 2 from
-    // row 16 (part % 2) on, and the keys and values of that half; zeros where a sequence has ended.
+    // Of the stage's q, k and v, 32 columns each: to block `part` of this head the queries from row 16 part on, and
+    // all keys and values; zeros where the sequence has ended.
     __device__ void send_qkv() const {
         constexpr int chunks = piece / chunk_size, stride = stride_of(head_dim);
         const int first = rank / ranks_per_head * ranks_per_head;
@@ -287,12 +293,12 @@ struct Level {
              i += level_threads) {
             const int chunk = i % chunks, place = i / chunks % attention_rows,
                       part = i / (chunks * attention_rows);
-            const int token = place < 16 ? part % 2 * 16 + place : (place - 16) % most_length,
-                      kind = place < 16 ? 0 : 1 + (place - 16) / most_length, half = part / 2;
+            const int token = place < 16 ? part * 16 + place : (place - 16) % most_length,
+                      kind = place < 16 ? 0 : 1 + (place - 16) / most_length;
             Packed<bf16> values{};
-            if (token < length && half < job.halves)
-                values = load_packed(stage + (half * length + token) * stride_of(hidden_piece) +
-                                     kind * piece + chunk * chunk_size);
+            if (token < length)
+                values = load_packed(stage + token * stride_of(hidden_piece) + kind * piece +
+                                     chunk * chunk_size);
             store_to_rank(query + place * stride + (rank - first) * piece + chunk * chunk_size, first + part,
                           values);
         }
@@ -303,8 +309,8 @@ struct Level {
     // Four warps: each has all scores of the 16 queries, and 16 columns of the result.
     __device__ void attend() const {
         constexpr int stride = stride_of(head_dim), n_tiles = most_length / 8;
-        const int part = rank % ranks_per_head, first_token = part % 2 * 16, half = part / 2;
-        if (half >= job.halves || first_token >= length) return;
+        const int first_token = rank % ranks_per_head * 16;
+        if (first_token >= length) return;
         if (warp() < head_dim / 16) {
             Accumulator s[n_tiles] = {};
 #pragma unroll
@@ -360,17 +366,17 @@ struct Level {
         const int queries = min(16, length - first_token), head = rank / ranks_per_head;
         for (int i = static_cast<int>(threadIdx.x); i < queries * chunks * ranks(); i += level_threads) {
             const int chunk = i % chunks, row = i / chunks % queries, to = i / (chunks * queries);
-            if (!in_use(half * length + first_token + row)) continue;
-            store_to_rank(normed + (half * length + first_token + row) * this->stride() + head * head_dim +
-                              chunk * chunk_size,
-                          to, load_packed(stage + row * stride_of(hidden_piece) + chunk * chunk_size));
+            if (!in_use(first_token + row)) continue;
+            store_to_rank(
+                normed + (first_token + row) * this->stride() + head * head_dim + chunk * chunk_size, to,
+                load_packed(stage + row * stride_of(hidden_piece) + chunk * chunk_size));
         }
     }
 
     // ---- a block of the transformer ----
 
     // The sum of all blocks' parts for this block's columns, 4 of a row per thread, in the order of ranks.
-    __device__ void add_parts() const {
+    __device__ void add_parts(int block) const {
         constexpr int count = Packed<float>::count, chunks = piece / count;
         const int i = static_cast<int>(threadIdx.x), row = i / chunks, column = i % chunks * count;
         if (!in_use(row)) return;
@@ -381,24 +387,23 @@ struct Level {
 #pragma unroll
             for (int c = 0; c < count; ++c) sum[c] += part[c];
         }
-        const float* b = bias(fc2) + column;
+        const float* b = bias(fc2, block) + column;
         store_pair(row, column, sum[0] + b[0], sum[1] + b[1]);
         store_pair(row, column + 2, sum[2] + b[2], sum[3] + b[3]);
     }
 
     // x is complete but for the update, here and behind. The numbers of the phases are the barriers'. Behind queries,
     // keys and values the last block goes on with the rows that are drawn from.
-    __device__ void transform(Rows& x, int use, int uses, std::int64_t sequence) const {
-        wait_for(qkv, use);
-        normalize(x, floats(qkv, 0));
+    __device__ void transform(Rows& x, int block, std::int64_t sequence) const {
+        wait_for(qkv, block);
+        normalize(x, norm(qkv, block));
         __syncthreads();
-        multiply(qkv, normed, stride(), [&](int row, int column, float low, float high) {
-            store_pair(row, column, low + bias(qkv)[column], high + bias(qkv)[column + 1]);
+        multiply(qkv, block, normed, stride(), [&](int row, int column, float low, float high) {
+            store_pair(row, column, low + bias(qkv, block)[column], high + bias(qkv, block)[column + 1]);
         });
         __syncthreads();
-        fetch_next(qkv, use, uses);
         send_qkv();
-        if (use + 1 == uses && warp() == 0) {
+        if (block + 1 == job.blocks && warp() == 0) {
             const std::uint64_t bits = rows_drawn_from(sequence);
             if (lane_index() == 0) *rows_used = bits;
         }
@@ -406,34 +411,33 @@ struct Level {
 
         attend();
         cluster_barrier();  // 2: attention's result, in `normed`
-
-        wait_for(proj, use);
-        multiply(proj, normed, stride(), [&](int row, int column, float low, float high) {
-            store_pair(row, column, low + bias(proj)[column], high + bias(proj)[column + 1]);
+        multiply(proj, block, normed, stride(), [&](int row, int column, float low, float high) {
+            store_pair(row, column, low + bias(proj, block)[column], high + bias(proj, block)[column + 1]);
         });
         __syncthreads();
-        fetch_next(proj, use, uses);
+        fetch_behind(proj, block);
         send_update();
         cluster_barrier();  // 3: the projection
 
-        wait_for(fc1, use);
+        wait_for(fc1, block);
         add_update(x);
-        normalize(x, floats(fc1, 0));
+        normalize(x, norm(fc1, block));
         __syncthreads();
-        multiply(fc1, normed, stride(), [&](int row, int column, float low, float high) {
-            store_pair(row, column, gelu(low + bias(fc1)[column]), gelu(high + bias(fc1)[column + 1]));
+        multiply(fc1, block, normed, stride(), [&](int row, int column, float low, float high) {
+            store_pair(row, column, gelu(low + bias(fc1, block)[column]),
+                       gelu(high + bias(fc1, block)[column + 1]));
         });
         __syncthreads();
-        fetch_next(fc1, use, uses);
-        wait_for(fc2, use);
-        multiply(fc2, stage, stride_of(hidden_piece), [&](int row, int column, float low, float high) {
+        fetch_behind(fc1, block);
+        wait_for(fc2, block);
+        multiply(fc2, block, stage, stride_of(hidden_piece), [&](int row, int column, float low, float high) {
             *reinterpret_cast<float2*>(partial + row * stride() + column) = make_float2(low, high);
         });
         cluster_barrier();  // 4: the parts of fc2
 
-        add_parts();
+        add_parts(block);
         __syncthreads();
-        fetch_next(fc2, use, uses);
+        fetch_behind(fc2, block);
         send_update();
         cluster_barrier();  // 5: the MLP
         add_update(x);
@@ -460,15 +464,15 @@ __global__ void __launch_bounds__(level_threads, 1) level_forward(Job job) {
     bf16* stage = shared.take<bf16>(layout.stage);
     unsigned char* weights = shared.take<unsigned char>(layout.weights);
     std::uint64_t* arrived = shared.take<std::uint64_t>(state_words);
-    std::uint64_t* rows_used = arrived + slab_count;
+    std::uint64_t* rows_used = arrived + 2;
     const Level level{job,      normed,  update,  partial,        attention,
                       stage,    weights, arrived, cluster_rank(), job.prefix + job.tokens,
                       rows_used};
     if (threadIdx.x == 0) {
         *rows_used = ~std::uint64_t{0};
-        for (int s = 0; s < slab_count; ++s) {
-            mbarrier_init(arrived + s, 1);
-            level.fetch(static_cast<Slab>(s), 0);
+        for (int first = 0; first < 2; ++first) {
+            mbarrier_init(arrived + first, 1);
+            level.fetch(first);
         }
     }
     cluster_barrier();  // the partners have started, the mbarriers are there
@@ -476,7 +480,7 @@ __global__ void __launch_bounds__(level_threads, 1) level_forward(Job job) {
     const std::int64_t sequence = static_cast<int>(blockIdx.x) / cluster_ranks();
     Rows x;
     level.start(x, sequence);
-    for (int use = 0; use < job.blocks; ++use) level.transform(x, use, job.blocks, sequence);
+    for (int block = 0; block < job.blocks; ++block) level.transform(x, block, sequence);
     level.write_conditions(x, sequence);
 #endif
 }
@@ -509,8 +513,6 @@ void mar_level_forward(Stream stream, bf16* y, const float* patches, const bf16*
                   reinterpret_cast<const float*>(packed),
                   reinterpret_cast<const unsigned char*>(packed) + 4 * layout.count,
                   layout,
-                  shape.sequences,
-                  static_cast<int>(shape.halves),
                   static_cast<int>(shape.tokens),
                   static_cast<int>(shape.conditions),
                   static_cast<int>(shape.length() - shape.tokens),

@@ -17,8 +17,8 @@
 //
 // Of the last block the kernel computes what these rows need: all keys and values, the rest of their rows alone.
 //
-// Cost per sequence and half, with T = P + L tokens, width D and B blocks: 2 T B (12 D^2 + 2 T D) operations; 24
-// B D^2 bytes of weights, read once for both halves.
+// Cost per sequence, with T = P + L tokens, width D and B blocks: 2 T B (12 D^2 + 2 T D) operations; 24 B D^2 bytes of
+// weights.
 #pragma once
 
 #include <cstddef>
@@ -29,15 +29,14 @@
 #include "kernels/sampling/pixel_sampler.h"
 
 struct MarLevelShape {
-    std::int64_t sequences;  // M
-    std::int64_t halves;     // rows of each: 2 with guidance, the unconditional ones follow the conditional
+    std::int64_t sequences;  // M; with guidance those of both halves
     std::int64_t tokens;     // L, of patches
     std::int64_t conditions;
     bool guided;  // the prefix begins with a guiding pixel
     std::int64_t width, blocks, heads;
     std::int64_t inputs;           // values of a patch
     std::int64_t next_conditions;  // n', of a patch in the next level, 1 to 5
-    std::int64_t drawn;            // K: patches that go on, of both halves
+    std::int64_t drawn;            // K: patches that go on
 
     std::int64_t length() const { return conditions + (guided ? 1 : 0) + tokens; }
 };
@@ -53,12 +52,12 @@ struct MarLevelWeights {
 
 namespace cuda {
 
-// What a cluster takes: heads of 64, at most 4 of them; rows of both halves, at most 48; a half of at most 32.
+// What a cluster takes: heads of 64, at most 4 of them; a sequence of at most 32 tokens.
 bool mar_level_has_shape(const MarLevelShape& shape);
-// Shared memory of each block of a cluster, and the blocks: one for 16 columns of the width.
+// Shared memory of each block of a cluster, and the blocks: one for 32 columns of the width.
 std::size_t mar_level_shared_bytes(const MarLevelShape& shape);
 constexpr std::int64_t mar_level_ranks(const MarLevelShape& shape) {
-    return shape.width / 16;
+    return shape.width / 32;
 }
 // How many sequences the current device runs at once; 0: none of this shape.
 std::int64_t mar_level_resident(const MarLevelShape& shape);
@@ -68,9 +67,9 @@ std::int64_t mar_level_packed_elements(const MarLevelShape& shape);
 // 16-byte aligned.
 void mar_level_pack(Stream stream, bf16* packed, const MarLevelWeights& weights, const MarLevelShape& shape);
 
-// y [K, n', D], overwritten; patches [halves M, L, inputs]; conditions [halves M, n, D] and guide [halves M, D] as
-// masked_sequence_forward takes them, the latter not read unless guided; mask [halves M, L], 1 = hidden; selected
-// [K], each m * L + t. A row's bits depend neither on other sequences, nor on their number, nor on what else is
+// y [K, n', D], overwritten; patches [M, L, inputs]; conditions [M, n, D] and guide [M, D] as
+// masked_sequence_forward takes them, the latter not read unless guided; mask [M, L], 1 = hidden; selected [K],
+// each m * L + t. A row's bits depend neither on other sequences, nor on their number, nor on what else is
 // selected.
 void mar_level_forward(Stream stream, bf16* y, const float* patches, const bf16* conditions,
                        const bf16* guide, const std::uint8_t* mask, const std::int32_t* selected,

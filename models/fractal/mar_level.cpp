@@ -106,25 +106,19 @@ Tensor MarLevel::next_conditions(Tape& tape, const LastAttention& last, const Te
                            neighbours_);
 }
 
-MarLevelShape MarLevel::kernel_shape(std::int64_t sequences, std::int64_t halves) const {
-    return {sequences,
-            halves,
-            length_ - prefix_tokens_,
-            conditions_,
-            guiding_level_ != nullptr,
-            width_,
-            static_cast<std::int64_t>(blocks_.size()),
-            heads_,
-            inputs_,
-            neighbours_.n,
-            0};
+MarLevelShape MarLevel::kernel_shape(std::int64_t sequences) const {
+    return {sequences,     length_ - prefix_tokens_,
+            conditions_,   guiding_level_ != nullptr,
+            width_,        static_cast<std::int64_t>(blocks_.size()),
+            heads_,        inputs_,
+            neighbours_.n, 0};
 }
 
 // In one kernel a step takes some 20 us for as many sequences as the device runs at once; as kernels one after
 // another 1 to 2 us for each of about 40, whatever the sequences. So up to two turns.
-bool MarLevel::fits_one_kernel(const Tape& tape, std::int64_t sequences, std::int64_t halves) const {
+bool MarLevel::fits_one_kernel(const Tape& tape, std::int64_t sequences) const {
     constexpr std::int64_t most_turns = 2;
-    return !of_codes_ && sequences <= most_turns * resident_mar_levels(tape, kernel_shape(sequences, halves));
+    return !of_codes_ && sequences <= most_turns * resident_mar_levels(tape, kernel_shape(sequences));
 }
 
 Tensor MarLevel::pack_for_sampling(Tape& tape) const {
@@ -135,15 +129,11 @@ Tensor MarLevel::pack_for_sampling(Tape& tape) const {
         tape,
         {patch_weight, patch_bias, mask_token_->value, positions_->value, patch_norm_weight_->value,
          patch_norm_bias_->value, norm_weight_->value, norm_bias_->value, blocks.data()},
-        kernel_shape(0, 1));
+        kernel_shape(0));
 }
 
-// A cluster for each half while the device runs so many at once: its blocks then exchange half as many rows.
 Tensor MarLevel::sampling_conditions(Tape& tape, const Tensor& patches, const Prefix& prefix,
-                                     const Tensor& mask, const Tensor& selected, std::int64_t halves,
-                                     const Tensor& packed) const {
-    const MarLevelShape apart = kernel_shape(mask.rows(), 1);
-    const bool has_room = mask.rows() <= resident_mar_levels(tape, apart);
+                                     const Tensor& mask, const Tensor& selected, const Tensor& packed) const {
     return mar_level_in_one_kernel(tape, patches, prefix.conditions, prefix.guide, mask, selected, packed,
-                                   has_room ? apart : kernel_shape(mask.rows() / halves, halves));
+                                   kernel_shape(mask.rows()));
 }

@@ -52,12 +52,12 @@ class MarLevel {
     Tensor next_conditions(Tape& tape, const LastAttention& last, const Tensor& selected) const;
 
     // The same of sampling, in one kernel (kernels/level/mar_level.h), on devices that have it and for few
-    // sequences: whether it takes up to so many, of `halves` rows each; its weights, for one job; and
-    // the next level's conditions of the patches `selected`, for `packed` of the same job.
-    bool fits_one_kernel(const Tape& tape, std::int64_t sequences, std::int64_t halves) const;
+    // sequences: whether it takes up to so many; its weights, for one job; and the next level's conditions of the
+    // patches `selected`, for `packed` of the same job.
+    bool fits_one_kernel(const Tape& tape, std::int64_t sequences) const;
     Tensor pack_for_sampling(Tape& tape) const;
     Tensor sampling_conditions(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask,
-                               const Tensor& selected, std::int64_t halves, const Tensor& packed) const;
+                               const Tensor& selected, const Tensor& packed) const;
 
     // From forward's outputs to the conditions of the next level (runtime/ops/masking_ops.h,
     // neighbour_conditions).
@@ -68,7 +68,7 @@ class MarLevel {
   private:
     // [guiding pixel, conditions, patches], normalised: the first block's input.
     Tensor sequence(Tape& tape, const Tensor& patches, const Prefix& prefix, const Tensor& mask) const;
-    MarLevelShape kernel_shape(std::int64_t sequences, std::int64_t halves) const;
+    MarLevelShape kernel_shape(std::int64_t sequences) const;
 
     std::int64_t inputs_, conditions_, heads_;  // values of a patch; conditions of a sequence
     bool of_codes_;

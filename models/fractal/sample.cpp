@@ -67,7 +67,7 @@ FractalSampler::FractalSampler(const FractalModel& model, std::int64_t batch, bo
     for (std::size_t level = 0; level < config.generators(); ++level) {
         if (level > 0) sequences = std::min(sequences, chunks_[level]);
         in_one_kernel_.push_back(config.is_mar(level) &&
-                                 model.mar_level(level).fits_one_kernel(tape_, sequences, guided ? 2 : 1));
+                                 model.mar_level(level).fits_one_kernel(tape_, sequences * (guided ? 2 : 1)));
         sequences *= PatchOrder::most_drawn(config, level, iterations_[level]);
     }
     const std::vector<std::int64_t> classes(static_cast<std::size_t>(batch), -1);
@@ -232,7 +232,7 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const SampledImages&
             };
             if (in_one_kernel) {
                 const Tensor all = generator.sampling_conditions(
-                    tape_, patches, prefix, chosen.mask, chosen.rows.patches, halves, job.levels[level]);
+                    tape_, patches, prefix, chosen.mask, chosen.rows.patches, job.levels[level]);
                 draw([&](const ChildRows& rows, std::int64_t first) {
                     return tape_.slice(all, first, rows.patches.rows());
                 });

@@ -26,8 +26,8 @@ struct CountedWork {
 
 class WorkCount {
   public:
-    // Clusters of blocks that the GPU is taken to run at once, one to a part of 16 of its 132 multiprocessors.
-    static constexpr std::int64_t resident_clusters = 8;
+    // Clusters of blocks that the GPU is taken to run at once, one to a part of 8 of its 132 multiprocessors.
+    static constexpr std::int64_t resident_clusters = 16;
     using Observer = std::function<void(const CountedWork&)>;
     // Throws std::logic_error if another exists.
     explicit WorkCount(Observer observer);

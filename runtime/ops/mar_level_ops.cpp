@@ -23,7 +23,7 @@ Tensor mar_level_in_one_kernel(Tape& tape, const Tensor& patches, const Tensor& 
                                const Tensor& guide, const Tensor& mask, const Tensor& selected,
                                const Tensor& packed, MarLevelShape shape) {
     shape.drawn = selected.rows();
-    const std::int64_t rows = shape.halves * shape.sequences;
+    const std::int64_t rows = shape.sequences;
     require(patches.rows() == rows * shape.tokens && conditions.rows() == rows && mask.rows() == rows &&
                 (!shape.guided || guide.rows() == rows),
             "mar_level: its inputs are of different numbers of sequences");

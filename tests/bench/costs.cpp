@@ -36,7 +36,7 @@ Cost attention_decode_cost(const DecodeShape& shape, double a) {
 
 Cost mar_level_cost(const MarLevelShape& shape, double a) {
     const double T = static_cast<double>(shape.length()), D = static_cast<double>(shape.width),
-                 B = static_cast<double>(shape.blocks), sequences = elements(shape.halves, shape.sequences),
+                 B = static_cast<double>(shape.blocks), sequences = static_cast<double>(shape.sequences),
                  prefix = T - static_cast<double>(shape.tokens);
     return {a * (12 * D * D * B + sequences * D * (T + prefix)) +
                 4 * sequences * elements(shape.tokens, shape.inputs),

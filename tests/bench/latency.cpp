@@ -75,18 +75,17 @@ Priced pixel_sample_price(const CountedWork& work) {
 
 // Of each of its blocks of the transformer: five barriers; the longest chain of dependent products, one for 16 of
 // the depth of a product and 6 for attention; and what comes from partners: queries, keys and values of a head, then
-// attention's result and both updates in bf16 and the parts of 16 columns in fp32, of all rows, in the last block of
+// attention's result and both updates in bf16 and the parts of 32 columns in fp32, of all rows, in the last block of
 // those that are drawn from.
 Priced mar_level_price(const CountedWork& work) {
     constexpr double barrier_seconds = 0.4e-6, product_seconds = 33 / 1.7e9, partner_rate = 20e9;
     constexpr int barriers = 5;
     const auto& shape = argument_of<MarLevelShape>(work);
     const double D = static_cast<double>(shape.width), blocks = static_cast<double>(shape.blocks),
-                 rows = static_cast<double>(shape.halves * shape.length()),
-                 sequences = static_cast<double>(shape.sequences),
+                 rows = static_cast<double>(shape.length()), sequences = static_cast<double>(shape.sequences),
                  drawn_from =
                      std::min(rows, static_cast<double>(shape.drawn * shape.next_conditions) / sequences),
-                 products = 3 * D / 16 + 6 + D / 128 * 4, heads = 80 * 64 * 2, row = D * (3 * 2 + 4),
+                 products = 3 * D / 16 + 6 + D / 128 * 8, heads = 80 * 64 * 2, row = D * (3 * 2 + 4),
                  bytes = blocks * heads + ((blocks - 1) * rows + drawn_from) * row;
     const std::int64_t turns =
         (shape.sequences + WorkCount::resident_clusters - 1) / WorkCount::resident_clusters;

@@ -84,7 +84,7 @@ TEST_CASE("a launch takes the longest of its memory's, its products' and its ker
     CHECK(sample(8 * 132) == doctest::Approx(sample(1)));
     CHECK(sample(8 * 132 + 1) == doctest::Approx(2 * sample(1)));
     const auto level = [&](std::int64_t sequences) {
-        const MarLevelShape mar_level{sequences, 2, 16, 5, true, 256, 4, 4, 3, 5, 2 * sequences};
+        const MarLevelShape mar_level{sequences, 16, 5, true, 256, 4, 4, 3, 5, 2 * sequences};
         return cost_of("mar_level_forward", {nullptr, mar_level}, 0).seconds;
     };
     CHECK(level(1) > 4 * 5 * 0.4e-6);
