@@ -49,6 +49,21 @@ __device__ inline void store_to_rank(T* shared, int rank, const Packed<T>& value
                  "r"(words[1]), "r"(words[2]), "r"(words[3])
                  : "memory");
 }
+// The same of one value of 4 or 8 bytes.
+template <class T>
+__device__ inline void store_value_to_rank(T* shared, int rank, const T& value) {
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+    std::uint32_t address = 0;
+    const auto* words = reinterpret_cast<const std::uint32_t*>(&value);
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;\n"
+                 : "=r"(address)
+                 : "r"(shared_address(shared)), "r"(rank));
+    if constexpr (sizeof(T) == 4)
+        asm volatile("st.shared::cluster.b32 [%0], %1;\n" ::"r"(address), "r"(words[0]) : "memory");
+    else
+        asm volatile("st.shared::cluster.v2.b32 [%0], {%1,%2};\n" ::"r"(address), "r"(words[0]), "r"(words[1])
+                     : "memory");
+}
 template <class T>
 __device__ inline Packed<T> load_from_rank(const T* shared, int rank) {
     std::uint32_t address = 0;

@@ -10,6 +10,10 @@
 // loaded directly into the registers of the tensor cores' fragments (pixel_sampler_product.cuh); staging them
 // would add a copy and a barrier, and no other warp of the block needs them.
 //
+// Clusters. With few tiles the multiprocessors that would be idle share the work of a wide level: a cluster of 8 blocks
+// has a tile, each block an eighth of the outputs of every product (148 KB at width 128, 3 blocks), whose weights come
+// into its shared memory once. All blocks have all activations, and do what lies between the products alike.
+//
 // Rows. A matrix product has 16 rows whether they are used or not, and with few pixels the latency of one
 // tile dominates: of what is done row by row between the products, and of draws. So tiles are as small as one
 // draw while there are idle multiprocessors, and grow to 32 rows, 64 with resident weights, when there are
@@ -27,7 +31,7 @@
 #include <array>
 #include <stdexcept>
 
-#include "kernels/common/launch.cuh"
+#include "kernels/common/cluster.cuh"
 #include "kernels/sampling/categorical.cuh"
 #include "kernels/sampling/pixel_sampler_layout.cuh"
 #include "kernels/sampling/pixel_sampler_product.cuh"
@@ -41,6 +45,8 @@ using namespace pixel_sampler_detail;
 
 constexpr float epsilon = 1e-6f;
 constexpr int most_channels = 3;
+template <class T>
+constexpr int copy_unit = 16 / sizeof(T);  // of an asynchronous copy
 
 template <class T>
 struct Job {
@@ -56,6 +62,7 @@ struct Job {
     Guidance guidance;
     PixelCode code;
     Layout layout;
+    ShareLayout share;  // of a block of a cluster
     Strides strides;
     int channels, width, condition_width, blocks, heads;
     int rows, guidance_rows;  // of a tile; guidance_rows: 2 with guidance
@@ -94,12 +101,13 @@ __attribute__((noinline)) __device__ void normalize(To* to, const float* from, c
 enum class Step { condition, qkv, proj, fc1, fc2, logits };
 
 // State of one thread block: its job, the activations of its tile, and the weights of the level's blocks, in
-// shared or global memory.
-template <class T, int row_tiles>
+// shared or global memory; in a cluster its share of them.
+template <class T, int row_tiles, class Where>
 struct Sampler {
     const Job<T>& job;
     Activations<T> tile;
     const T* blocks;
+    T* share;  // shared memory
 
     __device__ const T* block(int i) const { return blocks + i * job.layout.block.elements; }
     __device__ const float* norm(std::int64_t place) const {
@@ -120,42 +128,77 @@ struct Sampler {
             normalize(normed(row), x(row), norm, job.width);
     }
 
-    // A packed layer [N, K].
-    __device__ Product<T> product(const T* packed, int N, int K, bool from_wide, Into into) const {
+    // A packed layer [N, K]; in a cluster its share from `shared` elements on.
+    __device__ Product<T> product(const T* packed, int N, int K, bool from_wide, Into into,
+                                  std::int64_t shared) const {
         const int outputs = static_cast<int>(padded_outputs<T>(N)),
                   depth = static_cast<int>(padded_depth<T>(K));
         return {reinterpret_cast<const float*>(packed),
-                packed + float_elements<T>(outputs),
+                Where::shared ? share + shared : packed + float_elements<T>(outputs),
                 outputs,
                 depth,
                 0,
                 depth,
                 from_wide,
-                into};
+                into,
+                Where::shared};
+    }
+    // Starts to copy what product() expects there.
+    __device__ void fetch_share(const T* packed, int N, int K, std::int64_t shared) const {
+        const int tiles = static_cast<int>(padded_outputs<T>(N)) / columns_of_tile,
+                  units = static_cast<int>(padded_depth<T>(K)) * columns_of_tile / copy_unit<T>;
+        const T* weight = packed + float_elements<T>(padded_outputs<T>(N));
+        for (int i = static_cast<int>(threadIdx.x); i < tiles * units; i += static_cast<int>(blockDim.x)) {
+            const int outputs = i / units * Where::ranks() + Where::rank();
+            if (outputs >= tiles) break;
+            copy_async_16(share + shared + i * copy_unit<T>,
+                          weight + (static_cast<std::int64_t>(outputs) * units + i % units) * copy_unit<T>);
+        }
+    }
+    __device__ void fetch_shares() const {
+        const int W = job.width;
+        const BlockLayout& packed = job.layout.block;
+        for (int i = 0; i < job.blocks; ++i) {
+            const std::int64_t start = i * job.share.block;
+            fetch_share(block(i) + packed.qkv, 3 * W, W, start + job.share.qkv);
+            fetch_share(block(i) + packed.proj, W, W, start + job.share.proj);
+            fetch_share(block(i) + packed.fc1, 4 * W, W, start + job.share.fc1);
+            fetch_share(block(i) + packed.fc2, W, 4 * W, start + job.share.fc2);
+        }
+        for (int c = 0; c < job.channels; ++c)
+            fetch_share(job.packed + job.layout.logits[c], vocabulary, W,
+                        job.share.logits + c * job.share.channel);
+        copy_async_commit();
     }
     // The product of a step; of the conditions' its piece from column `first` on.
     __device__ Product<T> product_of(Step step, int i, int channel, int first) const {
         const int W = job.width;
         const Layout& layout = job.layout;
+        const std::int64_t start = i * job.share.block;
         switch (step) {
             case Step::condition: {
                 Product<T> piece =
-                    product(job.packed + layout.condition, W, job.condition_width, true, Into::x);
+                    product(job.packed + layout.condition, W, job.condition_width, true, Into::x, 0);
+                piece.weight = job.packed + layout.condition + float_elements<T>(piece.outputs);
+                piece.of_rank = false;
                 piece.first = first;
                 piece.depth = min(condition_room(), piece.layer_depth - first);
                 if (first > 0) piece.bias = nullptr;
                 return piece;
             }
             case Step::qkv:
-                return product(block(i) + layout.block.qkv, 3 * W, W, false, Into::wide);
+                return product(block(i) + layout.block.qkv, 3 * W, W, false, Into::wide,
+                               start + job.share.qkv);
             case Step::proj:
-                return product(block(i) + layout.block.proj, W, W, false, Into::x);
+                return product(block(i) + layout.block.proj, W, W, false, Into::x, start + job.share.proj);
             case Step::fc1:
-                return product(block(i) + layout.block.fc1, 4 * W, W, false, Into::gelu);
+                return product(block(i) + layout.block.fc1, 4 * W, W, false, Into::gelu,
+                               start + job.share.fc1);
             case Step::fc2:
-                return product(block(i) + layout.block.fc2, W, 4 * W, true, Into::x);
+                return product(block(i) + layout.block.fc2, W, 4 * W, true, Into::x, start + job.share.fc2);
             default:
-                return product(job.packed + layout.logits[channel], vocabulary, W, false, Into::logits);
+                return product(job.packed + layout.logits[channel], vocabulary, W, false, Into::logits,
+                               job.share.logits + channel * job.share.channel);
         }
     }
 
@@ -246,7 +289,7 @@ struct Sampler {
             draw_categorical(logits(row), job.guidance_rows == 2 ? logits(row + drawn) : nullptr, vocabulary,
                              number, job.limits ? job.limits[2 * at] : 0,
                              job.limits ? job.limits[2 * at + 1] : vocabulary - 1, job.guidance, margin);
-        if (lane_index() == 0) {
+        if (lane_index() == 0 && Where::rank() == 0) {
             for (int half = 0; half < job.guidance_rows; ++half)
                 job.values[(half * job.draws + draw) * job.channels + channel] = value;
             if (job.margins) job.margins[at] = margin;
@@ -293,12 +336,12 @@ struct Sampler {
 #pragma unroll 2
             for (int i = lane_index(); i < job.strides.x; i += warp_size) x(row)[i] = 0;
         load_conditions(first_draw, 0);
-        __syncthreads();
+        Where::barrier();
         Step step = Step::condition;
         int channel = 0, i = 0, loaded = 0;
         while (channel < job.channels) {
-            multiply<row_tiles>(tile, product_of(step, i, channel, loaded));
-            __syncthreads();
+            multiply<Where, row_tiles>(tile, product_of(step, i, channel, loaded));
+            Where::barrier();
             switch (step) {
                 case Step::condition:
                     loaded += condition_room();
@@ -330,17 +373,19 @@ struct Sampler {
                     draw_rows(channel++, first_draw);
                     i = 0;
                     step = start;
-                    break;
+                    Where::barrier();  // the next product may overwrite a partner's logits
+                    continue;
             }
             __syncthreads();
         }
     }
 };
 
-// A thread block loads the resident weights into shared memory, then processes tiles blockIdx.x, blockIdx.x +
-// gridDim.x, ...
-template <class T, int row_tiles, bool resident>
-__global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads, resident ? 1 : 2)
+// A thread block loads the resident weights, or its share, into shared memory; then it, or its cluster, processes
+// tiles, those of block b being b, b + blocks, ...
+template <class T, int row_tiles, bool resident, class Where>
+__global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads,
+                                  resident || Where::shared ? 1 : 2)
     sample(const __grid_constant__ Job<T> job) {
     wait_for_previous_kernel();
     SharedMemory shared;
@@ -353,11 +398,12 @@ __global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads, 
     tile.logits = reinterpret_cast<float*>(tile.wide);
     tile.caches = shared.take<T>(job.rows * job.strides.cache);
     const T* blocks = job.packed + job.layout.blocks;
+    T* share = nullptr;
+    if constexpr (Where::shared) share = shared.take<T>(job.share.elements);
     if constexpr (resident) {
-        constexpr int unit = 16 / sizeof(T);
         const std::int64_t elements = job.blocks * job.layout.block.elements;
         T* copy = shared.take<T>(elements);
-        for (std::int64_t i = threadIdx.x * unit; i < elements; i += blockDim.x * unit)
+        for (std::int64_t i = threadIdx.x * copy_unit<T>; i < elements; i += blockDim.x * copy_unit<T>)
             copy_async_16(copy + i, blocks + i);
         copy_async_commit();
         blocks = copy;
@@ -366,8 +412,10 @@ __global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads, 
 #pragma unroll 2
         for (int i = job.width + lane_index(); i < job.strides.normed; i += warp_size)
             tile.normed[row * job.strides.normed + i] = T{};
-    const Sampler<T, row_tiles> sampler{job, tile, blocks};
-    for (std::int64_t t = blockIdx.x; t < job.tiles; t += gridDim.x)
+    const Sampler<T, row_tiles, Where> sampler{job, tile, blocks, share};
+    if constexpr (Where::shared) sampler.fetch_shares();
+    const int ranks = Where::ranks();
+    for (std::int64_t t = blockIdx.x / ranks; t < job.tiles; t += gridDim.x / ranks)
         sampler.run(t * (job.rows / job.guidance_rows));
 }
 
@@ -390,33 +438,61 @@ DeviceLimits device_limits() {
     return known;
 }
 
+// Where a block reads its weights: from the second-level cache, or its shared memory, that of its cluster.
+enum class Weights { streamed, resident, clustered };
+
 struct Plan {
     std::int64_t rows = 0;  // of a tile; 0: not even one draw fits
-    bool resident = false;
+    Weights weights = Weights::streamed;
     std::int64_t tiles = 0;
     std::size_t shared_bytes = 0;
 };
 
 // Tiles of `rows` rows, if they fit beside `weight_bytes`.
 template <class T>
-bool choose(Plan& plan, const PixelSamplerShape& shape, std::int64_t rows, std::size_t weight_bytes,
-            std::int64_t draws, std::int64_t guidance_rows) {
+bool choose(Plan& plan, const PixelSamplerShape& shape, std::int64_t rows, Weights weights,
+            std::size_t weight_bytes, std::int64_t draws, std::int64_t guidance_rows) {
     const std::size_t bytes = activation_bytes<T>(shape, rows) + weight_bytes;
     if (rows < guidance_rows || bytes > device_limits().shared_bytes) return false;
-    plan = {rows, weight_bytes > 0, blocks_for(draws, rows / guidance_rows), bytes};
+    plan = {rows, weights, blocks_for(draws, rows / guidance_rows), bytes};
     return true;
+}
+
+constexpr unsigned cluster_size = 8;
+
+ClusterLaunch cluster_launch(const Plan& plan) {
+    return {static_cast<unsigned>(plan.tiles) * cluster_size, cluster_size, group_threads, plan.shared_bytes};
+}
+
+// Tiles of a few draws, if the device has a cluster for each at once.
+bool choose_clusters(Plan& plan, const PixelSamplerShape& shape, std::int64_t draws,
+                     std::int64_t guidance_rows) {
+    const std::size_t share =
+        sizeof(bf16) * static_cast<std::size_t>(share_layout(shape, cluster_size).elements);
+    for (const std::int64_t each : {1, 2, 4}) {
+        Plan few;
+        if (!choose<bf16>(few, shape, each * guidance_rows, Weights::clustered, share, draws, guidance_rows))
+            break;
+        if (few.tiles > resident_clusters(sample<bf16, 1, false, Clustered>, cluster_launch(few))) continue;
+        plan = few;
+        return true;
+    }
+    return false;
 }
 
 // The smallest tiles that are all on the device at once, or the largest.
 template <class T>
-Plan plan_tiles(const PixelSamplerShape& shape, std::int64_t draws, std::int64_t guidance_rows) {
+Plan plan_tiles(const PixelSamplerShape& shape, std::int64_t draws, std::int64_t guidance_rows,
+                bool in_clusters) {
     const std::int64_t places = device_limits().multiprocessors;
     Plan plan;
     if constexpr (std::is_same_v<T, bf16>) {
         const std::size_t weights =
             sizeof(T) * static_cast<std::size_t>(shape.blocks * packed_layout<T>(shape).block.elements);
         Plan any;
-        const bool resident = weights > 0 && choose<T>(any, shape, 16, weights, draws, guidance_rows);
+        const bool resident =
+            weights > 0 && choose<T>(any, shape, 16, Weights::resident, weights, draws, guidance_rows);
+        if (in_clusters && !resident && choose_clusters(plan, shape, draws, guidance_rows)) return plan;
         for (const std::int64_t rows :
              {guidance_rows, 2 * guidance_rows, 4 * guidance_rows, 8 * guidance_rows, std::int64_t{16},
               std::int64_t{32}, std::int64_t{64}}) {
@@ -424,35 +500,40 @@ Plan plan_tiles(const PixelSamplerShape& shape, std::int64_t draws, std::int64_t
             // that would be idle.
             const std::int64_t at_once = resident || rows < 8 * guidance_rows ? places : 2 * places;
             if (rows == 64 && !resident) continue;
-            if (choose<T>(plan, shape, rows, resident ? weights : 0, draws, guidance_rows) &&
+            if (choose<T>(plan, shape, rows, resident ? Weights::resident : Weights::streamed,
+                          resident ? weights : 0, draws, guidance_rows) &&
                 plan.tiles <= at_once)
                 break;
         }
         if (plan.rows > 0) return plan;
     }
     for (const std::int64_t rows : {8, 4, 2, 1})
-        if (choose<T>(plan, shape, rows, 0, draws, guidance_rows)) return plan;
+        if (choose<T>(plan, shape, rows, Weights::streamed, 0, draws, guidance_rows)) return plan;
     return plan;
 }
 
 template <class T>
 void launch_tiles(Stream stream, const Plan& plan, const Job<T>& job) {
+    const bool resident = plan.weights == Weights::resident;
     const auto blocks = static_cast<unsigned>(
-        plan.resident ? std::min(plan.tiles, device_limits().multiprocessors) : plan.tiles);
-    const unsigned threads = plan.resident && plan.rows >= 32 ? 2 * group_threads : group_threads;
+        resident ? std::min(plan.tiles, device_limits().multiprocessors) : plan.tiles);
+    const unsigned threads = resident && plan.rows >= 32 ? 2 * group_threads : group_threads;
     const auto with = [&](auto kernel) { launch(kernel, blocks, threads, plan.shared_bytes, stream, job); };
+    if constexpr (std::is_same_v<T, bf16>)
+        if (plan.weights == Weights::clustered)
+            return launch_clusters(sample<bf16, 1, false, Clustered>, cluster_launch(plan), stream, job);
     if constexpr (std::is_same_v<T, float>)
-        with(sample<float, 1, false>);
-    else if (plan.resident)
-        plan.rows == 64 ? with(sample<bf16, 2, true>) : with(sample<bf16, 1, true>);
+        with(sample<float, 1, false, Alone>);
+    else if (resident)
+        plan.rows == 64 ? with(sample<bf16, 2, true, Alone>) : with(sample<bf16, 1, true, Alone>);
     else
-        plan.rows == 32 ? with(sample<bf16, 2, false>) : with(sample<bf16, 1, false>);
+        plan.rows == 32 ? with(sample<bf16, 2, false, Alone>) : with(sample<bf16, 1, false, Alone>);
 }
 
 }  // namespace
 
 bool pixel_sampler_fits(const PixelSamplerShape& shape) {
-    return plan_tiles<float>(shape, 1, 2).rows > 0 && plan_tiles<bf16>(shape, 1, 2).rows > 0;
+    return plan_tiles<float>(shape, 1, 2, false).rows > 0 && plan_tiles<bf16>(shape, 1, 2, false).rows > 0;
 }
 
 template <class T>
@@ -461,7 +542,8 @@ void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* 
                   const Guidance& guidance, const std::uint8_t* limits, const PixelCode& code,
                   const std::int64_t* sequence_ids, const PhiloxKey* key) {
     const int guidance_rows = guidance.scale == 1.0f ? 1 : 2;
-    const Plan plan = plan_tiles<T>(shape, draws, guidance_rows);
+    // A code's state is read and written by one block.
+    const Plan plan = plan_tiles<T>(shape, draws, guidance_rows, !code.on());
     if (plan.rows == 0)
         throw std::runtime_error("CUDA: the pixel sampler's activations exceed a block's shared memory");
     const auto narrow = [](std::int64_t size) { return static_cast<int>(size); };
@@ -479,6 +561,7 @@ void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* 
                      guidance,
                      code,
                      packed_layout<T>(shape),
+                     share_layout(shape, cluster_size),
                      activation_strides<T>(shape),
                      narrow(shape.channels),
                      narrow(shape.width),

@@ -96,6 +96,29 @@ Layout packed_layout(const PixelSamplerShape& shape) {
     return layout;
 }
 
+// Of a cluster's blocks each has every `ranks`-th tile of 8 outputs of the blocks' products and of the logits in its
+// shared memory: bf16 alone. In elements, as if no rank had fewer tiles than another.
+constexpr std::int64_t share_elements(std::int64_t N, std::int64_t K, std::int64_t ranks) {
+    const std::int64_t tiles = padded_outputs<bf16>(N) / columns_of_tile;
+    return (tiles + ranks - 1) / ranks * columns_of_tile * padded_depth<bf16>(K);
+}
+struct ShareLayout {
+    std::int64_t qkv, proj, fc1, fc2, block;  // of a block, and its length
+    std::int64_t logits, channel, elements;   // of the first channel, and a channel's length
+};
+constexpr ShareLayout share_layout(const PixelSamplerShape& shape, std::int64_t ranks) {
+    const std::int64_t W = shape.width;
+    ShareLayout layout{};
+    layout.proj = share_elements(3 * W, W, ranks);
+    layout.fc1 = layout.proj + share_elements(W, W, ranks);
+    layout.fc2 = layout.fc1 + share_elements(4 * W, W, ranks);
+    layout.block = layout.fc2 + share_elements(W, 4 * W, ranks);
+    layout.logits = shape.blocks * layout.block;
+    layout.channel = share_elements(vocabulary, W, ranks);
+    layout.elements = layout.logits + shape.channels * layout.channel;
+    return layout;
+}
+
 // The activations of a tile of rows. From row to row `normed` and `wide` advance by an odd number of 16-byte
 // units, so that the 8 rows of an ldmatrix are in different banks; x by 8 banks beyond a multiple of 32 for
 // the same reason. Columns are padded to the next multiple of 32: a product's depth is zero-padded.

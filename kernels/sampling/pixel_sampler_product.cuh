@@ -3,11 +3,14 @@
 // bf16: the tiles of 8 outputs are divided among 8 warps; a block of 16 warps has two such groups, each with
 // its own rows. The fragments of B are loaded as packed; each weight is read once per channel and tile, so
 // staging in shared memory would save nothing for a block whose weights are not resident, and resident
-// weights are read in the same way. A warp takes up to 4 tiles of outputs at once (2 with two tiles of rows),
+// weights are read in the same way. A warp takes up to 4 tiles of outputs at once (one with two tiles of rows),
 // which share its fragments of A, and keeps four 16-byte loads in flight while it multiplies with the four
 // before: 8 warps then have 16 KiB in flight, as an SM's share of the L2 bandwidth and its latency of 300
-// cycles require. With one tile of outputs, the four loads go along the depth and two sums shorten the chain
-// of dependent products.
+// cycles require. With one tile of outputs, the four loads go along the depth. Two sums, added at the
+// end, shorten the chain of dependent products; of all tiles, or a row's bits would depend on how many there are.
+//
+// In a cluster the tiles of outputs are divided among its blocks, tile i being of rank i % ranks, and a block stores
+// its results into the shared memory of all of them.
 //
 // float: a thread takes two outputs and up to 8 rows; plain multiply-adds in the order of k.
 //
@@ -17,16 +20,44 @@
 #pragma once
 
 #include "kernels/common/device_math.cuh"
+#include "kernels/common/ptx_cluster.cuh"
 #include "kernels/sampling/pixel_sampler_layout.cuh"
 
 namespace cuda::pixel_sampler_detail {
 
 constexpr int group_warps = 8, group_threads = group_warps * warp_size;
 constexpr int plain_rows = 8;  // most rows of a tile in float
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+constexpr bool has_clusters = false;
+#else
+constexpr bool has_clusters = true;
+#endif
 
 template <class T>
 struct alignas(2 * sizeof(T)) Pair {
     T low, high;
+};
+
+// This block in its cluster. Alone: the only one.
+struct Alone {
+    static constexpr bool shared = false;
+    __device__ static int rank() { return 0; }
+    __device__ static int ranks() { return 1; }
+    __device__ static void barrier() { __syncthreads(); }
+};
+struct Clustered {
+    static constexpr bool shared = true;
+    __device__ static int rank() {
+        if constexpr (has_clusters) return cluster_rank();
+        return 0;
+    }
+    __device__ static int ranks() {
+        if constexpr (has_clusters) return cluster_ranks();
+        return 1;
+    }
+    __device__ static void barrier() {
+        if constexpr (has_clusters) cluster_barrier();
+    }
 };
 
 // The activations of a tile in shared memory.
@@ -49,35 +80,48 @@ enum class Into { wide, gelu, x, logits };
 template <class T>
 struct Product {
     const float* bias;         // null: none
-    const T* weight;           // of the layer
+    const T* weight;           // of the layer, or of this rank's tiles alone
     int outputs, layer_depth;  // padded
     int first, depth;          // the piece
     bool from_wide;
     Into into;
+    bool of_rank = false;  // see weight
 };
 
+// Into the arrays of all blocks of the cluster.
+template <class Where, class T>
+__device__ void put(Pair<T>* to, const Pair<T>& values) {
+    if constexpr (Where::shared && has_clusters) {
+        for (int rank = 0; rank < Where::ranks(); ++rank) store_value_to_rank(to, rank, values);
+    } else {
+        *to = values;
+    }
+}
+
 // Puts two neighbouring results of a row, the column even, where they belong.
-template <class T>
+template <class Where, class T>
 __device__ void emit(const Activations<T>& tile, Into into, int row, int column, float low, float high) {
     if (into == Into::x) {
         auto* x = reinterpret_cast<Pair<float>*>(tile.x + row * tile.strides.x + column);
-        *x = {x->low + low, x->high + high};
+        put<Where>(x, {x->low + low, x->high + high});
     } else if (into == Into::logits) {
-        *reinterpret_cast<Pair<float>*>(tile.logits + row * tile.strides.logits + column) = {low, high};
+        put<Where>(reinterpret_cast<Pair<float>*>(tile.logits + row * tile.strides.logits + column),
+                   {low, high});
     } else {
         if (into == Into::gelu) {
             low = gelu(low);
             high = gelu(high);
         }
-        *reinterpret_cast<Pair<T>*>(tile.wide + row * tile.strides.wide + column) = {as<T>(low), as<T>(high)};
+        put<Where>(reinterpret_cast<Pair<T>*>(tile.wide + row * tile.strides.wide + column),
+                   {as<T>(low), as<T>(high)});
     }
 }
 
-// Outputs of the tiles first_tile, first_tile + 8, ... for 16 row_tiles rows from first_row on.
-template <int row_tiles, int column_tiles>
+// Outputs of this rank's tiles first_tile, first_tile + 8, ... for 16 row_tiles rows from first_row on.
+template <class Where, int row_tiles, int column_tiles>
 __device__ void multiply(const Activations<bf16>& tile, const Product<bf16>& product, int first_row,
                          int first_tile) {
-    constexpr int stages = 4 / column_tiles, chains = column_tiles == 1 ? 2 : 1;
+    constexpr int stages = 4 / column_tiles;
     constexpr int pair_words = warp_size * 4;
     const int lane = static_cast<int>(threadIdx.x) % warp_size;
     const bf16* input = product.from_wide ? tile.wide : tile.normed;
@@ -86,12 +130,15 @@ __device__ void multiply(const Activations<bf16>& tile, const Product<bf16>& pro
 #pragma unroll
     for (int m = 0; m < row_tiles; ++m)  // rows that are not there repeat the last one
         rows[m] = input + min(first_row + 16 * m + lane % 16, tile.rows - 1) * stride + lane / 16 * 8;
+    const int rank = Where::rank(), ranks = Where::ranks();
     const int column_words = product.layer_depth / depth_of_pair * pair_words,
-              step = group_warps * column_words, pairs = product.depth / depth_of_pair;
-    const auto* fragments = reinterpret_cast<const std::uint32_t*>(product.weight) +
-                            static_cast<std::int64_t>(first_tile) * column_words +
-                            product.first / depth_of_pair * pair_words + lane * 4;
-    float sums[chains][column_tiles][row_tiles][4] = {};
+              step = group_warps * column_words * (product.of_rank ? 1 : ranks),
+              pairs = product.depth / depth_of_pair;
+    const auto* fragments =
+        reinterpret_cast<const std::uint32_t*>(product.weight) +
+        static_cast<std::int64_t>(product.of_rank ? first_tile : first_tile * ranks + rank) * column_words +
+        product.first / depth_of_pair * pair_words + lane * 4;
+    float sums[2][column_tiles][row_tiles][4] = {};
     Packed<std::uint32_t> b[stages][column_tiles], next[stages][column_tiles];
     const auto fetch = [&](int pair) {
 #pragma unroll
@@ -121,7 +168,7 @@ __device__ void multiply(const Activations<bf16>& tile, const Product<bf16>& pro
 #pragma unroll
                     for (int n = 0; n < column_tiles; ++n) {
                         const std::uint32_t fragment[2] = {b[s][n][2 * half], b[s][n][2 * half + 1]};
-                        mma_m16n8k16(sums[half % chains][n][m], a, fragment);
+                        mma_m16n8k16(sums[half][n][m], a, fragment);
                     }
                 }
             }
@@ -129,7 +176,7 @@ __device__ void multiply(const Activations<bf16>& tile, const Product<bf16>& pro
     }
 #pragma unroll
     for (int n = 0; n < column_tiles; ++n) {
-        const int column = (first_tile + group_warps * n) * columns_of_tile + lane % 4 * 2;
+        const int column = ((first_tile + group_warps * n) * ranks + rank) * columns_of_tile + lane % 4 * 2;
         const float bias_low = product.bias ? product.bias[column] : 0.0f,
                     bias_high = product.bias ? product.bias[column + 1] : 0.0f;
 #pragma unroll
@@ -137,32 +184,30 @@ __device__ void multiply(const Activations<bf16>& tile, const Product<bf16>& pro
 #pragma unroll
             for (int upper = 0; upper < 2; ++upper) {
                 const int row = first_row + 16 * m + 8 * upper + lane / 4;
-                float low = sums[0][n][m][2 * upper], high = sums[0][n][m][2 * upper + 1];
-                if constexpr (chains == 2) {
-                    low += sums[1][n][m][2 * upper];
-                    high += sums[1][n][m][2 * upper + 1];
-                }
-                if (row < tile.rows) emit(tile, product.into, row, column, low + bias_low, high + bias_high);
+                const float low = sums[0][n][m][2 * upper] + sums[1][n][m][2 * upper],
+                            high = sums[0][n][m][2 * upper + 1] + sums[1][n][m][2 * upper + 1];
+                if (row < tile.rows)
+                    emit<Where>(tile, product.into, row, column, low + bias_low, high + bias_high);
             }
     }
 }
 
 // Nobody waits: the barriers before and behind are the caller's.
-template <int row_tiles>
+template <class Where, int row_tiles>
 __device__ void multiply(const Activations<bf16>& tile, const Product<bf16>& product) {
     const int warp = static_cast<int>(threadIdx.x) / warp_size,
-              groups = static_cast<int>(blockDim.x) / group_threads,
-              column_tiles = product.outputs / columns_of_tile;
+              groups = static_cast<int>(blockDim.x) / group_threads, ranks = Where::ranks(),
+              column_tiles = (product.outputs / columns_of_tile + ranks - 1 - Where::rank()) / ranks;
     const int first_row = warp % groups * row_tiles * 16;
     int column_tile = warp / groups;
-    constexpr int most = row_tiles == 1 ? 4 : 2;  // limited by registers
+    constexpr int most = row_tiles == 1 ? 4 : 1;  // limited by registers
     for (; column_tile + (most - 1) * group_warps < column_tiles; column_tile += most * group_warps)
-        multiply<row_tiles, most>(tile, product, first_row, column_tile);
+        multiply<Where, row_tiles, most>(tile, product, first_row, column_tile);
     for (; column_tile < column_tiles; column_tile += group_warps)
-        multiply<row_tiles, 1>(tile, product, first_row, column_tile);
+        multiply<Where, row_tiles, 1>(tile, product, first_row, column_tile);
 }
 
-template <int>
+template <class Where, int>
 __device__ void multiply(const Activations<float>& tile, const Product<float>& product) {
     const float* input = product.from_wide ? tile.wide : tile.normed;
     const int stride = product.from_wide ? tile.strides.wide : tile.strides.normed;
@@ -187,7 +232,7 @@ __device__ void multiply(const Activations<float>& tile, const Product<float>& p
 #pragma unroll
         for (int r = 0; r < plain_rows; ++r)
             if (r < tile.rows)
-                emit(tile, product.into, r, column, sums[r].low + bias_low, sums[r].high + bias_high);
+                emit<Where>(tile, product.into, r, column, sums[r].low + bias_low, sums[r].high + bias_high);
     }
 }
 

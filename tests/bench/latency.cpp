@@ -25,6 +25,8 @@ constexpr double node_seconds = 2e-6, early_node_seconds = node_seconds - 0.8e-6
 constexpr double convolution_rate = 0.28 * 990e12, attention_rate = 0.28 * 990e12,
                  packed_rate = 0.25 * 990e12;
 constexpr std::int64_t multiprocessors = 132;
+// Of a cluster; of a product that waits for the one before it.
+constexpr double barrier_seconds = 0.4e-6, product_seconds = 33 / 1.7e9;
 constexpr double element = 2;  // bytes of a bf16
 
 std::int64_t integer(const std::any& argument) {
@@ -60,11 +62,28 @@ struct Priced {
     bool early = true;  // they start before those in front of them have ended
 };
 
-// Tiles as pixel_sampler.cu chooses them with guidance and weights that are streamed; each reads all weights.
+// Of a pixel sampler in a cluster: its barriers, one behind every product and draw; the longest chain of dependent
+// products, two sums side by side; and the weights of a block, each read once.
+double pixel_cluster_seconds(const PixelSamplerShape& shape) {
+    constexpr double ranks = 8;
+    const auto [C, W, K, B, heads] = shape;
+    const double barriers = 1 + static_cast<double>(C * (4 * B + 2)),
+                 depth = static_cast<double>(K + C * W * (7 * B + 1)),
+                 weights = elements(W, K + 12 * W * B + C * Shapes::vocabulary);
+    return barriers * barrier_seconds + depth / 32 * product_seconds +
+           element * weights / ranks / stream_rate;
+}
+
+// Tiles as pixel_sampler.cu chooses them with guidance and weights that are streamed, each reading all weights; few of
+// a level whose blocks' weights exceed a block's shared memory in clusters.
 Priced pixel_sample_price(const CountedWork& work) {
+    constexpr double shared_bytes = 227 * 1024;
     const auto& shape = argument_of<PixelSamplerShape>(work);
     const std::int64_t draws = integer(work.arguments[6]),
                        rows = draws * (argument_of<Guidance>(work).scale == 1 ? 1 : 2);
+    if (element * 12 * elements(shape.width, shape.width * shape.blocks) > shared_bytes &&
+        draws <= 4 * WorkCount::resident_clusters)
+        return {pixel_sample_cost(shape, draws, rows, element), packed_rate, pixel_cluster_seconds(shape)};
     const auto tiles = [&](std::int64_t each) { return (draws + each - 1) / each; };
     std::int64_t each = 1;
     while (each < 16 && tiles(each) > (each < 8 ? multiprocessors : 2 * multiprocessors)) each *= 2;
@@ -78,7 +97,7 @@ Priced pixel_sample_price(const CountedWork& work) {
 // attention's result and both updates in bf16 and the parts of 32 columns in fp32, of all rows, in the last block of
 // those that are drawn from.
 Priced mar_level_price(const CountedWork& work) {
-    constexpr double barrier_seconds = 0.4e-6, product_seconds = 33 / 1.7e9, partner_rate = 20e9;
+    constexpr double partner_rate = 20e9;
     constexpr int barriers = 5;
     const auto& shape = argument_of<MarLevelShape>(work);
     const double D = static_cast<double>(shape.width), blocks = static_cast<double>(shape.blocks),

@@ -16,11 +16,11 @@
 //   weights / 55 GB/s      the pixel sampler alone: what one multiprocessor streams from the L2 cache (64
 //                          bytes a cycle at 1.7 GHz are 110 GB/s, half of it with its dependent rows), since a
 //                          block reads all weights for each of its tiles
-//   barriers, chains       a level in one kernel alone, whose blocks wait for each other: 0.4 us for a barrier of a
-//                          cluster (an assumption), 33 cycles at 1.7 GHz for a product that waits for the one
-//                          before it, and 20 GB/s for what a block gets from its partners: of 132 multiprocessors
-//                          2.65 TB/s, as measured in clusters of 4 (Luo et al. 2024, arXiv 2402.13499). Clusters
-//                          beyond 8 take another turn
+//   barriers, chains       a level in one kernel and the sampler of few pixels of a wide level, whose blocks wait for
+//                          each other: 0.4 us for a barrier of a cluster (an assumption), 33 cycles at 1.7 GHz
+//                          for a product that waits for the one before it, and 20 GB/s for what a block of the
+//                          level gets from its partners: of 132 multiprocessors 2.65 TB/s, as measured in clusters
+//                          of 4 (Luo et al. 2024, arXiv 2402.13499). Levels beyond 16 clusters take another turn
 //
 // and the job the sum of its launches. Work of the host is left out: graphs queue it.
 #pragma once

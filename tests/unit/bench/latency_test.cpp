@@ -74,15 +74,22 @@ TEST_CASE("a launch takes the longest of its memory's, its products' and its ker
     CHECK(tiny(3) == doctest::Approx(1.2e-6));
 
     const PixelSamplerShape pixels{
-        .channels = 3, .width = 64, .condition_width = 256, .blocks = 4, .heads = 4};
-    const auto sample = [&](std::int64_t draws) {
+        .channels = 3, .width = 64, .condition_width = 256, .blocks = 1, .heads = 4};
+    const auto sample = [&](const PixelSamplerShape& shape, std::int64_t draws) {
         return cost_of("pixel_sample",
-                       {nullptr, nullptr, nullptr, nullptr, nullptr, pixels, draws, Guidance{}, nullptr}, 0)
+                       {nullptr, nullptr, nullptr, nullptr, nullptr, shape, draws, Guidance{}, nullptr}, 0)
             .seconds;
     };
-    CHECK(sample(1) == doctest::Approx(2 * pixel_sample_weights(pixels) / 55e9));
-    CHECK(sample(8 * 132) == doctest::Approx(sample(1)));
-    CHECK(sample(8 * 132 + 1) == doctest::Approx(2 * sample(1)));
+    CHECK(sample(pixels, 1) == doctest::Approx(2 * pixel_sample_weights(pixels) / 55e9));
+    CHECK(sample(pixels, 8 * 132) == doctest::Approx(sample(pixels, 1)));
+    CHECK(sample(pixels, 8 * 132 + 1) == doctest::Approx(2 * sample(pixels, 1)));
+    // In clusters, as many as there are at once.
+    const PixelSamplerShape wide{
+        .channels = 3, .width = 128, .condition_width = 256, .blocks = 3, .heads = 4};
+    CHECK(sample(wide, 1) > (1 + 3 * 14) * 0.4e-6);
+    CHECK(sample(wide, 1) < pixel_sample_weights(wide) / 55e9);
+    CHECK(sample(wide, 64) == doctest::Approx(sample(wide, 1)));
+    CHECK(sample(wide, 65) == doctest::Approx(2 * pixel_sample_weights(wide) / 55e9));
     const auto level = [&](std::int64_t sequences) {
         const MarLevelShape mar_level{sequences, 16, 5, true, 256, 4, 4, 3, 5, 2 * sequences};
         return cost_of("mar_level_forward", {nullptr, mar_level}, 0).seconds;

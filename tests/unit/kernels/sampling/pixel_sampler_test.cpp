@@ -417,11 +417,13 @@ CUDA_TEST("the pixel sampler in bf16 draws what the separate kernels draw with t
     }
 }
 
-// The sizes of tiles, with weights that stay with a thread block (the first shape) or stream, follow from the
-// number of draws and of multiprocessors, 132 on an H100: 8, 16, 32 and 64 rows.
+// The sizes of tiles, with weights that stay with a thread block, or stream (the last shape), for a few draws through a
+// cluster, follow from the number of draws and of multiprocessors, 132 on an H100: 8, 16, 32 and 64 rows. At width 64 a
+// warp has several tiles of outputs, together or one after the other.
 CUDA_TEST("pixels drawn in bf16 have the same bits in batches of all sizes") {
     for (const PixelSamplerShape& shape :
-         {PixelSamplerShape{1, 16, 8, 1, 2}, PixelSamplerShape{1, 16, 8, 0, 2}}) {
+         {PixelSamplerShape{1, 16, 8, 1, 2}, PixelSamplerShape{1, 64, 8, 1, 2},
+          PixelSamplerShape{1, 16, 8, 0, 2}}) {
         const Level<bf16> level(Device::cuda, shape);
         const std::int64_t C = shape.channels, K = shape.condition_width;
         const Batch large(shape, 2125, settings[3]);

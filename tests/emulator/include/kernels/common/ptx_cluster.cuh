@@ -30,6 +30,11 @@ inline void store_to_rank(T* shared, int rank, const Packed<T>& values) {
     emulator::store_to_rank(shared, rank, &values, sizeof values);
 }
 template <class T>
+inline void store_value_to_rank(T* shared, int rank, const T& value) {
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+    emulator::store_to_rank(shared, rank, &value, sizeof value);
+}
+template <class T>
 inline Packed<T> load_from_rank(const T* shared, int rank) {
     emulator::require_aligned(shared, "load_from_rank");
     Packed<T> values;
