@@ -27,27 +27,25 @@ void with_config(void (*kernel)(Parameters...), const ClusterLaunch& how, Stream
     if (how.ranks > portable)
         check(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1),
               "cluster of a kernel");
-    if (how.shared_bytes > default_shared_bytes)
-        check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   static_cast<int>(how.shared_bytes)),
-              "shared memory of a kernel");
+    allow_shared_bytes(kernel, how.shared_bytes);
     cudaLaunchAttribute cluster{};
     cluster.id = cudaLaunchAttributeClusterDimension;
     cluster.val.clusterDim.x = how.ranks;
     cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+    cudaLaunchAttribute attributes[] = {cluster, early_start()};
     cudaLaunchConfig_t config{};
     config.gridDim = how.grid;
     config.blockDim = how.block;
     config.dynamicSmemBytes = how.shared_bytes;
     config.stream = stream.handle;
-    config.attrs = &cluster;
-    config.numAttrs = 1;
+    config.attrs = attributes;
+    config.numAttrs = has_dependent_launch() ? 2 : 1;
     body(config);
 }
 
 }  // namespace cluster_detail
 
-// Queues the kernel, whose grid's width is a multiple of `ranks`.
+// Queues the kernel, whose grid's width is a multiple of `ranks`; as launch() it may start early.
 template <class... Parameters, class... Arguments>
 void launch_clusters(void (*kernel)(Parameters...), const ClusterLaunch& how, Stream stream,
                      Arguments... arguments) {

@@ -40,6 +40,23 @@ inline bool has_dependent_launch() {
     return capability >= first_capability && driver >= first_driver;
 }
 
+// Opts a kernel in to that much.
+template <class... Parameters>
+void allow_shared_bytes(void (*kernel)(Parameters...), std::size_t shared_bytes) {
+    if (shared_bytes > default_shared_bytes)
+        check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   static_cast<int>(shared_bytes)),
+              "shared memory of a kernel");
+}
+
+// Of a launch that may start before the kernel in front of it has ended, where has_dependent_launch().
+inline cudaLaunchAttribute early_start() {
+    cudaLaunchAttribute early{};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    return early;
+}
+
 // Queues kernel<<<grid, block, shared_bytes, stream>>>(arguments...); a grid of no blocks is no launch. The
 // kernel may start before the one in front of it has ended: wait_for_previous_kernel (ptx.cuh) is its first
 // statement.
@@ -47,18 +64,13 @@ template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
             Arguments... arguments) {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-    if (shared_bytes > default_shared_bytes)
-        check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   static_cast<int>(shared_bytes)),
-              "shared memory of a kernel");
+    allow_shared_bytes(kernel, shared_bytes);
     cudaLaunchConfig_t config{};
     config.gridDim = grid;
     config.blockDim = block;
     config.dynamicSmemBytes = shared_bytes;
     config.stream = stream.handle;
-    cudaLaunchAttribute early{};
-    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchAttribute early = early_start();
     config.attrs = &early;
     config.numAttrs = has_dependent_launch() ? 1 : 0;
     check(cudaLaunchKernelEx(&config, kernel, arguments...), "launch of a kernel");

@@ -41,7 +41,7 @@ void normalize_values(float* y, const std::int32_t* values, const float* mean, c
     for_each_task(N, N * C, [=](std::int64_t n) {
         const std::int64_t row = rows == nullptr ? n : rows[n];
         for (std::int64_t c = 0; c < C; ++c)
-            y[row * C + c] = (static_cast<float>(values[n * C + c]) / 255.0f - mean[c]) / deviation[c];
+            y[row * C + c] = normalized_value(values[n * C + c], mean[c], deviation[c]);
     });
 }
 

@@ -12,6 +12,7 @@
 #include <stdexcept>
 
 #include "kernels/common/rows.cuh"
+#include "kernels/layout/normalized.cuh"
 
 namespace cuda {
 namespace {
@@ -37,10 +38,6 @@ Channels channels_of(const float* mean, const float* deviation, std::int64_t C) 
     std::copy_n(mean, C, channels.mean);
     std::copy_n(deviation, C, channels.deviation);
     return channels;
-}
-
-__device__ float normalized(float value, float mean, float deviation) {
-    return __fdiv_rn(__fsub_rn(__fdiv_rn(value, 255.0f), mean), deviation);
 }
 
 struct alignas(4) FourBytes {

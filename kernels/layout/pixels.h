@@ -8,6 +8,10 @@
 
 namespace cpu {
 
+inline float normalized_value(std::int32_t value, float mean, float deviation) {
+    return (static_cast<float>(value) / 255.0f - mean) / deviation;
+}
+
 // y, x [N, C, plane] with plane = height * width; mean, deviation [C]. Rounds after each of the three
 // operations, as torchvision does, so that the same bytes give the same bits. Moves 5 bytes per element.
 void normalize_pixels(float* y, const std::uint8_t* x, const float* mean, const float* deviation,

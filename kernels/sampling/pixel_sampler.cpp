@@ -9,6 +9,7 @@
 #include "kernels/attention/attention_decode.h"
 #include "kernels/common/partition.h"
 #include "kernels/layout/embedding.h"
+#include "kernels/layout/pixels.h"
 #include "kernels/linear/packed_linear.h"
 #include "kernels/norm/layernorm.h"
 #include "kernels/pointwise/gelu.h"
@@ -134,6 +135,7 @@ struct Job {
     const PixelCode& code;
     const std::int64_t* sequence_ids;
     const PhiloxKey* key;
+    const NormalizedPixels& normalized;
 };
 
 // Tokens of the first channel, for the guidance_rows rows of each draw.
@@ -198,8 +200,13 @@ void sample_tile(const Job& job, const Layout& layout, std::int64_t first, int d
         else
             draw_tile(job, tile, values, first, drawn, c);
         for (int half = 0; half < guidance_rows; ++half) {
-            for (int i = 0; i < drawn; ++i)
-                job.values[(half * job.draws + first + i) * channels + c] = values[i];
+            for (int i = 0; i < drawn; ++i) {
+                const std::int64_t row = half * job.draws + first + i;
+                job.values[row * channels + c] = values[i];
+                if (const NormalizedPixels& to = job.normalized; to.y != nullptr)
+                    to.y[to.rows[row] * channels + c] =
+                        normalized_value(values[i], to.mean[c], to.deviation[c]);
+            }
             if (c + 1 < channels)
                 embedding_forward(tile.x + half * drawn * W, W, job.packed + layout.codebooks[c], values, 1,
                                   drawn, W);
@@ -252,11 +259,12 @@ void pixel_sampler_pack(float* packed, const PixelSamplerWeights& weights, const
 void pixel_sample(std::int32_t* values, float* margins, const float* conditions, const float* uniforms,
                   const float* packed, const PixelSamplerShape& shape, std::int64_t draws,
                   const Guidance& guidance, const std::uint8_t* limits, const PixelCode& code,
-                  const std::int64_t* sequence_ids, const PhiloxKey* key) {
+                  const std::int64_t* sequence_ids, const PhiloxKey* key,
+                  const NormalizedPixels& normalized) {
     assert(pixel_sampler_fits(shape));
     const Layout layout = packed_layout(shape);
-    const Job job{values, margins,  conditions, uniforms, packed,       shape,
-                  draws,  guidance, limits,     code,     sequence_ids, key};
+    const Job job{values,   margins, conditions, uniforms,     packed, shape,     draws,
+                  guidance, limits,  code,       sequence_ids, key,    normalized};
     const std::int64_t guidance_rows = guidance.scale == 1.0f ? 1 : 2,
                        tiles = tile_count(draws, tile_rows / guidance_rows);
     const std::int64_t activations =

@@ -32,6 +32,7 @@
 #include <stdexcept>
 
 #include "kernels/common/cluster.cuh"
+#include "kernels/layout/normalized.cuh"
 #include "kernels/sampling/categorical.cuh"
 #include "kernels/sampling/pixel_sampler_layout.cuh"
 #include "kernels/sampling/pixel_sampler_product.cuh"
@@ -58,6 +59,7 @@ struct Job {
     const std::uint8_t* limits;
     const std::int64_t* sequence_ids;
     const PhiloxKey* key;
+    NormalizedPixels into;
     std::int64_t draws, tiles;
     Guidance guidance;
     PixelCode code;
@@ -381,6 +383,21 @@ struct Sampler {
     }
 };
 
+// A tile's values, when all have been drawn. Not inlined: its registers are not the sampler's.
+template <class T>
+__attribute__((noinline)) __device__ void write_normalized(const Job<T>& job, std::int64_t first_draw) {
+    const int drawn = job.rows / job.guidance_rows;
+    for (int i = static_cast<int>(threadIdx.x); i < job.rows * job.channels;
+         i += static_cast<int>(blockDim.x)) {
+        const int channel = i % job.channels, row = i / job.channels;
+        const std::int64_t draw = first_draw + row % drawn, from = row / drawn * job.draws + draw;
+        if (draw >= job.draws) continue;
+        job.into.y[static_cast<std::int64_t>(job.into.rows[from]) * job.channels + channel] =
+            normalized(static_cast<float>(job.values[from * job.channels + channel]), job.into.mean[channel],
+                       job.into.deviation[channel]);
+    }
+}
+
 // A thread block loads the resident weights, or its share, into shared memory; then it, or its cluster, processes
 // tiles, those of block b being b, b + blocks, ...
 template <class T, int row_tiles, bool resident, class Where>
@@ -415,8 +432,11 @@ __global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads,
     const Sampler<T, row_tiles, Where> sampler{job, tile, blocks, share};
     if constexpr (Where::shared) sampler.fetch_shares();
     const int ranks = Where::ranks();
-    for (std::int64_t t = blockIdx.x / ranks; t < job.tiles; t += gridDim.x / ranks)
-        sampler.run(t * (job.rows / job.guidance_rows));
+    for (std::int64_t t = blockIdx.x / ranks; t < job.tiles; t += gridDim.x / ranks) {
+        const std::int64_t first_draw = t * (job.rows / job.guidance_rows);
+        sampler.run(first_draw);
+        if (job.into.y != nullptr && Where::rank() == 0) write_normalized(job, first_draw);
+    }
 }
 
 // ---- the choice of a tile -----------------------------------------------------------------------------
@@ -540,7 +560,7 @@ template <class T>
 void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* conditions,
                   const float* uniforms, const T* packed, const PixelSamplerShape& shape, std::int64_t draws,
                   const Guidance& guidance, const std::uint8_t* limits, const PixelCode& code,
-                  const std::int64_t* sequence_ids, const PhiloxKey* key) {
+                  const std::int64_t* sequence_ids, const PhiloxKey* key, const NormalizedPixels& into) {
     const int guidance_rows = guidance.scale == 1.0f ? 1 : 2;
     // A code's state is read and written by one block.
     const Plan plan = plan_tiles<T>(shape, draws, guidance_rows, !code.on());
@@ -556,6 +576,7 @@ void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* 
                      limits,
                      sequence_ids,
                      key,
+                     into,
                      draws,
                      plan.tiles,
                      guidance,
@@ -574,9 +595,9 @@ void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* 
 
 template void pixel_sample(Stream, std::int32_t*, float*, const float*, const float*, const float*,
                            const PixelSamplerShape&, std::int64_t, const Guidance&, const std::uint8_t*,
-                           const PixelCode&, const std::int64_t*, const PhiloxKey*);
+                           const PixelCode&, const std::int64_t*, const PhiloxKey*, const NormalizedPixels&);
 template void pixel_sample(Stream, std::int32_t*, float*, const bf16*, const float*, const bf16*,
                            const PixelSamplerShape&, std::int64_t, const Guidance&, const std::uint8_t*,
-                           const PixelCode&, const std::int64_t*, const PhiloxKey*);
+                           const PixelCode&, const std::int64_t*, const PhiloxKey*, const NormalizedPixels&);
 
 }  // namespace cuda

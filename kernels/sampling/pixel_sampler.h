@@ -46,6 +46,14 @@ struct PixelSamplerBlock {
     const float *fc2_weight, *fc2_bias;  // [W, 4 W]
 };
 
+// Where drawn values go as the networks' inputs as well: y[rows[r]] of float [.., channels] from row r of the values,
+// as normalize_values has them (kernels/layout/pixels.h). Without y: nowhere.
+struct NormalizedPixels {
+    float* y = nullptr;
+    const std::int32_t* rows = nullptr;
+    float mean[3] = {}, deviation[3] = {};
+};
+
 struct PixelSamplerWeights {
     const float *condition_weight, *condition_bias;  // [W, condition width]
     const float* codebooks[3];                       // [256, W] of each channel
@@ -77,13 +85,15 @@ void pixel_sampler_pack(float* packed, const PixelSamplerWeights& weights, const
 //   limits [channels, draws, 2], may be null: smallest and largest value allowed, see categorical_sample
 //   code: where it is on, values are given or decoded in place of drawn (value_code.h); there is no guidance,
 //     uniforms, margins and limits are neither read nor written, and no two draws are of one picture
+//   normalized: y may be null; not with a code
 // R = draws; with guidance (scale other than 1) R = 2 draws: the unconditional rows follow the conditional
 // ones in the same order and receive the values of their partners. No output may overlap an input. Nothing is
 // allocated. A row's result depends neither on the other rows nor on the number of threads.
 void pixel_sample(std::int32_t* values, float* margins, const float* conditions, const float* uniforms,
                   const float* packed, const PixelSamplerShape& shape, std::int64_t draws,
                   const Guidance& guidance, const std::uint8_t* limits = nullptr, const PixelCode& code = {},
-                  const std::int64_t* sequence_ids = nullptr, const PhiloxKey* key = nullptr);
+                  const std::int64_t* sequence_ids = nullptr, const PhiloxKey* key = nullptr,
+                  const NormalizedPixels& normalized = {});
 
 }  // namespace cpu
 
@@ -104,6 +114,7 @@ template <class T>
 void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* conditions,
                   const float* uniforms, const T* packed, const PixelSamplerShape& shape, std::int64_t draws,
                   const Guidance& guidance, const std::uint8_t* limits = nullptr, const PixelCode& code = {},
-                  const std::int64_t* sequence_ids = nullptr, const PhiloxKey* key = nullptr);
+                  const std::int64_t* sequence_ids = nullptr, const PhiloxKey* key = nullptr,
+                  const NormalizedPixels& normalized = {});
 
 }  // namespace cuda

@@ -3,7 +3,7 @@
 // bf16: the tiles of 8 outputs are divided among 8 warps; a block of 16 warps has two such groups, each with
 // its own rows. The fragments of B are loaded as packed; each weight is read once per channel and tile, so
 // staging in shared memory would save nothing for a block whose weights are not resident, and resident
-// weights are read in the same way. A warp takes up to 4 tiles of outputs at once (one with two tiles of rows),
+// weights are read in the same way. A warp takes 2 tiles of outputs at once (one with two tiles of rows),
 // which share its fragments of A, and keeps four 16-byte loads in flight while it multiplies with the four
 // before: 8 warps then have 16 KiB in flight, as an SM's share of the L2 bandwidth and its latency of 300
 // cycles require. With one tile of outputs, the four loads go along the depth. Two sums, added at the
@@ -200,7 +200,7 @@ __device__ void multiply(const Activations<bf16>& tile, const Product<bf16>& pro
               column_tiles = (product.outputs / columns_of_tile + ranks - 1 - Where::rank()) / ranks;
     const int first_row = warp % groups * row_tiles * 16;
     int column_tile = warp / groups;
-    constexpr int most = row_tiles == 1 ? 4 : 1;  // limited by registers
+    constexpr int most = row_tiles == 1 ? 2 : 1;  // limited by registers
     for (; column_tile + (most - 1) * group_warps < column_tiles; column_tile += most * group_warps)
         multiply<Where, row_tiles, most>(tile, product, first_row, column_tile);
     for (; column_tile < column_tiles; column_tile += group_warps)

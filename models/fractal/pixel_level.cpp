@@ -66,11 +66,11 @@ bool PixelLevel::can_sample(Device device) const {
 // The kernel that draws pixels draws 256 values of each channel; one code takes the same steps once, in which there is
 // nothing to keep between them.
 Tensor PixelLevel::sample(Tape& tape, const Tensor& condition, const Uniforms& uniforms, const Tensor& packed,
-                          bool guided, const Tensor& settings, const Tensor& margins,
-                          const Tensor& limits) const {
+                          bool guided, const Tensor& settings, const Tensor& margins, const Tensor& limits,
+                          const NormalizedRows& into) const {
     if (!of_codes_)
         return sample_pixels(tape, condition, uniforms, packed, sampler_shape(), guided, settings, margins,
-                             limits);
+                             limits, into);
     const Tensor predicted = to_f32(tape, logits(tape, condition, Tensor(), 0));
     return sample_values(tape, predicted, uniforms.numbers, guided, settings, margins);
 }

@@ -37,9 +37,11 @@ class PixelLevel {
     // What sample() reads of the weights, for one sampling job.
     Tensor pack_for_sampling(Tape& tape) const;
     // Draws values int32 [R, C] for `condition` [R, condition width]; the other arguments are those of
-    // sample_pixels (runtime/ops/sampling_ops.h), `limits` of pixels alone, given uniforms of codes.
+    // sample_pixels (runtime/ops/sampling_ops.h), `limits` and `into` of pixels alone, given uniforms of
+    // codes.
     Tensor sample(Tape& tape, const Tensor& condition, const Uniforms& uniforms, const Tensor& packed,
-                  bool guided, const Tensor& settings, const Tensor& margins, const Tensor& limits) const;
+                  bool guided, const Tensor& settings, const Tensor& margins, const Tensor& limits,
+                  const NormalizedRows& into) const;
 
   private:
     Tensor forward(Tape& tape, const Tensor& condition, const Tensor& values) const;

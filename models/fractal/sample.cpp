@@ -167,7 +167,7 @@ Tensor FractalSampler::sample_level(Job& job, std::size_t level, const SampledIm
     const ProfileRange range("level", static_cast<int>(level));
     const FractalConfig& config = model_.config();
     if (level == config.generators())
-        return moved_values(tape_, config, draw_pixel(job, level, images, condition, Tensor()));
+        return moved_values(tape_, config, draw_pixel(job, level, images, condition, Tensor(), {}));
     const std::int64_t rows = condition.rows(), C = config.channels, size = config.img_size_list[level],
                        p = config.patch_size(level), L = config.tokens(level);
     const Tensor patches = tape_.create(rows * L, C * p * p, false);
@@ -231,8 +231,8 @@ void FractalSampler::mar_steps(Job& job, std::size_t level, const SampledImages&
                 sample_children(job, level, images, chosen, conditions, patches);
             };
             if (in_one_kernel) {
-                const Tensor all = generator.sampling_conditions(
-                    tape_, patches, prefix, chosen.mask, chosen.rows.patches, job.levels[level]);
+                const Tensor all = generator.sampling_conditions(tape_, patches, prefix, chosen.mask,
+                                                                 chosen.rows.patches, job.levels[level]);
                 draw([&](const ChildRows& rows, std::int64_t first) {
                     return tape_.slice(all, first, rows.patches.rows());
                 });
@@ -317,9 +317,8 @@ void FractalSampler::sample_children(Job& job, std::size_t level, const SampledI
         const Tensor condition = conditions(rows, halves * begin);
         if (level + 1 == config.generators() && !config.of_codes()) {
             const ProfileRange range("level", static_cast<int>(level) + 1);
-            scatter_normalized_values(tape_, patches,
-                                      draw_pixel(job, level + 1, children, condition, Tensor()), rows.patches,
-                                      config.pixel_mean(), config.pixel_deviation());
+            draw_pixel(job, level + 1, children, condition, Tensor(),
+                       {patches, rows.patches, config.pixel_mean(), config.pixel_deviation()});
         } else {
             scatter_rows(tape_, patches, sample_level(job, level + 1, children, condition), rows.patches);
         }
@@ -336,21 +335,24 @@ Tensor FractalSampler::guiding_pixel(Job& job, std::size_t level, const SampledI
         copy_to_tensor(tape_, limits, allowed.data(), allowed.size());
     }
     return moved_values(tape_, config,
-                        draw_pixel(job, level, images, first, job.task == nullptr ? Tensor() : limits));
+                        draw_pixel(job, level, images, first, job.task == nullptr ? Tensor() : limits, {}));
 }
 
 Tensor FractalSampler::draw_pixel(Job& job, std::size_t level, const SampledImages& images,
-                                  const Tensor& condition, const Tensor& limits) {
+                                  const Tensor& condition, const Tensor& limits, const NormalizedRows& into) {
     const FractalConfig& config = model_.config();
     const PixelLevel& model =
         level == config.generators() ? model_.pixel_level() : *model_.mar_level(level).guiding_level();
-    if (source_ != nullptr)
-        return source_->values(tape_, condition, job.guiding[level], model.sampler_shape(),
-                               images.sequence_ids);
+    if (source_ != nullptr) {
+        const Tensor values =
+            source_->values(tape_, condition, job.guiding[level], model.sampler_shape(), images.sequence_ids);
+        if (into.y) scatter_normalized_values(tape_, into, values);
+        return values;
+    }
     const Tensor margins = tape_.create(config.channels, images.count, false);
     const Uniforms numbers = uniforms(job, level, images);
-    const Tensor values =
-        model.sample(tape_, condition, numbers, job.guiding[level], guided_, job.settings, margins, limits);
+    const Tensor values = model.sample(tape_, condition, numbers, job.guiding[level], guided_, job.settings,
+                                       margins, limits, into);
     if (record_draws_ && !tape_.planning()) record_draws(level, images, values, numbers.numbers, margins);
     return values;
 }

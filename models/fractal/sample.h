@@ -129,9 +129,9 @@ class FractalSampler {
     void run_step(const Job& job, std::size_t level, const SampledImages& images, std::int64_t kind,
                   const Step& step);
     bool replayable(const Job& job) const;
-    // Values int32 [R, C] of pixels, or of guiding pixels.
+    // Values int32 [R, C] of pixels, which go to `into` as well, or of guiding pixels.
     Tensor draw_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition,
-                      const Tensor& limits);
+                      const Tensor& limits, const NormalizedRows& into);
     Tensor guiding_pixel(Job& job, std::size_t level, const SampledImages& images, const Tensor& condition);
     Uniforms uniforms(const Job& job, std::size_t level, const SampledImages& images);
     void record_draws(std::size_t level, const SampledImages& images, const Tensor& values,

@@ -31,12 +31,12 @@ Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float>
     return y;
 }
 
-void scatter_normalized_values(Tape& tape, const Tensor& y, const Tensor& values, const Tensor& rows,
-                               std::span<const float> mean, std::span<const float> deviation) {
-    require(y.width() == values.width() && rows.rows() == values.rows(),
+void scatter_normalized_values(Tape& tape, const NormalizedRows& into, const Tensor& values) {
+    require(into.y.width() == values.width() && into.rows.rows() == values.rows(),
             "scatter_normalized_values: y, values and rows do not fit");
-    LAUNCH(tape, normalize_values, tape.mutable_value(y), tape.value<std::int32_t>(values), mean.data(),
-           deviation.data(), tape.value<std::int32_t>(rows), values.rows(), values.width());
+    LAUNCH(tape, normalize_values, tape.mutable_value(into.y), tape.value<std::int32_t>(values),
+           into.mean.data(), into.deviation.data(), tape.value<std::int32_t>(into.rows), values.rows(),
+           values.width());
 }
 
 Tensor codes_to_float(Tape& tape, const Tensor& codes) {

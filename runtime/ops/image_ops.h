@@ -15,11 +15,15 @@ Tensor normalize_pixels(Tape& tape, const Tensor& bytes, std::span<const float> 
 // Normalised values [N, C] -> integers int32 [N, C], nearest, halves to even.
 Tensor pixel_values(Tape& tape, const Tensor& normalized, std::span<const float> mean,
                     std::span<const float> deviation);
-// The inverse; and into the rows `rows`, int32 [N, 1], of y.
+// The inverse; and into some rows of a tensor.
 Tensor normalize_values(Tape& tape, const Tensor& values, std::span<const float> mean,
                         std::span<const float> deviation);
-void scatter_normalized_values(Tape& tape, const Tensor& y, const Tensor& values, const Tensor& rows,
-                               std::span<const float> mean, std::span<const float> deviation);
+// Rows `rows`, int32 [N, 1], of y (fp32 [.., C]); none without y.
+struct NormalizedRows {
+    Tensor y, rows;
+    std::span<const float> mean, deviation;  // [C]
+};
+void scatter_normalized_values(Tape& tape, const NormalizedRows& into, const Tensor& values);
 // Codes of tokens int32 [rows, width] as whole numbers in fp32, which is what patches are moved as, and back.
 Tensor codes_to_float(Tape& tape, const Tensor& codes);
 Tensor float_to_codes(Tape& tape, const Tensor& x);

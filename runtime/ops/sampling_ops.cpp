@@ -1,5 +1,7 @@
 #include "runtime/ops/sampling_ops.h"
 
+#include <algorithm>
+
 #include "kernels/attention/attention_decode.h"
 #include "kernels/layout/sequence.h"
 #include "kernels/linear/matmul.h"
@@ -123,13 +125,23 @@ Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const 
 
 Tensor sample_pixels(Tape& tape, const Tensor& condition, const Uniforms& uniforms, const Tensor& packed,
                      const PixelSamplerShape& shape, bool guided, const Tensor& settings,
-                     const Tensor& margins, const Tensor& limits) {
+                     const Tensor& margins, const Tensor& limits, const NormalizedRows& into) {
     const Guidance guidance = guidance_by(tape, guided, settings);
     const Tensor values = tape.create(condition.rows(), shape.channels, false, Element::i32);
+    NormalizedPixels normalized;
+    require(!into.y || (into.y.width() == shape.channels && into.rows.rows() == condition.rows()),
+            "sample_pixels: the rows that the values go to do not fit");
+    if (into.y && !tape.planning()) {
+        normalized.y = tape.mutable_value(into.y);
+        normalized.rows = tape.value<std::int32_t>(into.rows);
+        std::ranges::copy(into.mean, normalized.mean);
+        std::ranges::copy(into.deviation, normalized.deviation);
+    }
     LAUNCH(tape, pixel_sample, tape.mutable_value<std::int32_t>(values), tape.mutable_value(margins),
            tape.data(condition), uniforms.given ? tape.value(uniforms.numbers) : nullptr, tape.data(packed),
            shape, uniforms.numbers.width(), guidance, limits ? tape.value<std::uint8_t>(limits) : nullptr,
-           PixelCode(), tape.value<std::int64_t>(uniforms.sequence_ids), key_address(tape, uniforms.key));
+           PixelCode(), tape.value<std::int64_t>(uniforms.sequence_ids), key_address(tape, uniforms.key),
+           normalized);
     return values;
 }
 

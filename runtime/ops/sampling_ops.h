@@ -8,6 +8,7 @@
 #include "kernels/common/philox.h"
 #include "kernels/sampling/categorical.h"
 #include "kernels/sampling/pixel_sampler.h"
+#include "runtime/ops/image_ops.h"
 #include "runtime/tensor/parameters.h"
 #include "runtime/tensor/tape.h"
 
@@ -56,10 +57,11 @@ Tensor pack_pixel_sampler(Tape& tape, const PixelSamplerWeights& weights, const 
 // Draws pixels for `condition` [R, condition width]: values int32 [R, C]. R is the number of the uniforms'
 // columns, or twice that with guidance, the unconditional rows last. `margins` [C, R] receives each uniform's
 // distance to the nearer edge of its value's interval. `settings`, a row of device_settings(), is what counts;
-// `guided` says whether there are unconditional rows. `limits`, uint8 [C * R, 2] or none, bounds the values.
+// `guided` says whether there are unconditional rows. `limits`, uint8 [C * R, 2] or none, bounds the values, which
+// go to `into` as well.
 Tensor sample_pixels(Tape& tape, const Tensor& condition, const Uniforms& uniforms, const Tensor& packed,
                      const PixelSamplerShape& shape, bool guided, const Tensor& settings,
-                     const Tensor& margins, const Tensor& limits = Tensor());
+                     const Tensor& margins, const Tensor& limits = Tensor(), const NormalizedRows& into = {});
 
 // Inputs and outputs of a code of P pictures of N pixels with C channels, see PixelCode
 // (kernels/sampling/value_code.h), in rows of pictures.

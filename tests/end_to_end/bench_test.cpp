@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <string>
 #include <utility>
 
@@ -18,6 +19,28 @@ std::int64_t lines_with(const std::string& text, std::string_view part) {
     std::int64_t count = 0;
     for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
     return count;
+}
+
+// What the goals are stated in: "| **job, 1 at once** | kernels | 337 GB | 54.5 TFLOP | 755 ms |".
+void check_goals(const std::string& predictions) {
+    struct Goal {
+        const char* job;
+        int kernels, milliseconds;  // per picture
+    };
+    for (const Goal& goal : {Goal{"fractalmar_large_in256, 1 at once", 141'800, 800},
+                             Goal{"fractalmar_large_in256, 512 at once", 1'370, 160},
+                             Goal{"autonat_l, 8 steps, 1 at once", 2'360, 10}}) {
+        CAPTURE(goal.job);
+        const std::string name = fmt::format("| **{}** | ", goal.job);
+        const std::size_t line = predictions.find(name);
+        REQUIRE(line != std::string::npos);
+        int kernels = 0;
+        double bytes = 0, operations = 0, milliseconds = 0;
+        REQUIRE(std::sscanf(predictions.c_str() + line + name.size(), "%d | %lf GB | %lf TFLOP | %lf ms",
+                            &kernels, &bytes, &operations, &milliseconds) == 4);
+        CHECK(kernels <= goal.kernels);
+        CHECK(milliseconds <= goal.milliseconds);
+    }
 }
 
 }  // namespace
@@ -90,12 +113,13 @@ DEVICE_TEST("bench: the ladder has a row for each rung, on a GPU") {
             CHECK(lines_with(outcome.output, fmt::format("\n{} {} ", operation, rung)) == (cpu ? 0 : 1));
 }
 
-TEST_CASE("bench: the tables of its README are what the program prints") {
+TEST_CASE("bench: the tables of its README are what the program prints, and predictions keep to the goals") {
     const TestDirectory work;
     const Outcome outcome = work.run("bench", {"--formulas"});
     REQUIRE(outcome.exit_code == 0);
     CHECK(lines_with(outcome.output, "\n") > 50);
     CHECK(lines_with(outcome.output, "\n| **") == 3);
+    check_goals(outcome.output);
     const std::string readme = read_file("tests/bench/README.md");
     INFO("put the tables of build/bench --formulas into tests/bench/README.md");
     const std::size_t second = outcome.output.find("\n\n");

@@ -124,9 +124,10 @@ TEST_CASE_FIXTURE(SearchPlace, "end to end: candidates of training are scored, a
 TEST_CASE_FIXTURE(SearchPlace,
                   "end to end: both halves by turns end with one table, killed in between or not") {
     train_base();
-    const Words more{"--search", "both", "--rounds", "2", "--updates", "2"};
+    const Words more{"--search", "both", "--rounds", "2", "--updates", "2", "--start", "baseline"};
     const Outcome whole = work.run("train", search_base("whole", more));
     REQUIRE_MESSAGE(whole.exit_code == 0, whole.errors);
+    CHECK(whole.output.find("start: ") != std::string::npos);
     CHECK(whole.output.find("round 1: alpha") != std::string::npos);
     const nlohmann::json table = nlohmann::json::parse(read_file(work.at("whole/table.json")));
     std::vector<std::string> names;
@@ -232,6 +233,11 @@ TEST_CASE_FIXTURE(SearchPlace, "end to end: what a search cannot use is refused 
              {"train", search("new", {"--objective", "fd,fd"}), 2, {"--objective"}},
              {"train", search("new", {"--schedules", "ratio"}), 2, {"ratio"}},
              {"train", search("there", {"--images", "9"}), 2, {"search.json", "images", "9"}},
+             {"train", search("new", {"--start", "baseline"}), 2, {"--repeats 0", "--start baseline"}},
+             {"train",
+              search("new", {"--start", "baseline", "--repeats", "1", "--no-baselines"}),
+              2,
+              {"--start baseline", "--no-baselines"}},
              {"train", search("new", {"--search", "both"}), 2, {"--search", "--tokens"}},
              {"train",
               search("new", {"--search", "both", "--tokens", work.path("tokens")}),
