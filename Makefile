@@ -327,10 +327,10 @@ $(NAT)/%.tokens: $(NAT)/tokenizer/last.safetensors
 AUTONAT := runs/autonat$(if $(filter-out fractals,$(NAME)),-$(NAME))
 ifeq ($(DATA),fractals)
 AUTONAT_REFERENCE := $(DATASETS)/fractals.reference.bin
-AUTONAT_RECIPE := --steps 4 --method cma-es --images 500 --updates 12 --rounds 2 --alpha 6,12,24 --beta 1.5,3,6 --train-steps 300
+AUTONAT_RECIPE := --steps 4 --start baseline --method cma-es --images 500 --updates 12 --rounds 2 --alpha 6,12,24 --beta 1.5,3,6 --train-steps 300
 else
 AUTONAT_REFERENCE := $(or $(VALIDATION_FILE),$(TRAINING_FILE))
-AUTONAT_RECIPE := --steps 8 --method cma-es --train-steps 2000
+AUTONAT_RECIPE := --steps 8 --start baseline --method cma-es --train-steps 2000
 endif
 autonat: nat $(AUTONAT_REFERENCE) ## the strategies that suit make nat's model best, of training and generation: a table and a sheet
 	$(TRAIN_FEATURES) --out $(FEATURES)

@@ -75,8 +75,10 @@ void add_generation_flags(CommandLine& app, StrategySearchRule& rule) {
     app.add_option("--steps", rule.steps, "Steps T of the generation strategy")
         ->capture_default_str()
         ->check(within(2, max_decoding_steps));
-    app.add_option("--start", rule.start,
-                   "Strategy to begin with, a name or a file (default: AutoNAT's start)")
+    app.add_option(
+           "--start", rule.start,
+           "Strategy to begin with: a name, a file, or baseline, the best of the baselines, each at its "
+           "best setting, and of AutoNAT's start (default: AutoNAT's start)")
         ->type_name("NAME|FILE");
     app.add_option(
            "--method", rule.generation.method,

@@ -49,11 +49,11 @@ std::vector<NamedPath> StrategySearchRule::inputs() const {
             {"--tokens", tokens},
             {"--captions", captions},
             {"--text-encoder", text_encoder},
-            {"--start", is_strategy_name(start) ? "" : start}};
+            {"--start", is_strategy_name(start) || start == baseline_start ? "" : start}};
 }
 
 Strategy StrategySearchRule::start_strategy() const {
-    if (start.empty()) return autonat_start(steps);
+    if (start.empty() || start == baseline_start) return autonat_start(steps);
     Strategy strategy = is_strategy_name(start) ? named_strategy(start, steps, 1) : read_strategy(start);
     if (strategy.steps() != steps)
         fail_usage("--steps {}: {} is a strategy of {} steps", steps, start, strategy.steps());
@@ -75,14 +75,18 @@ StrategySearch::StrategySearch(const StrategySearchRule& rule, const Comm& comm)
           rule.images, rule.rounded},
       measures_(out("measures.jsonl"), settings_checksum(), comm) {
     baselines(rule.baselines, rule.steps, true);  // refused before a long search
+    if (rule.start != baseline_start) return;
+    if (rule.baselines.names.empty()) fail_usage("--start {}: there are --no-baselines", baseline_start);
+    if (rule.repeats == 0) fail_usage("--repeats 0: --start {} is chosen by repeats", baseline_start);
 }
 
 void StrategySearch::search_generation() {
-    const auto found = found_strategy(rule_.checkpoint, start_, rule_.out);
+    const auto first = first_strategy();
+    if (!first) return;
+    const auto found = found_strategy(rule_.checkpoint, *first, rule_.out);
     if (!found || rule_.repeats == 0) return;
     auto rows = baseline_rows();
-    if (rows && add_row(*rows, {"start", rule_.start, start_, rule_.checkpoint}) &&
-        add_row(*rows, {"found", "", *found, rule_.checkpoint}))
+    if (rows && add_row(*rows, start_row()) && add_row(*rows, {"found", "", *found, rule_.checkpoint}))
         report(*rows);
 }
 
@@ -95,7 +99,9 @@ void StrategySearch::search_both() {
     const MaskSearch masks = mask_search();
     std::string checkpoint = rule_.checkpoint;
     MaskRule mask = masks.base_mask();
-    Strategy strategy = start_, first = start_;
+    const auto begin = first_strategy();
+    if (!begin) return;
+    Strategy strategy = *begin, first = *begin;
     auto before = choosing_figures(checkpoint, strategy);
     bool improves = before.has_value();
     for (std::int64_t round = 1; improves && round <= rule_.rounds; ++round) {
@@ -128,8 +134,7 @@ void StrategySearch::search_both() {
         if (checkpoint != row.checkpoint &&
             !add_row(*rows, {row.name + ", new masks", row.setting, row.strategy, checkpoint}))
             return;
-    if (add_row(*rows, {"start", rule_.start, start_, rule_.checkpoint}) &&
-        add_row(*rows, {"found, generation", "", first, rule_.checkpoint}) &&
+    if (add_row(*rows, start_row()) && add_row(*rows, {"found, generation", "", first, rule_.checkpoint}) &&
         add_row(*rows, {"found, both", mask_text(mask), strategy, checkpoint}))
         report(*rows);
 }
@@ -245,11 +250,11 @@ bool StrategySearch::add_row(std::vector<ReportRow>& rows, ReportRow row) {
     return true;
 }
 
-std::optional<std::vector<ReportRow>> StrategySearch::baseline_rows() {
-    std::vector<ReportRow> rows;
+std::optional<std::vector<Baseline>> StrategySearch::best_baselines() {
+    std::vector<Baseline> chosen;
     const std::vector<Baseline> all =
         baselines(rule_.baselines, rule_.steps, config_.takes_texts() || config_.num_classes > 1);
-    if (all.empty()) return rows;
+    if (all.empty()) return chosen;
     std::vector<Strategy> strategies;
     for (const Baseline& each : all) strategies.push_back(each.strategy);
     std::vector<std::uint64_t> chosen_by = seeds(choice_seed);
@@ -262,10 +267,39 @@ std::optional<std::vector<ReportRow>> StrategySearch::baseline_rows() {
             if (all[i].name == name &&
                 (best == all.size() || objective_of((*measured)[i]) < objective_of((*measured)[best])))
                 best = i;
-        if (!add_row(rows, {name, all[best].setting, all[best].strategy, rule_.checkpoint}))
-            return std::nullopt;
+        chosen.push_back(all[best]);
     }
+    return chosen;
+}
+
+std::optional<Strategy> StrategySearch::first_strategy() {
+    if (rule_.start != baseline_start) return start_;
+    auto all = best_baselines();
+    if (!all) return std::nullopt;
+    all->push_back({"AutoNAT's start", "", start_});
+    std::vector<Strategy> strategies;
+    for (const Baseline& each : *all) strategies.push_back(each.strategy);
+    const auto measured = figures(rule_.checkpoint, strategies, seeds(choice_seed), "starts");
+    if (!measured) return std::nullopt;
+    const auto best =
+        std::ranges::min_element(*measured, {}, [&](const auto& each) { return objective_of(each); });
+    const Baseline& start = (*all)[static_cast<std::size_t>(best - measured->begin())];
+    print_text(fmt::format("start: {}{}{}, objective {:.4f}\n", start.name, start.setting.empty() ? "" : ", ",
+                           start.setting, objective_of(*best)));
+    return start.strategy;
+}
+
+std::optional<std::vector<ReportRow>> StrategySearch::baseline_rows() {
+    const auto all = best_baselines();
+    if (!all) return std::nullopt;
+    std::vector<ReportRow> rows;
+    for (const Baseline& each : *all)
+        if (!add_row(rows, {each.name, each.setting, each.strategy, rule_.checkpoint})) return std::nullopt;
     return rows;
+}
+
+ReportRow StrategySearch::start_row() const {
+    return {"start", rule_.start == baseline_start ? "" : rule_.start, start_, rule_.checkpoint};
 }
 
 bool StrategySearch::say_round(std::int64_t round, const MaskRule& mask, std::span<const Figures> before,

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/device/backend_flags.h"
@@ -14,6 +15,9 @@
 #include "train/search/generation_search.h"
 #include "train/search/mask_search.h"
 #include "train/search/strategy_report.h"
+
+// A start of a search: the best of the baselines, each at its best setting, and of AutoNAT's start.
+inline constexpr std::string_view baseline_start = "baseline";
 
 struct StrategySearchRule {
     std::string checkpoint, tokenizer, features, second_features, reference, convention, tokens, out, start;
@@ -27,7 +31,7 @@ struct StrategySearchRule {
     BackendFlags backend;
 
     std::vector<NamedPath> inputs() const;
-    // The strategy to begin with. Throws UsageError for one of other steps.
+    // The strategy to begin with; of baseline_start AutoNAT's. Throws UsageError for one of other steps.
     Strategy start_strategy() const;
 };
 
@@ -71,7 +75,11 @@ class StrategySearch {
     // Adds its figures on fresh seeds and its costs.
     bool add_row(std::vector<ReportRow>& rows, ReportRow row);
     // Each strategy of the literature at the setting that is best on choosing seeds.
+    std::optional<std::vector<Baseline>> best_baselines();
+    // What a search begins with.
+    std::optional<Strategy> first_strategy();
     std::optional<std::vector<ReportRow>> baseline_rows();
+    ReportRow start_row() const;
 
     // Whether the round has improved the objective by more than the standard error of the difference.
     bool say_round(std::int64_t round, const MaskRule& mask, std::span<const Figures> before,
