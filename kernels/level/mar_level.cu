@@ -276,6 +276,7 @@ struct Level {
     // This block's columns of all rows, from the stage into everyone's update.
     __device__ void send_update() const {
         constexpr int chunks = piece / chunk_size;
+#pragma unroll 1
         for (int i = static_cast<int>(threadIdx.x); i < length * chunks * ranks(); i += level_threads) {
             const int chunk = i % chunks, row = i / chunks % length, to = i / (chunks * length);
             if (!in_use(row)) continue;
@@ -289,6 +290,7 @@ struct Level {
     __device__ void send_qkv() const {
         constexpr int chunks = piece / chunk_size, stride = stride_of(head_dim);
         const int first = rank / ranks_per_head * ranks_per_head;
+#pragma unroll 1
         for (int i = static_cast<int>(threadIdx.x); i < attention_rows * chunks * ranks_per_head;
              i += level_threads) {
             const int chunk = i % chunks, place = i / chunks % attention_rows,
@@ -364,6 +366,7 @@ struct Level {
         __syncthreads();
         constexpr int chunks = head_dim / chunk_size;
         const int queries = min(16, length - first_token), head = rank / ranks_per_head;
+#pragma unroll 1
         for (int i = static_cast<int>(threadIdx.x); i < queries * chunks * ranks(); i += level_threads) {
             const int chunk = i % chunks, row = i / chunks % queries, to = i / (chunks * queries);
             if (!in_use(first_token + row)) continue;

@@ -150,6 +150,7 @@ struct Sampler {
         const int tiles = static_cast<int>(padded_outputs<T>(N)) / columns_of_tile,
                   units = static_cast<int>(padded_depth<T>(K)) * columns_of_tile / copy_unit<T>;
         const T* weight = packed + float_elements<T>(padded_outputs<T>(N));
+#pragma unroll 1
         for (int i = static_cast<int>(threadIdx.x); i < tiles * units; i += static_cast<int>(blockDim.x)) {
             const int outputs = i / units * Where::ranks() + Where::rank();
             if (outputs >= tiles) break;
@@ -160,6 +161,7 @@ struct Sampler {
     __device__ void fetch_shares() const {
         const int W = job.width;
         const BlockLayout& packed = job.layout.block;
+#pragma unroll 1
         for (int i = 0; i < job.blocks; ++i) {
             const std::int64_t start = i * job.share.block;
             fetch_share(block(i) + packed.qkv, 3 * W, W, start + job.share.qkv);
@@ -167,6 +169,7 @@ struct Sampler {
             fetch_share(block(i) + packed.fc1, 4 * W, W, start + job.share.fc1);
             fetch_share(block(i) + packed.fc2, W, 4 * W, start + job.share.fc2);
         }
+#pragma unroll 1
         for (int c = 0; c < job.channels; ++c)
             fetch_share(job.packed + job.layout.logits[c], vocabulary, W,
                         job.share.logits + c * job.share.channel);
@@ -387,6 +390,7 @@ struct Sampler {
 template <class T>
 __attribute__((noinline)) __device__ void write_normalized(const Job<T>& job, std::int64_t first_draw) {
     const int drawn = job.rows / job.guidance_rows;
+#pragma unroll 1
     for (int i = static_cast<int>(threadIdx.x); i < job.rows * job.channels;
          i += static_cast<int>(blockDim.x)) {
         const int channel = i % job.channels, row = i / job.channels;
@@ -401,8 +405,7 @@ __attribute__((noinline)) __device__ void write_normalized(const Job<T>& job, st
 // A thread block loads the resident weights, or its share, into shared memory; then it, or its cluster, processes
 // tiles, those of block b being b, b + blocks, ...
 template <class T, int row_tiles, bool resident, class Where>
-__global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads,
-                                  resident || Where::shared ? 1 : 2)
+__global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads, resident ? 1 : 2)
     sample(const __grid_constant__ Job<T> job) {
     wait_for_previous_kernel();
     SharedMemory shared;

@@ -92,6 +92,7 @@ struct Product {
 template <class Where, class T>
 __device__ void put(Pair<T>* to, const Pair<T>& values) {
     if constexpr (Where::shared && has_clusters) {
+#pragma unroll 1
         for (int rank = 0; rank < Where::ranks(); ++rank) store_value_to_rank(to, rank, values);
     } else {
         *to = values;
@@ -101,12 +102,11 @@ __device__ void put(Pair<T>* to, const Pair<T>& values) {
 // Puts two neighbouring results of a row, the column even, where they belong.
 template <class Where, class T>
 __device__ void emit(const Activations<T>& tile, Into into, int row, int column, float low, float high) {
-    if (into == Into::x) {
-        auto* x = reinterpret_cast<Pair<float>*>(tile.x + row * tile.strides.x + column);
-        put<Where>(x, {x->low + low, x->high + high});
-    } else if (into == Into::logits) {
-        put<Where>(reinterpret_cast<Pair<float>*>(tile.logits + row * tile.strides.logits + column),
-                   {low, high});
+    if (into == Into::x || into == Into::logits) {
+        auto* to = reinterpret_cast<Pair<float>*>((into == Into::x ? tile.x + row * tile.strides.x
+                                                                   : tile.logits + row * tile.strides.logits) +
+                                                  column);
+        put<Where>(to, into == Into::x ? Pair<float>{to->low + low, to->high + high} : Pair<float>{low, high});
     } else {
         if (into == Into::gelu) {
             low = gelu(low);
@@ -200,7 +200,7 @@ __device__ void multiply(const Activations<bf16>& tile, const Product<bf16>& pro
               column_tiles = (product.outputs / columns_of_tile + ranks - 1 - Where::rank()) / ranks;
     const int first_row = warp % groups * row_tiles * 16;
     int column_tile = warp / groups;
-    constexpr int most = row_tiles == 1 ? 2 : 1;  // limited by registers
+    constexpr int most = row_tiles == 1 && !Where::shared ? 2 : 1;  // limited by registers; a rank has few
     for (; column_tile + (most - 1) * group_warps < column_tiles; column_tile += most * group_warps)
         multiply<Where, row_tiles, most>(tile, product, first_row, column_tile);
     for (; column_tile < column_tiles; column_tile += group_warps)
