@@ -35,16 +35,22 @@ __device__ inline void cluster_barrier() {
     cluster_wait();
 }
 
+// Where block `rank` has the array that the calling block has at `shared`.
+__device__ inline std::uint32_t address_at_rank(const void* shared, int rank) {
+    std::uint32_t address = 0;
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;\n"
+                 : "=r"(address)
+                 : "r"(shared_address(shared)), "r"(rank));
+    return address;
+}
+
 // 16 bytes to and from the shared memory of block `rank`, at the address at which the calling block has
 // `shared`, 16-byte aligned. Blocks have the same arrays at the same addresses. A store is visible behind the
 // next barrier of the cluster.
 template <class T>
 __device__ inline void store_to_rank(T* shared, int rank, const Packed<T>& values) {
-    std::uint32_t address = 0;
+    const std::uint32_t address = address_at_rank(shared, rank);
     const auto* words = reinterpret_cast<const std::uint32_t*>(&values);
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;\n"
-                 : "=r"(address)
-                 : "r"(shared_address(shared)), "r"(rank));
     asm volatile("st.shared::cluster.v4.b32 [%0], {%1,%2,%3,%4};\n" ::"r"(address), "r"(words[0]),
                  "r"(words[1]), "r"(words[2]), "r"(words[3])
                  : "memory");
@@ -53,11 +59,8 @@ __device__ inline void store_to_rank(T* shared, int rank, const Packed<T>& value
 template <class T>
 __device__ inline void store_value_to_rank(T* shared, int rank, const T& value) {
     static_assert(sizeof(T) == 4 || sizeof(T) == 8);
-    std::uint32_t address = 0;
+    const std::uint32_t address = address_at_rank(shared, rank);
     const auto* words = reinterpret_cast<const std::uint32_t*>(&value);
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;\n"
-                 : "=r"(address)
-                 : "r"(shared_address(shared)), "r"(rank));
     if constexpr (sizeof(T) == 4)
         asm volatile("st.shared::cluster.b32 [%0], %1;\n" ::"r"(address), "r"(words[0]) : "memory");
     else
@@ -66,12 +69,9 @@ __device__ inline void store_value_to_rank(T* shared, int rank, const T& value) 
 }
 template <class T>
 __device__ inline Packed<T> load_from_rank(const T* shared, int rank) {
-    std::uint32_t address = 0;
+    const std::uint32_t address = address_at_rank(shared, rank);
     Packed<T> values{};
     auto* words = reinterpret_cast<std::uint32_t*>(&values);
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;\n"
-                 : "=r"(address)
-                 : "r"(shared_address(shared)), "r"(rank));
     asm volatile("ld.shared::cluster.v4.b32 {%0,%1,%2,%3}, [%4];\n"
                  : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
                  : "r"(address)

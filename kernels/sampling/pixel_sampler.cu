@@ -14,13 +14,6 @@
 // has a tile, each block an eighth of the outputs of every product (148 KB at width 128, 3 blocks), whose weights come
 // into its shared memory once. All blocks have all activations, and do what lies between the products alike.
 //
-// Rows. A matrix product has 16 rows whether they are used or not, and with few pixels the latency of one
-// tile dominates: of what is done row by row between the products, and of draws. So tiles are as small as one
-// draw while there are idle multiprocessors, and grow to 32 rows, 64 with resident weights, when there are
-// more pixels: every streamed weight then serves more rows. If activations leave no room for so many, tiles
-// have fewer; a row's arithmetic is always the same, so that its bits depend neither on the batch nor on the
-// device.
-//
 // Numbers. bf16: the residual stream, norms, softmax, gelu, logits and the draw in float; inputs of products
 // (normed, q, k, v, attention's result, the hidden layer) are rounded once. float: the same kernel, products
 // by plain multiply-adds.
@@ -28,13 +21,13 @@
 // ptxas budget: 128 registers, no spills
 #include "kernels/sampling/pixel_sampler.h"
 
-#include <array>
 #include <stdexcept>
 
 #include "kernels/common/cluster.cuh"
 #include "kernels/layout/normalized.cuh"
 #include "kernels/sampling/categorical.cuh"
 #include "kernels/sampling/pixel_sampler_layout.cuh"
+#include "kernels/sampling/pixel_sampler_plan.cuh"
 #include "kernels/sampling/pixel_sampler_product.cuh"
 #include "kernels/sampling/uniform.h"
 #include "kernels/sampling/value_code.cuh"
@@ -442,97 +435,8 @@ __global__ void __launch_bounds__(resident ? 2 * group_threads : group_threads, 
     }
 }
 
-// ---- the choice of a tile -----------------------------------------------------------------------------
-
-struct DeviceLimits {
-    std::int64_t multiprocessors;
-    std::size_t shared_bytes;  // most that a block may have
-};
-
-DeviceLimits device_limits() {
-    const auto ask = [](cudaDeviceAttr attribute) {
-        int device = 0, value = 0;
-        check(cudaGetDevice(&device), "current device");
-        check(cudaDeviceGetAttribute(&value, attribute, device), "attribute of the device");
-        return value;
-    };
-    static const DeviceLimits known{ask(cudaDevAttrMultiProcessorCount),
-                                    static_cast<std::size_t>(ask(cudaDevAttrMaxSharedMemoryPerBlockOptin))};
-    return known;
-}
-
-// Where a block reads its weights: from the second-level cache, or its shared memory, that of its cluster.
-enum class Weights { streamed, resident, clustered };
-
-struct Plan {
-    std::int64_t rows = 0;  // of a tile; 0: not even one draw fits
-    Weights weights = Weights::streamed;
-    std::int64_t tiles = 0;
-    std::size_t shared_bytes = 0;
-};
-
-// Tiles of `rows` rows, if they fit beside `weight_bytes`.
-template <class T>
-bool choose(Plan& plan, const PixelSamplerShape& shape, std::int64_t rows, Weights weights,
-            std::size_t weight_bytes, std::int64_t draws, std::int64_t guidance_rows) {
-    const std::size_t bytes = activation_bytes<T>(shape, rows) + weight_bytes;
-    if (rows < guidance_rows || bytes > device_limits().shared_bytes) return false;
-    plan = {rows, weights, blocks_for(draws, rows / guidance_rows), bytes};
-    return true;
-}
-
-constexpr unsigned cluster_size = 8;
-
 ClusterLaunch cluster_launch(const Plan& plan) {
     return {static_cast<unsigned>(plan.tiles) * cluster_size, cluster_size, group_threads, plan.shared_bytes};
-}
-
-// Tiles of a few draws, if the device has a cluster for each at once.
-bool choose_clusters(Plan& plan, const PixelSamplerShape& shape, std::int64_t draws,
-                     std::int64_t guidance_rows) {
-    const std::size_t share =
-        sizeof(bf16) * static_cast<std::size_t>(share_layout(shape, cluster_size).elements);
-    for (const std::int64_t each : {1, 2, 4}) {
-        Plan few;
-        if (!choose<bf16>(few, shape, each * guidance_rows, Weights::clustered, share, draws, guidance_rows))
-            break;
-        if (few.tiles > resident_clusters(sample<bf16, 1, false, Clustered>, cluster_launch(few))) continue;
-        plan = few;
-        return true;
-    }
-    return false;
-}
-
-// The smallest tiles that are all on the device at once, or the largest.
-template <class T>
-Plan plan_tiles(const PixelSamplerShape& shape, std::int64_t draws, std::int64_t guidance_rows,
-                bool in_clusters) {
-    const std::int64_t places = device_limits().multiprocessors;
-    Plan plan;
-    if constexpr (std::is_same_v<T, bf16>) {
-        const std::size_t weights =
-            sizeof(T) * static_cast<std::size_t>(shape.blocks * packed_layout<T>(shape).block.elements);
-        Plan any;
-        const bool resident =
-            weights > 0 && choose<T>(any, shape, 16, Weights::resident, weights, draws, guidance_rows);
-        if (in_clusters && !resident && choose_clusters(plan, shape, draws, guidance_rows)) return plan;
-        for (const std::int64_t rows :
-             {guidance_rows, 2 * guidance_rows, 4 * guidance_rows, 8 * guidance_rows, std::int64_t{16},
-              std::int64_t{32}, std::int64_t{64}}) {
-            // Two blocks of a multiprocessor share what is streamed: tiles of a few draws are for those
-            // that would be idle.
-            const std::int64_t at_once = resident || rows < 8 * guidance_rows ? places : 2 * places;
-            if (rows == 64 && !resident) continue;
-            if (choose<T>(plan, shape, rows, resident ? Weights::resident : Weights::streamed,
-                          resident ? weights : 0, draws, guidance_rows) &&
-                plan.tiles <= at_once)
-                break;
-        }
-        if (plan.rows > 0) return plan;
-    }
-    for (const std::int64_t rows : {8, 4, 2, 1})
-        if (choose<T>(plan, shape, rows, Weights::streamed, 0, draws, guidance_rows)) return plan;
-    return plan;
 }
 
 template <class T>
@@ -556,7 +460,9 @@ void launch_tiles(Stream stream, const Plan& plan, const Job<T>& job) {
 }  // namespace
 
 bool pixel_sampler_fits(const PixelSamplerShape& shape) {
-    return plan_tiles<float>(shape, 1, 2, false).rows > 0 && plan_tiles<bf16>(shape, 1, 2, false).rows > 0;
+    const auto no_clusters = [](const Plan&) { return 0; };
+    return plan_tiles<float>(shape, 1, 2, no_clusters).rows > 0 &&
+           plan_tiles<bf16>(shape, 1, 2, no_clusters).rows > 0;
 }
 
 template <class T>
@@ -566,7 +472,9 @@ void pixel_sample(Stream stream, std::int32_t* values, float* margins, const T* 
                   const std::int64_t* sequence_ids, const PhiloxKey* key, const NormalizedPixels& into) {
     const int guidance_rows = guidance.scale == 1.0f ? 1 : 2;
     // A code's state is read and written by one block.
-    const Plan plan = plan_tiles<T>(shape, draws, guidance_rows, !code.on());
+    const Plan plan = plan_tiles<T>(shape, draws, guidance_rows, [&](const Plan& few) {
+        return code.on() ? 0 : resident_clusters(sample<bf16, 1, false, Clustered>, cluster_launch(few));
+    });
     if (plan.rows == 0)
         throw std::runtime_error("CUDA: the pixel sampler's activations exceed a block's shared memory");
     const auto narrow = [](std::int64_t size) { return static_cast<int>(size); };

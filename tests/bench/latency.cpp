@@ -74,8 +74,8 @@ double pixel_cluster_seconds(const PixelSamplerShape& shape) {
            element * weights / ranks / stream_rate;
 }
 
-// Tiles as pixel_sampler.cu chooses them with guidance and weights that are streamed, each reading all weights; few of
-// a level whose blocks' weights exceed a block's shared memory in clusters.
+// Tiles as pixel_sampler_plan.cuh chooses them with guidance and weights that are streamed, each reading all weights;
+// few of a level whose blocks' weights exceed a block's shared memory in clusters.
 Priced pixel_sample_price(const CountedWork& work) {
     constexpr double shared_bytes = 227 * 1024;
     const auto& shape = argument_of<PixelSamplerShape>(work);
