@@ -118,8 +118,9 @@ MPI_LINK = -Wl$(comma)--as-needed $(shell mpicc --showme:link 2>/dev/null)
 
 sources = $(sort $(shell find $(1) -name '$(2)'))
 # Objects of all other sources are the same in every build and lie in HOST: a test holds who includes these headers.
-BACKEND_SOURCES := $(shell grep -lE 'device/(launch|built_backends)\.h"|ops/(tape_launch|gradients)\.h"|FRACTAL_(CUDA|NVTX|NCCL)' $(call sources,runtime models data train sample,*.cpp)) \
-                   $(call sources,tests,*.cpp) runtime/device/device_cuda.cpp
+OF_BUILDS := device/(launch|built_backends)\.h"|ops/(tape_launch|gradients)\.h"|unit/kernels/(kernel_check|bf16_check|linear/linear_layer)\.h"
+BACKEND_SOURCES := $(sort runtime/device/device_cuda.cpp $(wildcard tests/emulator/*.cpp) \
+    $(shell grep -lE '$(OF_BUILDS)|FRACTAL_(CUDA|NVTX|NCCL)|"emulated/' $(call sources,runtime models data train sample tests,*.cpp)))
 object = $(foreach source,$(1),$(if $(filter $(BACKEND_SOURCES),$(source)),$(BUILD),$(HOST))/objects/$(basename $(source)).o)
 LIBRARY := $(call object,$(filter-out runtime/device/device_cuda.cpp,$(call sources,kernels runtime models data,*.cpp)))
 ifneq ($(CUDA)$(EMULATED),)
@@ -137,7 +138,7 @@ endif
 TRAIN := $(call object,$(call sources,train,*.cpp))
 SAMPLE := $(call object,$(wildcard sample/*.cpp))
 DATA_JOBS := $(call object,$(wildcard sample/data/*.cpp))
-TEST_SOURCES := tests/main.cpp $(call sources,tests/unit tests/gradient tests/golden tests/end_to_end,*.cpp)
+TEST_SOURCES := tests/main.cpp tests/test_devices.cpp $(call sources,tests/unit tests/gradient tests/golden tests/end_to_end,*.cpp)
 ifneq ($(EMULATED),)
 # Without the tests in which no device is ever named: they are the CPU build's.
 TEST_SOURCES += $(wildcard tests/emulator/*_test.cpp)
@@ -327,10 +328,10 @@ $(NAT)/%.tokens: $(NAT)/tokenizer/last.safetensors
 AUTONAT := runs/autonat$(if $(filter-out fractals,$(NAME)),-$(NAME))
 ifeq ($(DATA),fractals)
 AUTONAT_REFERENCE := $(DATASETS)/fractals.reference.bin
-AUTONAT_RECIPE := --steps 4 --start baseline --method cma-es --images 500 --updates 12 --rounds 2 --alpha 6,12,24 --beta 1.5,3,6 --train-steps 300
+AUTONAT_RECIPE := --steps 4 --start baseline --method cma-es --balanced --images 500 --updates 12 --rounds 2 --alpha 6,12,24 --beta 1.5,3,6 --train-steps 300
 else
 AUTONAT_REFERENCE := $(or $(VALIDATION_FILE),$(TRAINING_FILE))
-AUTONAT_RECIPE := --steps 8 --start baseline --method cma-es --train-steps 2000
+AUTONAT_RECIPE := --steps 8 --start baseline --method cma-es --balanced --train-steps 2000
 endif
 autonat: nat $(AUTONAT_REFERENCE) ## the strategies that suit make nat's model best, of training and generation: a table and a sheet
 	$(TRAIN_FEATURES) --out $(FEATURES)

@@ -6,8 +6,7 @@
 
 #include <string>
 
-#include "runtime/device/built_backends.h"
-#include "runtime/device/device.h"
+#include "tests/test_devices.h"
 
 // Reason of the current test case's skip; empty if it is not skipped.
 inline std::string skip_reason;
@@ -21,12 +20,12 @@ inline constexpr const char* no_cuda_backend = "no CUDA backend in this build";
 
 // A test case of a build with the CUDA backend; skipped in others.
 #define CUDA_TEST(name) CUDA_TEST_WITH_BODY(DOCTEST_ANONYMOUS(cuda_test_), name)
-#define CUDA_TEST_WITH_BODY(body, name)   \
-    static void body();                   \
-    TEST_CASE(name) {                     \
-        if constexpr (cuda_backend_built) \
-            body();                       \
-        else                              \
-            skip_test(no_cuda_backend);   \
-    }                                     \
+#define CUDA_TEST_WITH_BODY(body, name) \
+    static void body();                 \
+    TEST_CASE(name) {                   \
+        if (has_cuda_backend())         \
+            body();                     \
+        else                            \
+            skip_test(no_cuda_backend); \
+    }                                   \
     static void body()

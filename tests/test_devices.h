@@ -4,23 +4,14 @@
 
 #include <doctest/doctest.h>
 
-#include <cstdlib>
-#include <string_view>
 #include <vector>
 
-#include "runtime/device/built_backends.h"
 #include "runtime/device/device.h"
 
-inline std::vector<Device> test_devices() {
-#ifdef __SANITIZE_THREAD__
-    // It does not model OpenMP's barriers; on the emulated device, it checks those of the kernels.
-    if constexpr (cuda_backend_built) return {Device::cuda};
-#endif
-    if constexpr (!cuda_backend_built) return {Device::cpu};
-    const char* chosen = std::getenv("TEST_DEVICES");
-    if (chosen != nullptr && std::string_view(chosen) == "cuda") return {Device::cuda};
-    return {Device::cpu, Device::cuda};
-}
+// Whether this build has the CUDA backend: a function, so that tests are compiled once for every build.
+bool has_cuda_backend();
+
+std::vector<Device> test_devices();
 
 // A test whose body runs once for each of these devices, its parameter `device`. Without SUBCASE in it:
 // doctest would enter each of them on one device only.

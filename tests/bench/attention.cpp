@@ -4,6 +4,7 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/attention/attention_decode.h"
+#include "runtime/device/launch.h"
 #include "tests/bench/costs.h"
 
 namespace {

@@ -9,6 +9,7 @@
 #include "kernels/pointwise/gelu.h"
 #include "kernels/pointwise/quick_gelu.h"
 #include "kernels/pointwise/residual.h"
+#include "runtime/device/launch.h"
 #include "tests/bench/kernels.h"
 
 namespace {

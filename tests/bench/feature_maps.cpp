@@ -7,6 +7,7 @@
 #include "kernels/conv/position_mean.h"
 #include "kernels/conv/window_pool.h"
 #include "kernels/pointwise/leaky_relu.h"
+#include "runtime/device/launch.h"
 #include "tests/bench/costs.h"
 
 namespace {

@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "runtime/device/backend.h"
-#include "runtime/device/launch.h"
+#include "runtime/device/device.h"
+#include "runtime/device/element.h"
 #include "runtime/tensor/packed_weight.h"
 #include "tests/bench/shapes.h"
 

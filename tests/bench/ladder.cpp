@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "runtime/device/built_backends.h"
+#include "runtime/device/launch.h"
 #include "tests/bench/costs.h"
 #include "tests/bench/ladder/ladder.h"
 #include "tests/bench/table.h"

@@ -1,4 +1,5 @@
 #include "tests/bench/measure.h"
+#include "runtime/device/launch.h"
 
 #include <fmt/format.h>
 #include <algorithm>

@@ -4,6 +4,7 @@
 
 #include "kernels/norm/layernorm.h"
 #include "kernels/norm/rmsnorm.h"
+#include "runtime/device/launch.h"
 #include "tests/bench/kernels.h"
 
 namespace {

@@ -7,6 +7,7 @@
 #include "kernels/linear/matmul_bf16.h"
 #include "kernels/linear/packed_linear.h"
 #include "kernels/sampling/pixel_sampler.h"
+#include "runtime/device/launch.h"
 #include "tests/bench/costs.h"
 
 namespace {

@@ -10,6 +10,7 @@
 #include "kernels/layout/patchify.h"
 #include "kernels/layout/sequence.h"
 #include "kernels/sampling/patch_ranks.h"
+#include "runtime/device/launch.h"
 #include "tests/bench/kernels.h"
 
 namespace {

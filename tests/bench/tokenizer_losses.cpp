@@ -5,6 +5,7 @@
 #include "kernels/loss/adversarial_loss.h"
 #include "kernels/loss/feature_distance.h"
 #include "kernels/loss/l1_loss.h"
+#include "runtime/device/launch.h"
 #include "tests/bench/kernels.h"
 
 namespace {

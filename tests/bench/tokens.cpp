@@ -5,6 +5,7 @@
 #include "kernels/layout/quantise.h"
 #include "kernels/sampling/remask.h"
 #include "kernels/sampling/token_draw.h"
+#include "runtime/device/launch.h"
 #include "tests/bench/kernels.h"
 
 namespace {

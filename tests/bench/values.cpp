@@ -8,6 +8,7 @@
 #include "kernels/optimizer/adamw.h"
 #include "kernels/sampling/categorical.h"
 #include "kernels/sampling/uniform.h"
+#include "runtime/device/launch.h"
 #include "tests/bench/kernels.h"
 
 namespace {

@@ -134,7 +134,7 @@ TEST_CASE_FIXTURE(DeviceBench, "end to end: --device and --precision that are re
 }
 
 TEST_CASE_FIXTURE(DeviceBench, "end to end: --device cuda in a build without the CUDA backend") {
-    if constexpr (cuda_backend_built) return skip_test("a CUDA backend in this build");
+    if (has_cuda_backend()) return skip_test("a CUDA backend in this build");
     train("run", 1, {});
     check_refused("train", work.training("new", 1, in_bf16), 2, {"--device cuda", "no CUDA backend"});
     check_refused("sample",
@@ -148,7 +148,7 @@ TEST_CASE_FIXTURE(DeviceBench, "end to end: --device cuda in a build without the
 }
 
 TEST_CASE_FIXTURE(DeviceBench, "end to end: the device's losses are the CPU's, in bf16 within 1 %") {
-    if constexpr (!cuda_backend_built) return skip_test(no_cuda_backend);
+    if (!has_cuda_backend()) return skip_test(no_cuda_backend);
     for (const bool mar : {false, true}) {
         CAPTURE(mar);
         if (mar) use_mar();
@@ -167,7 +167,7 @@ TEST_CASE_FIXTURE(DeviceBench, "end to end: the device's losses are the CPU's, i
 }
 
 TEST_CASE_FIXTURE(DeviceBench, "end to end: a run goes on where another device left it") {
-    if constexpr (!cuda_backend_built) return skip_test(no_cuda_backend);
+    if (!has_cuda_backend()) return skip_test(no_cuda_backend);
     const LogTable whole = train("whole", 5, on_cpu);
     for (const auto& [first, then] : {std::pair{on_cpu, in_fp32}, {in_fp32, on_cpu}}) {
         const std::string run = "from-" + first[1];
@@ -183,7 +183,7 @@ TEST_CASE_FIXTURE(DeviceBench, "end to end: a run goes on where another device l
 
 TEST_CASE_FIXTURE(DeviceBench,
                   "end to end: the same bits again, resumed or not, with evaluations or without") {
-    if constexpr (!cuda_backend_built) return skip_test(no_cuda_backend);
+    if (!has_cuda_backend()) return skip_test(no_cuda_backend);
     for (const Words& precision : {in_fp32, in_bf16}) {
         const std::string name = precision == in_bf16 ? "bf16-" : "fp32-";
         const Words rule = precision + Words{"--ema", "0.5", "--dropout", "0.1"};
@@ -202,7 +202,7 @@ TEST_CASE_FIXTURE(DeviceBench,
 }
 
 TEST_CASE_FIXTURE(DeviceBench, "end to end: on the device, too, chunks and recomputation change nothing") {
-    if constexpr (!cuda_backend_built) return skip_test(no_cuda_backend);
+    if (!has_cuda_backend()) return skip_test(no_cuda_backend);
     for (const bool mar : {false, true}) {
         CAPTURE(mar);
         if (mar) use_mar();
@@ -216,7 +216,7 @@ TEST_CASE_FIXTURE(DeviceBench, "end to end: on the device, too, chunks and recom
 }
 
 TEST_CASE_FIXTURE(DeviceBench, "end to end: the device draws the same images each time, whatever the batch") {
-    if constexpr (!cuda_backend_built) return skip_test(no_cuda_backend);
+    if (!has_cuda_backend()) return skip_test(no_cuda_backend);
     train("run", 3, {});
     for (const Words& precision : {in_fp32, in_bf16}) {
         const std::string sheet = draw("a.png", precision + Words{"--cfg", "3"});

@@ -47,11 +47,14 @@ const std::map<std::string, Names> layers = {
       "runtime/checkpoint", "models", "data"}},
 };
 
+using Includes = std::map<std::string, Names>;
+const Names folders{"kernels", "runtime", "models", "data", "train", "sample"};
+
 // Every source below these folders, with the files of this repository that it includes.
-std::map<std::string, Names> includes_of_sources() {
+Includes includes_of(const Names& tops) {
     static const std::regex include("#include \"([^\"]+)\"");
-    std::map<std::string, Names> sources;
-    for (const char* top : {"kernels", "runtime", "models", "data", "train", "sample"})
+    Includes sources;
+    for (const std::string& top : tops)
         for (const auto& file : fs::recursive_directory_iterator(top)) {
             static const Names endings{".h", ".cuh", ".cpp", ".cu"};
             if (!endings.contains(file.path().extension().string())) continue;
@@ -97,7 +100,7 @@ std::vector<std::string> find_cycle(const std::map<std::string, Names>& graph, c
 }  // namespace
 
 TEST_CASE("layers: every source includes its own layer and those below it alone") {
-    const auto sources = includes_of_sources();
+    const auto sources = includes_of(folders);
     CHECK(sources.size() > 300);
     for (const auto& [source, included] : sources)
         for (const std::string& file : included)
@@ -109,7 +112,7 @@ TEST_CASE("layers: every source includes its own layer and those below it alone"
 
 TEST_CASE("layers: no cycle of includes between stems, a header and its sources taken together") {
     std::map<std::string, Names> stems;
-    for (const auto& [source, included] : includes_of_sources())
+    for (const auto& [source, included] : includes_of(folders))
         for (const std::string& file : included) stems[stem_of(source)].insert(stem_of(file));
     Names done;
     for (const auto& [stem, included] : stems) {
@@ -125,9 +128,16 @@ TEST_CASE("layers: no cycle of includes between stems, a header and its sources 
 
 // The Makefile compiles a source once for every build unless it names one of these headers itself.
 TEST_CASE("layers: no other header brings in what depends on the build") {
-    const Names of_builds{"runtime/device/built_backends.h", "runtime/device/launch.h",
-                          "runtime/ops/tape_launch.h", "runtime/ops/gradients.h"};
-    for (const auto& [source, included] : includes_of_sources())
+    const Names of_builds{"runtime/device/built_backends.h",
+                          "runtime/device/launch.h",
+                          "runtime/ops/tape_launch.h",
+                          "runtime/ops/gradients.h",
+                          "tests/unit/kernels/kernel_check.h",
+                          "tests/unit/kernels/bf16_check.h",
+                          "tests/unit/kernels/linear/linear_layer.h"};
+    Includes sources = includes_of(folders);
+    sources.merge(includes_of({"tests"}));
+    for (const auto& [source, included] : sources)
         for (const std::string& file : included)
             if (source.ends_with(".h") && !of_builds.contains(source))
                 CHECK_MESSAGE(!of_builds.contains(file), source, " includes ", file);

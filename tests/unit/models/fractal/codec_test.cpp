@@ -4,7 +4,7 @@
 
 #include "models/metrics/likelihood.h"
 #include "runtime/base/error.h"
-#include "tests/unit/kernels/kernel_check.h"
+#include "tests/unit/kernels/check_values.h"
 #include "tests/unit/models/device_model.h"
 
 using namespace device_model;

@@ -1,7 +1,7 @@
 // Sampling and likelihoods on the device: the CPU's results, the same with and without recorded graphs.
 #include "models/metrics/likelihood.h"
 #include "runtime/base/error.h"
-#include "tests/unit/kernels/kernel_check.h"
+#include "tests/unit/kernels/check_values.h"
 #include "tests/unit/models/device_model.h"
 
 #if __has_include("emulated/runtime_calls.h")

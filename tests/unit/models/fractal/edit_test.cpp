@@ -12,7 +12,7 @@
 #include "models/metrics/likelihood.h"
 #include "runtime/base/error.h"
 #include "runtime/tensor/optimizer.h"
-#include "tests/unit/kernels/kernel_check.h"
+#include "tests/unit/kernels/check_values.h"
 #include "tests/unit/models/fractal/random_fractal.h"
 
 using namespace random_fractal;

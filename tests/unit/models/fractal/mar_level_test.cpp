@@ -3,7 +3,7 @@
 
 #include "runtime/ops/mar_level_ops.h"
 #include "runtime/ops/row_ops.h"
-#include "tests/unit/kernels/kernel_check.h"
+#include "tests/unit/kernels/check_values.h"
 #include "tests/unit/models/device_model.h"
 
 using namespace device_model;

@@ -10,7 +10,7 @@
 #include "models/fractal/fractal.h"
 #include "models/fractal/sample.h"
 #include "runtime/tensor/random.h"
-#include "tests/unit/kernels/kernel_check.h"
+#include "tests/unit/kernels/check_values.h"
 
 namespace random_fractal {
 

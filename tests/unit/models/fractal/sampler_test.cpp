@@ -6,7 +6,7 @@
 #include "models/fractal/sample.h"
 #include "runtime/base/error.h"
 #include "runtime/ops/masking_ops.h"
-#include "tests/unit/kernels/kernel_check.h"
+#include "tests/unit/kernels/check_values.h"
 #include "tests/unit/models/device_model.h"
 
 using namespace random_fractal;
@@ -70,9 +70,9 @@ DEVICE_TEST("sampler: a MAR level's conditions are the same when their rows alon
                 for (std::size_t i = 0; i < hidden.size(); i += 2) hidden[i] = 1;
                 const Tensor mask = device_copy(tape, hidden, M);
                 const MarLevel::Prefix prefix = generator.prefix(tape, conditions, guide);
-                const Tensor from_all = neighbour_conditions(
-                    tape, generator.forward(tape, patches, prefix, mask, Tensor(), {}), selected, Tensor(),
-                    generator.neighbours());
+                const Tensor from_all =
+                    neighbour_conditions(tape, generator.forward(tape, patches, prefix, mask, Tensor(), {}),
+                                         selected, Tensor(), generator.neighbours());
                 const Tensor from_rows =
                     generator.next_conditions(tape, generator.attend(tape, patches, prefix, mask), selected);
                 copy_from_tensor(tape, all.data(), from_all, all.size() * sizeof(float));

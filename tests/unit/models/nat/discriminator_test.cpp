@@ -11,7 +11,7 @@
 #include "runtime/ops/adversarial_ops.h"
 #include "runtime/ops/ops.h"
 #include "tests/skip.h"
-#include "tests/unit/kernels/kernel_check.h"
+#include "tests/unit/kernels/check_values.h"
 
 using namespace kernel_check;
 

@@ -10,7 +10,7 @@
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/ops/ops.h"
 #include "tests/skip.h"
-#include "tests/unit/kernels/kernel_check.h"
+#include "tests/unit/kernels/check_values.h"
 #include "tests/unit/temporary_folder.h"
 
 using namespace kernel_check;

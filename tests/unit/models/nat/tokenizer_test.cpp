@@ -11,7 +11,7 @@
 #include "runtime/base/error.h"
 #include "runtime/ops/ops.h"
 #include "tests/test_devices.h"
-#include "tests/unit/kernels/kernel_check.h"
+#include "tests/unit/kernels/check_values.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace {

@@ -5,7 +5,7 @@
 
 #include "kernels/linear/matmul_bf16.h"
 #include "runtime/base/error.h"
-#include "runtime/device/built_backends.h"
+#include "tests/test_devices.h"
 
 #if __has_include("emulated/runtime_calls.h")
 #include "tests/emulator/emulated_device.h"
@@ -36,7 +36,7 @@ TEST_CASE("backend: names, and a CPU without products in bf16") {
     CHECK(refusal("cpu", "fp16") == "--precision fp16: expected fp32 or bf16");
     CHECK(refusal("gpu", "") == "--device gpu: expected cpu or cuda");
     CHECK(refusal("", "") == "--device : expected cpu or cuda");
-    if constexpr (!cuda_backend_built)
+    if (!has_cuda_backend())
         for (const char* precision : {"", "bf16", "fp32"})
             CHECK(refusal("cuda", precision) ==
                   "--device cuda: this build has no CUDA backend (built without nvcc)");

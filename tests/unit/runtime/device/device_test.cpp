@@ -10,7 +10,7 @@
 TEST_CASE("devices are known by their names, and the ones that are missing are named") {
     CHECK(select_device("cpu") == Device::cpu);
     CHECK_THROWS_WITH_AS(select_device("gpu"), "--device gpu: expected cpu or cuda", UsageError);
-    if (cuda_backend_built) {
+    if (has_cuda_backend()) {
         CHECK(select_device("cuda") == Device::cuda);
     } else {
         const char* missing = "--device cuda: this build has no CUDA backend (built without nvcc)";

@@ -7,7 +7,7 @@
 #include <numbers>
 
 #include "runtime/tensor/random.h"
-#include "tests/unit/kernels/kernel_check.h"
+#include "tests/unit/kernels/check_values.h"
 
 using namespace kernel_check;
 

@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #include "runtime/base/error.h"
-#include "tests/unit/kernels/kernel_check.h"
+#include "tests/unit/kernels/check_values.h"
 
 using namespace kernel_check;
 

@@ -9,7 +9,7 @@
 
 #include "runtime/ops/ops.h"
 #include "runtime/tensor/random.h"
-#include "tests/unit/kernels/kernel_check.h"
+#include "tests/unit/kernels/check_values.h"
 
 using namespace kernel_check;
 
