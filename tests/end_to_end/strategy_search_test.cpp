@@ -233,6 +233,7 @@ TEST_CASE_FIXTURE(SearchPlace, "end to end: what a search cannot use is refused 
              {"train", search("new", {"--objective", "fd,fd"}), 2, {"--objective"}},
              {"train", search("new", {"--schedules", "ratio"}), 2, {"ratio"}},
              {"train", search("there", {"--images", "9"}), 2, {"search.json", "images", "9"}},
+             {"train", search("there", {"--balanced"}), 2, {"search.json", "balanced"}},
              {"train", search("new", {"--start", "baseline"}), 2, {"--repeats 0", "--start baseline"}},
              {"train",
               search("new", {"--start", "baseline", "--repeats", "1", "--no-baselines"}),

@@ -63,6 +63,9 @@ void add_measure_flags(CommandLine& app, StrategySearchRule& rule) {
         ->check(within(1, 65536));
     app.add_flag("--rounded", rule.rounded,
                  "Measure pictures of 8 bits (default: the decoder's output, clamped, as in the release)");
+    app.add_flag("--balanced", rule.balanced,
+                 "As many pictures of each class or text, a shuffled round of all after another: less noise "
+                 "(default: drawn independently, as in the release)");
     app.add_option(
            "--repeats", rule.repeats,
            "Sets of pictures, of seeds of their own, by which models and baselines are chosen, and as many "

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "data/records/sample_order.h"
 #include "models/nat/pictures.h"
 #include "runtime/base/error.h"
 #include "runtime/tensor/random.h"
@@ -19,6 +20,25 @@ double ObjectiveTerms::of(const Figures& figures) const {
     add(precision, figures.precision);
     add(recall, figures.recall);
     return sum;
+}
+
+std::vector<std::int64_t> evaluation_classes(std::int64_t classes, bool balanced, std::uint64_t seed,
+                                             std::int64_t first, std::int64_t n) {
+    std::vector<std::int64_t> chosen;
+    SampleOrder rounds(seed, classes);
+    const PhiloxKey key = random_key(seed, "class");
+    for (std::int64_t i = first; i < first + n; ++i) {
+        if (classes == 0) {
+            chosen.push_back(-1);
+        } else if (balanced) {
+            chosen.push_back(rounds.record(i));
+        } else {
+            const float uniform = random_uniform(key, static_cast<std::uint64_t>(i));
+            const auto choice = static_cast<std::int64_t>(static_cast<float>(classes) * uniform);
+            chosen.push_back(std::min(choice, classes - 1));
+        }
+    }
+    return chosen;
 }
 
 ObjectiveTerms parse_objective(std::string_view text, const Measure& measure, const Comm& comm) {
@@ -78,18 +98,6 @@ StrategyObjective::StrategyObjective(const NatTransformer& transformer, const Se
     if (texts.count() > 0) generator_->use_texts(texts.table());
 }
 
-std::vector<std::int64_t> StrategyObjective::classes_of(std::int64_t first, std::int64_t n,
-                                                        std::uint64_t seed) const {
-    const PhiloxKey key = random_key(seed, "class");
-    std::vector<std::int64_t> chosen;
-    for (std::int64_t i = first; i < first + n; ++i) {
-        const auto choice = static_cast<std::int64_t>(static_cast<float>(classes_) *
-                                                      random_uniform(key, static_cast<std::uint64_t>(i)));
-        chosen.push_back(classes_ > 0 ? std::min(choice, classes_ - 1) : -1);
-    }
-    return chosen;
-}
-
 std::int64_t StrategyObjective::most_at_once(std::int64_t steps) const {
     constexpr std::int64_t feature_bytes = std::int64_t{1} << 30;
     const std::int64_t each = rule_.images * models_.measure.features.network->feature_width() *
@@ -99,7 +107,8 @@ std::int64_t StrategyObjective::most_at_once(std::int64_t steps) const {
 
 void StrategyObjective::draw(std::span<const Strategy> strategies, std::int64_t first, std::int64_t n,
                              std::uint64_t seed) {
-    generator_->generate(classes_of(first, n, seed), strategies, {seed, first});
+    generator_->generate(evaluation_classes(classes_, rule_.balanced, seed, first, n), strategies,
+                         {seed, first});
 }
 
 namespace {

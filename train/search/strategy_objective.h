@@ -39,7 +39,14 @@ struct ObjectiveRule {
     ObjectiveTerms terms;
     std::int64_t images = 1000;  // an evaluation draws
     bool rounded = false;        // to 8 bits; the release measures the decoder's output, clamped
+    bool balanced = false;       // as many pictures of each class or text
 };
+
+// Classes (or texts) of pictures `first` to `first` + n - 1 of an evaluation, a function of the seed and the picture's
+// number; -1 of a model without. Uniform and independent, as in the release, or balanced: every `classes` pictures
+// are a permutation of all, so that the numbers of each class add no noise.
+std::vector<std::int64_t> evaluation_classes(std::int64_t classes, bool balanced, std::uint64_t seed,
+                                             std::int64_t first, std::int64_t n);
 
 class StrategyObjective {
   public:
@@ -51,8 +58,8 @@ class StrategyObjective {
     // Strategies of `steps` steps side by side: a batch has a picture of each, memory their features.
     std::int64_t most_at_once(std::int64_t steps) const;
     // The rule's terms of pictures of strategies of equal length, drawn side by side as far as they fit: classes
-    // or texts uniform and independent, as all noise a function of the seed and the picture's number, so that strategies
-    // under one seed see the same random numbers. Ranks share the pictures, and get the same numbers. `progress`
+    // or texts (evaluation_classes), as all noise, a function of the seed and the picture's number, so that
+    // strategies under one seed see the same random numbers. Ranks share the pictures, and get the same numbers. `progress`
     // as that of features_of, over the pictures of all. Nothing if a stop was requested.
     std::optional<std::vector<double>> evaluate(std::span<const Strategy> strategies, std::uint64_t seed,
                                                 const CountProgress& progress = {});
@@ -69,7 +76,6 @@ class StrategyObjective {
                                           bool manifold, bool second, const CountProgress& progress);
     // Pictures `first` to `first` + n - 1 of each strategy, into bytes_ or values_.
     void draw(std::span<const Strategy> strategies, std::int64_t first, std::int64_t n, std::uint64_t seed);
-    std::vector<std::int64_t> classes_of(std::int64_t first, std::int64_t n, std::uint64_t seed) const;
 
     const NatTransformer& transformer_;
     const SearchModels& models_;

@@ -72,7 +72,7 @@ StrategySearch::StrategySearch(const StrategySearchRule& rule, const Comm& comm)
       objective_{
           parse_objective(rule.objective.empty() ? models_.measure.features.distance_key() : rule.objective,
                           models_.measure, comm),
-          rule.images, rule.rounded},
+          rule.images, rule.rounded, rule.balanced},
       measures_(out("measures.jsonl"), settings_checksum(), comm) {
     baselines(rule.baselines, rule.steps, true);  // refused before a long search
     if (rule.start != baseline_start) return;
@@ -157,6 +157,7 @@ MaskSearch StrategySearch::mask_search() const {
 
 std::uint32_t StrategySearch::settings_checksum() const {
     std::string text = fmt::format("{} {} {}", models_.checksum(comm_), rule_.images, rule_.rounded);
+    if (rule_.balanced) text += " balanced";
     if (config_.takes_texts()) text += fmt::format(" {}", texts_.checksum());
     return checksum(std::as_bytes(std::span(text)));
 }
@@ -176,6 +177,7 @@ std::string StrategySearch::settings_of(const SearchedModel& model, const Strate
         {"images", rule_.images},
         {"rounded", rule_.rounded},
         {"seed", rule_.generation.seed}};
+    if (rule_.balanced) settings["balanced"] = true;
     if (config_.takes_texts()) settings["captions"] = fmt::format("{:08x}", texts_.checksum());
     return json_text(settings);
 }

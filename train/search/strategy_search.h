@@ -26,7 +26,7 @@ struct StrategySearchRule {
     GenerationSearchRule generation;
     MaskSearchRule masks;
     BaselineGrid baselines;  // without names: none
-    bool rounded = false;
+    bool rounded = false, balanced = false;
     std::int64_t steps = 8, images = 1000, batch = 64, repeats = 5, rounds = 4;
     BackendFlags backend;
 
