@@ -24,9 +24,11 @@
 #include <array>
 #include <map>
 #include <mutex>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "kernels/common/bf16.h"
@@ -47,11 +49,11 @@ constexpr auto direct = dnnl::algorithm::convolution_direct;
 enum class Pass { forward, backward_input, backward_weight };
 
 // The work of one call of oneDNN: whole images or, forward, the outputs of the rows [first, last) of one
-// image with `above` and `below` rows of zero padding.
+// image with `above` and `below` rows of zero padding, one of `bands`.
 struct Piece {
     Pass pass;
     Conv2dShape shape;
-    std::int64_t first, last, above, below;
+    std::int64_t first, last, above, below, bands;
     bool biased, relu;
     bool rounded;  // operands are bf16; a result and a bias are float
     auto operator<=>(const Piece&) const = default;
@@ -61,7 +63,8 @@ Piece whole_images(Pass pass, const Conv2dShape& shape, std::int64_t images, boo
                    bool relu = false) {
     Conv2dShape part = shape;
     part.batch = images;
-    return {pass, part, 0, shape.height, shape.padding_height, shape.padding_height, biased, relu, rounded};
+    return {pass, part,   0,    shape.height, shape.padding_height, shape.padding_height,
+            1,    biased, relu, rounded};
 }
 
 // A primitive, the layouts of its arguments, and the reordering between the weights' layout and a
@@ -165,7 +168,51 @@ dnnl::post_ops relu_behind() {
     return operations;
 }
 
-Convolution make_convolution(const Piece& piece) {
+// The rows of band `index` of a forward pass over one image.
+Piece band_piece(Piece whole, std::int64_t bands, std::int64_t index) {
+    const Conv2dShape& s = whole.shape;
+    const auto [begin, end] = row_slice(s.out_height(), bands, index);
+    const std::int64_t top = begin * s.stride - s.padding_height,
+                       bottom = (end - 1) * s.stride - s.padding_height + s.kernel_height;
+    whole.first = std::max(top, std::int64_t{0}), whole.last = std::min(bottom, s.height);
+    whole.above = whole.first - top, whole.below = bottom - whole.last, whole.bands = bands;
+    return whole;
+}
+
+// Bands of a forward pass over one image, and the layout of the weights that they share.
+struct Bands {
+    std::int64_t count;
+    Layout weight;
+};
+
+// At most `wanted` bands, in the layout that the whole image's primitive or else a band's prefers, by which
+// every band has an optimised primitive; if there is none, the whole image. In another's layout oneDNN falls
+// back to its reference implementation, a hundred times as slow, for some bands. `whole`: without bias and ReLU,
+// on which the layout does not depend.
+const Bands& choose_bands(const Piece& whole, std::int64_t wanted) {
+    const dnnl::primitive_attr attributes;
+    const auto described = [&](std::int64_t index, const Layout& weight) {
+        return describe_forward(attributes, layouts(band_piece(whole, wanted, index), weight));
+    };
+    const auto suits_all = [&](const Layout& weight) {
+        for (std::int64_t i = 0; i < wanted; ++i)
+            if (std::string_view(described(i, weight).impl_info_str()).starts_with("ref")) return false;
+        return true;
+    };
+    static std::mutex mutex;
+    static std::map<std::pair<Piece, std::int64_t>, Bands> chosen;
+    const std::lock_guard lock(mutex);
+    if (const auto known = chosen.find({whole, wanted}); known != chosen.end()) return known->second;
+    const Layout any = weight_layout(whole, Tag::any),
+                 of_whole = describe_forward(attributes, layouts(whole, any)).weights_desc();
+    Bands bands{suits_all(of_whole) ? wanted : 1, of_whole};
+    for (std::int64_t i = 0; i < wanted && bands.count < wanted; ++i)
+        if (const Layout own = described(i, any).weights_desc(); suits_all(own)) bands = {wanted, own};
+    return chosen.emplace(std::pair(whole, wanted), bands).first->second;
+}
+
+// Forward the weights are in the layout `shared`.
+Convolution make_convolution(const Piece& piece, const Layout& shared) {
     using Input = dnnl::convolution_backward_data;
     using Weight = dnnl::convolution_backward_weights;
     libraries_on_one_thread();
@@ -185,8 +232,7 @@ Convolution make_convolution(const Piece& piece) {
     Convolution made;
     Layouts l = any;
     if (piece.pass == Pass::forward) {
-        // Bands share the reordered weights: the layout is that of the whole image.
-        l = layouts(piece, forward.weights_desc());
+        l = layouts(piece, shared);
         take<Forward>(made, describe_forward(with_relu, l), l.weight);
     } else if (piece.pass == Pass::backward_input) {
         const auto description =
@@ -209,13 +255,13 @@ Convolution make_convolution(const Piece& piece) {
 }
 
 // The primitive for `piece`, made at its first use; the reference stays valid.
-const Convolution& convolution_for(const Piece& piece) {
+const Convolution& convolution_for(const Piece& piece, const Layout& shared = {}) {
     static std::mutex mutex;
     static std::map<Piece, Convolution> made;
     const std::lock_guard lock(mutex);
     const auto found = made.find(piece);
     if (found != made.end()) return found->second;
-    return made.emplace(piece, make_convolution(piece)).first->second;
+    return made.emplace(piece, make_convolution(piece, shared)).first->second;
 }
 
 Memory at(const Layout& layout, const void* address) {
@@ -250,10 +296,11 @@ std::int64_t elements_of_work(const Conv2dShape& shape) {
 
 constexpr std::int64_t wanted_pieces = 16, least_rows_of_band = 8;
 
-std::int64_t bands_of(const Conv2dShape& shape) {
-    const std::int64_t wanted = wanted_pieces / std::max(shape.batch, std::int64_t{1});
-    return std::clamp(shape.out_height() / least_rows_of_band, std::int64_t{1},
-                      std::max(wanted, std::int64_t{1}));
+Bands bands_of(const Conv2dShape& shape, bool rounded) {
+    const std::int64_t most = wanted_pieces / std::max(shape.batch, std::int64_t{1}),
+                       wanted = std::clamp(shape.out_height() / least_rows_of_band, std::int64_t{1},
+                                           std::max(most, std::int64_t{1}));
+    return choose_bands(whole_images(Pass::forward, shape, 1, rounded, false), wanted);
 }
 
 // Rows of an image's output from `begin` on, and the rows of its input, from `first` on, that they need.
@@ -262,14 +309,12 @@ struct Band {
     std::int64_t begin, first, rows;
 };
 
-Band band_of(const Conv2dShape& shape, std::int64_t index, bool rounded, bool biased, bool relu) {
-    const auto [begin, end] = row_slice(shape.out_height(), bands_of(shape), index);
-    const std::int64_t top = begin * shape.stride - shape.padding_height,
-                       bottom = (end - 1) * shape.stride - shape.padding_height + shape.kernel_height,
-                       first = std::max(top, std::int64_t{0}), last = std::min(bottom, shape.height);
-    Piece piece = whole_images(Pass::forward, shape, 1, rounded, biased, relu);
-    piece.first = first, piece.last = last, piece.above = first - top, piece.below = bottom - last;
-    return {&convolution_for(piece), begin, first, last - first};
+Band band_of(const Conv2dShape& shape, const Bands& bands, std::int64_t index, bool rounded, bool biased,
+             bool relu) {
+    const Piece piece =
+        band_piece(whole_images(Pass::forward, shape, 1, rounded, biased, relu), bands.count, index);
+    return {&convolution_for(piece, bands.weight), row_slice(shape.out_height(), bands.count, index).begin,
+            piece.first, piece.last - piece.first};
 }
 
 // ---- backward, weight -------------------------------------------------------------------------------------
@@ -300,11 +345,12 @@ template <class T>
 void forward(float* y, float* workspace, const float* x, const T* weight, const float* bias, bool relu,
              const Conv2dShape& shape) {
     if (shape.batch == 0) return;
-    const std::int64_t bands = bands_of(shape), x_row = shape.width * shape.C,
+    const Bands chosen = bands_of(shape, rounds<T>);
+    const std::int64_t bands = chosen.count, x_row = shape.width * shape.C,
                        y_row = shape.out_width() * shape.N;
     std::array<Band, wanted_pieces> band;
     for (std::int64_t i = 0; i < bands; ++i)
-        band[static_cast<std::size_t>(i)] = band_of(shape, i, rounds<T>, bias != nullptr, relu);
+        band[static_cast<std::size_t>(i)] = band_of(shape, chosen, i, rounds<T>, bias != nullptr, relu);
     const float* const ordered = ordered_weight(*band[0].convolution, workspace, weight);
     for_each_task(shape.batch * bands, elements_of_work(shape), [=, &band](std::int64_t task) {
         const auto [convolution, begin, first, rows] = band[static_cast<std::size_t>(task % bands)];
@@ -375,7 +421,7 @@ void conv2d_forward(float* y, float* workspace, const float* x, const bf16* weig
     forward(y, workspace, x, weight, bias, relu, shape);
 }
 std::int64_t conv2d_forward_workspace(const Conv2dShape& shape) {
-    return floats(band_of(shape, 0, false, false, false).convolution->weight);
+    return floats(bands_of(shape, false).weight);
 }
 
 void conv2d_backward_input(float* dx, float* workspace, const float* dy, const float* weight,

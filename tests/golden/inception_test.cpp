@@ -7,9 +7,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <span>
+#include <string>
 
 #include "runtime/ops/ops.h"
+#include "tests/end_to_end/command.h"
 #include "tests/golden/golden_file.h"
 #include "tests/golden/hashed_inception.h"
 #include "tests/golden/relative_difference.h"
@@ -121,6 +124,15 @@ DEVICE_TEST("golden: features of a picture that is not square and is made smalle
     const Golden golden("inception_torch_fidelity.safetensors", InceptionInput::torch_fidelity, {device});
     CHECK(relative_difference(golden.features_of("big_u8"), golden.arrays.floats("big.pool3")) <
           fp32_tolerance);
+}
+
+TEST_CASE("golden: no convolution of Inception-v3 falls back to oneDNN's reference implementation") {
+    const std::string tests = std::filesystem::read_symlink("/proc/self/exe");
+    const Outcome outcome =
+        Command("/usr/bin/env", {"DNNL_VERBOSE=1", tests, "-tc=golden: Inception-v3*pytorch-fid"}).finish();
+    CHECK(outcome.exit_code == 0);
+    CHECK(outcome.output.find("convolution,") != std::string::npos);
+    CHECK(outcome.output.find("convolution,ref") == std::string::npos);
 }
 
 CUDA_TEST("golden: Inception-v3 in bf16 differs from fp32 by its rounding") {
