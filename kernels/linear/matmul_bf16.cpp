@@ -117,15 +117,15 @@ WITH_AVX512_BF16 void pack_A(bf16* panels, const float* source, std::int64_t str
     }
 }
 
-// One of A's panels, 16 columns of the source, the sum down them.
-WITH_AVX512_BF16 void pack_A_transposed(bf16* panel, const float* source, std::int64_t stride,
-                                        std::int64_t rows, std::int64_t column, std::int64_t width) {
-    for (std::int64_t s = 0; s < steps_of(rows); ++s) {
-        __m512i pairs[lanes];
-        for (int i = 0; i < lanes; ++i)
-            pairs[i] = rounded_pairs(source, stride, s * step + 2 * i, rows, column, width);
-        transpose_pairs(panel + s * A_tile, step / 2, pairs);
-    }
+// A step of one of A's panels, 16 columns of the source, the sum down them: for AMX as above, for AVX512-BF16
+// [16 pairs of the sum][16 rows][2], which needs no transposition.
+WITH_AVX512_BF16 void pack_A_transposed(bf16* tile, const float* source, std::int64_t stride,
+                                        std::int64_t rows, std::int64_t column, std::int64_t width,
+                                        bool by_pairs) {
+    __m512i pairs[lanes];
+    for (int i = 0; i < lanes; ++i) pairs[i] = rounded_pairs(source, stride, 2 * i, rows, column, width);
+    if (!by_pairs) return transpose_pairs(tile, step / 2, pairs);
+    for (int i = 0; i < lanes; ++i) _mm512_storeu_si512(tile + 2 * panel_rows * i, pairs[i]);
 }
 
 // One of B's panels, 32 columns of the source, the sum down them.
@@ -163,13 +163,16 @@ struct Block {
     std::int64_t start_stride;
     const bf16 *A, *B;
     std::int64_t steps;
-    int panels;  // of A
+    int panels;             // of A
+    bool by_pairs = false;  // the steps of A are [16 pairs of the sum][16 rows][2]: AVX512-BF16 alone
 };
 
 constexpr int register_rows = 8;
 
+template <bool by_pairs>
 WITH_AVX512_BF16 void multiply_rows(const Block& block, int first) {
-    const bf16 *a = block.A + first / panel_rows * block.steps * A_tile + first % panel_rows * step,
+    constexpr int row_stride = by_pairs ? 2 : step, pair_stride = by_pairs ? 2 * panel_rows : 2;
+    const bf16 *a = block.A + first / panel_rows * block.steps * A_tile + first % panel_rows * row_stride,
                *b = block.B;
     __m512 sum[register_rows][2];
     for (int r = 0; r < register_rows; ++r)
@@ -182,7 +185,7 @@ WITH_AVX512_BF16 void multiply_rows(const Block& block, int first) {
 #pragma GCC unroll 8
             for (int r = 0; r < register_rows; ++r) {
                 std::int32_t both;
-                __builtin_memcpy(&both, a + r * step + 2 * pair, sizeof both);
+                __builtin_memcpy(&both, a + r * row_stride + pair * pair_stride, sizeof both);
                 const auto x = reinterpret_cast<__m512bh>(_mm512_set1_epi32(both));
                 sum[r][0] = _mm512_dpbf16_ps(sum[r][0], x, b0);
                 sum[r][1] = _mm512_dpbf16_ps(sum[r][1], x, b1);
@@ -194,7 +197,8 @@ WITH_AVX512_BF16 void multiply_rows(const Block& block, int first) {
 }
 
 void multiply_avx512(const Block& block) {
-    for (int row = 0; row < block.panels * panel_rows; row += register_rows) multiply_rows(block, row);
+    for (int row = 0; row < block.panels * panel_rows; row += register_rows)
+        block.by_pairs ? multiply_rows<true>(block, row) : multiply_rows<false>(block, row);
 }
 
 // Tile registers: 0 to 3 hold the block of C, 4 and 5 two panels of A, 6 and 7 the halves of a panel of B.
@@ -365,6 +369,7 @@ void add_piece(float* d_weight, const float* dy, std::int64_t dy_stride, const f
                std::int64_t x_stride, std::int64_t rows, std::int64_t N, std::int64_t K) {
     const std::int64_t steps = steps_of(rows), A_panels = panels_of(N, panel_rows),
                        B_panels = panels_of(K, panel_columns), work = rows * N * K / products_per_element;
+    const bool by_pairs = bf16_unit() == Bf16Unit::avx512;
     // An even number of A's panels, so that the last block has two as well.
     bf16 *const A = own_memory((A_panels + 1) * steps * A_tile + B_panels * steps * B_tile),
                 *const B = A + (A_panels + 1) * steps * A_tile;
@@ -373,7 +378,7 @@ void add_piece(float* d_weight, const float* dy, std::int64_t dy_stride, const f
         const std::int64_t row = s * step, count = std::min<std::int64_t>(step, rows - row);
         for (std::int64_t panel = 0; panel < A_panels; ++panel)
             pack_A_transposed(A + (panel * steps + s) * A_tile, dy + row * dy_stride, dy_stride, count,
-                              panel * panel_rows, N);
+                              panel * panel_rows, N, by_pairs);
         for (std::int64_t panel = 0; panel < B_panels; ++panel)
             pack_B(B + (panel * steps + s) * B_tile, x + row * x_stride, x_stride, count,
                    panel * panel_columns, K);
@@ -386,7 +391,7 @@ void add_piece(float* d_weight, const float* dy, std::int64_t dy_stride, const f
             const std::int64_t k = panel * panel_columns;
             float* const C = d_weight + n * K + k;
             multiply({C, K, C, K, A + 2 * block * steps * A_tile, B + panel * steps * B_tile, steps,
-                      count > panel_rows ? 2 : 1},
+                      count > panel_rows ? 2 : 1, by_pairs},
                      count, std::min<std::int64_t>(panel_columns, K - k));
         }
     });
