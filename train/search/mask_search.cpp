@@ -123,8 +123,23 @@ std::optional<std::vector<MaskCandidate>> MaskSearch::run(const MaskRule& mask, 
     const double alpha = best()->mask.alpha;
     for (const double beta : rule_.betas)
         if (!attempt({alpha, beta})) return std::nullopt;
-    std::iter_swap(tried.begin(), best());
+    std::ranges::stable_sort(tried, {},
+                             [&](const MaskCandidate& each) { return mean_error(each.figures, terms).mean; });
     return tried;
+}
+
+std::vector<MaskRule> contenders(const std::vector<MaskCandidate>& tried, const MaskRule& current,
+                                 const ObjectiveTerms& terms, std::size_t most) {
+    std::vector<MaskRule> chosen;
+    for (const MaskCandidate& each : tried) {
+        std::vector<double> behind;
+        for (std::size_t i = 0; i < each.figures.size(); ++i)
+            behind.push_back(terms.of(each.figures[i]) - terms.of(tried.front().figures[i]));
+        const MeanError difference = mean_error(behind);
+        if (chosen.size() < most && !same(each.mask, current) && !(difference.mean > 2 * difference.error))
+            chosen.push_back(each.mask);
+    }
+    return chosen;
 }
 
 std::string candidates_text(const std::vector<MaskCandidate>& candidates, const SearchModels& models,

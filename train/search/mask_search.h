@@ -49,7 +49,7 @@ class MaskSearch {
 
     // Figures of a checkpoint's pictures; nothing if a stop was requested.
     using Score = std::function<std::optional<std::vector<Figures>>(const std::string& checkpoint)>;
-    // All candidates tried, the best one by `terms` first; nothing if a stop was requested. Begins at `mask`.
+    // All candidates tried, by `terms`, the best first; nothing if a stop was requested. Begins at `mask`.
     std::optional<std::vector<MaskCandidate>> run(const MaskRule& mask, const ObjectiveTerms& terms,
                                                   const Score& score) const;
 
@@ -66,6 +66,13 @@ class MaskSearch {
     TrainingSettings settings_;
     std::unique_ptr<NatConditions> conditions_;
 };
+
+// Candidates to train to their end, beside the current distribution: the first `most` whose figures, seed by seed,
+// are not behind the best candidate's by more than two standard errors. Short runs tell candidates apart only so far
+// (successive halving: Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
+// Optimization", AISTATS 2016). `tried`: the best first.
+std::vector<MaskRule> contenders(const std::vector<MaskCandidate>& tried, const MaskRule& current,
+                                 const ObjectiveTerms& terms, std::size_t most);
 
 // A table of candidates, and the distribution's mean and deviation beside each.
 std::string candidates_text(const std::vector<MaskCandidate>& candidates, const SearchModels& models,

@@ -110,7 +110,7 @@ void add_training_search_flags(CommandLine& app, StrategySearchRule& rule) {
     app.add_option(
            "--train-steps", rule.masks.steps,
            "Updates of a candidate's training (default: as many as --checkpoint had); with fewer, the best "
-           "one is trained to its end")
+           "two that their figures do not tell apart are trained to their end")
         ->check(at_least(1));
     app.add_option("--rounds", rule.rounds, "Most rounds of --search both")
         ->capture_default_str()

@@ -16,8 +16,9 @@
 
 namespace {
 
-constexpr std::size_t finalists = 4;       // of a search, beside its start and its last iterate
-constexpr std::size_t baseline_seeds = 2;  // by which a setting is chosen, of many
+constexpr std::size_t finalists = 4;           // of a search, beside its start and its last iterate
+constexpr std::size_t baseline_seeds = 2;      // by which a setting is chosen, of many
+constexpr std::size_t longest_candidates = 2;  // of masks, trained to their end in a round
 
 void write_text(const std::filesystem::path& path, const std::string& text) {
     AtomicFile file(path);
@@ -111,15 +112,20 @@ void StrategySearch::search_both() {
         if (round == 1) first = strategy;
         const auto tried = candidates(masks, mask, strategy);
         if (!tried) return;
-        const MaskRule best = tried->front().mask;
-        const auto longer = masks.trained(best, masks.base_steps());
-        if (!longer) return;
-        auto now = choosing_figures(checkpoint, strategy), other = choosing_figures(*longer, strategy);
-        if (!now || !other) return;
-        if (objective_of(*other) < objective_of(*now)) {
-            mask = best;
-            checkpoint = *longer;
-            now = other;
+        auto now = choosing_figures(checkpoint, strategy);
+        if (!now) return;
+        for (const MaskRule& contender : contenders(*tried, mask, objective_.terms, longest_candidates)) {
+            const auto longer = masks.trained(contender, masks.base_steps());
+            if (!longer) return;
+            const auto other = choosing_figures(*longer, strategy);
+            if (!other) return;
+            print_text(fmt::format("{}, {} updates: objective {:.4f}\n", mask_text(contender),
+                                   masks.base_steps(), objective_of(*other)));
+            if (objective_of(*other) < objective_of(*now)) {
+                mask = contender;
+                checkpoint = *longer;
+                now = other;
+            }
         }
         improves = say_round(round, mask, *before, *now);
         before = now;
