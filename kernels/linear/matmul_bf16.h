@@ -10,13 +10,14 @@
 //   A  panels of 16 rows:     [S / 32][16 rows][32 of the sum]
 //   B  panels of 32 columns:  [S / 32][16 pairs of the sum][32 columns][2]
 //
-// padded with zeros. AVX512-BF16 and AMX take pairs of the sum from neighbouring numbers, so both read the
-// same panels; but dy's, of the weight's gradient, are [S / 32][16 pairs of the sum][16 rows][2] for
-// AVX512-BF16, as they are read. AMX: a block of C, 32 x 32, lies in four tile registers; a step of 32 numbers of the sum loads
-// 4 KiB for 4 x 16 x 16 x 32 multiply-adds, 16 operations a byte, from the first-level cache. AVX512-BF16: 8
-// x 32 numbers of C lie in 16 vector registers; a step of 2 loads two vectors and eight pairs. From memory
-// come 4 (rows K + rows N) bytes and, for every 128 rows, 2 N K of packed weights: at width 256 rounded
-// operands halve only the weights' share, so the gain is the unit's rate.
+// padded with zeros. AVX512-BF16 and AMX take pairs of the sum from neighbouring numbers, so both read
+// the same panels; but dy's, of the weight's gradient, are [S / 32][16 pairs of the sum][16 rows][2] for
+// AVX512-BF16, as they are read. AMX: a block of C, 32 x 32, lies in four tile registers; a step of 32
+// numbers of the sum loads 4 KiB for 4 x 16 x 16 x 32 multiply-adds, 16 operations a byte, from the
+// first-level cache. AVX512-BF16: 8 x 32 numbers of C lie in 16 vector registers; a step of 2 loads two
+// vectors and eight pairs. From memory come 4 (rows K + rows N) bytes and, for every 128 rows, 2 N K of
+// packed weights: at width 256 rounded operands halve only the weights' share, so the gain is the unit's
+// rate.
 //
 // Peak of a core, in operations a cycle: 64 in fp32 (AVX-512), 128 by AVX512-BF16, 2,048 by AMX. Reached on
 // one core of a Xeon with AMX and of an EPYC at 2,048 rows: tests/bench/README.md.
