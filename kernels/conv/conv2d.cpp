@@ -190,6 +190,7 @@ struct Bands {
 // back to its reference implementation, a hundred times as slow, for some bands. `whole`: without bias and ReLU,
 // on which the layout does not depend.
 const Bands& choose_bands(const Piece& whole, std::int64_t wanted) {
+    libraries_on_one_thread();  // oneDNN's choices depend on the number of its threads
     const dnnl::primitive_attr attributes;
     const auto described = [&](std::int64_t index, const Layout& weight) {
         return describe_forward(attributes, layouts(band_piece(whole, wanted, index), weight));
