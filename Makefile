@@ -118,7 +118,7 @@ MPI_LINK = -Wl$(comma)--as-needed $(shell mpicc --showme:link 2>/dev/null)
 
 sources = $(sort $(shell find $(1) -name '$(2)'))
 # Objects of all other sources are the same in every build and lie in HOST: a test holds who includes these headers.
-OF_BUILDS := device/(launch|built_backends)\.h"|ops/(tape_launch|gradients)\.h"|unit/kernels/(kernel_check|bf16_check|linear/linear_layer)\.h"
+OF_BUILDS := device/(launch|built_backends)\.h"|ops/(tape_launch|gradients)\.h"|tests/(emulator/[a-z_]+|thread_orders|unit/models/device_model|unit/kernels/(kernel_check|bf16_check|linear/linear_layer))\.h"
 BACKEND_SOURCES := $(sort runtime/device/device_cuda.cpp $(wildcard tests/emulator/*.cpp) \
     $(shell grep -lE '$(OF_BUILDS)|FRACTAL_(CUDA|NVTX|NCCL)|"emulated/' $(call sources,runtime models data train sample tests,*.cpp)))
 object = $(foreach source,$(1),$(if $(filter $(BACKEND_SOURCES),$(source)),$(BUILD),$(HOST))/objects/$(basename $(source)).o)

@@ -221,20 +221,17 @@ Convolution make_convolution(const Piece& piece, const Layout& shared) {
     for (dnnl::primitive_attr* attributes : {&own_scratch, &with_relu})
         attributes->set_scratchpad_mode(dnnl::scratchpad_mode::user);
     if (piece.relu) with_relu.set_post_ops(relu_behind());
-    const Piece whole =
-        whole_images(piece.pass, piece.shape, piece.shape.batch, piece.rounded, piece.biased, piece.relu);
-    const Layouts any = layouts(whole, weight_layout(piece, Tag::any));
-    Piece as_forward = whole;  // whose types a backward pass is the counterpart of
+    const bool is_forward = piece.pass == Pass::forward;
+    const Layouts l = layouts(piece, is_forward ? shared : weight_layout(piece, Tag::any));
+    Piece as_forward = piece;  // whose types a backward pass is the counterpart of
     as_forward.pass = Pass::forward;
-    const Forward::primitive_desc forward =
-        describe_forward(with_relu, layouts(as_forward, weight_layout(as_forward, Tag::any)));
+    const Forward::primitive_desc forward = describe_forward(
+        with_relu, is_forward ? l : layouts(as_forward, weight_layout(as_forward, Tag::any)));
     const std::tuple<const Forward::primitive_desc&> hint(forward);
 
     Convolution made;
-    Layouts l = any;
-    if (piece.pass == Pass::forward) {
-        l = layouts(piece, shared);
-        take<Forward>(made, describe_forward(with_relu, l), l.weight);
+    if (is_forward) {
+        take<Forward>(made, forward, l.weight);
     } else if (piece.pass == Pass::backward_input) {
         const auto description =
             describe<Input>(own_scratch, hint, direct, l.x, l.weight, l.y, l.strides, l.above, l.below);
@@ -297,7 +294,7 @@ std::int64_t elements_of_work(const Conv2dShape& shape) {
 
 constexpr std::int64_t wanted_pieces = 16, least_rows_of_band = 8;
 
-Bands bands_of(const Conv2dShape& shape, bool rounded) {
+const Bands& bands_of(const Conv2dShape& shape, bool rounded) {
     const std::int64_t most = wanted_pieces / std::max(shape.batch, std::int64_t{1}),
                        wanted = std::clamp(shape.out_height() / least_rows_of_band, std::int64_t{1},
                                            std::max(most, std::int64_t{1}));
@@ -346,7 +343,7 @@ template <class T>
 void forward(float* y, float* workspace, const float* x, const T* weight, const float* bias, bool relu,
              const Conv2dShape& shape) {
     if (shape.batch == 0) return;
-    const Bands chosen = bands_of(shape, rounds<T>);
+    const Bands& chosen = bands_of(shape, rounds<T>);
     const std::int64_t bands = chosen.count, x_row = shape.width * shape.C,
                        y_row = shape.out_width() * shape.N;
     std::array<Band, wanted_pieces> band;

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include "runtime/device/built_backends.h"
-#include "runtime/device/launch.h"
 #include "tests/bench/costs.h"
 #include "tests/bench/ladder/ladder.h"
 #include "tests/bench/table.h"

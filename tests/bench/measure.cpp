@@ -1,5 +1,4 @@
 #include "tests/bench/measure.h"
-#include "runtime/device/launch.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include "runtime/device/ceiling.h"
 #include "runtime/device/device_cuda.h"
 #include "runtime/device/device_graph.h"
+#include "runtime/device/launch.h"
 #include "tests/bench/kernels.h"
 
 namespace {

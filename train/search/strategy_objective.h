@@ -59,8 +59,8 @@ class StrategyObjective {
     std::int64_t most_at_once(std::int64_t steps) const;
     // The rule's terms of pictures of strategies of equal length, drawn side by side as far as they fit: classes
     // or texts (evaluation_classes), as all noise, a function of the seed and the picture's number, so that
-    // strategies under one seed see the same random numbers. Ranks share the pictures, and get the same numbers. `progress`
-    // as that of features_of, over the pictures of all. Nothing if a stop was requested.
+    // strategies under one seed see the same random numbers. Ranks share the pictures, and get the same numbers.
+    // `progress` as that of features_of, over the pictures of all. Nothing if a stop was requested.
     std::optional<std::vector<double>> evaluate(std::span<const Strategy> strategies, std::uint64_t seed,
                                                 const CountProgress& progress = {});
     // All their figures.

@@ -16,9 +16,9 @@
 
 namespace {
 
-constexpr std::size_t finalists = 4;           // of a search, beside its start and its last iterate
-constexpr std::size_t baseline_seeds = 2;      // by which a setting is chosen, of many
-constexpr std::size_t longest_candidates = 2;  // of masks, trained to their end in a round
+constexpr std::size_t finalists = 4;        // of a search, beside its start and its last iterate
+constexpr std::size_t baseline_seeds = 2;   // by which a setting is chosen, of many
+constexpr std::size_t most_contenders = 2;  // of masks, trained to their end in a round
 
 void write_text(const std::filesystem::path& path, const std::string& text) {
     AtomicFile file(path);
@@ -114,7 +114,7 @@ void StrategySearch::search_both() {
         if (!tried) return;
         auto now = choosing_figures(checkpoint, strategy);
         if (!now) return;
-        for (const MaskRule& contender : contenders(*tried, mask, objective_.terms, longest_candidates)) {
+        for (const MaskRule& contender : contenders(*tried, mask, objective_.terms, most_contenders)) {
             const auto longer = masks.trained(contender, masks.base_steps());
             if (!longer) return;
             const auto other = choosing_figures(*longer, strategy);
